@@ -1,0 +1,1 @@
+"""The commands: each parses its arguments, loads settings and calls one thing."""

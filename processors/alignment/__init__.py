@@ -1,0 +1,1 @@
+"""Where each phone lies in a recording."""

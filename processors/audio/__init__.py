@@ -1,0 +1,1 @@
+"""From samples to mel, pitch and energy, and back."""

@@ -1,0 +1,1 @@
+"""Machinery without speech: trainer, checkpoints, logbook, files, console."""

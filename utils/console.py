@@ -1,0 +1,86 @@
+"""What a command tells the person who waits for it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+
+def say(message: str) -> None:
+    """Print one line of news to standard output, at once."""
+    print(message, flush=True)
+
+
+def warn(message: str) -> None:
+    """Print one line that asks for attention to standard error."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def format_duration(seconds: float) -> str:
+    """Give a span of time as people say it: `8 s`, `4 min 05 s`, `2 h 03 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Progress with rate and time left: a bar on a terminal, an occasional plain line elsewhere.
+
+    Args:
+        total: how many units the work has; None where nobody knows.
+        description: what is being done, e.g. `features`.
+        unit: the name of one unit, e.g. `clips`.
+        plain_every_s: seconds between lines where standard error is no terminal.
+    """
+
+    def __init__(self, total: int | None, description: str, unit: str = "it", plain_every_s: float = 10.0) -> None:
+        self.total, self.description, self.unit = total, description, unit
+        self._plain_every_s = plain_every_s
+        self._done = 0
+        self._started = self._last_line = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=description, unit=unit, dynamic_ncols=True)
+
+    def advance(self, amount: int = 1, note: str = "") -> None:
+        """Count `amount` more units as done; `note` is shown behind the rate."""
+        self._done += amount
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(amount)
+        elif time.monotonic() - self._last_line >= self._plain_every_s:
+            self._last_line = time.monotonic()
+            print(self._plain_line(note), file=sys.stderr, flush=True)
+
+    def _plain_line(self, note: str) -> str:
+        elapsed = max(time.monotonic() - self._started, 1e-9)
+        rate = self._done / elapsed
+        line = f"{self.description}: {self._done}"
+        if self.total is not None:
+            line += f" of {self.total}"
+        line += f" {self.unit}, {rate:.3g} {self.unit}/s"
+        if self.total is not None and rate > 0:
+            line += f", {format_duration(max(self.total - self._done, 0) / rate)} left"
+        return f"{line}, {note}" if note else line
+
+    def close(self) -> None:
+        """Finish the bar, or print the last plain line if any was due."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._last_line > self._started:
+            print(self._plain_line(""), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
