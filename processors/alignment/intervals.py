@@ -1,0 +1,83 @@
+"""The records that say where the words and phones of a recording lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from utils.errors import RecitalError
+
+SILENCE_LABELS = frozenset({"", "sil", "sp", "silence", "<eps>"})
+"""What aligners write where nobody speaks: `sil` and `sp` (MFA 1), nothing (MFA 2 and 3), and kin."""
+
+
+class AlignmentError(RecitalError):
+    """A recording and its words that could not be brought together, or an alignment that cannot be right."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One label and the stretch of the recording that it holds for, in seconds."""
+
+    start_s: float
+    end_s: float
+    label: str
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether nobody speaks here."""
+        return self.label.strip().casefold() in SILENCE_LABELS
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Words and phones of one recording, both from its first to its last moment without gaps.
+
+    Silence is an interval with the empty label in both tiers, so that neighbours always touch.
+
+    Attributes:
+        words: the words as they were heard.
+        phones: the phones as they were heard.
+        score: how well the words suit the recording, the higher the better; None where the aligner
+            gives none. Only comparable between alignments of one aligner.
+    """
+
+    words: tuple[Interval, ...]
+    phones: tuple[Interval, ...]
+    score: float | None = None
+
+    @property
+    def end_s(self) -> float:
+        """Where the last phone or silence ends."""
+        return self.phones[-1].end_s if self.phones else 0.0
+
+
+def without_gaps(intervals: Iterable[Interval], end_s: float) -> tuple[Interval, ...]:
+    """Fill what lies between, before and behind the intervals with silence, up to `end_s`.
+
+    Silences get the empty label and neighbouring ones become one.
+
+    Args:
+        intervals: in order of time, without overlaps.
+        end_s: the end of the recording; intervals that reach beyond it are kept whole.
+
+    Returns:
+        Touching intervals that begin at 0.
+    """
+    filled: list[Interval] = []
+
+    def append(interval: Interval) -> None:
+        if interval.is_silence and filled and filled[-1].is_silence:
+            filled[-1] = Interval(filled[-1].start_s, interval.end_s, "")
+        else:
+            filled.append(Interval(interval.start_s, interval.end_s, "") if interval.is_silence else interval)
+
+    reached_s = 0.0
+    for interval in intervals:
+        if interval.start_s > reached_s:
+            append(Interval(reached_s, interval.start_s, ""))
+        append(interval)
+        reached_s = interval.end_s
+    if end_s > reached_s:
+        append(Interval(reached_s, end_s, ""))
+    return tuple(filled)

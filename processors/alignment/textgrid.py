@@ -1,0 +1,109 @@
+"""Praat's TextGrid files, as the Montreal Forced Aligner writes and reads them."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+
+import tgt
+
+from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps
+from utils.files import atomic_file
+
+# Lines of the long format that only number what the short format lists.
+_NUMBERING = re.compile(r"(item|intervals|points) ?\[\d*\]:?$")
+_LINES_PER_ENTRY = {"IntervalTier": 3, "TextTier": 2}
+
+
+def read_textgrid(path: Path | str, speaker: str = "") -> Alignment:
+    """Read the words and phones of one recording.
+
+    Takes the long and the short text format in UTF-8 or UTF-16, with tiers called `words` and
+    `phones`, or `<speaker> - words` and `<speaker> - phones`.
+
+    Args:
+        path: the TextGrid file.
+        speaker: whose tiers to take where the file holds several speakers.
+
+    Returns:
+        The alignment from 0 to the end that the file states, silence filled in where tiers have gaps.
+
+    Raises:
+        AlignmentError: the file is unreadable, is no TextGrid, was cut off, or lacks a tier.
+    """
+    path = Path(path)
+    encoding = _encoding(path)
+    try:
+        textgrid = tgt.io.read_textgrid(str(path), encoding=encoding, include_empty_intervals=True)
+        stated_sizes = _stated_sizes(path.read_text(encoding=encoding))
+    except UnicodeError as error:
+        raise AlignmentError(f"{path}: is neither UTF-8 nor UTF-16 text; save it again as UTF-8") from error
+    except Exception as error:  # tgt signals a broken file by whatever its parser trips over
+        raise AlignmentError(f"{path}: is no TextGrid, or was cut off; make it again") from error
+    sizes = [len(tier) for tier in textgrid.tiers]
+    if sizes != stated_sizes:
+        raise AlignmentError(
+            f"{path}: was cut off, it announces tiers of {stated_sizes} intervals and holds {sizes}; make it again"
+        )
+    words, phones = (_intervals_of(textgrid, kind, speaker, path) for kind in ("words", "phones"))
+    end_s = float(textgrid.end_time)
+    return Alignment(without_gaps(words, end_s), without_gaps(phones, end_s))
+
+
+def write_textgrid(path: Path | str, alignment: Alignment) -> None:
+    """Write the words and phones of one recording in Praat's long format, whole or not at all.
+
+    An interval without length is left out, because Praat knows none.
+    """
+    textgrid = tgt.core.TextGrid()
+    for name, intervals in (("words", alignment.words), ("phones", alignment.phones)):
+        tier = tgt.core.IntervalTier(0.0, alignment.end_s, name)
+        for interval in intervals:
+            start, end = round(interval.start_s, 6), round(interval.end_s, 6)
+            if tgt.core.Time(start) < end:
+                tier.add_interval(tgt.core.Interval(start, end, interval.label))
+        textgrid.add_tier(tier)
+    with atomic_file(path) as partial:
+        tgt.io.write_to_file(textgrid, str(partial), format="long", encoding="utf-8")
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "utf-8-sig"
+
+
+def _stated_sizes(text: str) -> list[int]:
+    """How many intervals or points each tier announces.
+
+    tgt stops without a word where a file ends between two intervals, so the announced numbers have
+    to be compared with what it found.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    values = [re.split(r" = |: size = ", line)[-1] for line in lines if line and not _NUMBERING.match(line)]
+    values = values[values.index("tiers? <exists>" if "tiers? <exists>" in values else "<exists>") + 1 :]
+    sizes, at = [], 1
+    for _ in range(int(values[0])):
+        kind, size = values[at].strip('"'), int(values[at + 4])
+        sizes.append(size)
+        at += 5 + size * _LINES_PER_ENTRY[kind]
+    return sizes
+
+
+def _intervals_of(textgrid: tgt.core.TextGrid, kind: str, speaker: str, path: Path) -> list[Interval]:
+    """The intervals of the tier of a kind, `words` or `phones`; its speaker's where several speak."""
+    tiers = {tier.name: tier for tier in textgrid.tiers if isinstance(tier, tgt.core.IntervalTier)}
+    of_kind = {name: tier for name, tier in tiers.items() if name.split(" - ")[-1].strip().casefold() == kind}
+    wanted = [name for name in of_kind if name.casefold() == kind or name.rsplit(" - ", 1)[0].strip() == speaker]
+    if not wanted and len(of_kind) == 1:
+        wanted = list(of_kind)
+    if len(wanted) != 1:
+        names = ", ".join(repr(name) for name in tiers) or "none"
+        raise AlignmentError(
+            f"{path}: needs one tier {kind!r} or '{speaker or '<speaker>'} - {kind}', its tiers are {names}; "
+            f"name the tiers so"
+        )
+    return [Interval(float(each.start_time), float(each.end_time), each.text.strip()) for each in of_kind[wanted[0]]]
