@@ -1,0 +1,75 @@
+"""What every command does alike: arguments, settings, and errors without a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from config.load import Resolved
+
+INTERRUPTED = 130
+
+
+def make_parser(module: str, description: str, *, with_config: bool = True) -> argparse.ArgumentParser:
+    """Give a parser with the flags that all commands share.
+
+    Args:
+        module: how the command is called, e.g. `bins.preprocess`.
+        description: one sentence on what it does.
+        with_config: whether the command reads an `exp_config.json`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        allow_abbrev=False,  # a flag mistyped is a mistake, never a guess
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    if with_config:
+        parser.add_argument("--config", required=True, metavar="FILE", help="the recipe's exp_config.json")
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated"
+        )
+    parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
+    return parser
+
+
+def load(arguments: argparse.Namespace) -> Resolved:
+    """Load and check the settings that `--config` and `--set` name."""
+    from config.load import load_settings
+    from models.registry import settings_class
+
+    return load_settings(arguments.config, arguments.set, settings_class)
+
+
+def run(command: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> None:
+    """Parse the arguments, run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+    from utils.errors import RecitalError
+
+    arguments = parser.parse_args()
+    try:
+        code = command(arguments) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong, and the exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except (RecitalError, OSError) as error:
+        if arguments.debug:
+            raise
+        print(f"error: {_told(error)}", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = f" ({error.filename})" if error.filename else ""
+        return f"the disk is full{place}; free some space and run the same command again: finished work is kept"
+    return str(error)

@@ -1,0 +1,300 @@
+"""From JSON5 files and `--set` to checked settings, and where each value came from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import json5
+from pydantic import ValidationError
+
+from config.paths import REPOSITORY, rooted
+from config.schema import Contradiction, ExperimentSettings, Settings
+from utils.errors import RecitalError
+from utils.files import write_atomically
+
+SettingsType = TypeVar("SettingsType", bound=Settings)
+Tree = dict[str, Any]
+
+COMMAND_LINE = "--set"
+
+
+class SettingsError(RecitalError):
+    """Settings that cannot be used; the message lists every problem, each with its file and dotted name."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Checked settings and the story of each value.
+
+    Args:
+        settings: the typed settings.
+        sources: dotted name of every value to the file (or `--set`) that gave it.
+    """
+
+    settings: ExperimentSettings
+    sources: Mapping[str, str]
+
+
+def load_settings(
+    path: Path | str,
+    overrides: Sequence[str],
+    schema_of: Callable[[str], type[ExperimentSettings]],
+) -> Resolved:
+    """Read a config file, the files it refines and `--set` layers, and check the whole.
+
+    Objects merge, lists and single values replace.
+
+    Args:
+        path: the JSON5 file, e.g. `egs/tts/FastSpeech2/exp_config.json`.
+        overrides: `dotted.name=value` texts, the last one winning.
+        schema_of: gives the settings class of a `model_type`; may raise a `RecitalError` for an unknown one.
+
+    Raises:
+        SettingsError: any file is missing or no JSON5, or any setting is unknown, mistyped, impossible or contradictory.
+    """
+    merged: Tree = {}
+    sources: dict[str, str] = {}
+    for source, layer in [*_file_layers(Path(path)), *_override_layers(overrides)]:
+        _merge(merged, layer, source, sources)
+    model_type = merged.get("model_type")
+    if not isinstance(model_type, str):
+        raise SettingsError(f"{_shown(Path(path))}: model_type: names the model to train, e.g. FastSpeech2; it is missing")
+    try:
+        schema = schema_of(model_type)
+    except RecitalError as error:
+        raise SettingsError(f"{sources['model_type']}: model_type: {error}") from error
+    settings = check_settings(merged, schema, sources, fallback_source=_shown(Path(path)))
+    return Resolved(settings, sources)
+
+
+def read_settings(path: Path | str, schema_of: Callable[[str], type[ExperimentSettings]]) -> ExperimentSettings:
+    """Read resolved settings that `write_settings` left beside features, checkpoints or bundles.
+
+    Raises:
+        SettingsError: the file is missing, damaged, or no longer fits this version's settings.
+    """
+    tree = _read_json5(Path(path))
+    try:
+        schema = schema_of(str(tree.get("model_type")))
+    except RecitalError as error:
+        raise SettingsError(f"{path}: model_type: {error}") from error
+    return check_settings(tree, schema, {}, fallback_source=str(path))
+
+
+def write_settings(path: Path | str, settings: Settings) -> None:
+    """Write resolved settings, complete in themselves, as plain JSON."""
+    write_atomically(path, json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+
+def check_settings(
+    tree: Tree, schema: type[SettingsType], sources: Mapping[str, str], fallback_source: str
+) -> SettingsType:
+    """Turn a tree of plain values into typed settings, or raise one error that lists every problem.
+
+    Args:
+        tree: nested dicts of JSON values.
+        schema: the class to build.
+        sources: dotted name to the file that set it, for the messages.
+        fallback_source: the file to name where `sources` knows nothing.
+    """
+    problems: list[str] = []
+    faulty: set[str] = set()
+    try:
+        settings: SettingsType | None = _build(tree, schema)
+    except ValidationError as error:
+        settings = None
+        for fault in error.errors():
+            name = ".".join(str(part) for part in fault["loc"])
+            faulty.add(name)
+            source = _source_of(name, sources, fallback_source)
+            problems.append(f"{source}: {name}: {_explain(fault, name, schema)}")
+        # Contradictions among the sound settings are shown in the same breath.
+        try:
+            settings = _build(_without(tree, faulty), schema)
+        except ValidationError:
+            settings = None
+    if settings is not None:
+        for contradiction in _contradictions(settings):
+            if not faulty.intersection(contradiction.names):
+                name = contradiction.names[0]
+                source = _source_of(name, sources, fallback_source)
+                problems.append(f"{source}: {name}: {contradiction.message}")
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise SettingsError("\n  ".join([f"{count} in the settings:", *problems]) if len(problems) > 1 else problems[0])
+    assert settings is not None
+    return settings
+
+
+def describe(schema: type[Settings], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Give the dotted name and the meaning of every setting of a class, sections opened."""
+    for name, field in schema.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Settings):
+            yield from describe(annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.description or ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Give the known name that a mistyped dotted name most likely meant, or None."""
+    known = list(known)
+    leaf = name.rpartition(".")[2]
+    elsewhere = [candidate for candidate in known if candidate.rpartition(".")[2] == leaf]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    if elsewhere:
+        return elsewhere[0]
+    if close:
+        return close[0]
+    leaves = {candidate.rpartition(".")[2]: candidate for candidate in known}
+    by_leaf = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)
+    return leaves[by_leaf[0]] if by_leaf else None
+
+
+def differing_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """List `name: theirs -> ours` for every value in which two trees of settings differ."""
+    lines = []
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        mine, other = ours.get(name, "(absent)"), theirs.get(name, "(absent)")
+        if isinstance(mine, Mapping) and isinstance(other, Mapping):
+            lines += differing_settings(mine, other, f"{prefix}{name}.")
+        elif _plain(mine) != _plain(other):
+            lines.append(f"{prefix}{name}: {json.dumps(_plain(other))} -> {json.dumps(_plain(mine))}")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _file_layers(path: Path) -> list[tuple[str, Tree]]:
+    """Read a config file and those it refines, the most basic first."""
+    layers: list[tuple[str, Tree]] = []
+    chain: list[Path] = []
+    place: Path | None = path
+    while place is not None:
+        real = place.resolve()
+        if real in chain:
+            circle = " -> ".join(_shown(step) for step in [*chain[chain.index(real) :], real])
+            raise SettingsError(f"{_shown(path)}: base_config goes in a circle: {circle}")
+        if chain and not place.is_file():
+            raise SettingsError(
+                f"{_shown(chain[-1])}: base_config: there is no file {_shown(place)}; paths start at the repository root"
+            )
+        chain.append(real)
+        tree = _read_json5(place)
+        layers.append((_shown(place), tree))
+        base = tree.get("base_config", "")
+        if not isinstance(base, str):
+            raise SettingsError(f"{_shown(place)}: base_config: must be a path, found {json.dumps(base)}")
+        place = rooted(base) if base else None
+    return layers[::-1]
+
+
+def _read_json5(path: Path) -> Tree:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: there is no such config file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    try:
+        tree = json5.loads(text, allow_duplicate_keys=False)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{_shown(path)}: is not JSON5: {error}") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{_shown(path)}: must hold an object {{...}}, found {type(tree).__name__}")
+    return tree
+
+
+def _override_layers(overrides: Sequence[str]) -> Iterator[tuple[str, Tree]]:
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        parts = name.strip().split(".")
+        if not equals or not all(parts):
+            raise SettingsError(f"--set {override}: expected dotted.name=value, e.g. --set train.batch_size=8")
+        try:
+            value = json5.loads(text)
+        except ValueError:
+            value = text  # a bare word is a string: --set preprocess.alignment=textgrid
+        tree: Any = value
+        for part in reversed(parts):
+            tree = {part: tree}
+        yield f"{COMMAND_LINE} {override}", tree
+
+
+def _merge(into: Tree, layer: Tree, source: str, sources: dict[str, str], prefix: str = "") -> None:
+    for name, value in layer.items():
+        dotted = f"{prefix}{name}"
+        if isinstance(value, dict):
+            if not isinstance(into.get(name), dict):
+                into[name] = {}
+            sources[dotted] = source
+            _merge(into[name], value, source, sources, f"{dotted}.")
+        else:
+            into[name] = value
+            sources[dotted] = source
+
+
+def _build(tree: Tree, schema: type[SettingsType]) -> SettingsType:
+    # By way of JSON, for there arrays may become tuples although everything else is strict.
+    return schema.model_validate_json(json.dumps(tree))
+
+
+def _without(tree: Tree, names: set[str]) -> Tree:
+    """Copy a tree, leaving out the named settings if a default can stand in for them."""
+    kept: Tree = {}
+    for name, value in tree.items():
+        if name in names:
+            continue
+        inner = {rest for head, _, rest in (other.partition(".") for other in names) if head == name and rest}
+        kept[name] = _without(value, inner) if isinstance(value, dict) else value
+    return kept
+
+
+def _contradictions(settings: Settings, prefix: str = "") -> Iterator[Contradiction]:
+    for contradiction in settings.contradictions():
+        yield Contradiction(tuple(f"{prefix}{name}" for name in contradiction.names), contradiction.message)
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _contradictions(value, f"{prefix}{name}.")
+
+
+def _explain(fault: Mapping[str, Any], name: str, schema: type[Settings]) -> str:
+    """Say what is wrong with one value, in the user's words."""
+    meanings = dict(describe(schema))
+    if fault["type"] == "extra_forbidden":
+        known = nearest(name, meanings)
+        return "there is no such setting" + (f"; did you mean {known}?" if known else "")
+    if fault["type"] == "missing":
+        meaning = meanings.get(name, "")
+        return "is missing" + (f": {meaning}" if meaning else "")
+    found = json.dumps(fault["input"], ensure_ascii=False, default=str)
+    expectation = str(fault["msg"]).replace("Input should be", "must be")
+    if fault["type"] == "literal_error":
+        options = [option.strip(" '") for option in str(fault["ctx"]["expected"]).replace(" or ", ",").split(",")]
+        close = nearest(str(fault["input"]), options)
+        expectation += f"; did you mean {close}?" if close else ""
+    return f"found {found}: {expectation}"
+
+
+def _source_of(name: str, sources: Mapping[str, str], fallback: str) -> str:
+    while name:
+        if name in sources:
+            return sources[name]
+        name = name.rpartition(".")[0]
+    return fallback
+
+
+def _shown(path: Path) -> str:
+    """Give a path as the user would type it from the repository, if it lies there."""
+    try:
+        return str(path.resolve().relative_to(REPOSITORY))
+    except ValueError:
+        return str(path)

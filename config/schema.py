@@ -1,0 +1,177 @@
+"""What may be set, and what each setting means.
+
+The classes here check settings that every model shares; a model's own `model` and `train` sections
+live beside the model and are built from `Settings`, `TrainSettings` and `setting`. The values that hold
+where a user says nothing stand in the JSON5 files beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticUndefined
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Settings that are fine one by one but cannot hold together.
+
+    Args:
+        names: the settings concerned, dotted from the section that noticed it; the first is shown.
+        message: what was found and what would be right.
+    """
+
+    names: tuple[str, ...]
+    message: str
+
+
+class Settings(BaseModel):
+    """A section of settings: frozen, typed, closed to unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Give every clash between settings of this section; a section that has such clashes overrides this."""
+        yield from ()
+
+
+def setting(meaning: str, default: Any = PydanticUndefined, **constraints: Any) -> Any:
+    """Declare one setting.
+
+    Args:
+        meaning: what it does, with its unit, as `python -m bins.settings` shows it.
+        default: only for settings that older saved settings may lack; defaults live in `config/*.json`.
+        constraints: pydantic's `ge`, `gt`, `le`, `lt`, `min_length`, ...
+    """
+    return Field(default=default, description=meaning, **constraints)
+
+
+class PreprocessSettings(Settings):
+    """How a corpus becomes features."""
+
+    processed_dir: str = setting("folder for features; relative paths start at the repository root", min_length=1)
+    # Audio and mel
+    sample_rate: int = setting("samples per second of everything that is stored and spoken, in Hz", ge=4000, le=192000)
+    n_fft: int = setting("length of the Fourier transform, in samples", ge=16)
+    hop_size: int = setting("samples from one frame to the next", ge=1)
+    win_size: int = setting("length of the analysis window, in samples", ge=16)
+    n_mel: int = setting("number of mel bins", ge=1)
+    fmin: float = setting("lowest frequency of the mel filters, in Hz", ge=0)
+    fmax: float = setting("highest frequency of the mel filters, in Hz; at most half of sample_rate", gt=0)
+    # Pitch
+    pitch_extractor: Literal["parselmouth", "dio", "harvest", "pyin"] = setting("the pitch tracker")
+    f0_min: float = setting("lowest pitch that is looked for, in Hz", gt=0)
+    f0_max: float = setting("highest pitch that is looked for, in Hz", gt=0)
+    # Text
+    language: str = setting("language of the texts, as a code such as en", min_length=2)
+    phone_extractor: Literal["lexicon"] = setting("how text becomes phones: lexicon (English, ARPAbet)")
+    lexicon_path: str = setting("your own pronunciations, one `word PH O1 N Z` per line; empty for none")
+    normalizer: Literal["rules", "wetext"] = setting("what spells out numbers and abbreviations: rules, or wetext")
+    # Alignment
+    alignment: Literal["auto", "textgrid", "pocketsphinx"] = setting(
+        "where durations come from: textgrid (yours), pocketsphinx (English, nothing to install), or auto: "
+        "textgrid where there are any, else pocketsphinx"
+    )
+    textgrid_dir: str = setting(
+        "folder of your TextGrids, with {dataset} replaced by the dataset's name; searched for <id>.TextGrid in it "
+        "and in its sub-folders; empty for <processed_dir>/<dataset>/TextGrid"
+    )
+    trim_silence: bool = setting("whether silence at both ends of a recording is cut")
+    edge_silence_ms: float = setting("how much silence trimming leaves at each end, in milliseconds", ge=0)
+    # Selection
+    min_duration_s: float = setting("shorter recordings are left out, in seconds", ge=0)
+    max_duration_s: float = setting("longer recordings are left out, in seconds", gt=0)
+    max_bad_share: float = setting("stage 1 fails when a larger share of the recordings is bad", ge=0, le=1)
+    valid_size: float = setting("utterances for validation: a number of them, or a share below 1", ge=0)
+    test_size: float = setting("utterances for testing: a number of them, or a share below 1", ge=0)
+    split_seed: int = setting("another number gives another split into train, valid and test")
+    num_workers: int = setting("processes of stage 1; 0 for one per core", ge=0)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if self.fmax > self.sample_rate / 2:
+            yield Contradiction(
+                ("fmax", "sample_rate"),
+                f"{self.fmax:g} Hz is above half of sample_rate ({self.sample_rate}); at most {self.sample_rate / 2:g}",
+            )
+        if self.fmin >= self.fmax:
+            yield Contradiction(("fmin", "fmax"), f"{self.fmin:g} Hz is not below fmax ({self.fmax:g})")
+        if self.f0_min >= self.f0_max:
+            yield Contradiction(("f0_min", "f0_max"), f"{self.f0_min:g} Hz is not below f0_max ({self.f0_max:g})")
+        if self.f0_max > self.sample_rate / 2:
+            yield Contradiction(("f0_max", "sample_rate"), f"{self.f0_max:g} Hz is above half of sample_rate")
+        if self.win_size > self.n_fft:
+            yield Contradiction(("win_size", "n_fft"), f"{self.win_size} is longer than n_fft ({self.n_fft})")
+        if self.hop_size > self.win_size:
+            yield Contradiction(("hop_size", "win_size"), f"{self.hop_size} is longer than win_size ({self.win_size})")
+        if (self.n_fft - self.hop_size) % 2:
+            yield Contradiction(
+                ("hop_size", "n_fft"), f"n_fft - hop_size is {self.n_fft - self.hop_size}; it must be even"
+            )
+        if self.min_duration_s >= self.max_duration_s:
+            yield Contradiction(
+                ("min_duration_s", "max_duration_s"), f"{self.min_duration_s:g} s is not below max_duration_s"
+            )
+        for name in ("valid_size", "test_size"):
+            size = getattr(self, name)
+            if size >= 1 and size != int(size):
+                yield Contradiction((name,), f"{size:g} is neither a whole number nor a share below 1")
+
+
+class TrainSettings(Settings):
+    """How any model is trained; a model adds its optimizer and schedule."""
+
+    batch_size: int = setting("utterances per batch and process", ge=1)
+    max_frames_per_batch: int = setting(
+        "most mel frames of one batch, padding included; long utterances then come in smaller batches; 0 for no limit",
+        ge=0,
+    )
+    gradient_accumulation_steps: int = setting("batches whose gradients make one optimizer step", ge=1)
+    precision: Literal["fp32", "bf16", "fp16"] = setting("arithmetic of the networks; fp16 needs a GPU")
+    max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
+    max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
+    gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)
+    seed: int = setting("seed of everything random in training", ge=0)
+    num_workers: int = setting("processes that prepare batches; 0 for none besides the trainer", ge=0)
+    log_every_steps: int = setting("steps between lines in the logbook", ge=1)
+    valid_every_steps: int = setting("steps between validations", ge=1)
+    sample_every_steps: int = setting("steps between pictures and sounds in TensorBoard", ge=1)
+    save_every_steps: int = setting("steps between checkpoints", ge=1)
+    keep_last: int = setting("how many newest checkpoints stay", ge=1)
+    keep_best: int = setting("how many checkpoints of lowest validation loss stay besides", ge=0)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        if not self.max_steps and not self.max_epochs:
+            yield Contradiction(("max_steps", "max_epochs"), "training would never end: set max_steps or max_epochs")
+
+
+class ExperimentSettings(Settings):
+    """Everything one recipe can set; a model narrows `model` and `train`."""
+
+    base_config: str = setting("the file that this one refines, from the repository root", default="")
+    model_type: str = setting("the model to train, as the registry names it", min_length=1)
+    dataset: tuple[str, ...] = setting("names of the corpora to use", min_length=1)
+    dataset_path: dict[str, str] = setting("folder of each corpus")
+    dataset_layout: dict[str, str] = setting(
+        "layout of each corpus whose name is not known: ljspeech, speaker_folders or jsonl"
+    )
+    log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
+    preprocess: PreprocessSettings = setting("how a corpus becomes features")
+    model: Settings = setting("the network")
+    train: TrainSettings = setting("how the network is trained")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        for name in self.dataset:
+            if name not in self.dataset_path:
+                yield Contradiction(
+                    ("dataset_path", "dataset"), f'has no folder for the dataset "{name}"; add "{name}": "<folder>"'
+                )
+            elif not self.dataset_path[name]:
+                yield Contradiction((f"dataset_path.{name}",), "is empty; name the folder of the corpus")
+        if len(set(self.dataset)) != len(self.dataset):
+            yield Contradiction(("dataset",), f"names a corpus twice: {', '.join(self.dataset)}")
+        for name in self.dataset:
+            if name in {".", ".."} or any(mark in name for mark in "/\\\0") or not name.strip():
+                yield Contradiction(("dataset",), f'"{name}" cannot be the name of a folder')
