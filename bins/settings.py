@@ -17,7 +17,8 @@ def main(arguments: argparse.Namespace) -> int:
     names = [name for name in meanings if _is_asked(name, arguments.name)]
     if not names:
         close = nearest(arguments.name, meanings)
-        raise SettingsError(f"{arguments.name}: there is no such setting" + (f"; did you mean {close}?" if close else ""))
+        hint = f"; did you mean {close}?" if close else ""
+        raise SettingsError(f"{arguments.name}: there is no such setting{hint}")
     tree = resolved.settings.model_dump(mode="json")
     for name in names:
         print(f"{name} = {json.dumps(_value(tree, name), ensure_ascii=False)}")

@@ -55,7 +55,7 @@ def load_settings(
         schema_of: gives the settings class of a `model_type`; may raise a `RecitalError` for an unknown one.
 
     Raises:
-        SettingsError: any file is missing or no JSON5, or any setting is unknown, mistyped, impossible or contradictory.
+        SettingsError: a file is missing or no JSON5, or a setting is unknown, mistyped, impossible or contradictory.
     """
     merged: Tree = {}
     sources: dict[str, str] = {}
@@ -63,7 +63,7 @@ def load_settings(
         _merge(merged, layer, source, sources)
     model_type = merged.get("model_type")
     if not isinstance(model_type, str):
-        raise SettingsError(f"{_shown(Path(path))}: model_type: names the model to train, e.g. FastSpeech2; it is missing")
+        raise SettingsError(f"{_shown(Path(path))}: model_type: is missing; it names the model, e.g. FastSpeech2")
     try:
         schema = schema_of(model_type)
     except RecitalError as error:
@@ -113,17 +113,10 @@ def check_settings(
             faulty.add(name)
             source = _source_of(name, sources, fallback_source)
             problems.append(f"{source}: {name}: {_explain(fault, name, schema)}")
-        # Contradictions among the sound settings are shown in the same breath.
-        try:
-            settings = _build(_without(tree, faulty), schema)
-        except ValidationError:
-            settings = None
-    if settings is not None:
-        for contradiction in _contradictions(settings):
-            if not faulty.intersection(contradiction.names):
-                name = contradiction.names[0]
-                source = _source_of(name, sources, fallback_source)
-                problems.append(f"{source}: {name}: {contradiction.message}")
+    # Contradictions among the sound settings are shown in the same breath.
+    for contradiction in _contradictions(settings or _sound_part(tree, schema, faulty)):
+        name = contradiction.names[0]
+        problems.append(f"{_source_of(name, sources, fallback_source)}: {name}: {contradiction.message}")
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise SettingsError("\n  ".join([f"{count} in the settings:", *problems]) if len(problems) > 1 else problems[0])
@@ -184,7 +177,8 @@ def _file_layers(path: Path) -> list[tuple[str, Tree]]:
             raise SettingsError(f"{_shown(path)}: base_config goes in a circle: {circle}")
         if chain and not place.is_file():
             raise SettingsError(
-                f"{_shown(chain[-1])}: base_config: there is no file {_shown(place)}; paths start at the repository root"
+                f"{_shown(chain[-1])}: base_config: there is no file {_shown(place)}; "
+                "paths start at the repository root"
             )
         chain.append(real)
         tree = _read_json5(place)
@@ -246,22 +240,28 @@ def _build(tree: Tree, schema: type[SettingsType]) -> SettingsType:
     return schema.model_validate_json(json.dumps(tree))
 
 
-def _without(tree: Tree, names: set[str]) -> Tree:
-    """Copy a tree, leaving out the named settings if a default can stand in for them."""
-    kept: Tree = {}
-    for name, value in tree.items():
-        if name in names:
+def _sound_part(tree: Tree, schema: type[SettingsType], faulty: set[str], prefix: str = "") -> SettingsType:
+    """Build settings, unchecked, from those values that have no fault of their own."""
+    values: Tree = {}
+    for name, field in schema.model_fields.items():
+        if name not in tree or f"{prefix}{name}" in faulty:
             continue
-        inner = {rest for head, _, rest in (other.partition(".") for other in names) if head == name and rest}
-        kept[name] = _without(value, inner) if isinstance(value, dict) else value
-    return kept
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Settings):
+            values[name] = _sound_part(tree[name], section, faulty, f"{prefix}{name}.")
+        else:
+            values[name] = tree[name]
+    return schema.model_construct(**values)
 
 
 def _contradictions(settings: Settings, prefix: str = "") -> Iterator[Contradiction]:
-    for contradiction in settings.contradictions():
-        yield Contradiction(tuple(f"{prefix}{name}" for name in contradiction.names), contradiction.message)
+    try:
+        for contradiction in settings.contradictions():
+            yield Contradiction(tuple(f"{prefix}{name}" for name in contradiction.names), contradiction.message)
+    except AttributeError:
+        pass  # asks for a value that has a fault of its own, which is told already
     for name in type(settings).model_fields:
-        value = getattr(settings, name)
+        value = getattr(settings, name, None)
         if isinstance(value, Settings):
             yield from _contradictions(value, f"{prefix}{name}.")
 

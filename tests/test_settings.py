@@ -1,0 +1,205 @@
+"""Settings: layers merge, every problem is told at once, and nothing unchecked is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from config.load import (
+    SettingsError,
+    describe,
+    differing_settings,
+    load_settings,
+    nearest,
+    read_settings,
+    write_settings,
+)
+from config.paths import REPOSITORY
+from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+from utils.errors import RecitalError
+
+
+class ToyModel(Settings):
+    upsample_rates: tuple[int, ...] = setting("factors", min_length=1)
+    dropout: float = setting("share of units dropped", ge=0, lt=1)
+
+
+class ToyTrain(TrainSettings):
+    learning_rate: float = setting("peak learning rate", gt=0)
+
+
+class ToySettings(ExperimentSettings):
+    model: ToyModel = setting("the network")
+    train: ToyTrain = setting("training")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        product = 1
+        for rate in self.model.upsample_rates:
+            product *= rate
+        if product != self.preprocess.hop_size:
+            yield Contradiction(("model.upsample_rates", "preprocess.hop_size"), f"multiply to {product}")
+
+
+def schema_of(model_type: str) -> type[ExperimentSettings]:
+    if model_type != "Toy":
+        raise RecitalError(f"{model_type} is unknown; known: Toy")
+    return ToySettings
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "exp_config.json"
+
+    def write(**changes):
+        content = {
+            "base_config": "config/base.json",
+            "model_type": "Toy",
+            "dataset": ["mine"],
+            "dataset_path": {"mine": "somewhere"},
+            "model": {"upsample_rates": [8, 8, 4], "dropout": 0.5},
+            "train": {"max_steps": 5, "learning_rate": 0.001},
+        }
+        for name, value in changes.items():
+            content[name] = {**content[name], **value} if isinstance(content.get(name), dict) else value
+        path.write_text("// a comment\n" + json.dumps(content))
+        return path
+
+    return write
+
+
+def problems(path, *overrides):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, overrides, schema_of)
+    return str(caught.value)
+
+
+def test_objects_merge_lists_replace_and_set_wins(config):
+    resolved = load_settings(config(), ["train.batch_size=8", "preprocess.alignment=textgrid"], schema_of)
+    assert resolved.settings.preprocess.n_fft == 1024
+    assert resolved.settings.train.batch_size == 8
+    assert resolved.settings.preprocess.alignment == "textgrid"
+    assert resolved.settings.model.upsample_rates == (8, 8, 4)
+    assert resolved.sources["preprocess.n_fft"] == "config/base.json"
+    assert resolved.sources["train.batch_size"] == "--set train.batch_size=8"
+    assert resolved.sources["model.dropout"].endswith("exp_config.json")
+
+
+def test_settings_are_frozen(config):
+    settings = load_settings(config(), [], schema_of).settings
+    with pytest.raises(ValueError):
+        settings.train.batch_size = 3
+
+
+def test_every_problem_is_told_at_once_with_file_name_found_and_nearest(config):
+    message = problems(
+        config(
+            train={"max_steps": 5, "learning_rate": 0.001, "batchsize": 8, "seed": "7"},
+            preprocess={"fmax": 20000, "pitch_extractor": "parselmuth"},
+            dataset_path={"mine": ""},
+        ),
+        "train.log_every_steps=0",
+        "train.hop_size=3",
+    )
+    assert "6 problems" in message or "7 problems" in message
+    for expected in (
+        "did you mean train.batch_size?",
+        'exp_config.json: train.seed: found "7"',
+        "preprocess.fmax: 20000 Hz is above half of sample_rate",
+        "did you mean parselmouth?",
+        "--set train.log_every_steps=0: train.log_every_steps: found 0",
+        "did you mean preprocess.hop_size?",
+    ):
+        assert expected in message, message
+
+
+def test_contradicting_settings_are_refused(config):
+    assert "model.upsample_rates: multiply to 128" in problems(config(model={"upsample_rates": [8, 8, 2]}))
+    assert "training would never end" in problems(config(train={"max_steps": 0, "learning_rate": 0.1}))
+    assert 'no folder for the dataset "LJSpeech"' in problems(config(dataset=["LJSpeech"]))
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".."])
+def test_a_dataset_whose_name_cannot_be_a_folder_is_refused(config, name):
+    assert "cannot be the name of a folder" in problems(config(dataset=[name], dataset_path={name: "x"}))
+
+
+def test_a_bool_or_text_is_not_taken_for_a_number(config):
+    assert "train.batch_size: found true" in problems(config(), "train.batch_size=true")
+    assert "train.batch_size: found 1.5" in problems(config(), "train.batch_size=1.5")
+
+
+def test_missing_settings_are_named_with_their_meaning(config):
+    path = config()
+    path.write_text(path.read_text().replace('"learning_rate": 0.001', '"max_epochs": 3'))
+    assert "train.learning_rate: is missing: peak learning rate" in problems(path)
+
+
+def test_files_that_cannot_be_read_are_named(config, tmp_path):
+    assert "no such config file" in problems(tmp_path / "nowhere.json")
+    assert "base_config: there is no file" in problems(config(base_config="config/bsae.json"))
+    broken = tmp_path / "broken.json"
+    broken.write_text("{ dataset: [ }")
+    assert "broken.json: is not JSON5" in problems(broken)
+    broken.write_text("[1]")
+    assert "must hold an object" in problems(broken)
+    broken.write_text('{model_type: "Toy", model_type: "Toy"}')
+    assert "model_type" in problems(broken)
+
+
+def test_base_config_in_a_circle_is_refused(config, tmp_path):
+    path = config(base_config=str(tmp_path / "exp_config.json"))
+    assert "goes in a circle" in problems(path)
+
+
+def test_an_unknown_model_type_lists_the_known(config):
+    assert "model_type: Tacotron is unknown; known: Toy" in problems(config(model_type="Tacotron"))
+
+
+def test_a_broken_override_says_what_is_expected(config):
+    assert "expected dotted.name=value" in problems(config(), "train.batch_size")
+
+
+def test_resolved_settings_come_back_equal(config, tmp_path):
+    settings = load_settings(config(), [], schema_of).settings
+    write_settings(tmp_path / "out" / "settings.json", settings)
+    assert read_settings(tmp_path / "out" / "settings.json", schema_of) == settings
+
+
+def test_differing_settings_are_listed(config):
+    ours = load_settings(config(), [], schema_of).settings.model_dump()
+    theirs = load_settings(config(), ["preprocess.hop_size=256", "train.batch_size=4"], schema_of).settings.model_dump()
+    assert differing_settings(ours, theirs) == ["train.batch_size: 4 -> 16"]
+
+
+def test_every_setting_says_what_it_means():
+    for name, meaning in describe(ToySettings):
+        assert meaning, name
+
+
+def test_nearest_prefers_the_same_name_in_another_section():
+    assert nearest("model.batch_size", ["train.batch_size", "model.size"]) == "train.batch_size"
+    assert nearest("train.zzz", ["model.dropout"]) is None
+
+
+def run_settings(*arguments):
+    command = [sys.executable, "-m", "bins.settings", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_the_command_shows_value_source_and_meaning():
+    shown = run_settings("--config", "egs/tts/FastSpeech2/exp_config.json", "train.batch_size")
+    assert shown.returncode == 0, shown.stderr
+    assert "train.batch_size = 16" in shown.stdout
+    assert "from egs/tts/FastSpeech2/exp_config.json" in shown.stdout
+    assert "utterances per batch" in shown.stdout
+
+
+def test_the_command_names_the_nearest_setting():
+    shown = run_settings("--config", "egs/tts/FastSpeech2/exp_config.json", "train.batchsize")
+    assert shown.returncode == 1
+    assert "did you mean train.batch_size?" in shown.stderr
