@@ -85,8 +85,8 @@ class PreprocessSettings(Settings):
     min_duration_s: float = setting("shorter recordings are left out, in seconds", ge=0)
     max_duration_s: float = setting("longer recordings are left out, in seconds", gt=0)
     max_bad_share: float = setting("stage 1 fails when a larger share of the recordings is bad", ge=0, le=1)
-    valid_size: float = setting("utterances for validation: a number of them, or a share below 1", ge=0)
-    test_size: float = setting("utterances for testing: a number of them, or a share below 1", ge=0)
+    valid_size: int | float = setting("utterances for validation: a number of them, or a share below 1", ge=0)
+    test_size: int | float = setting("utterances for testing: a number of them, or a share below 1", ge=0)
     split_seed: int = setting("another number gives another split into train, valid and test")
     num_workers: int = setting("processes of stage 1; 0 for one per core", ge=0)
 
@@ -116,8 +116,8 @@ class PreprocessSettings(Settings):
             )
         for name in ("valid_size", "test_size"):
             size = getattr(self, name)
-            if size >= 1 and size != int(size):
-                yield Contradiction((name,), f"{size:g} is neither a whole number nor a share below 1")
+            if isinstance(size, float) and size >= 1:
+                yield Contradiction((name,), f"{size} is neither a whole number nor a share below 1")
 
 
 class TrainSettings(Settings):
