@@ -1,0 +1,212 @@
+"""The record of one recording, and the manifests that list them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils.errors import RecitalError
+from utils.files import write_atomically
+
+# Beside the separators, what Windows refuses in file names.
+_UNSAFE_CHARACTERS = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f]')
+# Room for an ending such as `.TextGrid` below the 255 bytes of common file systems.
+_LONGEST_ID_BYTES = 200
+
+
+class ManifestError(RecitalError):
+    """A manifest or a corpus's list of recordings that cannot be understood."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording with what is said in it.
+
+    Attributes:
+        id: unique within its dataset, and safe as a file name.
+        dataset: name of the corpus, as in the setting `dataset`.
+        speaker: the dataset's name where the corpus has one speaker only.
+        language: code such as `en`.
+        text: as the corpus has it, not normalised.
+        audio_path: the recording.
+        duration_s: length of the recording in seconds; 0 where nobody has looked yet.
+        split: `train`, `valid` or `test`; empty before the split.
+        phones: what the recording says, pauses included; empty before stage 1.
+        frames: mel frames; 0 before stage 1.
+        durations: frames per phone, adding up to `frames`; empty before stage 1.
+    """
+
+    id: str
+    dataset: str
+    speaker: str
+    language: str
+    text: str
+    audio_path: Path
+    duration_s: float = 0.0
+    split: str = ""
+    phones: tuple[str, ...] = ()
+    frames: int = 0
+    durations: tuple[int, ...] = ()
+
+
+def unsafe_name_reason(name: str) -> str:
+    """Say why `name` (of an utterance or a speaker) cannot name files; empty where it can."""
+    if not name.strip():
+        return "is empty"
+    if found := _UNSAFE_CHARACTERS.search(name):
+        return f"contains {found.group()!r}, which file names cannot hold"
+    if name.startswith("."):
+        return "begins with a dot"
+    if name != name.strip() or name.endswith("."):
+        return "ends with a dot or has spaces around it"
+    if len(name.encode("utf-8", "replace")) > _LONGEST_ID_BYTES:
+        return f"is longer than {_LONGEST_ID_BYTES} bytes"
+    return ""
+
+
+def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
+    """Write one JSON object per line, whole or not at all.
+
+    The names `audio_filepath`, `text` and `duration` (seconds) are those of NeMo's manifests, which can
+    therefore read ours; what stage 1 has not found out yet is left away.
+    """
+    write_atomically(path, "".join(_manifest_line(utterance) for utterance in utterances))
+
+
+def _manifest_line(utterance: Utterance) -> str:
+    fields: dict[str, Any] = {
+        "id": utterance.id,
+        "dataset": utterance.dataset,
+        "speaker": utterance.speaker,
+        "language": utterance.language,
+        "audio_filepath": str(utterance.audio_path),
+        "text": utterance.text,
+        "duration": round(utterance.duration_s, 6),
+    }
+    for name in ("split", "phones", "frames", "durations"):
+        if value := getattr(utterance, name):
+            fields[name] = value
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def read_manifest(path: Path | str) -> list[Utterance]:
+    """Read what `write_manifest` wrote; names that it does not know are passed over.
+
+    Raises:
+        ManifestError: no such file, or a line that is no utterance; names file and line.
+    """
+    path = Path(path)
+    utterances = []
+    first_lines: dict[str, int] = {}
+    for number, fields in json_lines(path):
+        utterance = _utterance_from(fields, f"{path}:{number}")
+        if utterance.id in first_lines:
+            raise ManifestError(
+                f"{path}:{number}: {utterance.id} is already on line {first_lines[utterance.id]}; "
+                "run stage 1 again to write the manifest anew"
+            )
+        first_lines[utterance.id] = number
+        utterances.append(utterance)
+    return utterances
+
+
+def read_text_file(path: Path) -> str:
+    """Read a text file as UTF-8; a byte-order mark and any line ends are accepted.
+
+    Raises:
+        ManifestError: no such file, or bytes that are not UTF-8; names file and line.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _decoded(path, content, "utf-16")
+    return _decoded(path, content, "utf-8-sig")
+
+
+def _decoded(path: Path, content: bytes, encoding: str) -> str:
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ManifestError(
+            f"{path}:{line}: byte 0x{content[error.start]:02x} is not {encoding.removesuffix('-sig').upper()}; if the "
+            f"file is in Latin-1, convert it: iconv -f LATIN1 -t UTF-8 '{path.name}' > converted"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Give number and object of each line of a JSONL file that is not blank.
+
+    Raises:
+        ManifestError: the file cannot be read, or a line is no JSON object; names file and line.
+    """
+    # Not splitlines(): it would also cut at U+2028 and its kin, which JSON allows within a string.
+    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ManifestError(f"{path}:{number}: not a JSON object: {error.msg} at column {error.colno}") from None
+        if not isinstance(fields, dict):
+            raise ManifestError(f"{path}:{number}: expected a JSON object, found {type(fields).__name__}")
+        yield number, fields
+
+
+def _utterance_from(fields: Mapping[str, Any], where: str) -> Utterance:
+    utterance = Utterance(
+        id=_field(fields, "id", str, where),
+        dataset=_field(fields, "dataset", str, where),
+        speaker=_field(fields, "speaker", str, where),
+        language=_field(fields, "language", str, where),
+        text=_field(fields, "text", str, where),
+        audio_path=Path(_field(fields, "audio_filepath", str, where)),
+        duration_s=float(_field(fields, "duration", (int, float), where)),
+        split=_field(fields, "split", str, where, default=""),
+        phones=_items(fields, "phones", str, where),
+        frames=_field(fields, "frames", int, where, default=0),
+        durations=_items(fields, "durations", int, where),
+    )
+    for what, name in (("id", utterance.id), ("speaker", utterance.speaker)):
+        if reason := unsafe_name_reason(name):
+            raise ManifestError(f"{where}: {what} {name!r} {reason}; rename it")
+    if not (math.isfinite(utterance.duration_s) and utterance.duration_s >= 0):
+        raise ManifestError(f"{where}: {utterance.id} lasts {utterance.duration_s} seconds")
+    if len(utterance.durations) not in (0, len(utterance.phones)):
+        raise ManifestError(
+            f"{where}: {utterance.id} has {len(utterance.durations)} durations for {len(utterance.phones)} phones; "
+            "run stage 1 again"
+        )
+    if utterance.durations and sum(utterance.durations) != utterance.frames:
+        raise ManifestError(
+            f"{where}: {utterance.id} has durations of {sum(utterance.durations)} frames in all "
+            f"for {utterance.frames} frames; run stage 1 again"
+        )
+    return utterance
+
+
+def _field(fields: Mapping[str, Any], name: str, kind: Any, where: str, default: Any = None) -> Any:
+    value = fields.get(name, default)
+    if value is None:
+        raise ManifestError(f"{where}: has no {name!r}; found {', '.join(map(repr, fields)) or 'nothing'}")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ManifestError(f"{where}: {name!r} should not be {value!r}")
+    return value
+
+
+def _items(fields: Mapping[str, Any], name: str, kind: type, where: str) -> tuple[Any, ...]:
+    values = _field(fields, name, list, where, default=[])
+    for value in values:
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ManifestError(f"{where}: {name!r} should not contain {value!r}")
+    return tuple(values)
