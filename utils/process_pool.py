@@ -1,0 +1,357 @@
+"""Work spread over processes, any of which may be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from utils.errors import RecitalError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+# One process per core leaves no core for helper threads: with two threads each they only wait for one another.
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ),
+    "1",
+)
+DEATHS_WHILE_STARTING = 3
+
+Note = Callable[[Any], None]
+Work = Callable[[Any, Note], Any]
+
+
+class WorkerError(RecitalError):
+    """The processes that should do the work cannot be kept alive."""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A worker says something about the task it is at."""
+
+    task: Any
+    note: Any
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A task is done, and this is what the work returned."""
+
+    task: Any
+    result: Any
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The work raised an error on a task; the worker lives on."""
+
+    task: Any
+    error: Exception
+    trace: str
+
+
+@dataclass(frozen=True)
+class Died:
+    """The process that was at a task is gone; a fresh one takes its place."""
+
+    task: Any
+    last_note: Any
+    how: str
+
+
+Event = Noted | Finished | Failed | Died
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use, which in a container can be fewer than the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class ProcessPool:
+    """Processes that take tasks one at a time and whose death is an event, never a hang.
+
+    `make_work(*arguments)` runs once in every process and returns `work(task, note)`, so that what is slow to make (a
+    decoder, a filter bank) is made once. Results and notes travel through a pipe: keep them small and let the work
+    write what is large.
+
+        with ProcessPool(4, make_work, "argument") as pool:
+            for task in tasks:
+                pool.submit(task)
+            for event in pool.events():     # may submit more, e.g. a task whose worker died
+                ...
+
+    Processes are started by a server process that has imported `preload` and done nothing else: forking this process
+    could copy a lock that one of torch's threads holds, and spawning pays the imports (1 s for torch) in every worker.
+    Where the platform's frameworks do not survive a fork (macOS) or there is none (Windows), they are spawned. Each
+    worker computes on one thread, ignores Ctrl-C (the parent hears it and ends them) and ends with its parent, also
+    when the parent was killed.
+
+    Args:
+        num_workers: how many processes; at least 1.
+        make_work: a function at the top of a module.
+        arguments: given to `make_work`; pickled.
+        preload: modules that the work needs, by name.
+    """
+
+    def __init__(
+        self, num_workers: int, make_work: Callable[..., Work], *arguments: Any, preload: Sequence[str] = ()
+    ) -> None:
+        if num_workers < 1:
+            raise WorkerError(f"{num_workers} worker processes can do no work; ask for 1 or more")
+        self._make_work, self._arguments = make_work, arguments
+        self._waiting: deque[Any] = deque()
+        self._deaths_while_starting = 0
+        method = "forkserver" if sys.platform.startswith("linux") else "spawn"
+        self._context: Any = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self._context.set_forkserver_preload(list(preload))
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(num_workers):
+                self._workers.append(self._start())
+        except BaseException:
+            self._end(gently=False)
+            raise
+
+    def submit(self, task: Any) -> None:
+        """Put a task at the end of the queue."""
+        self._waiting.append(task)
+
+    def process_ids(self) -> list[int]:
+        """Give the workers' process ids, for those who want to watch their memory."""
+        return [worker.process.pid for worker in self._workers]
+
+    def events(self) -> Iterator[Event]:
+        """Hand out tasks and give what happens to them, as it happens, until every task is done.
+
+        Raises:
+            WorkerError: workers die again and again before they have begun.
+            Exception: what `make_work` raised in a worker.
+        """
+        while self._waiting or any(worker.is_busy for worker in self._workers):
+            for worker in self._workers:
+                if worker.is_ready and not worker.is_busy and self._waiting:
+                    worker.give(self._waiting.popleft())
+            by_handle = {handle: worker for worker in self._workers for handle in worker.handles()}
+            changed = {id(by_handle[handle]): by_handle[handle] for handle in wait(list(by_handle))}
+            for worker in changed.values():
+                yield from self._events_of(worker)
+
+    def _events_of(self, worker: _Worker) -> Iterator[Event]:
+        for kind, content in worker.messages():
+            if kind == "ready":
+                worker.is_ready = True
+                self._deaths_while_starting = 0
+            elif kind == "unable":
+                raise content
+            elif kind == "note":
+                worker.last_note = content
+                yield Noted(worker.task, content)
+            else:
+                task = worker.take_back()
+                yield Finished(task, content) if kind == "result" else Failed(task, *content)
+        if not worker.is_gone:
+            return
+        how = worker.end_of_life()
+        self._workers.remove(worker)
+        if not worker.is_ready:
+            self._deaths_while_starting += 1
+            if self._deaths_while_starting >= DEATHS_WHILE_STARTING:
+                raise WorkerError(
+                    f"worker processes end before they begin to work ({how}); free some memory, or use fewer workers"
+                )
+        self._workers.append(self._start())
+        if worker.is_busy:
+            yield Died(worker.task, worker.last_note, how)
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._make_work, self._arguments), name="worker", daemon=True
+        )
+        with _deaf_to_interrupts(), _environment(**ONE_THREAD, PYTHONPATH=_python_path()):
+            process.start()
+        theirs.close()  # else our copy keeps the pipe open when the worker is gone
+        return _Worker(process, ours)
+
+    def __enter__(self) -> ProcessPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(gently=kind is None)
+
+    def _end(self, gently: bool) -> None:
+        for worker in self._workers:
+            worker.dismiss() if gently else worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(timeout=5)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
+        self._workers.clear()
+
+
+_NO_TASK = object()
+
+
+class _Worker:
+    """The parent's view of one process."""
+
+    def __init__(self, process: Any, connection: Connection) -> None:
+        self.process, self.connection = process, connection
+        self.task: Any = _NO_TASK
+        self.last_note: Any = None
+        self.is_ready = False
+        self.is_gone = False
+
+    @property
+    def is_busy(self) -> bool:
+        return self.task is not _NO_TASK
+
+    def handles(self) -> list[Any]:
+        return [self.connection, self.process.sentinel]
+
+    def give(self, task: Any) -> None:
+        self.task, self.last_note = task, None
+        # A worker that died just now shows itself as gone at the next wait, with this task in its hands.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(task)
+
+    def take_back(self) -> Any:
+        task, self.task = self.task, _NO_TASK
+        return task
+
+    def messages(self) -> Iterator[tuple[str, Any]]:
+        # The order matters: a process seen dead before its pipe is read has nothing more to say afterwards.
+        is_dead = not self.process.is_alive()
+        try:
+            while self.connection.poll():
+                yield self.connection.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            is_dead = True
+        self.is_gone = is_dead
+
+    def dismiss(self) -> None:
+        with suppress(OSError):
+            self.connection.send(None)
+
+    def end_of_life(self) -> str:
+        """Clear up after a process that is gone and say how it went."""
+        self.process.join(timeout=5)
+        if self.process.is_alive():  # it closed its pipe, and can no longer be spoken to
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            with suppress(ValueError):
+                name = signal.Signals(-code).name
+                return f"killed by {name}, as happens when memory runs out" if name == "SIGKILL" else f"ended by {name}"
+        return f"ended with exit code {code}"
+
+
+def _serve(connection: Connection, make_work: Callable[..., Work], arguments: Sequence[Any]) -> None:
+    """Run in the worker: make the work, then do it task by task until the parent has no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that half-written files are removed
+    _end_with_parent()
+    try:
+        work = make_work(*arguments)
+        _use_one_thread()
+    except Exception as error:
+        connection.send(("unable", _portable(error)))
+        return
+
+    def note(content: Any) -> None:
+        connection.send(("note", content))
+
+    connection.send(("ready", None))
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while (task := connection.recv()) is not None:
+            try:
+                result = work(task, note)
+            except Exception as error:
+                connection.send(("failed", (_portable(error), traceback.format_exc())))
+            else:
+                connection.send(("result", result))
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the parent is gone, so that a killed run never goes on writing behind the next one's back."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch the parent", daemon=True).start()
+
+
+def _use_one_thread() -> None:
+    # The environment is read when a library loads; torch may have been loaded before ours was set.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def _portable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _python_path() -> str:
+    # The server process must find our modules also when the command was started in another folder.
+    return os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let new processes be born ignoring Ctrl-C, also in the moment before they can say so themselves."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
