@@ -1,0 +1,217 @@
+# Runs the stages of a recipe. A recipe's run.sh sets recipe_dir and title, and sources this file.
+# POSIX sh: dash, bash and macOS's sh read it; there is no getopt here.
+# shellcheck shell=sh
+set -u
+
+root=$(CDPATH='' cd -- "$recipe_dir/../../.." && pwd) || exit 1
+start_dir=$(pwd)
+unset CDPATH PYTHONSAFEPATH # either would keep `python -m bins.x` from finding the project
+
+say() { printf '%s\n' "$*" >&2; }
+usage_error() {
+    say "error: $*; see --help"
+    exit 2
+}
+
+# flag|value|default|meaning
+# A flag's default is what the commands themselves do without it; only flags that were given are passed on.
+flags() {
+    cat <<EOF
+stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
+config|FILE|$recipe_dir/exp_config.json|settings of the experiment
+name|NAME|the time it starts, for stage 2|name of the experiment: its folder in log_dir
+set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
+num_workers|N|every core|processes of stage 1
+gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
+resume_type|TYPE|none|resume continues the experiment as if never stopped; finetune starts a new one from --checkpoint
+checkpoint|DIR|the newest of the experiment|checkpoint to resume or fine-tune from
+main_process_port|PORT|any free one|port on which several processes of stage 2 meet
+infer_expt_dir|DIR|log_dir/NAME|what speaks: an experiment, a checkpoint inside one, or a bundle
+infer_output_dir|DIR|infer_expt_dir/result|where the recordings, pictures and times go
+infer_mode|MODE|single|single speaks --infer_text; batch speaks a testing set or a file of texts
+infer_text|TEXT|none|what to say; for batch, a file with one text, or name|text, per line
+infer_dataset|NAME|the first of the settings|corpus whose texts are spoken
+infer_testing_set|SET|test|its part: test, valid, train or golden_test
+vocoder_dir|DIR|Griffin-Lim|vocoder to make the waveform
+pitch_control|X|1.0|pitch, as a factor
+energy_control|X|1.0|energy, as a factor
+duration_control|X|1.0|duration, as a factor: 2.0 is half as fast
+EOF
+}
+
+help() {
+    cat <<EOF
+$title
+
+usage: sh run.sh --stage N|N-M|all [flags]
+       sh run.sh --demo
+
+stages
+  1  corpus to features: text, alignment, mel, pitch, energy, statistics
+  2  train
+  3  speak
+A corpus is brought by hand: name its folder in the settings' dataset_path.
+
+flags (--flag VALUE or --flag=VALUE)
+EOF
+    flags | while IFS='|' read -r flag value default meaning; do
+        printf '  --%s %s\n        %s [default: %s]\n' "$flag" "$value" "$meaning" "$default"
+    done
+    cat <<EOF
+  --debug
+        show where in the code an error arose [default: off]
+  --demo
+        make a small corpus, run every stage on it and speak [default: off]
+  --help, -h
+        this text
+EOF
+}
+
+# --- The command line, into flag_<name>, set_<i> and the switches ---
+
+for flag in $(flags | cut -d '|' -f 1); do unset "flag_$flag"; done
+sets=0 debug='' demo=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --help | -h) help; exit 0 ;;
+        --demo) demo=yes; shift; continue ;;
+        --debug) debug=yes; shift; continue ;;
+        -s) flag=stage ;;
+        --*) flag=${1#--} flag=${flag%%=*} ;;
+        *) usage_error "$1 is no flag" ;;
+    esac
+    flags | cut -d '|' -f 1 | grep -q -x -F -e "$flag" || usage_error "unknown flag --$flag"
+    case $1 in
+        --*=*) value=${1#*=} && shift ;;
+        *)
+            [ $# -ge 2 ] || usage_error "--$flag lacks its value"
+            case $2 in --*) usage_error "--$flag lacks its value ($2 follows; write --$flag=$2 if you mean it)" ;; esac
+            value=$2 && shift 2
+            ;;
+    esac
+    if [ "$flag" = set ]; then
+        case $value in *=*) ;; *) usage_error "--set $value: not KEY=VALUE" ;; esac
+        sets=$((sets + 1))
+        eval "set_$sets=\$value"
+    else
+        eval "flag_$flag=\$value"
+    fi
+done
+
+# Looks a relative path up from where the user stands, then from the root.
+whole_path() {
+    case $1 in
+        '' | /* | [A-Za-z]:*) printf '%s\n' "$1" ;;
+        *)
+            if [ ! -e "$start_dir/$1" ] && [ -e "$root/$1" ]; then
+                printf "%s\n" "$root/$1"
+            else
+                printf "%s\n" "$start_dir/$1"
+            fi
+            ;;
+    esac
+}
+for flag in config checkpoint infer_expt_dir infer_output_dir vocoder_dir; do
+    eval "[ -z \"\${flag_$flag+given}\" ] || flag_$flag=\$(whole_path \"\$flag_$flag\")"
+done
+# Only a file when it is one: otherwise it is the text itself.
+if [ "${flag_infer_mode:-}" = batch ] && [ -n "${flag_infer_text:-}" ]; then flag_infer_text=$(whole_path "$flag_infer_text"); fi
+
+flag_config=${flag_config-$recipe_dir/exp_config.json}
+[ -z "$demo" ] || flag_stage=${flag_stage-all}
+case ${flag_stage-} in
+    all) first=1 last=3 ;;
+    [0-9]) first=$flag_stage last=$flag_stage ;;
+    [0-9]-[0-9]) first=${flag_stage%-*} last=${flag_stage#*-} ;;
+    '') usage_error "--stage is needed: a number, a range such as 1-3, or all" ;;
+    *) usage_error "--stage $flag_stage: not a number, a range such as 1-3, or all" ;;
+esac
+[ "$first" -ge 1 ] && [ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 1 to 3"
+[ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range runs backwards"
+case ${flag_gpu-} in *[!0-9,]* | ,* | *, | *,,*) usage_error "--gpu $flag_gpu: not a list of numbers such as 0,1" ;; esac
+case ${flag_num_workers-1} in '' | *[!0-9]*) usage_error "--num_workers $flag_num_workers: not a number" ;; esac
+case ${flag_main_process_port-1} in '' | *[!0-9]*) usage_error "--main_process_port $flag_main_process_port: not a number" ;; esac
+case ${flag_resume_type-resume} in resume | finetune) ;; *) usage_error "--resume_type $flag_resume_type: not resume or finetune" ;; esac
+case ${flag_infer_mode-single} in single | batch) ;; *) usage_error "--infer_mode $flag_infer_mode: not single or batch" ;; esac
+
+# --- The stages ---
+
+# Appends to `command` the flags named, where they were given. It holds the names of variables only, never their
+# values, so that eval reads any text, quotes and newlines included, as it stands.
+with() {
+    for flag in "$@"; do
+        case $flag in
+            set)
+                i=0
+                while [ "$i" -lt "$sets" ]; do
+                    i=$((i + 1))
+                    command="$command --set \"\$set_$i\""
+                done
+                ;;
+            debug) [ -z "$debug" ] || command="$command --debug" ;;
+            *) eval "[ -z \"\${flag_$flag+given}\" ]" || command="$command --$flag \"\$flag_$flag\"" ;;
+        esac
+    done
+}
+run() {
+    eval "set -- $command"
+    "$python" "$@" || {
+        status=$?
+        say "stage $stage stopped"
+        exit $status
+    }
+}
+
+stage_1() {
+    command='-m bins.preprocess'
+    with config num_workers set debug
+    run
+}
+
+stage_2() {
+    command='-m accelerate.commands.launch --quiet --num_machines 1 --mixed_precision no --dynamo_backend no'
+    processes=1
+    if [ -n "${flag_gpu-}" ]; then
+        processes=$(printf '%s\n' "$flag_gpu" | tr ',' '\n' | wc -l | tr -d ' ')
+    elif [ -n "${flag_gpu+given}" ]; then
+        command="$command --cpu"
+    fi
+    command="$command --num_processes $processes"
+    [ "$processes" -eq 1 ] || command="$command --multi_gpu --main_process_port ${flag_main_process_port:-0}"
+    command="$command -m bins.train"
+    with config name resume_type checkpoint set debug
+    run
+}
+
+stage_3() {
+    command='-m bins.synthesize'
+    with config infer_expt_dir infer_output_dir infer_mode infer_text infer_dataset infer_testing_set vocoder_dir \
+        pitch_control energy_control duration_control set debug
+    run
+}
+
+# --- The demo: every stage on a corpus that a synthesizer speaks ---
+
+demo_dir=$root/data/demo
+demo() {
+    flag_config=$recipe_dir/demo.json flag_name=demo
+    say "demo: making a corpus of short sentences, spoken by espeak-ng"
+    stage=0 command="-m bins.make_demo_corpus --output_dir \"\$demo_dir/corpus\""
+    run
+}
+
+extras=''
+[ -z "$demo" ] || extras=demo
+python=$(sh "$root/env.sh" $extras) || exit 1
+case $python in */*) python=$(whole_path "$python") ;; esac # PYTHON=./python, and we are about to leave
+if [ -n "${flag_gpu+given}" ]; then
+    CUDA_VISIBLE_DEVICES=$flag_gpu
+    export CUDA_VISIBLE_DEVICES
+fi
+cd "$root" || exit 1
+[ -z "$demo" ] || demo
+stage=$first
+while [ "$stage" -le "$last" ]; do
+    "stage_$stage"
+    stage=$((stage + 1))
+done

@@ -1,0 +1,146 @@
+#!/bin/sh
+# Finds or makes the Python environment, and prints the Python to use.
+#
+#     sh env.sh                 what training and speaking need
+#     sh env.sh dev demo        and the extras named, each a file requirements/<extra>.txt
+#
+# - PYTHON set: that Python is used as it is.
+# - an active virtual environment or conda environment: it is used; what it lacks is named, nothing is installed.
+# - otherwise .venv beside this file, made on first use from requirements/lock.txt (exact versions).
+#
+# Standard output carries the path alone, for PYTHON=$(sh env.sh demo); all else goes to standard error.
+# It may be killed at any moment and started again: a stamp, written last, says what is installed.
+set -u
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+requirements=$root/requirements
+environment=$root/.venv
+
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+    say "error: $*"
+    exit 1
+}
+
+for extra in "$@"; do
+    [ -f "$requirements/$extra.txt" ] && [ "$extra" != lock ] && continue
+    say "error: unknown extra $extra; known: $(cd "$requirements" && ls ./*.txt | sed 's|^\./||; s|\.txt$||' |
+        grep -v -x -e lock -e base -e without_dependencies | tr '\n' ' ')"
+    exit 2
+done
+set -- base "$@"
+
+# Where a virtual environment keeps its Python: bin everywhere, Scripts on Windows.
+python_of() {
+    if [ -x "$1/bin/python" ]; then printf '%s\n' "$1/bin/python"; else printf '%s\n' "$1/Scripts/python.exe"; fi
+}
+
+# The user's own Python
+if [ -n "${PYTHON:-}" ]; then
+    command -v "$PYTHON" >/dev/null 2>&1 || fail "PYTHON is set to $PYTHON, which cannot be run; correct or unset it"
+    printf '%s\n' "$PYTHON"
+    exit 0
+fi
+active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
+if [ -n "$active" ] && [ "$active" != "$environment" ]; then
+    python=$(python_of "$active")
+    [ -x "$python" ] || python=$active/python.exe # conda on Windows
+    [ -x "$python" ] || fail "the active environment $active has no Python; deactivate it and run this again"
+    lists=$(for extra in "$@"; do printf '%s\n' "$requirements/$extra.txt"; done)
+    missing=$(printf '%s\n' "$lists" | "$python" -c '
+import importlib.metadata, re, sys
+
+if sys.version_info < (3, 10):
+    print("Python 3.10 or newer")
+for path in sys.stdin.read().splitlines():
+    for line in open(path, encoding="utf-8"):
+        package = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line)
+        if package:
+            try:
+                importlib.metadata.version(package.group())
+            except importlib.metadata.PackageNotFoundError:
+                print(package.group())
+') || fail "$python does not run"
+    if [ -n "$missing" ]; then
+        say "warning: the active environment $active lacks: $(printf '%s' "$missing" | tr '\n' ' ')"
+        say "         deactivate it to have .venv made, or: pip install -r requirements/base.txt -c requirements/lock.txt"
+    fi
+    printf '%s\n' "$python"
+    exit 0
+fi
+
+# Our own environment
+wanted=$(cat "$requirements"/*.txt | cksum)
+lacking() {
+    for extra in "$@"; do
+        [ "$(cat "$environment/installed-$extra" 2>/dev/null)" = "$wanted" ] || printf '%s ' "$extra"
+    done
+}
+is_python() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2])' >/dev/null 2>&1; }
+
+find_python() {
+    for candidate in python3 python3.13 python3.12 python3.11 python3.10 python; do
+        is_python "$candidate" && command -v "$candidate" && return
+    done
+    found=$(python3 -V 2>&1) || found="no python3"
+    fail "Python 3.10 or newer is needed, found: $found; install one, or set PYTHON to one that has the packages"
+}
+
+make_environment() {
+    # The one check that tells a whole environment from one whose making was cut short.
+    "$(python_of "$environment")" -m pip --version >/dev/null 2>&1 && return
+    is_python "$(python_of "$environment")" &&
+        "$(python_of "$environment")" -m ensurepip >/dev/null 2>&1 && return
+    base_python=$(find_python) || exit 1
+    say "making $environment with $("$base_python" -V)"
+    "$base_python" -m venv --clear "$environment" >&2 ||
+        fail "$base_python cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
+}
+
+install() {
+    quiet=--quiet
+    [ -t 2 ] && quiet=''
+    # -c and not -r for the lock: it holds the versions of every extra, these files say which are wanted.
+    set -- -c "$requirements/lock.txt" $(for extra in "$@"; do printf '%s\n' -r "./$extra.txt"; done)
+    python=$(python_of "$environment")
+    cd "$requirements" &&
+        "$python" -m pip install $quiet --disable-pip-version-check "$@" >&2 &&
+        "$python" -m pip install $quiet --disable-pip-version-check --no-deps -r without_dependencies.txt >&2
+}
+
+# One installer at a time. The holder's process id tells a lock left by a kill from one in use.
+hold_lock() {
+    lock=$root/.venv.lock
+    printf '%s\n' $$ >"$lock.$$"
+    trap 'rm -f "$lock.$$"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    told=''
+    until ln "$lock.$$" "$lock" 2>/dev/null; do # appears with its content, or not at all
+        holder=$(cat "$lock" 2>/dev/null)
+        if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; then
+            rm -f "$lock"
+            continue
+        fi
+        [ -n "$told" ] || say "waiting for process $holder, which is installing (if it is not: rm $lock)"
+        told=yes
+        sleep 1
+    done
+    trap 'rm -f "$lock" "$lock.$$"' EXIT
+}
+
+if [ -n "$(lacking "$@")" ] || [ ! -x "$(python_of "$environment")" ]; then
+    hold_lock
+    make_environment
+    extras=$(lacking "$@")
+    if [ -n "$extras" ]; then
+        say "installing from requirements/lock.txt: $extras(once; some minutes)"
+        # shellcheck disable=SC2086 # names of files, one word each
+        (install $extras) || fail "the installation stopped; run this again to continue"
+        for extra in $extras; do
+            printf '%s\n' "$wanted" >"$environment/installed-$extra.partial" &&
+                mv "$environment/installed-$extra.partial" "$environment/installed-$extra" || exit 1
+        done
+    fi
+fi
+python_of "$environment"
