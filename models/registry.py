@@ -1,0 +1,76 @@
+"""Which models there are: from a `model_type` in the settings to the code that learns and speaks."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from utils.errors import RecitalError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from config.schema import ExperimentSettings
+    from models.bundle import Bundle
+    from utils.task import Task
+
+
+@dataclass(frozen=True)
+class Model:
+    """Where a model's code lives; nothing of it is imported before it is asked for.
+
+    Attributes:
+        package: the folder under `models/`, with `settings.py`, `network.py` and `task.py` in it.
+        settings: the settings class in `settings.py`.
+        network: the network class in `network.py`, which has `from_bundle`.
+        task: the task class in `task.py`, which has `from_settings`.
+        config: its defaults, from the repository root.
+    """
+
+    package: str
+    settings: str
+    network: str
+    task: str
+    config: str
+
+
+MODELS = {
+    "FastSpeech2": Model(
+        "models.fastspeech2", "FastSpeech2Settings", "FastSpeech2", "FastSpeech2Task", "config/fastspeech2.json"
+    ),
+}
+
+
+class UnknownModelError(RecitalError):
+    """A `model_type` that no model answers to."""
+
+
+def settings_class(model_type: str) -> type[ExperimentSettings]:
+    """Give the class that checks the settings of a model, without importing any network.
+
+    Raises:
+        UnknownModelError: there is no such model; the known ones are listed.
+    """
+    return _load(model_type, "settings")
+
+
+def make_task(settings: ExperimentSettings) -> Task:
+    """Make what the trainer drives, from resolved settings and what stage 1 left in `processed_dir`."""
+    return _load(settings.model_type, "task").from_settings(settings)
+
+
+def open_network(bundle: Bundle) -> nn.Module:
+    """Make the network of a bundle, with its weights, ready to be used."""
+    return _load(bundle.settings.model_type, "network").from_bundle(bundle)
+
+
+def _load(model_type: str, part: str) -> Any:
+    if model_type not in MODELS:
+        lower = {name.lower(): name for name in MODELS}
+        close = difflib.get_close_matches(model_type.lower(), lower, n=1)
+        hint = f"; did you mean {lower[close[0]]}?" if close else ""
+        raise UnknownModelError(f'there is no model "{model_type}"; known: {", ".join(MODELS)}{hint}')
+    model = MODELS[model_type]
+    return getattr(importlib.import_module(f"{model.package}.{part}"), getattr(model, part))
