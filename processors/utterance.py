@@ -103,11 +103,12 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     path = Path(path)
     utterances = []
     first_lines: dict[str, int] = {}
-    for number, fields in json_lines(path):
-        utterance = _utterance_from(fields, f"{path}:{number}")
+    for number, line in numbered_lines(path):
+        where = f"{path}:{number}"
+        utterance = _utterance_from(json_object(line, where), where)
         if utterance.id in first_lines:
             raise ManifestError(
-                f"{path}:{number}: {utterance.id} is already on line {first_lines[utterance.id]}; "
+                f"{where}: {utterance.id} is already on line {first_lines[utterance.id]}; "
                 "run stage 1 again to write the manifest anew"
             )
         first_lines[utterance.id] = number
@@ -139,28 +140,34 @@ def _decoded(path: Path, content: bytes, encoding: str) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise ManifestError(
             f"{path}:{line}: byte 0x{content[error.start]:02x} is not {encoding.removesuffix('-sig').upper()}; if the "
-            f"file is in Latin-1, convert it: iconv -f LATIN1 -t UTF-8 '{path.name}' > converted"
+            f"file is in Latin-1, convert it: iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > converted"
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Give number and object of each line of a JSONL file that is not blank.
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Give number and content of each line of a text file that is not blank; see `read_text_file`."""
+    # Not splitlines(): it would also cut at U+2028 and its kin, which a text may hold.
+    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def json_object(line: str, where: str) -> dict[str, Any]:
+    """Give the JSON object that a line of a manifest holds.
 
     Raises:
-        ManifestError: the file cannot be read, or a line is no JSON object; names file and line.
+        ManifestError: it holds something else; begins with `where`.
     """
-    # Not splitlines(): it would also cut at U+2028 and its kin, which JSON allows within a string.
-    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ManifestError(f"{path}:{number}: not a JSON object: {error.msg} at column {error.colno}") from None
-        if not isinstance(fields, dict):
-            raise ManifestError(f"{path}:{number}: expected a JSON object, found {type(fields).__name__}")
-        yield number, fields
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{where}: not a JSON object: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise ManifestError(f"{where}: not a JSON object: nested too deep") from None
+    if not isinstance(fields, dict):
+        raise ManifestError(f"{where}: expected a JSON object, found {type(fields).__name__}")
+    return fields
 
 
 def _utterance_from(fields: Mapping[str, Any], where: str) -> Utterance:

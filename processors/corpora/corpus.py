@@ -1,0 +1,154 @@
+"""What reading a corpus gives: its utterances, and what had to be left out."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from processors.audio.audio_file import AUDIO_SUFFIXES
+from processors.utterance import Utterance, unsafe_name_reason
+from utils.errors import RecitalError
+
+
+class CorpusError(RecitalError):
+    """A corpus of which nothing can be used as it stands."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line or recording that was left out.
+
+    Attributes:
+        where: the file, with the line where it has lines.
+        utterance_id: as far as it is known, else empty.
+        reason: what is wrong with it.
+    """
+
+    where: str
+    utterance_id: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where}: {self.utterance_id}: {self.reason}" if self.utterance_id else f"{self.where}: {self.reason}"
+        )
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What was found in the folder of one dataset.
+
+    Attributes:
+        utterances: in the corpus's own order, each id once.
+        problems: what was left out, each with its reason.
+        notes: what else is worth telling.
+    """
+
+    utterances: tuple[Utterance, ...]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class CorpusBuilder:
+    """Takes the recordings of one dataset one by one and sorts out those that cannot be used."""
+
+    def __init__(self, dataset: str, language: str) -> None:
+        self._dataset, self._language = dataset, language
+        self._utterances: dict[str, Utterance] = {}
+        self._first_seen: dict[str, str] = {}
+        self._problems: list[Problem] = []
+        self._notes: list[str] = []
+
+    def add(
+        self,
+        where: str,
+        utterance_id: str,
+        *,
+        text: str,
+        audio_path: Path,
+        speaker: str = "",
+        language: str = "",
+        duration_s: float = 0.0,
+    ) -> None:
+        """Take a recording, or note why it cannot be used."""
+        utterance_id = unicodedata.normalize("NFC", utterance_id)
+        speaker = speaker or self._dataset
+        if reason := unsafe_name_reason(speaker):
+            self.leave_out(where, "", f"the speaker {speaker!r} {reason}; rename it")
+        elif reason := unsafe_name_reason(utterance_id):
+            self.leave_out(where, "", f"the id {utterance_id!r} {reason}; rename it")
+        elif utterance_id in self._first_seen:
+            self.leave_out(where, utterance_id, f"this id was already taken by {self._first_seen[utterance_id]}")
+        elif not text.strip():
+            self.leave_out(where, utterance_id, "the text is empty")
+        else:
+            self._first_seen[utterance_id] = where
+            self._utterances[utterance_id] = Utterance(
+                id=utterance_id,
+                dataset=self._dataset,
+                speaker=speaker,
+                language=language or self._language,
+                text=" ".join(text.split()),
+                audio_path=audio_path,
+                duration_s=duration_s,
+            )
+
+    def leave_out(self, where: str, utterance_id: str, reason: str) -> None:
+        """Note a line or recording that cannot be used."""
+        self._problems.append(Problem(where, utterance_id, reason))
+
+    def note(self, message: str) -> None:
+        """Note something that costs no recording."""
+        self._notes.append(message)
+
+    def corpus(self, where: Path) -> Corpus:
+        """Give what was gathered.
+
+        Raises:
+            CorpusError: there is no recording that can be used.
+        """
+        if not self._utterances:
+            found = (
+                f"{len(self._problems)} were left out, the first being {self._problems[0]}"
+                if self._problems
+                else ("it lists none")
+            )
+            raise CorpusError(f"{where}: no recording of {self._dataset} can be used: {found}")
+        return Corpus(tuple(self._utterances.values()), tuple(self._problems), tuple(self._notes))
+
+
+def recordings_in(folder: Path) -> dict[str, Path]:
+    """Give the sound files of a folder by their names without ending, of several with one name the WAV first."""
+    ranked: dict[str, tuple[int, Path]] = {}
+    for path in _visible(folder.iterdir()):
+        suffix = path.suffix.lower()
+        if suffix in AUDIO_SUFFIXES:
+            # macOS hands out decomposed letters; the transcripts have composed ones.
+            name, candidate = unicodedata.normalize("NFC", path.stem), (AUDIO_SUFFIXES.index(suffix), path)
+            ranked[name] = min(ranked.get(name, candidate), candidate)
+    return {name: path for name, (_, path) in sorted(ranked.items())}
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Give the folders in a folder by name, without hidden ones."""
+    return sorted(path for path in _visible(folder.iterdir()) if path.is_dir())
+
+
+def utterance_id_for(speaker: str, name: str) -> str:
+    """Give the id of a recording that has a file name only: speakers often number their files alike."""
+    if not speaker or name == speaker or name.startswith((f"{speaker}_", f"{speaker}-")):
+        return name
+    return f"{speaker}_{name}"
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """Give the first names of many, for a message."""
+    names = list(names)
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+def _visible(paths: Iterable[Path]) -> Iterable[Path]:
+    # Copies from macOS carry ._name.wav beside name.wav.
+    return (path for path in paths if not path.name.startswith("."))

@@ -1,0 +1,56 @@
+"""LJSpeech's layout: `metadata.csv` beside `wavs/`."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from processors.audio.audio_file import AUDIO_SUFFIXES
+from processors.corpora.corpus import Corpus, CorpusBuilder, CorpusError, folders_in, recordings_in, some
+from processors.utterance import numbered_lines, unsafe_name_reason
+
+
+def read(dataset: str, folder: Path, *, language: str) -> Corpus:
+    """Read `metadata.csv` with lines `id|text` or `id|text|normalised text`, and look for `wavs/<id>.wav` or `.flac`.
+
+    The normalised text, where there is one, was written by somebody who had heard the recording ("1455" may be
+    read in several ways), so that it goes before the other; our own normaliser finds little left to do in it.
+    """
+    metadata = folder / "metadata.csv"
+    if not metadata.is_file():
+        raise CorpusError(f"{metadata}: no such file{_elsewhere(folder)}")
+    if not (folder / "wavs").is_dir():
+        raise CorpusError(f"{folder / 'wavs'}: no such folder; the recordings of {dataset} belong there")
+    recordings = recordings_in(folder / "wavs")
+    unlisted = dict(recordings)
+    builder = CorpusBuilder(dataset, language)
+    for number, line in numbered_lines(metadata):
+        where = f"{metadata}:{number}"
+        columns = [column.strip() for column in line.split("|")]
+        utterance_id = _without_suffix(columns[0])
+        name = unicodedata.normalize("NFC", utterance_id)
+        unlisted.pop(name, None)
+        if len(columns) == 1:
+            builder.leave_out(where, "", f"expected id|text, found no | in {line.strip()[:60]!r}")
+        elif len(columns) > 3:
+            builder.leave_out(where, utterance_id, f"expected id|text or id|text|text, found {len(columns)} columns")
+        elif name not in recordings and not unsafe_name_reason(utterance_id):
+            builder.leave_out(where, utterance_id, f"no recording wavs/{utterance_id}.wav (or .flac)")
+        else:
+            builder.add(where, utterance_id, text=columns[-1] or columns[1], audio_path=recordings.get(name, Path()))
+    if unlisted:
+        builder.note(f"{metadata}: {len(unlisted)} recordings in wavs/ are not listed: {some(unlisted)}")
+    return builder.corpus(metadata)
+
+
+def _without_suffix(name: str) -> str:
+    """Take `clip.wav` for `clip`: some lists name the file."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in AUDIO_SUFFIXES else name
+
+
+def _elsewhere(folder: Path) -> str:
+    for inner in folders_in(folder):
+        if (inner / "metadata.csv").is_file():
+            return f"; did you mean {inner}?"
+    return "; it should list the recordings, one `id|text` per line"

@@ -1,0 +1,82 @@
+"""Which datasets and layouts can be read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from processors.corpora import jsonl, ljspeech, speaker_folders
+from processors.corpora.corpus import Corpus, CorpusError
+
+
+class Reader(Protocol):
+    """Reads a folder of one layout."""
+
+    def __call__(self, dataset: str, folder: Path, *, language: str) -> Corpus: ...
+
+
+LAYOUTS: dict[str, Reader] = {
+    "ljspeech": ljspeech.read,
+    "speaker_folders": speaker_folders.read,
+    "jsonl": jsonl.read,
+}
+
+LAYOUT_OF_DATASET = {
+    "LJSpeech": "ljspeech",
+    "demo": "ljspeech",
+}
+
+
+def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
+    """Say in which layout a dataset lies: the settings go before the known names.
+
+    Args:
+        dataset: a name out of the setting `dataset`.
+        dataset_layout: the setting of that name.
+
+    Raises:
+        CorpusError: neither knows it, or the settings name a layout that does not exist.
+    """
+    layout = dataset_layout.get(dataset) or LAYOUT_OF_DATASET.get(dataset)
+    if layout is None:
+        close = difflib.get_close_matches(dataset.lower(), [name.lower() for name in LAYOUT_OF_DATASET], n=1)
+        meant = next((name for name in LAYOUT_OF_DATASET if close and name.lower() == close[0]), "")
+        raise CorpusError(
+            f"dataset: unknown name {dataset!r}{f', did you mean {meant!r}?' if meant else ''}; known are "
+            f'{", ".join(LAYOUT_OF_DATASET)}; for your own add "dataset_layout": {{"{dataset}": '
+            f'"{"|".join(LAYOUTS)}"}}'
+        )
+    _check_layout(dataset, layout)
+    return layout
+
+
+def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str) -> Corpus:
+    """Find the recordings of a dataset and their texts.
+
+    Sound files are not opened: a damaged one comes to light where it is read, and `duration_s` is 0 unless the
+    corpus states it.
+
+    Args:
+        dataset: its name, which is also the speaker's where there is one speaker.
+        layout: one of `LAYOUTS`.
+        folder: where it lies, from `dataset_path`.
+        language: of the texts.
+
+    Raises:
+        CorpusError: no such folder, not this layout, or nothing usable in it.
+        ManifestError: its list of recordings cannot be read; names file and line.
+    """
+    _check_layout(dataset, layout)
+    folder = Path(folder).absolute()
+    if not folder.exists():
+        raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies")
+    if not folder.is_dir() and layout != "jsonl":
+        raise CorpusError(f"dataset_path.{dataset}: {folder}: is a file; name the folder of the corpus")
+    return LAYOUTS[layout](dataset, folder, language=language)
+
+
+def _check_layout(dataset: str, layout: str) -> None:
+    if layout not in LAYOUTS:
+        raise CorpusError(f"dataset_layout.{dataset}: unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")

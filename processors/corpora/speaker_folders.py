@@ -1,0 +1,70 @@
+"""The custom layout: one folder per speaker, each recording with its transcript beside it."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from processors.corpora.corpus import (
+    Corpus,
+    CorpusBuilder,
+    CorpusError,
+    folders_in,
+    recordings_in,
+    some,
+    utterance_id_for,
+)
+from processors.utterance import ManifestError, read_text_file
+
+_TRANSCRIPT_SUFFIXES = (".lab", ".txt")
+
+
+def read(dataset: str, folder: Path, *, language: str) -> Corpus:
+    """Read `<speaker>/<name>.wav` or `.flac` with the text in `<speaker>/<name>.lab` or `.txt`.
+
+    The id is `<speaker>_<name>`, or the name itself where it begins with the speaker's.
+    """
+    builder = CorpusBuilder(dataset, language)
+    outside = recordings_in(folder)
+    for speaker_folder in folders_in(folder):
+        _read_speaker(builder, speaker_folder)
+    if outside:
+        builder.note(f"{folder}: {len(outside)} recordings lie in no speaker's folder: {some(outside)}")
+    if outside and not any(recordings_in(inner) for inner in folders_in(folder)):
+        raise CorpusError(f"{folder}: the recordings lie in no speaker's folder; move them into {folder}/<speaker>/")
+    return builder.corpus(folder)
+
+
+def _read_speaker(builder: CorpusBuilder, folder: Path) -> None:
+    recordings, transcripts = recordings_in(folder), _transcripts_in(folder)
+    for name, path in recordings.items():
+        utterance_id = utterance_id_for(folder.name, name)
+        if name not in transcripts:
+            builder.leave_out(str(path), utterance_id, f"no transcript {name}.lab (or .txt) beside it")
+            continue
+        try:
+            text = read_text_file(transcripts[name])
+        except ManifestError as error:
+            builder.leave_out(str(path), utterance_id, str(error))
+            continue
+        builder.add(str(path), utterance_id, text=text, audio_path=path, speaker=folder.name)
+    for name in sorted(transcripts.keys() - recordings.keys()):
+        path = transcripts[name]
+        # A folder may hold a readme.txt; a .lab is nothing but a transcript.
+        if path.suffix.lower() == ".lab":
+            builder.leave_out(
+                str(path), utterance_id_for(folder.name, name), f"no recording {name}.wav (or .flac) beside it"
+            )
+    nested = [inner.name for inner in folders_in(folder) if recordings_in(inner)]
+    if nested:
+        builder.note(f"{folder}: recordings in folders within it are not read: {some(nested)}")
+
+
+def _transcripts_in(folder: Path) -> dict[str, Path]:
+    """Give the transcripts of a folder by name, of several with one name the `.lab` first."""
+    found: dict[str, Path] = {}
+    for suffix in _TRANSCRIPT_SUFFIXES:
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() == suffix and not path.name.startswith("."):
+                found.setdefault(unicodedata.normalize("NFC", path.stem), path)
+    return found
