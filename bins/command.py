@@ -46,11 +46,23 @@ def load(arguments: argparse.Namespace) -> Resolved:
     return load_settings(arguments.config, arguments.set, settings_class)
 
 
-def run(command: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> None:
-    """Parse the arguments, run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted."""
+def run(
+    command: Callable[[argparse.Namespace], int | None],
+    parser: argparse.ArgumentParser,
+    check: Callable[[argparse.ArgumentParser, argparse.Namespace], None] | None = None,
+) -> None:
+    """Parse the arguments, run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
+
+    Args:
+        command: gets the arguments and gives the exit code; None is 0.
+        parser: from `make_parser`.
+        check: may call `parser.error` on arguments that do not go together.
+    """
     from utils.errors import RecitalError
 
     arguments = parser.parse_args()
+    if check is not None:
+        check(parser, arguments)
     try:
         code = command(arguments) or 0
     except KeyboardInterrupt:

@@ -48,6 +48,11 @@ class Progress:
 
             self._bar = tqdm(total=total, desc=description, unit=unit, dynamic_ncols=True)
 
+    @property
+    def done(self) -> int:
+        """How many units are done."""
+        return self._done
+
     def advance(self, amount: int = 1, note: str = "") -> None:
         """Count `amount` more units as done; `note` is shown behind the rate."""
         self._done += amount

@@ -1,0 +1,115 @@
+"""Stage 3: make a trained model speak a text, a list of texts, or a test set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bins.command import load, make_parser, run
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
+    from models.speaking import Request
+    from models.synthesizer import Synthesizer
+
+
+def main(arguments: argparse.Namespace) -> int:
+    settings = load(arguments).settings
+    experiment = _experiment(arguments, settings)
+
+    import torch
+
+    from models.speaking import announce, speak_all
+    from models.synthesizer import Controls, Synthesizer
+    from utils.console import say
+
+    controls = Controls(arguments.pitch_control, arguments.energy_control, arguments.duration_control)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    synthesizer = Synthesizer.open(experiment, vocoder=arguments.vocoder_dir, device=device)
+    requests = _requests(arguments, settings, synthesizer)
+    if arguments.vocoder_dir is None:
+        say("no --vocoder_dir given: Griffin-Lim makes the sound, which a trained vocoder does better")
+    folder = Path(arguments.infer_output_dir or experiment / "result")
+    single = arguments.infer_mode == "single"
+    announce(
+        speak_all(
+            synthesizer, requests, folder, controls, overwrite=arguments.overwrite, number_existing=single
+        )
+    )
+    return 0
+
+
+def _experiment(arguments: argparse.Namespace, settings: ExperimentSettings) -> Path:
+    """Find what shall speak: as told, else the experiment of that name, else the only one there is."""
+    from config.paths import rooted
+    from utils.errors import RecitalError
+
+    if arguments.infer_expt_dir:
+        return Path(arguments.infer_expt_dir)
+    folder = rooted(settings.log_dir)
+    if arguments.name:
+        return folder / arguments.name
+    found = sorted(bundle.parent for bundle in folder.glob("*/bundle"))
+    if len(found) == 1:
+        return found[0]
+    there = f"found {', '.join(path.name for path in found)}" if found else "none has a bundle yet: run stage 2"
+    raise RecitalError(f"{folder}: which experiment shall speak? Give --infer_expt_dir or --name; {there}")
+
+
+def _requests(
+    arguments: argparse.Namespace, settings: ExperimentSettings, synthesizer: Synthesizer
+) -> list[Request]:
+    from dataclasses import replace
+
+    from models.speaking import request_from_text, requests_from_dataset, requests_from_file
+
+    if arguments.infer_mode == "single":
+        requests = [request_from_text(arguments.infer_text)]
+    elif arguments.infer_text is not None:
+        requests = requests_from_file(Path(arguments.infer_text))
+    else:
+        requests = requests_from_dataset(
+            settings.preprocess.processed_dir,
+            arguments.infer_dataset or settings.dataset[0],
+            arguments.infer_testing_set,
+            synthesizer.speakers,
+        )
+    if arguments.infer_speaker_name is not None:
+        requests = [replace(request, speaker=arguments.infer_speaker_name) for request in requests]
+    return requests
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("bins.synthesize", "Speak with a trained model: a text, a file of texts, or a test set.")
+    add = parser.add_argument
+    add("--infer_expt_dir", metavar="DIR", help="what speaks: an experiment, a checkpoint inside one, or a bundle")
+    add("--name", help="the experiment in log_dir that speaks, instead of --infer_expt_dir")
+    add("--infer_output_dir", metavar="DIR", help="where recordings go; <infer_expt_dir>/result unless given")
+    add("--infer_mode", choices=["single", "batch"], default="single", help="one text, or many")
+    add("--infer_text", metavar="TEXT", help="what to say; for batch, a file of `name|text` or text lines")
+    add("--infer_dataset", metavar="NAME", help="for batch: the corpus; the first of the settings unless given")
+    sets = ["test", "valid", "train", "golden_test"]
+    add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")
+    add("--infer_speaker_name", metavar="NAME", help="who speaks, where the model knows several")
+    add("--vocoder_dir", metavar="DIR", help="what makes the sound; Griffin-Lim unless given")
+    add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
+    add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")
+    add("--duration_control", type=float, default=1.0, metavar="X", help="factor on durations; 2 is half as fast")
+    add("--overwrite", action="store_true", help="replace recordings that exist already")
+    return parser
+
+
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, as wrong usage."""
+    if arguments.infer_mode == "single":
+        if arguments.infer_text is None:
+            parser.error("--infer_mode single needs --infer_text")
+        if arguments.infer_dataset is not None:
+            parser.error("--infer_dataset needs --infer_mode batch")
+    elif arguments.infer_text is not None and arguments.infer_dataset is not None:
+        parser.error("--infer_mode batch speaks either the file --infer_text or the corpus --infer_dataset, not both")
+
+
+if __name__ == "__main__":
+    run(main, _parser(), check=_check)

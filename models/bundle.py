@@ -1,0 +1,154 @@
+"""A trained model as a folder that is enough to use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from config.load import read_settings, write_settings
+from config.schema import ExperimentSettings
+from models.registry import settings_class
+from processors.statistics import Statistics
+from processors.text.symbols import SymbolTable
+from utils.errors import RecitalError
+from utils.files import atomic_file, write_atomically
+
+WEIGHTS_FILE = "model.safetensors"
+SETTINGS_FILE = "settings.json"
+SYMBOLS_FILE = "symbols.json"
+STATISTICS_FILE = "statistics.json"
+SPEAKERS_FILE = "speakers.json"
+
+
+class BundleError(RecitalError):
+    """A bundle that is missing, incomplete or does not fit the network it names."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What it takes to use a trained model, with nothing of the machine that trained it.
+
+    Attributes:
+        settings: all resolved settings of the experiment.
+        weights: by parameter name.
+        symbols: the symbol table of the front end; None for a model that reads no text.
+        statistics: pitch and energy per speaker; None for a model that needs none.
+        speakers: name to row of the speaker table, in that order; empty for a model that knows no speakers.
+        folder: where the bundle was opened, for messages.
+    """
+
+    settings: ExperimentSettings
+    weights: Mapping[str, Tensor]
+    symbols: SymbolTable | None = None
+    statistics: Statistics | None = None
+    speakers: Mapping[str, int] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def save(self, folder: Path | str) -> None:
+        """Write the bundle's files into a folder, made if missing; each file appears whole."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(folder / WEIGHTS_FILE) as partial:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in self.weights.items()}, partial)
+        write_settings(folder / SETTINGS_FILE, self.settings)
+        if self.symbols is not None:
+            self.symbols.save(folder / SYMBOLS_FILE)
+        if self.statistics is not None:
+            self.statistics.save(folder / STATISTICS_FILE)
+        if self.speakers:
+            write_atomically(folder / SPEAKERS_FILE, json.dumps(self.speakers, indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def open(cls, folder: Path | str, weights_path: Path | None = None) -> Bundle:
+        """Read a bundle.
+
+        Args:
+            folder: the bundle.
+            weights_path: weights to take instead of the bundle's own, e.g. those of an older checkpoint.
+
+        Raises:
+            BundleError: the folder is no bundle, or a file in it is damaged.
+        """
+        folder = Path(folder)
+        if not (folder / SETTINGS_FILE).is_file():
+            raise BundleError(f"{folder}: is no bundle: it has no {SETTINGS_FILE}")
+        return cls(
+            settings=read_settings(folder / SETTINGS_FILE, settings_class),
+            weights=_read_weights(weights_path or folder / WEIGHTS_FILE),
+            symbols=SymbolTable.open(folder / SYMBOLS_FILE) if (folder / SYMBOLS_FILE).is_file() else None,
+            statistics=Statistics.open(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else None,
+            speakers=_read_speakers(folder / SPEAKERS_FILE) if (folder / SPEAKERS_FILE).is_file() else {},
+            folder=folder,
+        )
+
+    def load_into(self, network: nn.Module) -> None:
+        """Give a network the bundle's weights.
+
+        Raises:
+            BundleError: tensors are missing, unknown or of another shape; each is named.
+        """
+        expected = network.state_dict()
+        faults = [f"{name} is missing" for name in expected if name not in self.weights]
+        faults += [f"{name} is unknown" for name in self.weights if name not in expected]
+        faults += [
+            f"{name} has shape {tuple(self.weights[name].shape)}, the settings ask for {tuple(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in self.weights and self.weights[name].shape != tensor.shape
+        ]
+        if faults:
+            shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+            raise BundleError(f"{self.folder}: the weights do not fit the network of its settings: {shown}")
+        network.load_state_dict(dict(self.weights))
+
+
+def find_bundle(place: Path | str) -> Bundle:
+    """Open what a user may point at: a bundle, an experiment folder, or a checkpoint inside one.
+
+    A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle.
+
+    Raises:
+        BundleError: there is nothing of the kind there; says what was looked for.
+    """
+    place = Path(place)
+    if not place.is_dir():
+        raise BundleError(f"{place}: there is no such folder; name an experiment, one of its checkpoints, or a bundle")
+    if (place / WEIGHTS_FILE).is_file() and (place / SETTINGS_FILE).is_file():
+        return Bundle.open(place)
+    if (place / "bundle").is_dir():
+        return Bundle.open(place / "bundle")
+    raise BundleError(
+        f"{place}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
+        f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"
+    )
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as weights:
+            return {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 - no mapping
+    except FileNotFoundError:
+        raise BundleError(f"{path}: there are no weights there") from None
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path}: the weights are damaged: {error}") from error
+
+
+def _read_speakers(path: Path) -> dict[str, int]:
+    try:
+        speakers = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(speakers, dict) or sorted(speakers.values()) != list(range(len(speakers))):
+        raise BundleError(f"{path}: must give each speaker's name its row, counted from 0")
+    return speakers
+
+
+def to_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Copy weights with the floating ones in another precision, e.g. for a smaller bundle."""
+    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}

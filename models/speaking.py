@@ -1,0 +1,224 @@
+"""What stage 3 writes: for each text its sound, its picture, and the times of its words and phones."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.paths import rooted
+from models.synthesizer import Controls, Speech, SynthesisError, Synthesizer
+from processors.alignment.textgrid import write_textgrid
+from processors.audio.audio_file import write_wav
+from processors.utterance import read_manifest, read_text_file, unsafe_name_reason
+from utils.console import Progress, say
+from utils.files import write_atomically
+from utils.pictures import Curve, Panel, draw, png
+
+_LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to speak and the name of its files."""
+
+    name: str
+    text: str
+    speaker: str | None = None
+
+
+def request_from_text(text: str) -> Request:
+    """Name a single text by its first words."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = re.findall(r"[a-z0-9]+", plain.lower())
+    name = ""
+    for word in words:
+        if name and len(name) + 1 + len(word) > _LONGEST_NAME:
+            break
+        name = f"{name}_{word}" if name else word[:_LONGEST_NAME]
+    return Request(name or "speech", text)
+
+
+def requests_from_file(path: Path) -> list[Request]:
+    """Read one `name|text` or text per line; a text without a name gets the number of its line.
+
+    Raises:
+        SynthesisError: nothing to say, a name that cannot name a file, or a name given twice, with the line.
+        ManifestError: the file cannot be read.
+    """
+    requests: dict[str, Request] = {}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        head, bar, tail = line.partition("|")
+        name, text = (head.strip(), tail.strip()) if bar else (f"line_{number:04d}", line.strip())
+        if not text:
+            raise SynthesisError(f"{path}:{number}: {name} has no text")
+        if reason := unsafe_name_reason(name):
+            raise SynthesisError(f"{path}:{number}: the name {name!r} {reason}; rename it")
+        if name.casefold() in lines:
+            raise SynthesisError(f"{path}:{number}: the name {name} is already on line {lines[name.casefold()]}")
+        lines[name.casefold()] = number
+        requests[name] = Request(name, text)
+    if not requests:
+        raise SynthesisError(f"{path}: holds no text; write one `name|text` or one text per line")
+    return list(requests.values())
+
+
+def requests_from_dataset(
+    processed_dir: str, dataset: str, testing_set: str, known_speakers: Sequence[str]
+) -> list[Request]:
+    """Take the texts of one of a corpus's sets, as stage 1 split them.
+
+    Raises:
+        SynthesisError: stage 1 has written no such set; says what there is.
+    """
+    folder = rooted(processed_dir)
+    path = folder / dataset / f"{testing_set}.jsonl"
+    if not path.is_file():
+        sets = sorted(str(found.relative_to(folder))[: -len(".jsonl")] for found in folder.glob("*/*.jsonl"))
+        raise SynthesisError(
+            f"{path}: there is no such set; "
+            + (f"found: {', '.join(sets)}" if sets else f"{folder} holds no sets yet: run stage 1")
+        )
+    utterances = read_manifest(path)
+    if not utterances:
+        raise SynthesisError(f"{path}: the {testing_set} set of {dataset} is empty")
+    return [
+        Request(utterance.id, utterance.text, utterance.speaker if utterance.speaker in known_speakers else None)
+        for utterance in utterances
+    ]
+
+
+def speak_all(
+    synthesizer: Synthesizer,
+    requests: Sequence[Request],
+    folder: Path,
+    controls: Controls,
+    *,
+    overwrite: bool = False,
+    number_existing: bool = False,
+) -> list[Path]:
+    """Speak each request into `<folder>/<name>.wav`, with its picture (.png) and times (.TextGrid) beside it.
+
+    Args:
+        synthesizer: the voice.
+        requests: names must differ.
+        folder: made if missing.
+        controls: factors on pitch, energy and durations.
+        overwrite: replace what an earlier run left.
+        number_existing: where a name is taken, append `-2`, `-3`, ... instead of refusing.
+
+    Returns:
+        The WAV files, in the order of the requests.
+
+    Raises:
+        SynthesisError: files of these names exist already, or none of the texts can be spoken.
+    """
+    if number_existing and not overwrite:
+        requests = [Request(_free_name(folder, request.name), request.text, request.speaker) for request in requests]
+    elif not overwrite:
+        _refuse_existing(folder, requests)
+    written: list[Path] = []
+    failures: list[str] = []
+    with Progress(len(requests), "speaking", "texts") as progress:
+        for request, speech in _spoken(synthesizer, requests, controls, failures):
+            written.append(_write(folder / f"{request.name}.wav", speech))
+            progress.advance(len(written) + len(failures) - progress.done)
+    if failures:
+        report = folder / "not_spoken.txt"
+        write_atomically(report, "\n".join(failures) + "\n")
+        raise SynthesisError(
+            f"{len(failures)} of {len(requests)} texts could not be spoken, the others lie in {folder}: {failures[0]}"
+            + (f" (all: {report})" if len(failures) > 1 else "")
+        )
+    return written
+
+
+def _spoken(
+    synthesizer: Synthesizer, requests: Sequence[Request], controls: Controls, failures: list[str]
+) -> Iterator[tuple[Request, Speech]]:
+    for speaker, group in _by_speaker(requests):
+        sayable = []
+        for request in group:
+            try:
+                synthesizer.check(request.text)
+                sayable.append(request)
+            except ValueError as error:
+                failures.append(f"{request.name}: {error}")
+        yield from zip(
+            sayable,
+            synthesizer.speak([request.text for request in sayable], speaker=speaker, controls=controls),
+            strict=True,
+        )
+
+
+def _by_speaker(requests: Iterable[Request]) -> list[tuple[str | None, list[Request]]]:
+    groups: dict[str | None, list[Request]] = {}
+    for request in requests:
+        groups.setdefault(request.speaker, []).append(request)
+    return list(groups.items())
+
+
+def _write(path: Path, speech: Speech) -> Path:
+    write_wav(path, speech.waveform, speech.sample_rate)
+    write_textgrid(path.with_suffix(".TextGrid"), speech.alignment)
+    write_atomically(path.with_suffix(".png"), _picture(speech))
+    return path
+
+
+def _picture(speech: Speech) -> bytes:
+    frame_s = speech.duration_s / speech.mel.shape[1]
+    phones = speech.alignment.phones
+    panels = [
+        Panel(
+            title="waveform",
+            curves=[Curve(speech.waveform, step=1 / speech.sample_rate)],
+            ends=[word.end_s for word in speech.alignment.words],
+            labels=[word.label for word in speech.alignment.words],
+            y_range=(-1, 1),
+            height=0.6,
+        ),
+        Panel(
+            title="mel, phones and pitch",
+            image=speech.mel,
+            image_step=frame_s,
+            curves=[Curve(speech.f0_hz, step=frame_s, on_right=True)],
+            ends=[phone.end_s for phone in phones],
+            labels=[phone.label for phone in phones],
+            y_label="mel bin",
+            right_label="Hz",
+        ),
+    ]
+    return png(draw(panels, title=speech.text, width=min(max(10.0, 2.5 * speech.duration_s), 40.0)))
+
+
+def _free_name(folder: Path, name: str) -> str:
+    number = 2
+    candidate = name
+    while (folder / f"{candidate}.wav").exists():
+        candidate = f"{name}-{number}"
+        number += 1
+    return candidate
+
+
+def _refuse_existing(folder: Path, requests: Sequence[Request]) -> None:
+    existing = [path for request in requests if (path := folder / f"{request.name}.wav").exists()]
+    if existing:
+        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise SynthesisError(
+            f"{existing[0]}{others} exist already; choose another --infer_output_dir, or replace them with --overwrite"
+        )
+
+
+def announce(written: Sequence[Path]) -> None:
+    """Tell where the sounds lie."""
+    if len(written) == 1:
+        path = written[0]
+        picture, times = path.with_suffix(".png").name, path.with_suffix(".TextGrid").name
+        say(f"wrote {path}, with its picture in {picture} and the times of its words and phones in {times}")
+    else:
+        say(f"wrote {len(written)} recordings with pictures and TextGrids to {written[0].parent}")

@@ -1,0 +1,356 @@
+"""From text to sound: a trained acoustic model with its front end, and whatever turns its mel into a waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.bundle import Bundle, BundleError, find_bundle
+from models.registry import open_network
+from processors.alignment.intervals import Alignment, Interval, without_gaps
+from processors.audio.griffin_lim import griffin_lim
+from processors.audio.mel import MelSpectrogram
+from processors.text.chunks import split_into_chunks
+from processors.text.phone_extractor import PhoneExtractor, Token, Word, make_phone_extractor, phones_of
+from processors.text.symbols import PAUSES
+from utils.errors import RecitalError
+
+_TEXTS_AT_ONCE = 64
+_CHUNKS_PER_BATCH = 16
+
+
+class SynthesisError(RecitalError):
+    """A text that cannot be spoken as asked."""
+
+
+class Generated(Protocol):
+    """What an acoustic model makes of a batch of phones.
+
+    Attributes:
+        mel: (B, M, T_mel) log-mel.
+        mel_lengths: (B,) real frames.
+        durations: (B, T_text) frames per phone.
+        f0_hz: (B, T_mel) pitch.
+    """
+
+    mel: Tensor
+    mel_lengths: Tensor
+    durations: Tensor
+    f0_hz: Tensor
+
+
+class AcousticModel(Protocol):
+    """What makes a mel from phones."""
+
+    def generate(
+        self,
+        phoneme_ids: Tensor,
+        phoneme_lengths: Tensor,
+        speaker_ids: Tensor,
+        *,
+        pitch_control: float,
+        energy_control: float,
+        duration_control: float,
+    ) -> Generated:
+        """Speak freely; ids and lengths are (B, T_text) and (B,), speakers (B,)."""
+
+
+class Vocoder(Protocol):
+    """What turns a mel into sound."""
+
+    def waveform(self, mel: Tensor) -> Tensor:
+        """Give (T_mel * hop_size,) samples in [-1, 1] for an (M, T_mel) log-mel."""
+
+
+class GriffinLimVocoder:
+    """Sound from a mel without a trained vocoder: phases found by repetition (see `griffin_lim`).
+
+    Args:
+        mel: the mel definition of the acoustic model.
+        iterations: more sound better up to about 60.
+    """
+
+    def __init__(self, mel: MelSpectrogram, iterations: int = 60) -> None:
+        self._mel, self._iterations = mel, iterations
+
+    def waveform(self, mel: Tensor) -> Tensor:
+        return griffin_lim(mel, self._mel, iterations=self._iterations)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One spoken text.
+
+    Attributes:
+        text: what was asked for.
+        waveform: (T_mel * hop_size,) float32 in [-1, 1].
+        sample_rate: in Hz.
+        mel: (M, T_mel) log-mel.
+        f0_hz: (T_mel,) the pitch that the model chose; pauses and unvoiced phones have one, too.
+        alignment: when each word and phone is spoken.
+    """
+
+    text: str
+    waveform: np.ndarray
+    sample_rate: int
+    mel: np.ndarray
+    f0_hz: np.ndarray
+    alignment: Alignment
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.waveform) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How the model's own choice is changed; 1 leaves it as it is.
+
+    Attributes:
+        pitch: factor on F0 in Hz.
+        energy: factor on the frames' energy.
+        duration: factor on durations; 2 speaks half as fast.
+    """
+
+    pitch: float = 1.0
+    energy: float = 1.0
+    duration: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("pitch", "energy", "duration"):
+            value = getattr(self, name)
+            if not 0.1 <= value <= 10:
+                raise SynthesisError(f"{name}_control: found {value:g}; a factor between 0.1 and 10 is needed")
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A piece of a text on its way through the model."""
+
+    tokens: list[Token]
+    phones: list[str]
+    ids: list[int]
+
+
+@dataclass(frozen=True)
+class _SpokenChunk:
+    tokens: list[Token]
+    phones: list[str]
+    durations: np.ndarray
+    mel: Tensor
+    f0_hz: np.ndarray
+
+
+class Synthesizer:
+    """A voice: `Synthesizer.open("ckpts/tts/demo")("Hello there.")` gives a `Speech`.
+
+    Nothing of the data that trained the model is needed.
+    """
+
+    def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
+        if bundle.symbols is None:
+            raise BundleError(f"{bundle.folder}: holds no symbol table, so it is no model that speaks text")
+        self.settings = bundle.settings
+        self.device = torch.device(device)
+        self._symbols = bundle.symbols
+        self._speakers = dict(bundle.speakers)
+        preprocess = bundle.settings.preprocess
+        self._front_end: PhoneExtractor = make_phone_extractor(
+            preprocess.phone_extractor,
+            language=preprocess.language,
+            lexicon_path=preprocess.lexicon_path,
+            normalizer=preprocess.normalizer,
+        )
+        network = open_network(bundle)
+        if not hasattr(network, "generate"):
+            raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mel from text")
+        self._model: AcousticModel = network.to(self.device).eval()
+        self._vocoder = vocoder or GriffinLimVocoder(
+            MelSpectrogram(
+                sample_rate=preprocess.sample_rate,
+                n_fft=preprocess.n_fft,
+                hop_size=preprocess.hop_size,
+                win_size=preprocess.win_size,
+                n_mel=preprocess.n_mel,
+                fmin=preprocess.fmin,
+                fmax=preprocess.fmax,
+            ).to(self.device)
+        )
+
+    @classmethod
+    def open(
+        cls, acoustic: Path | str, vocoder: Path | str | None = None, device: torch.device | str = "cpu"
+    ) -> Synthesizer:
+        """Open an experiment, one of its checkpoints, or a bundle, with a vocoder's likewise.
+
+        Args:
+            acoustic: folder of the acoustic model.
+            vocoder: folder of the vocoder; None for Griffin-Lim.
+            device: where to compute.
+
+        Raises:
+            BundleError: a folder holds no such model.
+        """
+        if vocoder is not None:
+            found = find_bundle(vocoder)
+            raise BundleError(
+                f"{vocoder}: holds a {found.settings.model_type}, which is no vocoder; "
+                "leave the vocoder out and Griffin-Lim speaks"
+            )
+        return cls(find_bundle(acoustic), device=device)
+
+    restore_from = open
+    """The name under which users of NeMo look for `open`."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of everything this voice says, in Hz."""
+        return self.settings.preprocess.sample_rate
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of the speakers that the model knows."""
+        return tuple(self._speakers)
+
+    def __call__(self, text: str, *, speaker: str | None = None, controls: Controls | None = None) -> Speech:
+        """Speak one text of any length.
+
+        Raises:
+            SynthesisError: the text holds nothing to say, or the speaker is unknown.
+        """
+        return next(self.speak([text], speaker=speaker, controls=controls))
+
+    def speak(
+        self, texts: Iterable[str], *, speaker: str | None = None, controls: Controls | None = None
+    ) -> Iterator[Speech]:
+        """Speak many texts, in their order; faster than one by one, for pieces of like length share a batch."""
+        controls = controls or Controls()
+        speaker_id = self._speaker_id(speaker)
+        remaining = iter(texts)
+        while texts_now := list(islice(remaining, _TEXTS_AT_ONCE)):
+            chunks = [self._chunks(text) for text in texts_now]
+            spoken = iter(self._speak_chunks([chunk for text in chunks for chunk in text], speaker_id, controls))
+            for text, parts in zip(texts_now, chunks, strict=True):
+                yield self._joined(text, list(islice(spoken, len(parts))))
+
+    def check(self, text: str) -> None:
+        """Raise what speaking this text would raise before any sound is made."""
+        self._chunks(text)
+
+    def generate_spectrogram(
+        self, text: str, *, speaker: str | None = None, controls: Controls | None = None
+    ) -> np.ndarray:
+        """Give the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
+        chunks = self._speak_chunks(self._chunks(text), self._speaker_id(speaker), controls or Controls())
+        return torch.cat([chunk.mel for chunk in chunks], dim=1).cpu().numpy()
+
+    def convert_spectrogram_to_audio(self, spec: np.ndarray | Tensor) -> np.ndarray:
+        """Give the float32 waveform of an (M, T_mel) log-mel, such as `generate_spectrogram` made.
+
+        Raises:
+            SynthesisError: the array is no such mel.
+        """
+        mel = torch.as_tensor(spec, dtype=torch.float32, device=self.device)
+        n_mel = self.settings.preprocess.n_mel
+        if mel.ndim != 2 or mel.shape[0] != n_mel or mel.shape[1] == 0:
+            raise SynthesisError(f"expected a log-mel of shape ({n_mel}, frames), found {tuple(mel.shape)}")
+        return self._vocoder.waveform(mel).clamp(-1, 1).cpu().numpy()
+
+    def _chunks(self, text: str) -> list[_Chunk]:
+        chunks = []
+        for tokens in split_into_chunks(self._front_end.tokens(text)):
+            phones = phones_of(tokens)
+            chunks.append(_Chunk(tokens, phones, self._symbols.ids(phones, where=f"“{_shortened(text)}”")))
+        if not chunks:
+            raise SynthesisError(f"“{_shortened(text)}”: holds nothing to say")
+        return chunks
+
+    def _speaker_id(self, speaker: str | None) -> int:
+        if speaker is None and len(self._speakers) <= 1:
+            return 0
+        if speaker in self._speakers:
+            return self._speakers[speaker]
+        known = ", ".join(self._speakers) or "this voice has a single speaker without a name"
+        raise SynthesisError(f"speaker {speaker}: unknown" if speaker else "name a speaker" + f"; known: {known}")
+
+    @torch.inference_mode()
+    def _speak_chunks(self, chunks: Sequence[_Chunk], speaker_id: int, controls: Controls) -> list[_SpokenChunk]:
+        spoken: dict[int, _SpokenChunk] = {}
+        by_length = sorted(range(len(chunks)), key=lambda place: len(chunks[place].ids))
+        for start in range(0, len(by_length), _CHUNKS_PER_BATCH):
+            places = by_length[start : start + _CHUNKS_PER_BATCH]
+            batch = self._speak_batch([chunks[place] for place in places], speaker_id, controls)
+            spoken.update(zip(places, batch, strict=True))
+        return [spoken[place] for place in range(len(chunks))]
+
+    def _speak_batch(self, chunks: Sequence[_Chunk], speaker_id: int, controls: Controls) -> Iterator[_SpokenChunk]:
+        lengths = torch.tensor([len(chunk.ids) for chunk in chunks], device=self.device)
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(chunk.ids) for chunk in chunks], batch_first=True, padding_value=0
+        )
+        generated = self._model.generate(
+            ids.to(self.device),
+            lengths,
+            torch.full((len(chunks),), speaker_id, device=self.device),
+            pitch_control=controls.pitch,
+            energy_control=controls.energy,
+            duration_control=controls.duration,
+        )
+        for row, chunk in enumerate(chunks):
+            n_frames = int(generated.mel_lengths[row])
+            yield _SpokenChunk(
+                chunk.tokens,
+                chunk.phones,
+                generated.durations[row, : len(chunk.ids)].cpu().numpy(),
+                generated.mel[row, :, :n_frames].float(),
+                generated.f0_hz[row, :n_frames].float().cpu().numpy(),
+            )
+
+    def _joined(self, text: str, chunks: Sequence[_SpokenChunk]) -> Speech:
+        # Every chunk begins and ends in a pause, so joining the sounds is inaudible and long texts need little memory.
+        waveforms = [self.convert_spectrogram_to_audio(chunk.mel) for chunk in chunks]
+        return Speech(
+            text=text,
+            waveform=np.concatenate(waveforms),
+            sample_rate=self.sample_rate,
+            mel=np.concatenate([chunk.mel.cpu().numpy() for chunk in chunks], axis=1),
+            f0_hz=np.concatenate([chunk.f0_hz for chunk in chunks]),
+            alignment=_alignment(chunks, self.settings.preprocess.hop_size / self.sample_rate),
+        )
+
+
+def _alignment(chunks: Iterable[_SpokenChunk], frame_s: float) -> Alignment:
+    """Say when each word and phone of joined chunks is spoken."""
+    words: list[Interval] = []
+    phones: list[Interval] = []
+    frame = 0
+    for chunk in chunks:
+        ends = frame + np.cumsum(chunk.durations)
+        starts = ends - chunk.durations
+        phones += [
+            Interval(start * frame_s, end * frame_s, "" if phone in PAUSES else phone)
+            for phone, start, end in zip(chunk.phones, starts.tolist(), ends.tolist(), strict=True)
+            if end > start
+        ]
+        place = 1  # after the leading silence
+        for token in chunk.tokens:
+            n_phones = len(token.pronunciations[0]) if isinstance(token, Word) else 1
+            if isinstance(token, Word):
+                last = min(place + n_phones, len(ends)) - 1
+                words.append(Interval(float(starts[place]) * frame_s, float(ends[last]) * frame_s, token.text))
+            place += n_phones
+        frame = int(ends[-1])
+    end_s = frame * frame_s
+    return Alignment(without_gaps(words, end_s), without_gaps(phones, end_s))
+
+
+def _shortened(text: str, longest: int = 40) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

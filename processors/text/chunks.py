@@ -1,0 +1,57 @@
+"""Long texts in pieces that a model can speak one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from processors.text.phone_extractor import Pause, Token, Word
+
+_SENTENCE_ENDS = frozenset(".?!")
+
+
+def split_into_chunks(tokens: Sequence[Token], most_phones: int = 300) -> list[list[Token]]:
+    """Cut a text at its sentence ends, and a very long sentence at a comma, else between two words.
+
+    Working on tokens rather than on characters, an abbreviation's dot is no sentence end.
+
+    Args:
+        tokens: words and pauses of the whole text.
+        most_phones: phones from which on a sentence is cut further.
+
+    Returns:
+        The tokens in their order, in lists that each hold at least one word.
+    """
+    return [part for sentence in _sentences(tokens) for part in _at_most(sentence, most_phones)]
+
+
+def _sentences(tokens: Sequence[Token]) -> list[list[Token]]:
+    sentences: list[list[Token]] = []
+    sentence: list[Token] = []
+    for token in tokens:
+        sentence.append(token)
+        if isinstance(token, Pause) and token.symbol in _SENTENCE_ENDS:
+            sentences.append(sentence)
+            sentence = []
+    sentences.append(sentence)
+    return [sentence for sentence in sentences if any(isinstance(token, Word) for token in sentence)]
+
+
+def _at_most(sentence: list[Token], most_phones: int) -> list[list[Token]]:
+    sizes = [len(token.pronunciations[0]) if isinstance(token, Word) else 0 for token in sentence]
+    if sum(sizes) <= most_phones:
+        return [sentence]
+    middle = sum(sizes) / 2
+    before = [sum(sizes[: index + 1]) for index in range(len(sizes))]
+    # Cutting near the middle keeps both halves speakable; a comma may lie as far as a third of the way off.
+    places = range(len(sentence) - 1)
+    commas = [
+        place
+        for place in places
+        if isinstance(sentence[place], Pause) and abs(before[place] - middle) <= sum(sizes) / 3
+    ]
+    words = [place for place in places if isinstance(sentence[place], Word) and isinstance(sentence[place + 1], Word)]
+    candidates = commas or words
+    if not candidates:
+        return [sentence]
+    cut = min(candidates, key=lambda place: abs(before[place] - middle)) + 1
+    return [*_at_most(sentence[:cut], most_phones), *_at_most(sentence[cut:], most_phones)]
