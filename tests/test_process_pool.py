@@ -90,9 +90,11 @@ def test_error_is_an_event_and_the_worker_goes_on():
         events = [event for event in pool.events() if not isinstance(event, Noted)]
         assert pool.process_ids() == worker
     assert [type(event) for event in events] == [Finished, Failed, Finished]
-    assert isinstance(events[1].error, RecitalError)
-    assert "the task exploded" in str(events[1].error)
-    assert "square" in events[1].trace
+    failure = events[1]
+    assert isinstance(failure, Failed)
+    assert isinstance(failure.error, RecitalError)
+    assert "the task exploded" in str(failure.error)
+    assert "square" in failure.trace
 
 
 @pytest.mark.parametrize(("task", "how"), [("die", "SIGKILL"), ("leave", "exit code 7")])
@@ -140,7 +142,8 @@ def test_each_worker_computes_on_one_thread():
     with ProcessPool(1, make_environment_reader) as pool:
         pool.submit("?")
         (event,) = pool.events()
-    assert event.result[1] == 1
+    assert isinstance(event, Finished)
+    assert event.result == ("1", 1)
 
 
 def test_starting_workers_leaves_our_environment_alone():
