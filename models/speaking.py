@@ -12,10 +12,11 @@ from config.paths import rooted
 from models.synthesizer import Controls, Speech, SynthesisError, Synthesizer
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
+from processors.speech_pictures import utterance_picture
 from processors.utterance import read_manifest, read_text_file, unsafe_name_reason
 from utils.console import Progress, say
 from utils.files import write_atomically
-from utils.pictures import Curve, Panel, draw, png
+from utils.pictures import png
 
 _LONGEST_NAME = 40
 
@@ -171,29 +172,18 @@ def _write(path: Path, speech: Speech) -> Path:
 
 
 def _picture(speech: Speech) -> bytes:
-    frame_s = speech.duration_s / speech.mel.shape[1]
-    phones = speech.alignment.phones
-    panels = [
-        Panel(
-            title="waveform",
-            curves=[Curve(speech.waveform, step=1 / speech.sample_rate)],
-            ends=[word.end_s for word in speech.alignment.words],
-            labels=[word.label for word in speech.alignment.words],
-            y_range=(-1, 1),
-            height=0.6,
-        ),
-        Panel(
-            title="mel, phones and pitch",
-            image=speech.mel,
-            image_step=frame_s,
-            curves=[Curve(speech.f0_hz, step=frame_s, on_right=True)],
-            ends=[phone.end_s for phone in phones],
-            labels=[phone.label for phone in phones],
-            y_label="mel bin",
-            right_label="Hz",
-        ),
-    ]
-    return png(draw(panels, title=speech.text, width=min(max(10.0, 2.5 * speech.duration_s), 40.0)))
+    return png(
+        utterance_picture(
+            speech.waveform,
+            speech.mel.T,
+            sample_rate=speech.sample_rate,
+            hop_size=len(speech.waveform) // speech.mel.shape[1],
+            f0_hz=speech.f0_hz,
+            phones=speech.phones,
+            durations=speech.durations,
+            title=speech.text,
+        )
+    )
 
 
 def _free_name(folder: Path, name: str) -> str:

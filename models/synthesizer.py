@@ -94,7 +94,9 @@ class Speech:
         sample_rate: in Hz.
         mel: (M, T_mel) log-mel.
         f0_hz: (T_mel,) the pitch that the model chose; pauses and unvoiced phones have one, too.
-        alignment: when each word and phone is spoken.
+        phones: T_text symbols that were spoken, pauses included.
+        durations: (T_text,) frames per phone.
+        alignment: when each word and phone is spoken, in seconds.
     """
 
     text: str
@@ -102,6 +104,8 @@ class Speech:
     sample_rate: int
     mel: np.ndarray
     f0_hz: np.ndarray
+    phones: tuple[str, ...]
+    durations: np.ndarray
     alignment: Alignment
 
     @property
@@ -323,6 +327,8 @@ class Synthesizer:
             sample_rate=self.sample_rate,
             mel=np.concatenate([chunk.mel.cpu().numpy() for chunk in chunks], axis=1),
             f0_hz=np.concatenate([chunk.f0_hz for chunk in chunks]),
+            phones=tuple(phone for chunk in chunks for phone in chunk.phones),
+            durations=np.concatenate([chunk.durations for chunk in chunks]),
             alignment=_alignment(chunks, self.settings.preprocess.hop_size / self.sample_rate),
         )
 
