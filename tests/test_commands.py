@@ -35,7 +35,7 @@ def call(command: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_comes_within_a_second(command):
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < 5 and min(seconds, default=9.0) >= 1:  # the best of several: a machine may be busy
         done, spent = call(command, "--help")
         seconds.append(spent)

@@ -1,0 +1,250 @@
+"""A recipe's run.sh: its flags, its stages, and texts that arrive whole, in every shell at hand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+SHELLS = [shell for shell in ("dash", "bash", "ksh", "zsh", "busybox") if shutil.which(shell)] or ["sh"]
+RECIPE = Path("egs/tts/FastSpeech2")
+
+# Stands for Python: notes what it is called with, and fails where the module named by STUB_FAILS is to run.
+STUB = f"""#!{sys.executable}
+import json, os, sys
+call = {{"arguments": sys.argv[1:], "directory": os.getcwd(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}}
+with open(os.environ["STUB_CALLS"], "a") as calls:
+    calls.write(json.dumps(call) + "\\n")
+sys.exit(3 if os.environ.get("STUB_FAILS") in sys.argv else 0)
+"""
+
+
+class House:
+    """A copy of the shell side of the project, in a folder whose name has a space."""
+
+    def __init__(self, folder: Path, shell: str) -> None:
+        self.root = folder / "a house"
+        self.shell = shell
+        self.recipe = self.root / RECIPE
+        shutil.copytree(REPOSITORY / "egs", self.root / "egs")
+        shutil.copy(REPOSITORY / "env.sh", self.root)
+        shutil.copytree(REPOSITORY / "requirements", self.root / "requirements")
+        self.python = folder / "stub python"
+        self.python.write_text(STUB)
+        self.python.chmod(0o755)
+        self.calls_path = folder / "calls.jsonl"
+
+    def run(self, *arguments: str, where: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        self.calls_path.unlink(missing_ok=True)
+        inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+        shell = [self.shell, "sh"] if self.shell == "busybox" else [self.shell]
+        return subprocess.run(
+            [*shell, str(self.recipe / "run.sh"), *arguments],
+            cwd=where or self.root,
+            env={**inherited, "PYTHON": str(self.python), "STUB_CALLS": str(self.calls_path), **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @property
+    def calls(self) -> list[dict]:
+        import json
+
+        lines = self.calls_path.read_text().splitlines() if self.calls_path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    @property
+    def modules(self) -> list[str]:
+        return [module for call in self.calls for module in call["arguments"] if module.startswith("bins.")]
+
+
+@pytest.fixture(params=SHELLS)
+def house(request, tmp_path) -> House:
+    return House(tmp_path, request.param)
+
+
+def value_of(call: dict, flag: str) -> str:
+    arguments = call["arguments"]
+    return arguments[arguments.index(flag) + 1]
+
+
+def driver_flags() -> list[str]:
+    source = (REPOSITORY / "egs" / "driver.sh").read_text()
+    return re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
+
+
+STAGES = {1: "bins.preprocess", 2: "bins.train", 3: "bins.synthesize"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "ran"),
+    [("1", [1]), ("2", [2]), ("3", [3]), ("1-3", [1, 2, 3]), ("2-3", [2, 3]), ("2-2", [2]), ("all", [1, 2, 3])],
+)
+def test_stages_run_in_order(house, stages, ran):
+    done = house.run("--stage", stages, "--name", "voice")
+    assert done.returncode == 0, done.stderr
+    assert house.modules == [STAGES[stage] for stage in ran]
+
+
+def test_stage_has_a_short_flag(house):
+    assert house.run("-s", "1").returncode == 0
+    assert house.modules == ["bins.preprocess"]
+
+
+@pytest.mark.parametrize("stages", ["9", "0", "4", "3-1", "1-", "-1", "1-9", "x", "", "1 2", "all-3", "11", "1-3-2"])
+def test_an_impossible_stage_is_wrong_usage(house, stages):
+    done = house.run("--stage", stages)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --stage")
+    assert house.calls == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--stage", "1", "--nmae", "x"],
+        ["--stage", "1", "--nam=x"],
+        ["--stage", "1", "x"],
+        ["--stage", "1", "-x"],
+        ["--stage", "1", "--"],
+        ["--stage", "1", "--set|value", "x"],
+        ["--stage", "1", "--.*", "x"],
+        ["--stage"],
+        ["--stage", "1", "--name"],
+        ["--stage", "2", "--name", "--gpu", "0"],
+        ["--stage", "1", "--set"],
+        ["--stage", "1", "--set", "train.batch_size"],
+        ["--stage", "1", "--num_workers", "two"],
+        ["--stage", "2", "--gpu", "0;1"],
+        ["--stage", "2", "--gpu", "0,"],
+        ["--stage", "2", "--resume_type", "again"],
+        ["--stage", "3", "--infer_mode", "many"],
+        [],
+    ],
+)
+def test_wrong_usage_ends_before_anything_runs(house, arguments):
+    done = house.run(*arguments)
+    assert done.returncode == 2
+    assert re.match(r"error: .*--help\n\Z", done.stderr), done.stderr
+    assert done.stdout == ""
+    assert house.calls == []
+
+
+def test_help_lists_every_flag_with_its_default(house):
+    done = house.run("--help", PYTHON="/nowhere/python")  # and needs no environment
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(driver_flags()) > 15
+    for flag in driver_flags():
+        assert re.search(rf"^  --{flag} [A-Z].*\n .*\[default: .+\]$", done.stdout, re.MULTILINE), flag
+    for switch in ("--debug", "--demo", "--help"):
+        assert f"  {switch}" in done.stdout
+    assert house.run("-h").stdout == done.stdout
+
+
+TEXTS = ["two words", 'it\'s "quoted"', "$HOME `date` $(date) \\n", "*", "first\nsecond\n", "", "-5", "{a,b}; true & |"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_arrive_whole(house, text):
+    done = house.run("-s", "3", "--infer_text", text, "--set", f"dataset={text}", "--name", "a b")
+    assert done.returncode == 0, done.stderr
+    assert value_of(house.calls[0], "--infer_text") == text
+    assert value_of(house.calls[0], "--set") == f"dataset={text}"
+
+
+def test_a_value_may_begin_with_dashes_behind_an_equals_sign(house):
+    house.run("-s", "3", "--infer_text=--hello = there")
+    assert value_of(house.calls[0], "--infer_text") == "--hello = there"
+
+
+def test_set_may_be_repeated_and_keeps_its_order(house):
+    layers = [f"train.seed={i}" for i in range(12)]
+    house.run("-s", "1", *(part for layer in layers for part in ("--set", layer)))
+    arguments = house.calls[0]["arguments"]
+    assert [arguments[i + 1] for i, part in enumerate(arguments) if part == "--set"] == layers
+
+
+def test_a_flag_given_twice_takes_its_last_value(house):
+    house.run("-s", "2", "--name", "first", "--name", "second")
+    assert house.calls[0]["arguments"].count("--name") == 1
+    assert value_of(house.calls[0], "--name") == "second"
+
+
+def test_flags_that_were_not_given_are_not_passed_on(house):
+    house.run("-s", "3", flag_infer_text="from the environment", sets="3", debug="yes", demo="yes")
+    assert house.modules == ["bins.synthesize"]
+    assert [part for part in house.calls[0]["arguments"] if part.startswith("--")] == ["--config"]
+
+
+def test_runs_from_any_directory(house, tmp_path):
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    (elsewhere / "mine.json").write_text("{}")
+    done = house.run("-s", "1", "--config", "mine.json", where=elsewhere, CDPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert house.calls[0]["directory"] == str(house.root)
+    assert value_of(house.calls[0], "--config") == str(elsewhere / "mine.json")
+
+
+def test_a_relative_path_is_looked_up_here_and_then_from_the_root(house, tmp_path):
+    (house.root / "ckpts" / "voice").mkdir(parents=True)
+    house.run("-s", "3", "--infer_expt_dir", "ckpts/voice", "--infer_output_dir", "out", where=tmp_path)
+    assert value_of(house.calls[0], "--infer_expt_dir") == str(house.root / "ckpts/voice")
+    assert value_of(house.calls[0], "--infer_output_dir") == str(tmp_path / "out")
+
+
+def test_the_recipes_own_settings_are_the_default(house):
+    house.run("-s", "1", where=house.recipe)
+    assert value_of(house.calls[0], "--config") == str(house.recipe / "exp_config.json")
+
+
+def test_a_failing_stage_ends_the_run_with_its_code(house):
+    done = house.run("--stage", "all", "--name", "voice", STUB_FAILS="bins.train")
+    assert done.returncode == 3
+    assert house.modules == ["bins.preprocess", "bins.train"]
+    assert "stage 2" in done.stderr
+
+
+def test_gpus_decide_the_number_of_processes(house):
+    house.run("-s", "2", "--gpu", "0,2", "--main_process_port", "29512")
+    call = house.calls[0]
+    assert call["gpus"] == "0,2"
+    assert value_of(call, "--num_processes") == "2"
+    assert value_of(call, "--main_process_port") == "29512"
+    assert "--multi_gpu" in call["arguments"]
+
+
+def test_one_gpu_is_one_process(house):
+    house.run("-s", "2", "--gpu", "3")
+    assert house.calls[0]["gpus"] == "3"
+    assert value_of(house.calls[0], "--num_processes") == "1"
+    assert "--multi_gpu" not in house.calls[0]["arguments"]
+
+
+def test_an_empty_list_of_gpus_means_the_cpu(house):
+    house.run("-s", "2", "--gpu", "")
+    assert house.calls[0]["gpus"] == ""
+    assert "--cpu" in house.calls[0]["arguments"]
+
+
+def test_without_gpu_flag_training_finds_its_device(house):
+    house.run("-s", "2")
+    assert house.calls[0]["gpus"] is None
+    assert value_of(house.calls[0], "--num_processes") == "1"
+    assert "--cpu" not in house.calls[0]["arguments"]
+
+
+def test_the_flags_of_the_launcher_stand_before_the_command(house):
+    house.run("-s", "2", "--name", "voice", "--debug")
+    arguments = house.calls[0]["arguments"]
+    assert arguments[:2] == ["-m", "accelerate.commands.launch"]
+    command = arguments[arguments.index("bins.train") :]
+    assert command == ["bins.train", "--config", str(house.recipe / "exp_config.json"), "--name", "voice", "--debug"]
