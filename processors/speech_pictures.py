@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from utils.pictures import Curve, Panel, draw
+from utils.pictures import Curve, Figure, Panel, draw
 
 # Light blue is seen on every colour of the mel.
 _PITCH_COLOR = "#5be7ff"
