@@ -13,6 +13,9 @@ from utils.files import atomic_file
 
 # Lines of the long format that only number what the short format lists.
 _NUMBERING = re.compile(r"(item|intervals|points) ?\[\d*\]:?$")
+_ORIGIN_TIER = "made by recital"
+# In the long format as in the short one, which another program may have turned it into.
+_ORIGIN = re.compile(rf'"{_ORIGIN_TIER}".*?"([^"]+)"', re.DOTALL)
 _LINES_PER_ENTRY = {"IntervalTier": 3, "TextTier": 2}
 
 
@@ -51,10 +54,15 @@ def read_textgrid(path: Path | str, speaker: str = "") -> Alignment:
     return Alignment(without_gaps(words, end_s), without_gaps(phones, end_s))
 
 
-def write_textgrid(path: Path | str, alignment: Alignment) -> None:
+def write_textgrid(path: Path | str, alignment: Alignment, origin: str = "") -> None:
     """Write the words and phones of one recording in Praat's long format, whole or not at all.
 
     An interval without length is left out, because Praat knows none.
+
+    Args:
+        path: the file to write.
+        alignment: what goes into its tiers `words` and `phones`.
+        origin: who aligned what, kept in a third tier, for `textgrid_origin`; empty for none.
     """
     textgrid = tgt.core.TextGrid()
     for name, intervals in (("words", alignment.words), ("phones", alignment.phones)):
@@ -64,8 +72,22 @@ def write_textgrid(path: Path | str, alignment: Alignment) -> None:
             if tgt.core.Time(start) < end:
                 tier.add_interval(tgt.core.Interval(start, end, interval.label))
         textgrid.add_tier(tier)
+    if origin:
+        interval = tgt.core.Interval(0.0, round(alignment.end_s, 6), origin)
+        textgrid.add_tier(tgt.core.IntervalTier(0.0, alignment.end_s, _ORIGIN_TIER, [interval]))
     with atomic_file(path) as partial:
         tgt.io.write_to_file(textgrid, str(partial), format="long", encoding="utf-8")
+
+
+def textgrid_origin(path: Path | str) -> str:
+    """Give what `write_textgrid` was told as `origin`; empty for a file that somebody else made."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding=_encoding(path))
+    except UnicodeError:
+        return ""
+    found = _ORIGIN.search(text)
+    return found.group(1) if found else ""
 
 
 def _encoding(path: Path) -> str:
