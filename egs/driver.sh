@@ -19,7 +19,7 @@ flags() {
     cat <<EOF
 stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
 config|FILE|$recipe_dir/exp_config.json|settings of the experiment
-name|NAME|the time it starts, for stage 2|name of the experiment: its folder in log_dir
+name|NAME|none|name of the experiment, which is its folder in log_dir; for stage 2, and for stage 3 as what speaks
 set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
 num_workers|N|every core|processes of stage 1
 gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
@@ -27,15 +27,16 @@ resume_type|TYPE|none|resume continues the experiment as if never stopped; finet
 checkpoint|DIR|the newest of the experiment|checkpoint to resume or fine-tune from
 main_process_port|PORT|any free one|port on which several processes of stage 2 meet
 infer_expt_dir|DIR|log_dir/NAME|what speaks: an experiment, a checkpoint inside one, or a bundle
+infer_speaker_name|NAME|the only one|who speaks, where the model knows several
 infer_output_dir|DIR|infer_expt_dir/result|where the recordings, pictures and times go
 infer_mode|MODE|single|single speaks --infer_text; batch speaks a testing set or a file of texts
 infer_text|TEXT|none|what to say; for batch, a file with one text, or name|text, per line
 infer_dataset|NAME|the first of the settings|corpus whose texts are spoken
 infer_testing_set|SET|test|its part: test, valid, train or golden_test
-vocoder_dir|DIR|Griffin-Lim|vocoder to make the waveform
-pitch_control|X|1.0|pitch, as a factor
-energy_control|X|1.0|energy, as a factor
-duration_control|X|1.0|duration, as a factor: 2.0 is half as fast
+vocoder_dir|DIR|none: Griffin-Lim|what makes the sound
+pitch_control|X|1|factor on the pitch in Hz
+energy_control|X|1|factor on the energy
+duration_control|X|1|factor on durations; 2 is half as fast
 EOF
 }
 
@@ -128,6 +129,9 @@ case ${flag_stage-} in
 esac
 [ "$first" -ge 1 ] && [ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 1 to 3"
 [ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range runs backwards"
+if [ "$last" -eq 3 ] && [ -z "$demo" ] && [ "${flag_infer_mode-single}" = single ] && [ -z "${flag_infer_text+given}" ]; then
+    usage_error "stage 3 needs --infer_text, or --infer_mode batch" # now, not after hours of training
+fi
 case ${flag_gpu-} in *[!0-9,]* | ,* | *, | *,,*) usage_error "--gpu $flag_gpu: not a list of numbers such as 0,1" ;; esac
 case ${flag_num_workers-1} in '' | *[!0-9]*) usage_error "--num_workers $flag_num_workers: not a number" ;; esac
 case ${flag_main_process_port-1} in '' | *[!0-9]*) usage_error "--main_process_port $flag_main_process_port: not a number" ;; esac
@@ -185,8 +189,8 @@ stage_2() {
 
 stage_3() {
     command='-m bins.synthesize'
-    with config infer_expt_dir infer_output_dir infer_mode infer_text infer_dataset infer_testing_set vocoder_dir \
-        pitch_control energy_control duration_control set debug
+    with config name infer_expt_dir infer_output_dir infer_mode infer_text infer_dataset infer_testing_set \
+        infer_speaker_name vocoder_dir pitch_control energy_control duration_control set debug
     run
 }
 
