@@ -2,8 +2,8 @@
 #     docker build -t recital .
 #     docker run --rm -it -v "$PWD/data:/recital/data" -v "$PWD/ckpts:/recital/ckpts" recital \
 #         sh egs/tts/FastSpeech2/run.sh --stage 1-3 --name my_voice --infer_text "Hello there."
-# With NVIDIA GPUs: docker run --gpus all. Without: a CPU wheel of torch put into the folder wheels/ beforehand is
-# taken, and saves the gigabytes of CUDA libraries.
+# With NVIDIA GPUs: docker run --gpus all. Without, save the gigabytes of CUDA libraries by naming an index that holds
+# torch's CPU builds: docker build --build-arg PIP_EXTRA_INDEX_URL=... -t recital .
 # The image contains GPL packages: see NOTICE before passing it on.
 FROM python:3.11-slim
 
@@ -12,7 +12,7 @@ WORKDIR /recital
 # In two steps: as long as the requirements stay the same, the packages need not be installed again.
 COPY env.sh ./
 COPY requirements requirements
-COPY wheel[s] wheels
-RUN mkdir -p wheels && PIP_NO_CACHE_DIR=1 PIP_FIND_LINKS=/recital/wheels sh env.sh demo && rm -rf wheels
+ARG PIP_EXTRA_INDEX_URL
+RUN PIP_NO_CACHE_DIR=1 sh env.sh demo
 COPY . .
 CMD ["sh", "egs/tts/FastSpeech2/run.sh", "--help"]
