@@ -159,9 +159,11 @@ with() {
 }
 run() {
     eval "set -- $command"
+    # The last one takes the shell's place, so that signals reach it and its exit code is the run's.
+    if [ "$stage" = "$last" ] && [ -z "$demo" ]; then exec "$python" "$@"; fi
     "$python" "$@" || {
         status=$?
-        say "stage $stage stopped"
+        say "stopped in stage $stage"
         exit $status
     }
 }
@@ -173,16 +175,13 @@ stage_1() {
 }
 
 stage_2() {
-    command='-m accelerate.commands.launch --quiet --num_machines 1 --mixed_precision no --dynamo_backend no'
-    processes=1
-    if [ -n "${flag_gpu-}" ]; then
-        processes=$(printf '%s\n' "$flag_gpu" | tr ',' '\n' | wc -l | tr -d ' ')
-    elif [ -n "${flag_gpu+given}" ]; then
-        command="$command --cpu"
+    command='-m bins.train'
+    processes=$(printf '%s\n' "${flag_gpu-}" | tr ',' '\n' | wc -l | tr -d ' ')
+    # One process needs no launcher, which would only stand between it and Ctrl-C.
+    if [ "$processes" -gt 1 ]; then
+        command="-m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes $processes \
+            --main_process_port ${flag_main_process_port:-0} --mixed_precision no --dynamo_backend no $command"
     fi
-    command="$command --num_processes $processes"
-    [ "$processes" -eq 1 ] || command="$command --multi_gpu --main_process_port ${flag_main_process_port:-0}"
-    command="$command -m bins.train"
     with config name resume_type checkpoint set debug
     run
 }

@@ -227,29 +227,23 @@ def test_gpus_decide_the_number_of_processes(house):
     assert "--multi_gpu" in call["arguments"]
 
 
-def test_one_gpu_is_one_process(house):
-    house.run("-s", "2", "--gpu", "3")
-    assert house.calls[0]["gpus"] == "3"
-    assert value_of(house.calls[0], "--num_processes") == "1"
-    assert "--multi_gpu" not in house.calls[0]["arguments"]
-
-
-def test_an_empty_list_of_gpus_means_the_cpu(house):
-    house.run("-s", "2", "--gpu", "")
-    assert house.calls[0]["gpus"] == ""
-    assert "--cpu" in house.calls[0]["arguments"]
-
-
-def test_without_gpu_flag_training_finds_its_device(house):
-    house.run("-s", "2")
-    assert house.calls[0]["gpus"] is None
-    assert value_of(house.calls[0], "--num_processes") == "1"
-    assert "--cpu" not in house.calls[0]["arguments"]
+@pytest.mark.parametrize(("flags", "gpus"), [([], None), (["--gpu", "3"], "3"), (["--gpu", ""], "")])
+def test_one_process_needs_no_launcher(house, flags, gpus):
+    house.run("-s", "2", "--name", "voice", "--debug", *flags)
+    assert house.calls[0]["gpus"] == gpus
+    config = str(house.recipe / "exp_config.json")
+    assert house.calls[0]["arguments"] == ["-m", "bins.train", "--config", config, "--name", "voice", "--debug"]
 
 
 def test_the_flags_of_the_launcher_stand_before_the_command(house):
-    house.run("-s", "2", "--name", "voice", "--debug")
+    house.run("-s", "2", "--gpu", "0,1", "--name", "voice")
     arguments = house.calls[0]["arguments"]
     assert arguments[:2] == ["-m", "accelerate.commands.launch"]
-    command = arguments[arguments.index("bins.train") :]
-    assert command == ["bins.train", "--config", str(house.recipe / "exp_config.json"), "--name", "voice", "--debug"]
+    config = str(house.recipe / "exp_config.json")
+    assert arguments[-6:] == ["-m", "bins.train", "--config", config, "--name", "voice"]
+
+
+def test_the_last_stage_takes_the_shells_place(house):
+    # Else a signal for the run would end the shell and leave training behind.
+    house.python.write_text(f"#!{sys.executable}\nimport os; print(os.getppid(), end='')\n")
+    assert house.run("-s", "2", "--name", "voice").stdout == str(os.getpid())
