@@ -1,0 +1,192 @@
+"""What is usual for each speaker's pitch and energy, and values measured by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import RecitalError
+from utils.files import write_atomically
+
+# Histograms are over logarithms, so that one width suits a whisper and a shout, a small n_fft and a large one.
+_N_BINS = 1024
+_LOG_F0_RANGE = (float(np.log(20.0)), float(np.log(5000.0)))  # bins of 0.5 %
+_LOG_ENERGY_RANGE = (float(np.log(1e-4)), float(np.log(1e5)))  # bins of 2 %
+# One frame in 200 beyond each bound: octave errors and clicks rather than expression.
+_OUTLIER_SHARE = 0.005
+# Narrower spreads are a histogram's bin or a machine's tone, not speech.
+_LEAST_PITCH_STD = 0.01
+_LEAST_RELATIVE_ENERGY_STD = 0.05
+
+
+class StatisticsError(RecitalError):
+    """A statistics file that is missing or damaged, or knows nothing of a speaker."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How one quantity of one speaker is spread, outliers brought in to the bounds `low` and `high`."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    n_frames: int
+
+    def normalize(self, values: np.ndarray) -> np.ndarray:
+        """Bring outliers in to the bounds, then give deviations from the mean in units of the standard deviation."""
+        return ((np.clip(values, self.low, self.high) - self.mean) / self.std).astype(np.float32)
+
+    def denormalize(self, values: np.ndarray) -> np.ndarray:
+        """Undo `normalize`, but for what it brought in; values beyond the bounds may be asked for."""
+        return (np.asarray(values) * self.std + self.mean).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class SpeakerStatistics:
+    """A speaker's pitch, as the natural logarithm of Hz over voiced frames, and energy over all frames."""
+
+    pitch: Spread
+    energy: Spread
+
+    def normalize_pitch(self, f0_hz: np.ndarray) -> np.ndarray:
+        """Turn Hz, 0 where unvoiced, into normalised log-pitch, 0 (the mean) where unvoiced; float32."""
+        is_voiced = f0_hz > 0
+        return np.where(is_voiced, self.pitch.normalize(np.log(np.where(is_voiced, f0_hz, 1.0))), np.float32(0.0))
+
+    def denormalize_pitch(self, values: np.ndarray) -> np.ndarray:
+        """Turn normalised log-pitch into Hz, everywhere as if voiced; float32."""
+        return np.exp(self.pitch.denormalize(values))
+
+    def normalize_energy(self, energy: np.ndarray) -> np.ndarray:
+        """Turn energy into normalised energy; float32."""
+        return self.energy.normalize(energy)
+
+    def denormalize_energy(self, values: np.ndarray) -> np.ndarray:
+        """Turn normalised energy into energy; float32."""
+        return self.energy.denormalize(values)
+
+
+class StatisticsCollector:
+    """Gathers the pitch and energy of any number of utterances into a few kilobytes per speaker.
+
+    It counts in histograms, so the result is the same to the bit in whatever order utterances are added and
+    collectors of several processes are merged. Give it the training split only.
+    """
+
+    def __init__(self) -> None:
+        self._pitch_counts: dict[str, np.ndarray] = {}
+        self._energy_counts: dict[str, np.ndarray] = {}
+
+    def add(self, speaker: str, f0_hz: np.ndarray, energy: np.ndarray) -> None:
+        """Count one utterance: (T_mel,) Hz, 0 where unvoiced, and (T_mel,) energy."""
+        for counts, values, log_range in (
+            (self._pitch_counts, f0_hz[f0_hz > 0], _LOG_F0_RANGE),
+            (self._energy_counts, energy, _LOG_ENERGY_RANGE),
+        ):
+            held = counts.setdefault(speaker, np.zeros(_N_BINS, dtype=np.int64))
+            held += _histogram(values, log_range)
+
+    def merge(self, other: StatisticsCollector) -> None:
+        """Count in all that another collector has counted."""
+        for mine, theirs in (
+            (self._pitch_counts, other._pitch_counts),
+            (self._energy_counts, other._energy_counts),
+        ):
+            for speaker, counts in theirs.items():
+                mine[speaker] = mine.get(speaker, 0) + counts
+
+    def statistics(self) -> dict[str, SpeakerStatistics]:
+        """Give every speaker's statistics, by name in alphabetical order.
+
+        A speaker without any voiced frame gets the pitch of all speakers together.
+        """
+        if not self._pitch_counts:
+            return {}
+        everyones_pitch = np.sum(list(self._pitch_counts.values()), axis=0)
+        return {
+            speaker: SpeakerStatistics(
+                pitch=_pitch_spread(self._pitch_counts[speaker], everyones_pitch),
+                energy=_energy_spread(self._energy_counts[speaker]),
+            )
+            for speaker in sorted(self._pitch_counts)
+        }
+
+
+def _histogram(values: np.ndarray, log_range: tuple[float, float]) -> np.ndarray:
+    low, high = log_range
+    with np.errstate(divide="ignore"):
+        place = (np.log(values) - low) * (_N_BINS / (high - low))
+    # Clipped as floats: the logarithm of 0 has no integer.
+    return np.bincount(np.clip(place, 0, _N_BINS - 1).astype(np.int64), minlength=_N_BINS)
+
+
+def _pitch_spread(counts: np.ndarray, everyones_counts: np.ndarray) -> Spread:
+    n_frames = int(counts.sum())
+    if n_frames == 0:
+        counts = everyones_counts
+    if not counts.any():  # nobody has a voice; a pitch between men's and women's does no harm
+        return Spread(mean=float(np.log(160.0)), std=0.25, low=_LOG_F0_RANGE[0], high=_LOG_F0_RANGE[1], n_frames=0)
+    low, high = _bounds(counts, _LOG_F0_RANGE)
+    mean, std = _mean_and_std(counts, np.clip(_bin_centres(_LOG_F0_RANGE), low, high))
+    return Spread(mean, max(std, _LEAST_PITCH_STD), low, high, n_frames)
+
+
+def _energy_spread(counts: np.ndarray) -> Spread:
+    if not counts.any():
+        return Spread(mean=0.0, std=1.0, low=0.0, high=float(np.exp(_LOG_ENERGY_RANGE[1])), n_frames=0)
+    low, high = (float(np.exp(bound)) for bound in _bounds(counts, _LOG_ENERGY_RANGE))
+    mean, std = _mean_and_std(counts, np.clip(np.exp(_bin_centres(_LOG_ENERGY_RANGE)), low, high))
+    return Spread(mean, max(std, _LEAST_RELATIVE_ENERGY_STD * mean), low, high, int(counts.sum()))
+
+
+def _bin_centres(log_range: tuple[float, float]) -> np.ndarray:
+    low, high = log_range
+    return low + (np.arange(_N_BINS) + 0.5) * ((high - low) / _N_BINS)
+
+
+def _bounds(counts: np.ndarray, log_range: tuple[float, float]) -> tuple[float, float]:
+    """Give the quantiles beyond which values are outliers, interpolated within a bin."""
+    low, high = log_range
+    share_below_edge = np.concatenate([[0], np.cumsum(counts)]) / counts.sum()
+    edges = np.linspace(low, high, _N_BINS + 1)
+    # Empty bins make steps in the curve; one point for each level is enough, and makes it invertible.
+    lower = np.flatnonzero(np.diff(share_below_edge, append=2.0) > 0)
+    upper = np.flatnonzero(np.diff(share_below_edge, prepend=-1.0) > 0)
+    return (
+        float(np.interp(_OUTLIER_SHARE, share_below_edge[lower], edges[lower])),
+        float(np.interp(1.0 - _OUTLIER_SHARE, share_below_edge[upper], edges[upper])),
+    )
+
+
+def _mean_and_std(counts: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    mean = float(np.average(values, weights=counts))
+    return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
+
+
+def save_statistics(path: Path | str, statistics: Mapping[str, SpeakerStatistics]) -> None:
+    """Write the statistics of all speakers as JSON."""
+    by_speaker = {speaker: asdict(of_speaker) for speaker, of_speaker in statistics.items()}
+    write_atomically(path, json.dumps(by_speaker, indent=2, ensure_ascii=False) + "\n")
+
+
+def open_statistics(path: Path | str) -> dict[str, SpeakerStatistics]:
+    """Read what `save_statistics` wrote: each speaker's statistics by name.
+
+    Raises:
+        StatisticsError: the file is missing or damaged.
+    """
+    try:
+        by_speaker = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {
+            speaker: SpeakerStatistics(pitch=Spread(**spreads["pitch"]), energy=Spread(**spreads["energy"]))
+            for speaker, spreads in by_speaker.items()
+        }
+    except FileNotFoundError:
+        raise StatisticsError(f"{path}: no such file; run stage 1 first") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StatisticsError(f"{path}: damaged; run stage 1 again") from None
