@@ -150,6 +150,12 @@ def test_help_lists_every_flag_with_its_default(house):
     assert house.run("-h").stdout == done.stdout
 
 
+def test_the_readme_lists_the_same_flags():
+    readme = (REPOSITORY / RECIPE / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `--(\w+)", readme, re.MULTILINE)
+    assert sorted(listed) == sorted([*driver_flags(), "debug", "demo", "help"])
+
+
 TEXTS = ["two words", 'it\'s "quoted"', "$HOME `date` $(date) \\n", "*", "first\nsecond\n", "", "-5", "{a,b}; true & |"]
 
 
