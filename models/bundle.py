@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from config.load import read_settings, write_settings
+from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.registry import settings_class
-from processors.statistics import Statistics
+from processors.statistics import SpeakerStatistics, open_statistics, save_statistics
 from processors.text.symbols import SymbolTable
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
@@ -25,6 +26,7 @@ SETTINGS_FILE = "settings.json"
 SYMBOLS_FILE = "symbols.json"
 STATISTICS_FILE = "statistics.json"
 SPEAKERS_FILE = "speakers.json"
+LEXICON_FILE = "lexicon.txt"
 
 
 class BundleError(RecitalError):
@@ -39,15 +41,15 @@ class Bundle:
         settings: all resolved settings of the experiment.
         weights: by parameter name.
         symbols: the symbol table of the front end; None for a model that reads no text.
-        statistics: pitch and energy per speaker; None for a model that needs none.
+        statistics: pitch and energy per speaker; empty for a model that needs none.
         speakers: name to row of the speaker table, in that order; empty for a model that knows no speakers.
-        folder: where the bundle was opened, for messages.
+        folder: where the bundle was opened; `Path()` for one that is being made.
     """
 
     settings: ExperimentSettings
     weights: Mapping[str, Tensor]
     symbols: SymbolTable | None = None
-    statistics: Statistics | None = None
+    statistics: Mapping[str, SpeakerStatistics] = field(default_factory=dict)
     speakers: Mapping[str, int] = field(default_factory=dict)
     folder: Path = Path()
 
@@ -60,18 +62,26 @@ class Bundle:
         write_settings(folder / SETTINGS_FILE, self.settings)
         if self.symbols is not None:
             self.symbols.save(folder / SYMBOLS_FILE)
-        if self.statistics is not None:
-            self.statistics.save(folder / STATISTICS_FILE)
+        if self.statistics:
+            save_statistics(folder / STATISTICS_FILE, self.statistics)
         if self.speakers:
             write_atomically(folder / SPEAKERS_FILE, json.dumps(self.speakers, indent=2, ensure_ascii=False) + "\n")
+        if (lexicon := self.lexicon_path) is not None and lexicon != folder / LEXICON_FILE:
+            write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
+
+    @property
+    def lexicon_path(self) -> Path | None:
+        """The user's lexicon: the bundle's copy of it, or, before the bundle is saved, the one in the settings."""
+        if not self.settings.preprocess.lexicon_path:
+            return None
+        return self.folder / LEXICON_FILE if self.folder != Path() else rooted(self.settings.preprocess.lexicon_path)
 
     @classmethod
-    def open(cls, folder: Path | str, weights_path: Path | None = None) -> Bundle:
+    def open(cls, folder: Path | str) -> Bundle:
         """Read a bundle.
 
         Args:
             folder: the bundle.
-            weights_path: weights to take instead of the bundle's own, e.g. those of an older checkpoint.
 
         Raises:
             BundleError: the folder is no bundle, or a file in it is damaged.
@@ -81,9 +91,9 @@ class Bundle:
             raise BundleError(f"{folder}: is no bundle: it has no {SETTINGS_FILE}")
         return cls(
             settings=read_settings(folder / SETTINGS_FILE, settings_class),
-            weights=_read_weights(weights_path or folder / WEIGHTS_FILE),
+            weights=_read_weights(folder / WEIGHTS_FILE),
             symbols=SymbolTable.open(folder / SYMBOLS_FILE) if (folder / SYMBOLS_FILE).is_file() else None,
-            statistics=Statistics.open(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else None,
+            statistics=open_statistics(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else {},
             speakers=_read_speakers(folder / SPEAKERS_FILE) if (folder / SPEAKERS_FILE).is_file() else {},
             folder=folder,
         )
@@ -123,10 +133,22 @@ def find_bundle(place: Path | str) -> Bundle:
         return Bundle.open(place)
     if (place / "bundle").is_dir():
         return Bundle.open(place / "bundle")
+    if (place.parent.parent / "bundle").is_dir() and any(place.glob("*.safetensors")):
+        return _checkpoint_as_bundle(place)
     raise BundleError(
         f"{place}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
         f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"
     )
+
+
+def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:
+    """Put a checkpoint's weights into its experiment's bundle; a checkpoint may hold more networks than the bundle."""
+    bundle = Bundle.open(checkpoint.parent.parent / "bundle")
+    for path in sorted(checkpoint.glob("*.safetensors")):
+        weights = _read_weights(path)
+        if weights.keys() == bundle.weights.keys():
+            return replace(bundle, weights=weights)
+    raise BundleError(f"{checkpoint}: holds no network with the parameters of {bundle.folder}")
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

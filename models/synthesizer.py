@@ -170,7 +170,7 @@ class Synthesizer:
         self._front_end: PhoneExtractor = make_phone_extractor(
             preprocess.phone_extractor,
             language=preprocess.language,
-            lexicon_path=preprocess.lexicon_path,
+            lexicon_path=bundle.lexicon_path or "",
             normalizer=preprocess.normalizer,
         )
         network = open_network(bundle)

@@ -54,4 +54,7 @@ def _at_most(sentence: list[Token], most_phones: int) -> list[list[Token]]:
     if not candidates:
         return [sentence]
     cut = min(candidates, key=lambda place: abs(before[place] - middle)) + 1
-    return [*_at_most(sentence[:cut], most_phones), *_at_most(sentence[cut:], most_phones)]
+    head, tail = sentence[:cut], sentence[cut:]
+    if isinstance(head[-1], Word):
+        head = [*head, Pause(",")]  # every piece ends in a pause, so that their sounds can be joined
+    return [*_at_most(head, most_phones), *_at_most(tail, most_phones)]
