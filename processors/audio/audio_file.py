@@ -101,8 +101,22 @@ def read_audio(
         raise _cut_short(path, len(samples) / info.sample_rate, info.duration_s)
     waveform = samples[:, 0] if info.channels == 1 else samples.mean(axis=1)
     _check_samples(path, waveform)
-    if info.sample_rate != sample_rate:
-        waveform = soxr.resample(waveform, info.sample_rate, sample_rate, quality="HQ")
+    return resample(waveform, info.sample_rate, sample_rate)
+
+
+def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Give a waveform at another sample rate, by soxr at high quality.
+
+    Args:
+        waveform: (T_wav,) float32.
+        from_rate: its sample rate in Hz.
+        to_rate: the one asked for.
+
+    Returns:
+        (T_wav * to_rate / from_rate,) float32, clipped to [-1, 1) where the filter overshoots.
+    """
+    if from_rate != to_rate:
+        waveform = soxr.resample(waveform, from_rate, to_rate, quality="HQ")
     return np.clip(waveform, -1.0, _LARGEST_SAMPLE)
 
 

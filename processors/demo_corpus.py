@@ -1,0 +1,421 @@
+"""A small corpus that anybody may make: sentences of this project, spoken by espeak-ng, with known phone times."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from processors.alignment.intervals import Alignment, Interval, without_gaps
+from processors.alignment.textgrid import write_textgrid
+from processors.audio.audio_file import resample, write_wav
+from processors.text.arpabet import is_vowel
+from utils.console import Progress
+from utils.errors import RecitalError
+from utils.files import write_atomically
+
+DATASET = "demo"
+
+_SENTENCES = Path(__file__).with_name("demo_sentences.txt")
+# As much silence as a recording usually has at its ends.
+_EDGE_SILENCE_S = 0.15
+
+# The share of l and r in a vowel that ends with them.
+_CODA_SHARE = 0.4
+# What espeak-ng's American English calls a phone, in ARPAbet: vowels without stress, and the share of the time that
+# each part has where espeak-ng knows one phone and ARPAbet two. `3` and its kin are r-coloured.
+_ARPABET: dict[str, tuple[tuple[str, float], ...]] = {
+    **{name: ((name.upper(), 1.0),) for name in "bdfgklmnprstvwz"},
+    "h": (("HH", 1.0),),
+    "j": (("Y", 1.0),),
+    "x": (("K", 1.0),),
+    "D": (("DH", 1.0),),
+    "T": (("TH", 1.0),),
+    "S": (("SH", 1.0),),
+    "Z": (("ZH", 1.0),),
+    "N": (("NG", 1.0),),
+    "tS": (("CH", 1.0),),
+    "dZ": (("JH", 1.0),),
+    # The flap of `letter`, an unaspirated t, the glottal stop of `button`, and the r that links to a vowel.
+    "t#": (("T", 1.0),),
+    "t2": (("T", 1.0),),
+    "?": (("T", 1.0),),
+    "r-": (("R", 1.0),),
+    "l#": (("L", 1.0),),
+    "i": (("IY", 1.0),),
+    "i:": (("IY", 1.0),),
+    "I": (("IH", 1.0),),
+    "I2": (("IH", 1.0),),
+    "I#": (("IH", 1.0),),
+    "eI": (("EY", 1.0),),
+    "E": (("EH", 1.0),),
+    "a": (("AE", 1.0),),
+    "aa": (("AE", 1.0),),
+    "A:": (("AA", 1.0),),
+    "0": (("AA", 1.0),),
+    "O": (("AO", 1.0),),
+    "O:": (("AO", 1.0),),
+    "O2": (("AO", 1.0),),
+    "o": (("OW", 1.0),),
+    "oU": (("OW", 1.0),),
+    "U": (("UH", 1.0),),
+    "u": (("UW", 1.0),),
+    "u:": (("UW", 1.0),),
+    "aI": (("AY", 1.0),),
+    "aU": (("AW", 1.0),),
+    "OI": (("OY", 1.0),),
+    "V": (("AH", 1.0),),
+    "@": (("AH", 1.0),),
+    "@2": (("AH", 1.0),),
+    "@-": (("AH", 1.0),),
+    "a#": (("AH", 1.0),),
+    "3": (("ER", 1.0),),
+    "3:": (("ER", 1.0),),
+    "A@": (("AA", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
+    "O@": (("AO", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
+    "o@": (("AO", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
+    "e@": (("EH", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
+    "i@3": (("IH", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
+    "U@": (("UH", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
+    "aI3": (("AY", 0.6), ("ER", 0.4)),
+    "aI@": (("AY", 0.6), ("AH", 0.4)),
+    "i@": (("IY", 0.5), ("AH", 0.5)),
+    "@L": (("AH", 0.4), ("L", 0.6)),
+    "n-": (("AH", 0.3), ("N", 0.7)),
+    "A~": (("AA", 0.6), ("N", 0.4)),
+    "O~": (("AO", 0.6), ("N", 0.4)),
+}
+# Digital silence, which espeak-ng leaves between sounds, is exact but for roundings.
+_SILENT_SAMPLE = 2
+# The glide between the vowels of `see it`, which ARPAbet leaves to the vowel.
+_LINK = ";"
+_STRESS = {"'": "1", ",": "2"}
+
+
+class DemoCorpusError(RecitalError):
+    """The demo corpus cannot be made."""
+
+
+@dataclass(frozen=True)
+class _PhoneEvent:
+    """A phone that espeak-ng announces: its name, with the stress before it, its first sample, and its word."""
+
+    name: str
+    start: int
+    word: int
+
+    @property
+    def is_pause(self) -> bool:
+        return self.name.startswith("_")
+
+    @property
+    def is_vowel(self) -> bool:
+        return any(is_vowel(phone) for phone, _ in _ARPABET.get(self.name.lstrip("',"), ())[:1])
+
+
+@dataclass(frozen=True)
+class _Speech:
+    """What espeak-ng gave for a text: int16 samples, phones in order, and where in the text each word begins."""
+
+    samples: np.ndarray
+    phones: tuple[_PhoneEvent, ...]
+    word_begins: tuple[int, ...]
+
+
+# From espeak-ng's speak_lib.h.
+_SYNCHRONOUS, _PHONE_EVENTS, _RETURN_ERRORS = 2, 0x0001, 0x8000
+_CHARACTERS, _UTF8 = 1, 1
+_LAST_EVENT, _WORD, _PHONE = 0, 1, 7
+
+
+class _EventContent(ctypes.Union):
+    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _EventContent),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+def sentences() -> list[str]:
+    """Give the sentences of the demo corpus: everyday ones of 4 to 10 words with every phone of American English."""
+    return _SENTENCES.read_text(encoding="utf-8").splitlines()
+
+
+def make_demo_corpus(folder: Path | str, *, count: int | None = None, sample_rate: int = 22050) -> int:
+    """Write the demo corpus in LJSpeech's layout, with a TextGrid for each recording.
+
+    Makes `metadata.csv`, `wavs/<id>.wav` and `TextGrid/demo/<id>.TextGrid`; `metadata.csv` comes last, so that an
+    interrupted corpus is not taken for a whole one.
+
+    Args:
+        folder: made if missing; a corpus of another origin in it is never touched.
+        count: how many of the sentences; all if None.
+        sample_rate: of the recordings, in Hz.
+
+    Returns:
+        The number of recordings.
+
+    Raises:
+        DemoCorpusError: espeak-ng is not installed, `folder` holds another corpus, or there are not so many sentences.
+    """
+    folder = Path(folder)
+    texts = sentences()
+    if count is not None and not 1 <= count <= len(texts):
+        raise DemoCorpusError(f"there are 1 to {len(texts)} sentences to choose from, not {count}")
+    texts = texts[:count]
+    metadata = folder / "metadata.csv"
+    if metadata.exists() and not metadata.read_bytes().startswith(f"{DATASET}_0001|".encode()):
+        raise DemoCorpusError(f"{metadata}: lists another corpus, which stays untouched; choose another folder")
+    metadata.unlink(missing_ok=True)
+    lines = []
+    with Progress(len(texts), "demo corpus", "sentences") as progress:
+        for number, text in enumerate(texts, start=1):
+            utterance_id = f"{DATASET}_{number:04d}"
+            waveform, alignment = speak(text, sample_rate)
+            write_wav(folder / "wavs" / f"{utterance_id}.wav", waveform, sample_rate)
+            write_textgrid(folder / "TextGrid" / DATASET / f"{utterance_id}.TextGrid", alignment)
+            lines.append(f"{utterance_id}|{text}\n")
+            progress.advance()
+    write_atomically(metadata, "".join(lines))
+    return len(texts)
+
+
+def speak(text: str, sample_rate: int = 22050) -> tuple[np.ndarray, Alignment]:
+    """Speak an English text with espeak-ng, and say when each word and phone sounds.
+
+    The times are espeak-ng's own, exact to the sample but for two things: a closure before a stop, which espeak-ng
+    counts to the phone before it, is the stop's as in any aligner; and where espeak-ng speaks two phones of ARPAbet as
+    one (`AA R` in `part`, `EH L` in `bell`), the border between the two is put at a fixed share.
+
+    The same text sounds a little different each time, as espeak-ng's pitch wavers on from call to call; a new
+    process begins alike.
+
+    Args:
+        text: a sentence or several.
+        sample_rate: of the waveform, in Hz; espeak-ng's own is 22050.
+
+    Returns:
+        waveform: (T_wav,) float32 in [-1, 1), with 150 ms of silence at both ends.
+        alignment: words as written, in lower case; phones in ARPAbet with stress; pauses with the empty label.
+
+    Raises:
+        DemoCorpusError: espeak-ng is not installed, or finds nothing to say in the text.
+    """
+    text = " ".join(text.split())
+    # espeak-ng speaks some pairs of words as one ("of the") unless the space between them does not break.
+    text = re.sub(r"(?<=\w) (?=\w)", "\u00a0", text)
+    engine = _engine()
+    speech = engine.speech(text)
+    phones = _phones(speech)
+    if not phones:
+        raise DemoCorpusError(f"{text[:60]!r}: espeak-ng finds nothing to say in it")
+    words = _words(text, speech, phones)
+    edge = round(_EDGE_SILENCE_S * engine.sample_rate)
+    waveform = np.pad(speech.samples.astype(np.float32) / 32768.0, edge)
+
+    def intervals(spans: list[_Span]) -> tuple[Interval, ...]:
+        timed = ((span.start + edge, span.end + edge, span.label) for span in spans)
+        rate = engine.sample_rate
+        return without_gaps(
+            [Interval(start / rate, end / rate, label) for start, end, label in timed], len(waveform) / rate
+        )
+
+    return resample(waveform, engine.sample_rate, sample_rate), Alignment(intervals(words), intervals(phones))
+
+
+@dataclass
+class _Span:
+    """A phone or word, the samples it lasts from and to, and the word it belongs to."""
+
+    start: int
+    end: int
+    label: str
+    word: int
+
+
+def _phones(speech: _Speech) -> list[_Span]:
+    """Give the phones in ARPAbet, without the pauses."""
+    starts = _starts_with_closures(speech)
+    spans: list[_Span] = []
+    for event, start, end in zip(speech.phones, starts, [*starts[1:], len(speech.samples)], strict=True):
+        if event.is_pause or start == end:
+            continue
+        name = event.name.lstrip("',")
+        before = spans[-1] if spans and spans[-1].end == start and spans[-1].word == event.word else None
+        if name == _LINK:
+            if before:
+                before.end = end
+        elif name in ("r", "r-") and before and before.label.startswith("ER"):
+            before.end = end
+        else:
+            if name in ("r", "r-") and before and before.label == "R":
+                # The vowel of `A@ r` was split into `AA R`, but its R is the one that comes now.
+                spans.pop()
+                spans[-1].end = start
+            spans.extend(_arpabet(event, start, end))
+    return spans
+
+
+def _arpabet(event: _PhoneEvent, start: int, end: int) -> list[_Span]:
+    """Give the one or two phones of ARPAbet that a phone of espeak-ng is."""
+    name = event.name.lstrip("',")
+    if name not in _ARPABET:
+        raise DemoCorpusError(f"the demo corpus knows no ARPAbet for espeak-ng's phone {name!r}; choose another word")
+    spans = []
+    share_before = 0.0
+    for phone, share in _ARPABET[name]:
+        stress = ""
+        if is_vowel(phone):
+            # Only the first of two vowels carries the stress: `quiet` is AY1 AH0.
+            stress = "0" if share_before else _STRESS.get(event.name[0], "0")
+        border = [round(start + (end - start) * part) for part in (share_before, share_before + share)]
+        spans.append(_Span(border[0], border[1], phone + stress, event.word))
+        share_before += share
+    return spans
+
+
+def _starts_with_closures(speech: _Speech) -> list[int]:
+    """Give where each phone starts to be heard; the recording's end is where the last one ends.
+
+    espeak-ng announces a stop when it bursts, and leaves its closure to the phone before; here a consonant or pause has
+    the silence right before it. And it announces the l of `bell` when that is over, having spoken it as the
+    vowel's end.
+    """
+    is_sound = np.abs(speech.samples) > _SILENT_SAMPLE
+    # For each sample: behind the last sound before it.
+    sound_end = np.concatenate([[0], np.maximum.accumulate(np.where(is_sound, np.arange(1, len(is_sound) + 1), 0))])
+    starts: list[int] = []
+    phones = speech.phones
+    for index, event in enumerate(phones):
+        start = event.start
+        if index and not phones[index - 1].is_pause:
+            before = phones[index - 1]
+            heard_before, start_before = int(sound_end[start]), starts[-1]
+            following = phones[index + 1].start if index + 1 < len(phones) else len(is_sound)
+            if event.name == "l" and before.is_vowel and before.word == event.word and sound_end[following] <= start:
+                start = start_before + round((1 - _CODA_SHARE) * (heard_before - start_before))
+            elif not event.is_vowel and heard_before > start_before:
+                start = heard_before
+        starts.append(start)
+    return starts
+
+
+def _words(text: str, speech: _Speech, phones: list[_Span]) -> list[_Span]:
+    """Give the words as the text has them, in lower case; several that are written as one (`1999`) are one."""
+    words: list[_Span] = []
+    begins = sorted(set(speech.word_begins))
+    for phone in phones:
+        begin = speech.word_begins[phone.word]
+        place = begins.index(begin)
+        if words and words[-1].word == place:
+            words[-1].end = phone.end
+            continue
+        written = re.split(r"\s", text[begin : begins[place + 1] if place + 1 < len(begins) else None], maxsplit=1)[0]
+        label = re.sub(r"^\W+|\W+$", "", written) or written
+        words.append(_Span(phone.start, phone.end, label.casefold(), place))
+    return words
+
+
+class _Espeak:
+    """libespeak-ng, of which a process can have only one."""
+
+    def __init__(self) -> None:
+        try:
+            import espeakng_loader
+        except ImportError:
+            raise DemoCorpusError(
+                "the demo corpus is spoken by espeak-ng, which is not installed: pip install -r requirements/demo.txt"
+            ) from None
+        try:
+            self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+            data = espeakng_loader.get_data_path()
+        except (OSError, RuntimeError) as error:
+            raise DemoCorpusError(f"espeak-ng cannot be loaded ({error}); install espeakng-loader again") from error
+        self._declare()
+        self._lock = threading.Lock()
+        self._samples: list[np.ndarray] = []
+        self._phones: list[_PhoneEvent] = []
+        self._word_begins: list[int] = []
+        self.sample_rate = self._library.espeak_Initialize(
+            _SYNCHRONOUS, 0, _short_path(data).encode(), _PHONE_EVENTS | _RETURN_ERRORS
+        )
+        if self.sample_rate <= 0 or self._library.espeak_SetVoiceByName(b"en-us") != 0:
+            raise DemoCorpusError(f"{data}: espeak-ng finds no American English there; install espeakng-loader again")
+        # Kept, for the library calls it as long as it lives.
+        self._callback = _CALLBACK(self._heard)
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def speech(self, text: str) -> _Speech:
+        """Speak a text."""
+        encoded = text.encode("utf-8")
+        with self._lock:
+            self._samples, self._phones, self._word_begins = [np.zeros(0, np.int16)], [], []
+            failure = self._library.espeak_Synth(encoded, len(encoded) + 1, 0, _CHARACTERS, 0, _UTF8, None, None)
+            if failure:
+                raise DemoCorpusError(f"{text[:60]!r}: espeak-ng gave up on it (code {failure})")
+            return _Speech(np.concatenate(self._samples), tuple(self._phones), tuple(self._word_begins))
+
+    def _heard(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+        """Take a stretch of samples and the events in it; called by the library."""
+        for event in _until_the_last(events):
+            if event.type == _WORD:
+                self._word_begins.append(event.text_position - 1)
+            elif event.type == _PHONE:
+                name = event.id.string.decode("utf-8", "replace")
+                self._phones.append(_PhoneEvent(name, event.sample, max(len(self._word_begins) - 1, 0)))
+        if count > 0:
+            # Copied, for the library uses its buffer again.
+            self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    def _declare(self) -> None:
+        library, number, text = self._library, ctypes.c_int, ctypes.c_char_p
+        library.espeak_Initialize.argtypes = [number, number, text, number]
+        library.espeak_SetVoiceByName.argtypes = [text]
+        library.espeak_SetSynthCallback.argtypes = [_CALLBACK]
+        library.espeak_SetSynthCallback.restype = None
+        unsigned, pointer = ctypes.c_uint, ctypes.c_void_p
+        library.espeak_Synth.argtypes = [text, ctypes.c_size_t, unsigned, number, unsigned, unsigned, pointer, pointer]
+
+
+@functools.lru_cache(maxsize=1)
+def _engine() -> _Espeak:
+    return _Espeak()
+
+
+def _short_path(data: str) -> str:
+    """Give a path to espeak-ng's data that fits the 160 bytes which it has for one."""
+    if len(data.encode()) < 150:
+        return data
+    shortcut = Path(tempfile.mkdtemp()) / "espeak-ng-data"
+    atexit.register(shutil.rmtree, shortcut.parent, ignore_errors=True)
+    shortcut.symlink_to(data, target_is_directory=True)
+    return str(shortcut)
+
+
+def _until_the_last(events: ctypes._Pointer[_Event]) -> Iterator[_Event]:
+    index = 0
+    while events[index].type != _LAST_EVENT:
+        yield events[index]
+        index += 1
