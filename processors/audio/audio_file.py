@@ -24,6 +24,7 @@ _LOUDEST_PEAK = 4.0
 _LARGEST_SAMPLE = 1.0 - 2.0**-15
 # Some programs write headers that are wrong by some bytes; a cut recording lacks more than this.
 _SLOPPY_HEADER_S = 0.01
+_SLOPPY_HEADER_BYTES = 512
 
 Fault = Literal[
     "unreadable", "empty", "cut short", "channels", "too short", "too long", "not a number", "scale", "silent"
@@ -202,12 +203,16 @@ def _cut_short(path: Path, found_s: float, promised_s: float) -> AudioError:
 
 
 def _check_promised_bytes(path: Path, file: BinaryIO) -> None:
-    """Compare a WAV header's promise with the bytes that follow, for libsndfile reads a cut file without a word."""
+    """Compare what a WAV or AIFF header promises with the file's size: libsndfile reads a cut file without a word."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise AudioError(f"{path}: has zero bytes; copy or download it again", "empty")
     file.seek(0)
     start = file.read(12)
+    if start[:4] == b"FORM" and len(start) == 12:
+        promised = 8 + struct.unpack(">I", start[4:8])[0]
+        if promised - size > _SLOPPY_HEADER_BYTES:
+            raise AudioError(f"{path}: is cut short: {size} of {promised} bytes; copy it again", "cut short")
     if start[:4] != b"RIFF" or start[8:12] != b"WAVE":
         return
     byte_rate = 0
