@@ -1,0 +1,254 @@
+"""Checkpoints that are whole or absent, and come back to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from utils.console import warn
+from utils.errors import RecitalError
+from utils.files import atomic_folder, write_atomically
+
+_NAME = re.compile(r"step-(\d{8,})")
+_FACTS_FILE = "checkpoint.json"
+_STATE_FILE = "training_state.pt"
+
+
+class CheckpointError(RecitalError):
+    """A checkpoint that cannot be written, found or used."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint on disk.
+
+    Attributes:
+        folder: `checkpoint/step-00001000`.
+        step: optimizer steps that it has seen.
+        facts: what `checkpoint.json` says besides, e.g. epoch, group, valid_loss; plain JSON values.
+    """
+
+    folder: Path
+    step: int
+    facts: Mapping[str, Any]
+
+    def weights(self, name: str) -> dict[str, Tensor]:
+        """Give the weights of the module `name`, on the CPU."""
+        path = self.folder / f"{name}.safetensors"
+        if not path.is_file():
+            held = ", ".join(sorted(file.stem for file in self.folder.glob("*.safetensors")))
+            raise CheckpointError(f"{self.folder}: holds no weights of {name}, but of {held or 'nothing'}")
+        return load_file(path)
+
+    def training_state(self) -> dict[str, Any]:
+        """Give what `CheckpointFolder.save` got as `training_state`, on the CPU."""
+        return torch.load(self.folder / _STATE_FILE, map_location="cpu", weights_only=True)
+
+    def load_module(self, name: str, module: nn.Module) -> None:
+        """Put the weights of `name` into a module of exactly the same parameters.
+
+        Raises:
+            CheckpointError: a tensor is missing, too many or of another shape; lists them.
+        """
+        saved, own = self.weights(name), module.state_dict()
+        problems = [f"{key}: missing" for key in own if key not in saved]
+        problems += [f"{key}: unknown to the network" for key in saved if key not in own]
+        problems += [
+            f"{key}: {tuple(saved[key].shape)} where the network has {tuple(own[key].shape)}"
+            for key in own
+            if key in saved and saved[key].shape != own[key].shape
+        ]
+        if problems:
+            shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
+            raise CheckpointError(
+                f"{self.folder}: the weights of {name} are not those of this network ({shown}); "
+                "use the settings that the checkpoint was trained with"
+            )
+        module.load_state_dict(saved)
+
+
+def open_checkpoint(folder: Path | str) -> Checkpoint:
+    """Open a checkpoint folder, having checked that every file in it is whole.
+
+    Raises:
+        CheckpointError: it is no checkpoint, or damaged; says which file.
+    """
+    folder = Path(folder)
+    try:
+        told = json.loads((folder / _FACTS_FILE).read_text(encoding="utf-8"))
+        step, files = int(told.pop("step")), dict(told.pop("files"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder}: is no checkpoint, or half removed: it has no {_FACTS_FILE}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / _FACTS_FILE}: is damaged ({error})") from error
+    for name, wanted in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise CheckpointError(f"{folder}: is damaged: {name} is missing")
+        if path.stat().st_size != wanted["bytes"]:
+            raise CheckpointError(
+                f"{folder}: is damaged: {name} has {path.stat().st_size} bytes instead of {wanted['bytes']}"
+            )
+        if _checksum(path) != wanted["crc32"]:
+            raise CheckpointError(f"{folder}: is damaged: {name} is not what was written (its checksum differs)")
+    return Checkpoint(folder, step, told)
+
+
+class CheckpointFolder:
+    """The checkpoints of one experiment: `step-00001000`, `step-00002000`, ...
+
+    Only one process writes; several may read.
+
+    Args:
+        path: the folder, e.g. `log_dir/<name>/checkpoint`; made when the first checkpoint is.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def folders(self) -> list[Path]:
+        """Give the folders of all checkpoints, oldest first, without looking into them."""
+        if not self.path.is_dir():
+            return []
+        steps = [(int(match[1]), path) for path in self.path.iterdir() if (match := _NAME.fullmatch(path.name))]
+        return [path for _, path in sorted(steps)]
+
+    def newest(self) -> Checkpoint | None:
+        """Open the newest checkpoint that is whole, with a warning for each one passed over; None if there is none.
+
+        Raises:
+            CheckpointError: there are checkpoints, but every one is damaged.
+        """
+        folders = self.folders()
+        for folder in reversed(folders):
+            try:
+                return open_checkpoint(folder)
+            except CheckpointError as error:
+                warn(f"{error}; looking for an older one")
+        if folders:
+            raise CheckpointError(
+                f"{self.path}: every checkpoint in it is damaged; remove the folder, or train under another name"
+            )
+        return None
+
+    def save(
+        self,
+        step: int,
+        *,
+        weights: Mapping[str, Mapping[str, Tensor]],
+        training_state: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> Path:
+        """Write a checkpoint that appears whole, and survives a power cut once this returns.
+
+        Args:
+            step: optimizer steps done.
+            weights: a `state_dict` for each module's name.
+            training_state: what else is needed to go on: tensors, numbers, strings, lists and dicts.
+            facts: plain JSON values, readable without loading anything.
+
+        Raises:
+            CheckpointError: it could not be written, e.g. because the disk is full; older ones are untouched.
+        """
+        place = self.path / f"step-{step:08d}"
+        try:
+            with atomic_folder(place) as folder:
+                for name, tensors in weights.items():
+                    save_file(_standing_alone(tensors), folder / f"{name}.safetensors")
+                torch.save(dict(training_state), folder / _STATE_FILE)
+                files = {}
+                for path in sorted(folder.iterdir()):
+                    _sync(path)
+                    files[path.name] = {"bytes": path.stat().st_size, "crc32": _checksum(path)}
+                told = {"step": step, **facts, "files": files}
+                write_atomically(folder / _FACTS_FILE, json.dumps(told, indent=2) + "\n")
+                _sync(folder)
+            _sync(self.path)
+        except (OSError, SafetensorError, RuntimeError) as error:  # torch tells of a full disk as a RuntimeError
+            free = shutil.disk_usage(self.path).free if self.path.is_dir() else 0
+            raise CheckpointError(
+                f"{place}: could not be written ({str(error).splitlines()[0]}; {free / 2**20:.0f} MiB free on that "
+                "disk); free some space and run the same command again: older checkpoints are untouched"
+            ) from error
+        return place
+
+    def prune(self, keep_last: int, keep_best: int) -> None:
+        """Remove all but the newest `keep_last` checkpoints and the `keep_best` of lowest `valid_loss`."""
+        folders = self.folders()
+        judged = sorted((loss, folder) for folder in folders if (loss := _valid_loss(folder)) is not None)
+        kept = {*folders[-keep_last:], *(folder for _, folder in judged[:keep_best])}
+        for folder in folders:
+            if folder not in kept:
+                # Renamed first: a kill in between leaves no half checkpoint under a checkpoint's name.
+                leaving = folder.with_name(f".{folder.name}.removed.partial")
+                os.replace(folder, leaving)
+                shutil.rmtree(leaving, ignore_errors=True)
+
+    def set_aside_after(self, step: int) -> list[Path]:
+        """Rename checkpoints of later steps, so that a run that goes on from `step` is not mixed with them."""
+        aside = []
+        for folder in self.folders():
+            if int(folder.name.removeprefix("step-")) > step:
+                target = folder.with_name(f"{folder.name}.superseded")
+                if target.exists():
+                    shutil.rmtree(target)
+                os.replace(folder, target)
+                aside.append(target)
+        return aside
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written or half removed; call it only where no other may write."""
+        if self.path.is_dir():
+            for leftover in self.path.glob(".*.partial"):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _valid_loss(folder: Path) -> float | None:
+    try:
+        loss = json.loads((folder / _FACTS_FILE).read_text(encoding="utf-8")).get("valid_loss")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return loss if isinstance(loss, float | int) else None
+
+
+def _standing_alone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # safetensors refuses tensors that share memory, as tied weights do; each name gets its own copy.
+    seen: set[int] = set()
+    alone = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        alone[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return alone
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _sync(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # a folder cannot be opened on Windows, nor need it be
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,117 @@
+"""Means over many steps, summed without waiting for the device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+AddUp = Callable[[Tensor], Tensor]
+"""Adds a tensor up over all processes."""
+
+
+class LossMeter:
+    """Means of loss terms over the units of all micro-batches, processes and steps since the last reading.
+
+    Args:
+        device: where the sums are kept.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._totals: dict[str, Tensor] = {}
+        self._counts: dict[str, float] = {}
+
+    def add(self, name: str, mean: Tensor, count: int) -> None:
+        """Add the mean () of `count` units."""
+        total = mean.detach().float() * count
+        self._totals[name] = self._totals[name] + total if name in self._totals else total
+        self._counts[name] = self._counts.get(name, 0.0) + count
+
+    def read(self, add_up: AddUp) -> dict[str, float]:
+        """Give the means and start anew; waits for the device, and every process must call it."""
+        names = sorted(self._totals)
+        if not names:
+            return {}
+        totals = torch.stack([self._totals[name] for name in names])
+        counts = torch.tensor([self._counts[name] for name in names], device=self._device)
+        summed = add_up(torch.cat([totals, counts])).tolist()
+        self._totals.clear()
+        self._counts.clear()
+        return {
+            name: total / count if count else 0.0
+            for name, total, count in zip(names, summed[: len(names)], summed[len(names) :], strict=True)
+        }
+
+    def state_dict(self) -> dict[str, tuple[float, float]]:
+        """Give this process's sums."""
+        return {name: (total.item(), self._counts[name]) for name, total in self._totals.items()}
+
+    def load_state_dict(self, state: Mapping[str, tuple[float, float]]) -> None:
+        """Bring back what `state_dict` gave."""
+        self._totals = {name: torch.tensor(total, device=self._device) for name, (total, _) in state.items()}
+        self._counts = {name: count for name, (_, count) in state.items()}
+
+
+class SpeedMeter:
+    """How fast training goes, over the time that is spent on training alone."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._running_since: float | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._elapsed_s = self._waited_s = 0.0
+        self._steps = 0
+        self._real: dict[str, int] = {}
+        self._padded: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Start, or go on, to measure time."""
+        if self._running_since is None:
+            self._running_since = time.perf_counter()
+
+    def pause(self) -> None:
+        """Stop the clock, for work that is not training."""
+        if self._running_since is not None:
+            self._elapsed_s += time.perf_counter() - self._running_since
+            self._running_since = None
+
+    def waited(self, seconds: float) -> None:
+        """Note time spent waiting for data."""
+        self._waited_s += seconds
+
+    def add(self, batch: Any) -> None:
+        """Count a micro-batch."""
+        for unit, places in batch.padded.items():
+            self._real[unit] = self._real.get(unit, 0) + batch.counts[unit]
+            self._padded[unit] = self._padded.get(unit, 0) + places
+
+    def stepped(self) -> None:
+        """Count an optimizer step."""
+        self._steps += 1
+
+    def read(self, add_up: AddUp) -> dict[str, float]:
+        """Give figures over all processes since the last reading and start anew; every process must call it."""
+        running = self._running_since is not None
+        self.pause()
+        units = list(self._padded)
+        mine = [self._waited_s, *self._real.values(), *self._padded.values()]
+        waited, *summed = add_up(torch.tensor(mine, dtype=torch.float64, device=self._device)).tolist()
+        processes = add_up(torch.ones((), device=self._device)).item()
+        elapsed, steps = max(self._elapsed_s, 1e-9), self._steps
+        figures = {"steps_per_second": steps / elapsed}
+        for unit, real, padded in zip(units, summed[: len(units)], summed[len(units) :], strict=True):
+            figures[f"{unit}_per_second"] = real / elapsed
+            figures[f"{unit}_padding_share"] = 1.0 - real / padded if padded else 0.0
+        figures["data_wait_share"] = waited / processes / elapsed
+        if self._device.type == "cuda":
+            figures["peak_memory_gib"] = torch.cuda.max_memory_allocated(self._device) / 2**30
+        self._reset()
+        if running:
+            self.start()
+        return figures
