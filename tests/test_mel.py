@@ -64,7 +64,7 @@ def test_short_waveforms_are_reflected_as_often_as_needed(mel: MelSpectrogram):
     for n_samples in (256, 300, 384, 385):
         waveform = noise(n_samples)
         padded = np.pad(waveform.numpy(), 384, mode="reflect")
-        np.testing.assert_array_equal(mel._pad(waveform[None])[0].numpy(), padded)
+        np.testing.assert_array_equal(mel.pad(waveform[None])[0].numpy(), padded)
 
 
 def test_less_than_one_frame_is_refused(mel: MelSpectrogram):

@@ -48,12 +48,13 @@ class MelSpectrogram(nn.Module):
         super().__init__()
         self.sample_rate, self.hop_size, self.n_mel = sample_rate, hop_size, n_mel
         self.n_fft, self.win_size = n_fft, win_size
+        self.left_padding = (n_fft - hop_size) // 2
         bank = torch.tensor(mel_filter_bank(sample_rate, n_fft, n_mel, fmin, fmax))
         # Made from the settings, so no checkpoint needs them.
         self.register_buffer("window", torch.hann_window(win_size), persistent=False)
         self.register_buffer("filter_bank", bank, persistent=False)
         # The bins above the last filter would only be multiplied by 0.
-        self._n_bins_used = int(bank.any(dim=0).nonzero().max()) + 1
+        self.n_bins_used = int(bank.any(dim=0).nonzero().max()) + 1
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Give the log-mel spectrogram of each waveform.
@@ -87,8 +88,8 @@ class MelSpectrogram(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             power = self._power(waveform)
             energy = power.sum(dim=-1).sqrt()
-            magnitude = power[..., : self._n_bins_used].sqrt()
-            mel = magnitude @ self.filter_bank[:, : self._n_bins_used].T.to(power.dtype)
+            magnitude = power[..., : self.n_bins_used].sqrt()
+            mel = magnitude @ self.filter_bank[:, : self.n_bins_used].T.to(power.dtype)
             log_mel = mel.clamp(min=MEL_FLOOR).log()
         return log_mel.transpose(-1, -2), energy  # (..., T_mel, n_mel) -> (..., n_mel, T_mel)
 
@@ -97,7 +98,7 @@ class MelSpectrogram(nn.Module):
         if waveform.dtype not in (torch.float32, torch.float64):
             waveform = waveform.float()
         *batch, n_samples = waveform.shape
-        flat = self._pad(waveform.reshape(-1, n_samples))
+        flat = self.pad(waveform.reshape(-1, n_samples))
         spectrum = torch.stft(
             flat,
             self.n_fft,
@@ -110,12 +111,19 @@ class MelSpectrogram(nn.Module):
         power = spectrum.real**2 + spectrum.imag**2 + 1e-9
         return power.transpose(-1, -2).reshape(*batch, power.shape[2], power.shape[1])
 
-    def _pad(self, waveform: Tensor) -> Tensor:
+    def pad(self, waveform: Tensor) -> Tensor:
+        """Reflect each end of (B, T_wav) waveforms so that frame i reads n_fft samples from i * hop_size on.
+
+        Returns:
+            (B, T_wav + n_fft - hop_size), beginning `left_padding` samples before the waveform.
+
+        Raises:
+            ValueError: the waveform is shorter than one frame.
+        """
         n_samples = waveform.shape[-1]
         if n_samples < self.hop_size:
             raise ValueError(f"{n_samples} samples are shorter than one frame of {self.hop_size}")
-        left = (self.n_fft - self.hop_size) // 2
-        right = self.n_fft - self.hop_size - left
+        left, right = self.left_padding, self.n_fft - self.hop_size - self.left_padding
         if n_samples > right:
             return F.pad(waveform, (left, right), mode="reflect")
         # A reflection as long as the waveform must be reflected again, which torch refuses to do.
