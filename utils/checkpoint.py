@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import zlib
@@ -54,7 +55,11 @@ class Checkpoint:
 
     def training_state(self) -> dict[str, Any]:
         """Give what `CheckpointFolder.save` got as `training_state`, on the CPU."""
-        return torch.load(self.folder / _STATE_FILE, map_location="cpu", weights_only=True)
+        path = self.folder / _STATE_FILE
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise CheckpointError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
 
     def load_module(self, name: str, module: nn.Module) -> None:
         """Put the weights of `name` into a module of exactly the same parameters.
@@ -176,11 +181,13 @@ class CheckpointFolder:
                 write_atomically(folder / _FACTS_FILE, json.dumps(told, indent=2) + "\n")
                 _sync(folder)
             _sync(self.path)
-        except (OSError, SafetensorError, RuntimeError) as error:  # torch tells of a full disk as a RuntimeError
+        except (OSError, SafetensorError, RuntimeError) as error:
+            # torch tells of a full disk as a RuntimeError about its own file format.
+            reason = "writing failed" if type(error) is RuntimeError else str(error)
             free = shutil.disk_usage(self.path).free if self.path.is_dir() else 0
             raise CheckpointError(
-                f"{place}: could not be written ({str(error).splitlines()[0]}; {free / 2**20:.0f} MiB free on that "
-                "disk); free some space and run the same command again: older checkpoints are untouched"
+                f"{place}: could not be written ({reason}; {free / 2**20:.0f} MiB free on that disk); free some space "
+                "and run the same command again: older checkpoints are untouched"
             ) from error
         return place
 
@@ -244,10 +251,9 @@ def _checksum(path: Path) -> int:
 
 
 def _sync(path: Path) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # a folder cannot be opened on Windows, nor need it be
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
         return
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,0 +1,89 @@
+"""The logbook: JSON lines and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from utils.logbook import Logbook, read_logbook
+from utils.task import Samples
+
+
+def board(folder):
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "audio": 0})
+    events.Reload()
+    return events
+
+
+def test_scalars_are_lines_and_curves(tmp_path):
+    logbook = Logbook(tmp_path)
+    logbook.scalars(10, {"train/loss": 1.5}, epoch=0)
+    logbook.scalars(20, {"train/loss": 1.25, "speed": 3.0}, epoch=1)
+    logbook.close()
+    assert read_logbook(tmp_path / "logbook.jsonl") == [
+        {"step": 10, "epoch": 0, "train/loss": 1.5},
+        {"step": 20, "epoch": 1, "train/loss": 1.25, "speed": 3.0},
+    ]
+    curve = board(tmp_path).Scalars("train/loss")
+    assert [(point.step, point.value) for point in curve] == [(10, 1.5), (20, 1.25)]
+
+
+def test_resumed_logbook_drops_what_came_after_the_step(tmp_path):
+    logbook = Logbook(tmp_path)
+    for step in (10, 20, 30):
+        logbook.scalars(step, {"loss": float(step)})
+    logbook.close()
+    logbook = Logbook(tmp_path, after_step=20)
+    logbook.scalars(30, {"loss": -30.0})
+    logbook.close()
+    assert [(line["step"], line["loss"]) for line in read_logbook(tmp_path / "logbook.jsonl")] == [
+        (10, 10.0),
+        (20, 20.0),
+        (30, -30.0),
+    ]
+    assert [(point.step, point.value) for point in board(tmp_path).Scalars("loss")] == [
+        (10, 10.0),
+        (20, 20.0),
+        (30, -30.0),
+    ]
+
+
+def test_line_cut_in_half_by_a_kill_is_dropped(tmp_path):
+    path = tmp_path / "logbook.jsonl"
+    path.write_text('{"step": 10, "loss": 1.0}\n{"step": 20, "lo')
+    assert [line["step"] for line in read_logbook(path)] == [10]
+    logbook = Logbook(tmp_path, after_step=20)
+    logbook.scalars(20, {"loss": 2.0})
+    logbook.close()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [10, 20]
+
+
+def test_numbers_that_are_none_stay_valid_json(tmp_path):
+    logbook = Logbook(tmp_path)
+    logbook.scalars(1, {"nan": math.nan, "inf": math.inf})
+    logbook.close()
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    line = json.loads((tmp_path / "logbook.jsonl").read_text(), parse_constant=refuse)
+    assert line == {"step": 1, "nan": None, "inf": None}
+
+
+def test_pictures_and_sounds_are_shown_and_loud_sounds_do_not_wrap(tmp_path):
+    logbook = Logbook(tmp_path)
+    picture = np.zeros((4, 6, 3), dtype=np.uint8)
+    picture[1, 2] = 255
+    waveform = np.array([0.0, 1.0, 1.5, -2.0], dtype=np.float64)
+    logbook.samples(5, Samples({"valid/mel": picture}, {"valid/speech": waveform}, 22050, {"valid/text": "hello"}))
+    logbook.close()
+    events = board(tmp_path)
+    [image] = events.Images("valid/mel")
+    assert (image.step, image.width, image.height) == (5, 6, 4)
+    [sound] = events.Audio("valid/speech")
+    assert sound.sample_rate == 22050
+    data = np.frombuffer(sound.encoded_audio_string[44:], dtype="<i2")
+    assert data.tolist() == [0, 32767, 32767, -32767]
