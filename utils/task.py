@@ -1,6 +1,8 @@
 """What the trainer asks of a model: the task, its data, and the records that pass between them.
 
-Nothing here knows what is learned. A model brings a `Task`; `utils.trainer.Trainer` drives any of them.
+Nothing here knows what is learned. A model brings a `Task`; `utils.trainer.Trainer` drives any of them. `bins.train`
+gets both from the registry, by the settings alone: `make_task(settings) -> Task` and
+`make_batches(settings, rank=..., world_size=...) -> (Batches, ValidationBatches)`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Batches(Protocol):
 
     A group is a pure function of seed, epoch and place: whatever is drawn for it (order, crops) must not come from
     the global random generators, so that a run that starts within an epoch sees what an unbroken one would have.
+    The trainer in turn brings the global generators back to where they stood after whatever is done here.
     Every process has the same number of groups in an epoch, and at least one micro-batch in each group.
     """
 
@@ -61,7 +64,8 @@ class Term:
     """One part of a loss.
 
     Attributes:
-        value: (); the mean over this batch's own `per` units, still attached to its graph.
+        value: (); the mean over this batch's own `per` units, still attached to its graph; a finite number also
+            where the batch has none of these units.
         weight: its share in the update's loss; with 0 it is only logged, and may be detached.
         per: the key of `Batch.counts` that `value` is a mean over. The trainer turns the means of micro-batches
             and processes into the mean over all of their units, so that cutting a batch apart changes nothing.
