@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import time
 import uuid
@@ -68,12 +69,21 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
         StoreError: the store's features were made with other values of the same settings.
     """
     folder = Path(folder)
-    known = _read_settings(folder) if (folder / _SETTINGS_FILE).exists() else {}
+    is_new = not (folder / _SETTINGS_FILE).exists()
+    known = {} if is_new else _read_settings(folder)
     wanted = _as_json(settings)
     _refuse_other_settings(folder, made_with=known, expected=wanted, missing_is_different=False)
-    if wanted.keys() - known.keys():
+    if is_new or wanted.keys() - known.keys():
         write_atomically(folder / _SETTINGS_FILE, json.dumps(known | wanted, indent=2, ensure_ascii=False) + "\n")
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
+
+
+def remove_store(folder: Path | str) -> None:
+    """Delete the features in `folder` and what the store knows of their settings; other files there stay."""
+    folder = Path(folder)
+    # The settings go last: whoever comes after a kill in between still refuses what is left with other settings.
+    shutil.rmtree(folder / _SHARD_FOLDER, ignore_errors=True)
+    (folder / _SETTINGS_FILE).unlink(missing_ok=True)
 
 
 class ShardWriter:

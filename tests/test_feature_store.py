@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from processors import feature_store
-from processors.feature_store import FeatureStore, ShardWriter, StoreError, prepare_store, tidy_store
+from processors.feature_store import FeatureStore, ShardWriter, StoreError, prepare_store, remove_store, tidy_store
 
 SETTINGS = {"sample_rate": 22050, "hop_size": 256, "fmax": 8000.0}
 
@@ -222,6 +222,20 @@ def test_a_folder_without_a_store_says_run_stage_1(tmp_path: Path):
 def test_an_empty_store_opens(folder: Path):
     store = FeatureStore.open(folder)
     assert store.ids("mel") == [] and store.features == [] and not store.has("a", ["mel"])
+
+
+def test_a_store_may_have_no_settings(tmp_path: Path):
+    prepare_store(tmp_path, {})
+    write(tmp_path, a=features_of(1))
+    assert FeatureStore.open(tmp_path).ids("mel") == ["a"]
+
+
+def test_a_removed_store_can_be_made_with_other_settings(folder: Path):
+    write(folder, a=features_of(1))
+    (folder / "train.jsonl").touch()
+    remove_store(folder)
+    prepare_store(folder, {"hop_size": 300})
+    assert FeatureStore.open(folder).ids("mel") == [] and (folder / "train.jsonl").exists()
 
 
 def test_tidying_deletes_only_what_has_a_newer_one(folder: Path):
