@@ -1,0 +1,47 @@
+"""What FastSpeech 2 is trained to get right."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from models.fastspeech2.network import Prediction
+from models.layers.masks import masked_mean, padding_mask
+from processors.acoustic_data import AcousticBatch, Level
+from utils.task import Term
+
+
+def loss_terms(
+    predicted: Prediction, target: AcousticBatch, *, pitch_level: Level, energy_level: Level
+) -> dict[str, Term]:
+    """Compare over real frames and real phonemes only.
+
+    FastSpeech 2 (arXiv:2006.04558, section 2.2): absolute error of the mel, before and behind the postnet, and squared
+    errors of log durations, pitch and energy.
+
+    Args:
+        predicted: what the network said.
+        target: what was recorded.
+        pitch_level: whether pitch is given per phone or per frame.
+        energy_level: likewise.
+    """
+    is_frame_padding = padding_mask(target.mel_lengths, target.mel.shape[2])
+    is_phoneme_padding = padding_mask(target.phoneme_lengths, target.phoneme_ids.shape[1])
+
+    def mel_term(mel: Tensor) -> Term:
+        error = (mel - target.mel).abs().transpose(1, 2)  # (B, M, T_mel) -> (B, T_mel, M)
+        return Term(masked_mean(error, is_frame_padding), per="frames")
+
+    def variance_term(values: Tensor, true: Tensor, level: Level) -> Term:
+        squared = (values - true) ** 2
+        if level == "phone":
+            return Term(masked_mean(squared, is_phoneme_padding), per="phonemes")
+        return Term(masked_mean(squared, is_frame_padding), per="frames")
+
+    terms = {"mel": mel_term(predicted.mel)}
+    if predicted.refined_mel is not None:
+        terms["refined_mel"] = mel_term(predicted.refined_mel)
+    terms["duration"] = variance_term(predicted.log_durations, torch.log1p(target.durations.float()), "phone")
+    terms["pitch"] = variance_term(predicted.pitch, target.pitch, pitch_level)
+    terms["energy"] = variance_term(predicted.energy, target.energy, energy_level)
+    return terms

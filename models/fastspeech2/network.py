@@ -1,0 +1,225 @@
+"""FastSpeech 2: from phones to a mel, all frames at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from models.fastspeech2.settings import FastSpeech2ModelSettings, FastSpeech2Settings
+from models.fastspeech2.variance_adaptor import SpeakerScales, VarianceAdaptor
+from models.layers.conv1d import Conv1d
+from models.layers.masks import padding_mask
+from models.layers.positions import SinusoidalPositions
+from models.layers.postnet import Postnet
+from models.layers.transformer import FeedForwardTransformer
+from processors.acoustic_data import AcousticBatch
+from processors.audio.mel import MEL_FLOOR
+from processors.statistics import SpeakerStatistics
+from processors.text.arpabet import PAUSES
+from processors.text.symbols import SymbolTable
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
+    from models.bundle import Bundle
+
+# Log-mels of speech lie round -5, give or take 2. The network thinks in these units, so that its first output is
+# a plausible loudness and not what a thousand steps of Adam would be spent on.
+_MEL_CENTRE, _MEL_SPREAD = -5.0, 2.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says when it is told the true durations, pitch and energy.
+
+    Attributes:
+        mel: (B, M, T_mel) log-mel as the decoder has it.
+        refined_mel: (B, M, T_mel) behind the postnet; None without one.
+        log_durations: (B, T_text) log(frames + 1).
+        pitch: (B, T_text) or, at frame level, (B, T_mel); normalised.
+        energy: likewise.
+    """
+
+    mel: Tensor
+    refined_mel: Tensor | None
+    log_durations: Tensor
+    pitch: Tensor
+    energy: Tensor
+
+
+@dataclass(frozen=True)
+class GeneratedSpeech:
+    """What the network says by itself.
+
+    Attributes:
+        mel: (B, M, T_mel) log-mel; silence on padding.
+        mel_lengths: (B,) real frames.
+        durations: (B, T_text) frames per phoneme, 0 on padding.
+        f0_hz: (B, T_mel) pitch, through unvoiced stretches too; 0 on padding.
+        energy: (B, T_mel) linear; 0 on padding.
+    """
+
+    mel: Tensor
+    mel_lengths: Tensor
+    durations: Tensor
+    f0_hz: Tensor
+    energy: Tensor
+
+
+class FastSpeech2(nn.Module):
+    """A text-to-mel network without recurrence (arXiv:2006.04558).
+
+    An encoder over phones, the variance adaptor, a decoder over frames, and a postnet. It differs from the paper in
+    that pitch is predicted as log F0 and not as a wavelet spectrogram, as nearly all implementations do, and in
+    that the postnet normalises frames (see `Postnet`).
+
+    Args:
+        settings: of the model.
+        n_mel: M.
+        is_pause: (n_symbols,) symbols that may last no frame; symbol 0 is padding.
+        scales: of pitch and energy, one row per speaker.
+    """
+
+    def __init__(
+        self, settings: FastSpeech2ModelSettings, *, n_mel: int, is_pause: Tensor, scales: SpeakerScales
+    ) -> None:
+        super().__init__()
+        hidden_size = settings.hidden_size
+
+        def transformer(n_layers: int) -> FeedForwardTransformer:
+            return FeedForwardTransformer(
+                n_layers,
+                hidden_size,
+                n_heads=settings.n_heads,
+                filter_size=settings.conv_filter_size,
+                kernel_sizes=settings.conv_kernel_sizes,
+                dropout=settings.dropout,
+                norm_first=settings.norm_first,
+            )
+
+        self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)
+        self.speaker_embedding = nn.Embedding(len(scales.pitch_std), hidden_size)
+        self.positions = SinusoidalPositions(hidden_size)
+        self.encoder = transformer(settings.encoder_layers)
+        self.variance_adaptor = VarianceAdaptor(settings, is_pause=is_pause, scales=scales)
+        self.decoder = transformer(settings.decoder_layers)
+        self.to_mel = Conv1d(hidden_size, n_mel)
+        self.postnet = (
+            Postnet(
+                n_mel,
+                n_layers=settings.postnet_layers,
+                filter_size=settings.postnet_filter_size,
+                kernel_size=settings.postnet_kernel_size,
+                dropout=settings.postnet_dropout,
+            )
+            if settings.postnet_layers
+            else None
+        )
+
+    @classmethod
+    def untrained(
+        cls,
+        settings: ExperimentSettings,
+        symbols: SymbolTable | None,
+        speakers: Mapping[str, int],
+        statistics: Mapping[str, SpeakerStatistics],
+    ) -> FastSpeech2:
+        """Make a network for these symbols and speakers, with random weights."""
+        assert isinstance(settings, FastSpeech2Settings)
+        assert symbols is not None, "a FastSpeech 2 reads text"
+        spreads = [statistics[name] for name in sorted(speakers, key=lambda name: speakers[name])]
+        scales = SpeakerScales(
+            pitch_mean=torch.tensor([spread.pitch.mean for spread in spreads]),
+            pitch_std=torch.tensor([spread.pitch.std for spread in spreads]),
+            energy_mean=torch.tensor([spread.energy.mean for spread in spreads]),
+            energy_std=torch.tensor([spread.energy.std for spread in spreads]),
+        )
+        is_pause = torch.tensor([symbol in PAUSES for symbol in symbols.symbols])
+        return cls(settings.model, n_mel=settings.preprocess.n_mel, is_pause=is_pause, scales=scales)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> FastSpeech2:
+        """Make the network of a bundle, with its weights.
+
+        Raises:
+            BundleError: the bundle lacks a part, or the weights do not fit its settings.
+        """
+        network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics)
+        bundle.load_into(network)
+        return network
+
+    def forward(self, batch: AcousticBatch) -> Prediction:
+        """Predict a mel with true durations, pitch and energy, and predict those as well."""
+        hidden, is_padding = self._encode(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
+        variances = self.variance_adaptor(
+            hidden,
+            is_padding,
+            durations=batch.durations,
+            pitch=batch.pitch,
+            energy=batch.energy,
+            longest=batch.mel.shape[2],
+        )
+        mel, refined_mel = self._decode(variances.frames, variances.is_padding)
+        return Prediction(mel, refined_mel, variances.log_durations, variances.pitch, variances.energy)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        phoneme_ids: Tensor,
+        phoneme_lengths: Tensor,
+        speaker_ids: Tensor,
+        *,
+        pitch_control: Tensor | float = 1.0,
+        energy_control: Tensor | float = 1.0,
+        duration_control: Tensor | float = 1.0,
+    ) -> GeneratedSpeech:
+        """Speak freely.
+
+        Args:
+            phoneme_ids: (B, T_text), 0 on padding.
+            phoneme_lengths: (B,).
+            speaker_ids: (B,) rows of the speaker table.
+            pitch_control: factor on F0 in Hz; a number, or (B, T_text).
+            energy_control: factor on linear energy; likewise.
+            duration_control: factor on durations; likewise; 2 speaks half as fast.
+
+        Raises:
+            ValueError: an utterance has no phone but pauses, and those last no frame.
+        """
+        hidden, is_padding = self._encode(phoneme_ids, phoneme_lengths, speaker_ids)
+        variances = self.variance_adaptor.generate(
+            hidden,
+            is_padding,
+            phoneme_ids,
+            speaker_ids,
+            pitch_control=pitch_control,
+            energy_control=energy_control,
+            duration_control=duration_control,
+        )
+        mel, refined_mel = self._decode(variances.frames, variances.is_padding)
+        return GeneratedSpeech(
+            mel=mel if refined_mel is None else refined_mel,
+            mel_lengths=variances.durations.sum(dim=1),
+            durations=variances.durations,
+            f0_hz=variances.f0_hz,
+            energy=variances.energy,
+        )
+
+    def _encode(self, phoneme_ids: Tensor, phoneme_lengths: Tensor, speaker_ids: Tensor) -> tuple[Tensor, Tensor]:
+        is_padding = padding_mask(phoneme_lengths, phoneme_ids.shape[1])
+        hidden = self.encoder(self.positions(self.phoneme_embedding(phoneme_ids)), is_padding)
+        return hidden + self.speaker_embedding(speaker_ids).unsqueeze(1), is_padding
+
+    def _decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
+        mel = self.to_mel(self.decoder(self.positions(frames), is_padding)).float()
+        refined = None if self.postnet is None else mel + self.postnet(mel, is_padding).float()
+        return self._as_log_mel(mel, is_padding), None if refined is None else self._as_log_mel(refined, is_padding)
+
+    @staticmethod
+    def _as_log_mel(mel: Tensor, is_padding: Tensor) -> Tensor:
+        log_mel = (mel * _MEL_SPREAD + _MEL_CENTRE).masked_fill(is_padding.unsqueeze(2), math.log(MEL_FLOOR))
+        return log_mel.transpose(1, 2)  # (B, T_mel, M) -> (B, M, T_mel)

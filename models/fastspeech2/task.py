@@ -1,0 +1,243 @@
+"""FastSpeech 2 in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from config.paths import rooted
+from models.bundle import Bundle
+from models.fastspeech2.loss import loss_terms
+from models.fastspeech2.network import FastSpeech2, GeneratedSpeech, Prediction
+from models.fastspeech2.schedule import learning_rate_share
+from models.fastspeech2.settings import FastSpeech2Settings
+from models.layers.length_regulator import frame_index
+from processors.acoustic_data import (
+    AcousticBatch,
+    AcousticData,
+    Voice,
+    collate_acoustic,
+    open_acoustic_data,
+    open_voice,
+)
+from processors.audio.griffin_lim import griffin_lim
+from processors.audio.mel import MelSpectrogram
+from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.speech_pictures import curves_picture, mels_picture
+from utils.pictures import pixels
+from utils.task import Optimization, Samples, Sum, Update
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
+
+_SAMPLES = 2
+_GRIFFIN_LIM_ITERATIONS = 30
+
+
+class FastSpeech2Task:
+    """Trains FastSpeech 2 with one optimizer (`utils.task.Task`).
+
+    Args:
+        settings: of the experiment.
+        voice: symbols, speakers and statistics of its data.
+    """
+
+    def __init__(self, settings: FastSpeech2Settings, voice: Voice) -> None:
+        self._settings, self._voice = settings, voice
+        network = FastSpeech2.untrained(settings, voice.symbols, voice.speakers, voice.statistics)
+        self.modules: dict[str, nn.Module] = {"network": network}
+
+    @classmethod
+    def from_settings(cls, settings: ExperimentSettings) -> FastSpeech2Task:
+        """Make the task from what stage 1 left in `processed_dir`.
+
+        Raises:
+            DataError: stage 1 has not been run, or its files are damaged.
+        """
+        assert isinstance(settings, FastSpeech2Settings)
+        return cls(settings, open_voice(rooted(settings.preprocess.processed_dir)))
+
+    def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
+        """Give one process's share of the training data."""
+        train, data = self._settings.train, self._open("train")
+        plan = BatchPlan(
+            data.lengths,
+            batch_size=train.batch_size,
+            max_frames_per_batch=train.max_frames_per_batch,
+            micro_batches=world_size * train.gradient_accumulation_steps,
+            seed=train.seed,
+        )
+        return PlannedBatches(
+            data, collate_acoustic, plan, rank=rank, world_size=world_size, num_workers=train.num_workers
+        )
+
+    def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
+        """Give one process's share of the validation data."""
+        train, data = self._settings.train, self._open("valid")
+        return OrderedBatches(
+            data,
+            collate_acoustic,
+            data.lengths,
+            batch_size=train.batch_size,
+            max_frames_per_batch=train.max_frames_per_batch,
+            rank=rank,
+            world_size=world_size,
+            num_workers=min(train.num_workers, 1),
+        )
+
+    def _open(self, split: str) -> AcousticData:
+        model = self._settings.model
+        return open_acoustic_data(
+            rooted(self._settings.preprocess.processed_dir),
+            self._settings.dataset,
+            split,
+            self._voice,
+            pitch_level=model.pitch_level,
+            energy_level=model.energy_level,
+        )
+
+    def optimizers(self) -> Mapping[str, Optimization]:
+        """Adam with warm-up, decay and annealing."""
+        train = self._settings.train
+        optimizer = torch.optim.Adam(
+            self.modules["network"].parameters(),
+            lr=train.learning_rate,
+            betas=train.adam_betas,
+            eps=train.adam_eps,
+            fused=True,  # three times as fast as one parameter after the other, on CPU too
+        )
+        scheduler = LambdaLR(optimizer, learning_rate_share(train))
+        return {"network": Optimization(optimizer, ("network",), scheduler)}
+
+    def updates(self, batch: AcousticBatch) -> Iterator[Update]:
+        """Predict with true durations, pitch and energy, and compare."""
+        model = self._settings.model
+        predicted: Prediction = self.modules["network"](batch)
+        terms = loss_terms(predicted, batch, pitch_level=model.pitch_level, energy_level=model.energy_level)
+        yield Update("network", terms)
+
+    def validate(self, batch: AcousticBatch) -> Mapping[str, Sum]:
+        """Measure the losses with true durations, and how far free speech is from the recording.
+
+        `free_mel` is the absolute error of the freely spoken mel, each phone stretched to its true duration;
+        `free_duration` the error of the phones' durations in frames, and `free_length` that of the whole
+        utterance as a share of it.
+        """
+        model, network = self._settings.model, self._network
+        terms = loss_terms(network(batch), batch, pitch_level=model.pitch_level, energy_level=model.energy_level)
+        sums = {name: Sum(term.value * batch.counts[term.per], batch.counts[term.per]) for name, term in terms.items()}
+        loss = sum((term.weight * term.value for term in terms.values()), start=torch.zeros(()))
+        frames, phonemes, utterances = (batch.counts[name] for name in ("frames", "phonemes", "utterances"))
+        free = network.generate(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
+        return {
+            "loss": Sum(loss * frames, frames),
+            **sums,
+            "free_mel": Sum(_free_mel_error(free, batch), frames),
+            "free_duration": Sum((free.durations - batch.durations).abs().sum(), phonemes),
+            "free_length": Sum(((free.mel_lengths / batch.mel_lengths) - 1.0).abs().sum(), utterances),
+        }
+
+    def samples(self, batch: AcousticBatch) -> Samples:
+        """Draw and sound some utterances: recorded, with true durations, and freely spoken."""
+        network = self._network
+        predicted: Prediction = network(batch)
+        free = network.generate(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
+        told = predicted.mel if predicted.refined_mel is None else predicted.refined_mel
+        pictures: dict[str, np.ndarray] = {}
+        audio: dict[str, np.ndarray] = {}
+        texts: dict[str, str] = {}
+        for row in range(min(_SAMPLES, len(batch.ids))):
+            n_frames, n_phonemes = int(batch.mel_lengths[row]), int(batch.phoneme_lengths[row])
+            mels = {
+                "recorded": batch.mel[row, :, :n_frames],
+                "true durations": told[row, :, :n_frames],
+                "free": free.mel[row, :, : int(free.mel_lengths[row])],
+            }
+            name = f"sample_{row}"
+            seconds_per_frame = self._settings.preprocess.hop_size / self._settings.preprocess.sample_rate
+            by_name = {key: _array(mel).T for key, mel in mels.items()}
+            pictures[f"{name}/mel"] = pixels(
+                mels_picture(by_name, seconds_per_frame=seconds_per_frame, title=batch.ids[row])
+            )
+            pictures |= self._variance_pictures(name, batch, predicted, free, row)
+            for key, mel in mels.items():
+                audio[f"{name}/{key}"] = self._sound(mel)
+            symbols = self._voice.symbols.symbols
+            texts[name] = " ".join(symbols[index] for index in batch.phoneme_ids[row, :n_phonemes].tolist())
+        return Samples(pictures, audio, self._settings.preprocess.sample_rate, texts)
+
+    def bundle(self, folder: Path) -> None:
+        """Write a bundle of the network as it is now."""
+        voice = self._voice
+        weights = self.modules["network"].state_dict()
+        Bundle(self._settings, weights, voice.symbols, voice.statistics, voice.speakers).save(folder)
+
+    @property
+    def _network(self) -> FastSpeech2:
+        return cast(FastSpeech2, self.modules["network"])
+
+    def _variance_pictures(
+        self, name: str, batch: AcousticBatch, predicted: Prediction, free: GeneratedSpeech, row: int
+    ) -> dict[str, np.ndarray]:
+        n_frames, n_phonemes = int(batch.mel_lengths[row]), int(batch.phoneme_lengths[row])
+        model = self._settings.model
+        pictures = {}
+        for quantity, level in (("pitch", model.pitch_level), ("energy", model.energy_level)):
+            length = n_phonemes if level == "phone" else n_frames
+            values = {
+                "recorded": _array(getattr(batch, quantity)[row, :length]),
+                "predicted": _array(getattr(predicted, quantity)[row, :length]),
+            }
+            pictures[f"{name}/{quantity}"] = pixels(
+                curves_picture(values, y_label=f"{quantity}, normalised", x_label=level, title=batch.ids[row])
+            )
+        durations = {
+            "recorded": _array(batch.durations[row, :n_phonemes]),
+            "predicted": _array(free.durations[row, :n_phonemes]),
+        }
+        pictures[f"{name}/durations"] = pixels(
+            curves_picture(durations, y_label="frames", x_label="phone", title=batch.ids[row])
+        )
+        return pictures
+
+    def _sound(self, mel: Tensor) -> np.ndarray:
+        preprocess = self._settings.preprocess
+        definition = MelSpectrogram(
+            sample_rate=preprocess.sample_rate,
+            n_fft=preprocess.n_fft,
+            hop_size=preprocess.hop_size,
+            win_size=preprocess.win_size,
+            n_mel=preprocess.n_mel,
+            fmin=preprocess.fmin,
+            fmax=preprocess.fmax,
+        )
+        waveform = griffin_lim(mel.float().cpu(), definition, iterations=_GRIFFIN_LIM_ITERATIONS)
+        return waveform.clamp(-1.0, 1.0).numpy()
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy()
+
+
+def _free_mel_error(free: GeneratedSpeech, batch: AcousticBatch) -> Tensor:
+    """Add up the error of the freely spoken mel over true frames, each against the same place of its phone."""
+    phone, is_padding = frame_index(batch.durations, batch.mel.shape[2])
+
+    def starts_and_durations(durations: Tensor) -> tuple[Tensor, Tensor]:
+        starts = durations.cumsum(dim=1) - durations
+        return starts.gather(1, phone), durations.gather(1, phone)
+
+    true_start, true_duration = starts_and_durations(batch.durations)
+    free_start, free_duration = starts_and_durations(free.durations)
+    frames = torch.arange(batch.mel.shape[2], device=phone.device)
+    place_in_phone = (frames - true_start + 0.5) / true_duration.clamp(min=1)
+    counterpart = (free_start + (place_in_phone * free_duration).floor().long()).clamp(0, free.mel.shape[2] - 1)
+    index = counterpart.unsqueeze(1).expand(-1, batch.mel.shape[1], -1)
+    error = (free.mel.gather(2, index) - batch.mel).abs().mean(dim=1)
+    return error.masked_fill(is_padding, 0.0).sum()

@@ -1,0 +1,40 @@
+"""A number as a vector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class BinnedEmbedding(nn.Module):
+    """Quantise a normalised value and look up the vector of its bin.
+
+    FastSpeech 2 (arXiv:2006.04558, section 2.3). Bins have equal widths; what lies outside the range falls into the
+    first or the last one.
+
+    Args:
+        n_bins: how many bins.
+        hidden_size: D.
+        reach: the range is from minus this to plus this, in standard deviations.
+    """
+
+    edges: Tensor
+
+    def __init__(self, n_bins: int, hidden_size: int, reach: float = 4.0) -> None:
+        super().__init__()
+        self.register_buffer("edges", torch.linspace(-reach, reach, n_bins + 1)[1:-1], persistent=False)
+        self.vectors = nn.Embedding(n_bins, hidden_size)
+        with torch.no_grad():
+            self.vectors.weight.copy_(_smooth_rows(n_bins, hidden_size))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Args: values: (B, T) normalised. Returns: (B, T, D)."""
+        return self.vectors(torch.bucketize(values.detach(), self.edges))
+
+
+def _smooth_rows(n_bins: int, hidden_size: int) -> Tensor:
+    """Random rows, neighbours alike: so bins that a small corpus never fills still mean what they should."""
+    places = torch.linspace(-1.0, 1.0, n_bins).unsqueeze(1)
+    frequencies = torch.arange(1, 9)
+    waves = torch.cat([(frequencies * places * torch.pi / 2).sin(), (frequencies * places * torch.pi / 2).cos()], dim=1)
+    return waves @ torch.randn(waves.shape[1], hidden_size) / waves.shape[1] ** 0.5

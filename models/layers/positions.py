@@ -1,0 +1,38 @@
+"""Where a place stands in its row."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class SinusoidalPositions(nn.Module):
+    """Add sines and cosines of the position, so that attention can tell near from far.
+
+    arXiv:1706.03762, section 3.5, sines in the first half of the channels and cosines in the second. The table grows
+    with the longest row seen, so no length is too long.
+
+    Args:
+        hidden_size: D, even.
+    """
+
+    table: Tensor
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.register_buffer("table", self._rows(1024), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x: (B, T, D). Returns: (B, T, D)."""
+        if x.shape[1] > len(self.table):
+            self.table = self._rows(2 * x.shape[1]).to(self.table)
+        return x + self.table[: x.shape[1]]
+
+    def _rows(self, length: int) -> Tensor:
+        channels = torch.arange(self.hidden_size // 2, dtype=torch.float64)
+        frequencies = torch.exp(-math.log(10000.0) * channels / (self.hidden_size // 2))
+        angles = torch.arange(length, dtype=torch.float64).unsqueeze(1) * frequencies
+        return torch.cat([angles.sin(), angles.cos()], dim=1).float()

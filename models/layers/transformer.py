@@ -1,0 +1,116 @@
+"""The feed-forward transformer of FastSpeech."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers.attention import SelfAttention, attention_bias
+from models.layers.conv1d import Conv1d
+from models.layers.dropout import Dropout
+
+
+class FeedForward(nn.Module):
+    """Two convolutions with a ReLU between them, where a plain transformer has two linear layers.
+
+    Args:
+        hidden_size: D.
+        filter_size: channels between the convolutions.
+        kernel_sizes: of the two convolutions.
+    """
+
+    def __init__(self, hidden_size: int, filter_size: int, kernel_sizes: tuple[int, int]) -> None:
+        super().__init__()
+        self.widen = Conv1d(hidden_size, filter_size, kernel_sizes[0])
+        self.narrow = Conv1d(filter_size, hidden_size, kernel_sizes[1])
+        self._narrow_sees_neighbours = kernel_sizes[1] > 1
+
+    def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
+        """Args: x: (B, T, D); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
+        wide = F.relu(self.widen(x.masked_fill(is_padding, 0.0)), inplace=True)
+        if self._narrow_sees_neighbours:
+            wide = wide.masked_fill(is_padding, 0.0)
+        return self.narrow(wide)
+
+
+class TransformerBlock(nn.Module):
+    """One block of the feed-forward transformer: attention, then convolutions, each with a way around it.
+
+    FastSpeech (arXiv:1905.09263, section 3.1).
+
+    Args:
+        hidden_size: D.
+        n_heads: attention heads.
+        filter_size: channels between the two convolutions.
+        kernel_sizes: of the two convolutions.
+        dropout: share dropped of what attention and convolutions add.
+        norm_first: normalise what enters attention and convolutions, not, as in the paper, the sum that leaves.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        *,
+        n_heads: int,
+        filter_size: int,
+        kernel_sizes: tuple[int, int],
+        dropout: float,
+        norm_first: bool,
+    ) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.attention = SelfAttention(hidden_size, n_heads)
+        self.attention_norm = nn.LayerNorm(hidden_size)
+        self.feed_forward = FeedForward(hidden_size, filter_size, kernel_sizes)
+        self.feed_forward_norm = nn.LayerNorm(hidden_size)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, bias: Tensor, is_padding: Tensor) -> Tensor:
+        """Args: x: (B, T, D); bias: (B, 1, 1, T); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
+        if self.norm_first:
+            x = x + self.dropout(self.attention(self.attention_norm(x), bias))
+            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x), is_padding))
+        x = self.attention_norm(x + self.dropout(self.attention(x, bias)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x, is_padding)))
+
+
+class FeedForwardTransformer(nn.Module):
+    """A stack of blocks, as encoder over phones or decoder over frames.
+
+    Args:
+        n_layers: blocks.
+        block: what `TransformerBlock` takes beside the width, which is `hidden_size`.
+    """
+
+    def __init__(
+        self,
+        n_layers: int,
+        hidden_size: int,
+        *,
+        n_heads: int,
+        filter_size: int,
+        kernel_sizes: tuple[int, int],
+        dropout: float,
+        norm_first: bool,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                hidden_size,
+                n_heads=n_heads,
+                filter_size=filter_size,
+                kernel_sizes=kernel_sizes,
+                dropout=dropout,
+                norm_first=norm_first,
+            )
+            for _ in range(n_layers)
+        )
+        # With norm_first nothing has normalised the last sum yet.
+        self.norm = nn.LayerNorm(hidden_size) if norm_first else nn.Identity()
+
+    def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
+        """Args: x: (B, T, D); is_padding: (B, T). Returns: (B, T, D), 0 on padding."""
+        bias, is_padding = attention_bias(is_padding), is_padding.unsqueeze(2)
+        for block in self.blocks:
+            x = block(x, bias, is_padding)
+        return self.norm(x).masked_fill(is_padding, 0.0)

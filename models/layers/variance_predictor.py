@@ -1,0 +1,44 @@
+"""One number per place: a duration, a pitch, an energy."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers.conv1d import Conv1d
+from models.layers.dropout import Dropout
+
+
+class VariancePredictor(nn.Module):
+    """Predict one number per place from the hidden sequence.
+
+    FastSpeech 2 (arXiv:2006.04558, section 2.3): two convolutions, each followed by ReLU, normalisation and dropout,
+    then a projection.
+
+    Args:
+        hidden_size: D.
+        filter_size: width of the convolutions.
+        kernel_size: of the convolutions, odd.
+        dropout: share dropped after each.
+        typical: what it says before it has learned anything.
+    """
+
+    def __init__(
+        self, hidden_size: int, *, filter_size: int, kernel_size: int, dropout: float, typical: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            [Conv1d(hidden_size, filter_size, kernel_size), Conv1d(filter_size, filter_size, kernel_size)]
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(filter_size) for _ in self.convolutions)
+        self.dropout = Dropout(dropout)
+        self.to_value = Conv1d(filter_size, 1)
+        nn.init.constant_(self.to_value.bias, typical)
+
+    def forward(self, hidden: Tensor, is_padding: Tensor) -> Tensor:
+        """Args: hidden: (B, T, D); is_padding: (B, T). Returns: (B, T), 0 on padding."""
+        x = hidden
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.relu(convolution(x.masked_fill(is_padding.unsqueeze(2), 0.0)), inplace=True)
+            x = self.dropout(norm(x))
+        return self.to_value(x).squeeze(2).float().masked_fill(is_padding, 0.0)

@@ -1,0 +1,237 @@
+"""What an acoustic model learns from: utterances with their phones, mel, pitch and energy."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from processors.audio.mel import MEL_FLOOR
+from processors.feature_store import FeatureStore
+from processors.prosody import average_per_phone, interpolate_unvoiced
+from processors.statistics import SpeakerStatistics, open_statistics
+from processors.text.symbols import SymbolTable
+from processors.utterance import Utterance, read_manifest
+from utils.errors import RecitalError
+
+Level = Literal["phone", "frame"]
+
+
+class DataError(RecitalError):
+    """What stage 1 left, or did not leave, that training cannot start from."""
+
+
+@dataclass(frozen=True)
+class AcousticBatch:
+    """Utterances for an acoustic model; 0 stands on padding, but in `mel`, where it is silence.
+
+    Attributes:
+        ids: B names.
+        speaker_ids: (B,) rows of the speaker table.
+        phoneme_ids: (B, T_text) numbers of the symbol table.
+        phoneme_lengths: (B,) real phonemes.
+        durations: (B, T_text) frames per phoneme; a row adds up to its `mel_lengths`.
+        mel: (B, M, T_mel) log-mel, M next to each other in memory.
+        mel_lengths: (B,) real frames.
+        pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker.
+        energy: likewise, linear, normalised per speaker.
+        counts: real frames, phonemes and utterances.
+    """
+
+    ids: tuple[str, ...]
+    speaker_ids: Tensor
+    phoneme_ids: Tensor
+    phoneme_lengths: Tensor
+    durations: Tensor
+    mel: Tensor
+    mel_lengths: Tensor
+    pitch: Tensor
+    energy: Tensor
+    counts: Mapping[str, int]
+
+    @property
+    def padded(self) -> Mapping[str, int]:
+        """Places with padding."""
+        return {"frames": self.mel.shape[0] * self.mel.shape[2], "phonemes": self.phoneme_ids.numel()}
+
+    def to(self, device: torch.device | str) -> AcousticBatch:
+        """The same batch on another device."""
+        moved: dict[str, Any] = {
+            field.name: value.to(device, non_blocking=True)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class AcousticExample:
+    """One utterance of an `AcousticBatch`, without the padding; see there."""
+
+    id: str
+    speaker_id: int
+    phoneme_ids: np.ndarray
+    durations: np.ndarray
+    mel: np.ndarray  # (T_mel, M)
+    pitch: np.ndarray
+    energy: np.ndarray
+
+
+def collate_acoustic(examples: Sequence[AcousticExample]) -> AcousticBatch:
+    """Pad utterances to the longest among them."""
+
+    def padded(arrays: list[np.ndarray], filler: float = 0.0) -> Tensor:
+        return pad_sequence([torch.from_numpy(array) for array in arrays], batch_first=True, padding_value=filler)
+
+    phoneme_lengths = torch.tensor([len(example.phoneme_ids) for example in examples])
+    mel_lengths = torch.tensor([len(example.mel) for example in examples])
+    return AcousticBatch(
+        ids=tuple(example.id for example in examples),
+        speaker_ids=torch.tensor([example.speaker_id for example in examples]),
+        phoneme_ids=padded([example.phoneme_ids for example in examples]).long(),
+        phoneme_lengths=phoneme_lengths,
+        durations=padded([example.durations for example in examples]).long(),
+        mel=padded([example.mel for example in examples], math.log(MEL_FLOOR)).transpose(1, 2),
+        mel_lengths=mel_lengths,
+        pitch=padded([example.pitch for example in examples]),
+        energy=padded([example.energy for example in examples]),
+        counts={
+            "frames": int(mel_lengths.sum()),
+            "phonemes": int(phoneme_lengths.sum()),
+            "utterances": len(examples),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What stage 1 found out about a whole experiment's data (see `open_voice`).
+
+    Attributes:
+        symbols: the front end's symbol table.
+        speakers: name to row of the speaker table.
+        statistics: by the speakers' names.
+    """
+
+    symbols: SymbolTable
+    speakers: Mapping[str, int]
+    statistics: Mapping[str, SpeakerStatistics]
+
+
+def open_voice(processed_dir: Path) -> Voice:
+    """Read symbol table, speakers and statistics from `processed_dir`.
+
+    Raises:
+        DataError: a file is missing or damaged, or a speaker has no statistics.
+    """
+    try:
+        symbols = SymbolTable.open(processed_dir / "symbols.json")
+        speakers = json.loads((processed_dir / "speakers.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
+    except ValueError as error:
+        raise DataError(
+            f"{processed_dir}: speakers.json or symbols.json is damaged ({error}); run stage 1 again"
+        ) from None
+    statistics = open_statistics(processed_dir / "statistics.json")
+    if missing := [name for name in speakers if name not in statistics]:
+        raise DataError(f"{processed_dir / 'statistics.json'}: knows nothing of {missing[0]}; run stage 1 again")
+    return Voice(symbols, speakers, statistics)
+
+
+class AcousticData(Dataset[AcousticExample]):
+    """Utterances of one split of one or more corpora, read from their feature stores.
+
+    Pitch is drawn through unvoiced stretches, so that every phone has one. Small in memory, and may be sent to
+    worker processes.
+
+    Args:
+        utterances: of the split; their corpora are keys of `stores`.
+        stores: corpus to its features.
+        voice: speakers and statistics.
+        pitch_level: whether pitch is given per phone or per frame.
+        energy_level: likewise.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        stores: Mapping[str, FeatureStore],
+        voice: Voice,
+        *,
+        pitch_level: Level = "phone",
+        energy_level: Level = "phone",
+    ) -> None:
+        self._stores, self._speakers, self._statistics = dict(stores), dict(voice.speakers), dict(voice.statistics)
+        self._pitch_level, self._energy_level = pitch_level, energy_level
+        self._items = [(utterance.id, utterance.dataset, utterance.speaker) for utterance in utterances]
+        self.lengths = np.array([stores[dataset].length(id_, "mel") for id_, dataset, _ in self._items], dtype=np.int64)
+        """(len(self),) frames of every utterance."""
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> AcousticExample:
+        id_, dataset, speaker = self._items[index]
+        store, statistics = self._stores[dataset], self._statistics[speaker]
+        durations, f0_hz = store.read(id_, "durations"), store.read(id_, "f0")
+        pitch = interpolate_unvoiced(statistics.normalize_pitch(f0_hz), f0_hz > 0)
+        energy = statistics.normalize_energy(store.read(id_, "energy"))
+        return AcousticExample(
+            id=id_,
+            speaker_id=self._speakers[speaker],
+            phoneme_ids=store.read(id_, "phonemes"),
+            durations=durations,
+            mel=store.read(id_, "mel"),
+            pitch=average_per_phone(pitch, durations) if self._pitch_level == "phone" else pitch,
+            energy=average_per_phone(energy, durations) if self._energy_level == "phone" else energy,
+        )
+
+
+def open_acoustic_data(
+    processed_dir: Path,
+    datasets: Sequence[str],
+    split: str,
+    voice: Voice,
+    *,
+    pitch_level: Level = "phone",
+    energy_level: Level = "phone",
+) -> AcousticData:
+    """Open one split of all corpora of an experiment.
+
+    Args:
+        processed_dir: what stage 1 wrote to.
+        datasets: names of the corpora.
+        split: `train`, `valid`, ...
+        voice: speakers and statistics.
+        pitch_level: whether pitch is given per phone or per frame.
+        energy_level: likewise.
+
+    Raises:
+        ManifestError, StoreError: something that stage 1 writes is missing or damaged.
+        DataError: a speaker is unknown.
+    """
+    utterances: list[Utterance] = []
+    stores = {}
+    for dataset in datasets:
+        manifest = processed_dir / dataset / f"{split}.jsonl"
+        if not manifest.is_file():
+            raise DataError(f"{manifest}: no such file; run stage 1 first")
+        utterances += read_manifest(manifest)
+        stores[dataset] = FeatureStore.open(processed_dir / dataset)
+    for utterance in utterances:
+        if utterance.speaker not in voice.speakers:
+            raise DataError(
+                f"{processed_dir / 'speakers.json'}: lacks {utterance.speaker}, who speaks {utterance.id}; "
+                "run stage 1 again"
+            )
+    return AcousticData(utterances, stores, voice, pitch_level=pitch_level, energy_level=energy_level)
