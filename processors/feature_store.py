@@ -18,6 +18,7 @@ short is an error with a name instead of a SIGBUS.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import struct
@@ -226,18 +227,30 @@ def _read_header(path: Path) -> _Shard:
     try:
         header = json.loads(encoded)
         metadata = header.pop("__metadata__")
-        stretches = {}
-        for name, tensor in header.items():
-            dtype, row_shape = _DTYPE_OF_CODE[tensor["dtype"]], tuple(tensor["shape"][1:])
-            row_bytes = dtype.itemsize * int(np.prod(row_shape))
-            stretches[name] = _Stretch(8 + n_header + tensor["data_offsets"][0], dtype, row_shape, row_bytes)
-        end = 8 + n_header + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-        decoded = {key: json.loads(metadata[key]) for key in ("ids", "lengths", "removed", "settings")}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        held = {key: json.loads(metadata[key]) for key in ("ids", "lengths", "removed", "settings")}
+        stretches = {name: _stretch(tensor, held["lengths"][name], 8 + n_header) for name, tensor in header.items()}
+        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        shard = _Shard(path=path, stretches=stretches, **held)
+        is_whole = (
+            size == 8 + n_header + end
+            and shard.lengths.keys() == stretches.keys()
+            and all(len(lengths) == len(shard.ids) for lengths in shard.lengths.values())
+            and isinstance(shard.settings, dict)
+            and set(map(type, [*shard.ids, *shard.removed])) <= {str}
+        )
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise _DamagedShardError from error
-    if size != end:
+    if not is_whole:
         raise _DamagedShardError
-    return _Shard(path=path, stretches=stretches, **decoded)
+    return shard
+
+
+def _stretch(tensor: dict[str, Any], lengths: list[int], data_offset: int) -> _Stretch:
+    dtype, (n_rows, *row_shape), (start, end) = _DTYPE_OF_CODE[tensor["dtype"]], tensor["shape"], tensor["data_offsets"]
+    row_bytes = dtype.itemsize * math.prod(row_shape)
+    if end - start != n_rows * row_bytes or n_rows != sum(length for length in lengths if length > 0):
+        raise _DamagedShardError
+    return _Stretch(data_offset + start, dtype, tuple(row_shape), row_bytes)
 
 
 class FeatureStore:

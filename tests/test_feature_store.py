@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -175,6 +176,22 @@ def test_a_damaged_shard_is_named_and_can_be_passed_over(folder: Path, n_left: i
     store = FeatureStore.open(folder, skip_damaged=True)
     assert store.damaged == [damaged] and store.ids("mel") == ["b"]
     assert tidy_store(folder) == [damaged] and FeatureStore.open(folder).ids("mel") == ["b"]
+
+
+def test_no_byte_of_a_header_can_do_harm(folder: Path):
+    write(folder, a=features_of(1), b=features_of(2))
+    (shard,) = shards(folder)
+    whole = shard.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(400):
+        harmed = bytearray(whole)
+        harmed[random.integers(0, 8 + int.from_bytes(whole[:8], "little"))] = random.integers(0, 256)
+        shard.write_bytes(harmed)
+        with contextlib.suppress(StoreError):
+            store = FeatureStore.open(folder, skip_damaged=True)
+            for name in store.features:
+                for utterance_id in store.ids(name):
+                    assert len(store.read(utterance_id, name)) == store.length(utterance_id, name)
 
 
 @pytest.mark.parametrize("harm", [lambda shard: os.truncate(shard, os.path.getsize(shard) // 2), os.unlink])
