@@ -55,7 +55,10 @@ def extract_pitch(
 
 
 def _praat(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float, f0_max: float) -> np.ndarray:
-    """Boersma's autocorrelation method with Praat's own thresholds (IFA Proceedings 17, 1993)."""
+    """Boersma's autocorrelation method with Praat's own thresholds (IFA Proceedings 17, 1993).
+
+    Praat splits each call over as many threads as there are cores, and offers no way to change that.
+    """
     import parselmouth
 
     n_frames = len(samples) // hop_size
