@@ -18,6 +18,9 @@ _LOG_F0_RANGE = (float(np.log(20.0)), float(np.log(5000.0)))  # bins of 0.5 %
 _LOG_ENERGY_RANGE = (float(np.log(1e-4)), float(np.log(1e5)))  # bins of 2 %
 # One frame in 200 beyond each bound: octave errors and clicks rather than expression.
 _OUTLIER_SHARE = 0.005
+# Log-pitch so many interquartile ranges beyond the quartiles is an octave error too, however many there are; of a
+# normal distribution, one value in 1300 lies there.
+_FENCE = 2.0
 # Narrower spreads are a histogram's bin or a machine's tone, not speech.
 _LEAST_PITCH_STD = 0.01
 _LEAST_RELATIVE_ENERGY_STD = 0.05
@@ -131,7 +134,11 @@ def _pitch_spread(counts: np.ndarray, everyones_counts: np.ndarray) -> Spread:
         counts = everyones_counts
     if not counts.any():  # nobody has a voice; a pitch between men's and women's does no harm
         return Spread(mean=float(np.log(160.0)), std=0.25, low=_LOG_F0_RANGE[0], high=_LOG_F0_RANGE[1], n_frames=0)
-    low, high = _bounds(counts, _LOG_F0_RANGE)
+    low, first_quartile, third_quartile, high = _quantiles(
+        counts, _LOG_F0_RANGE, (_OUTLIER_SHARE, 0.25, 0.75, 1.0 - _OUTLIER_SHARE)
+    )
+    reach = _FENCE * (third_quartile - first_quartile)
+    low, high = max(low, first_quartile - reach), min(high, third_quartile + reach)
     mean, std = _mean_and_std(counts, np.clip(_bin_centres(_LOG_F0_RANGE), low, high))
     return Spread(mean, max(std, _LEAST_PITCH_STD), low, high, n_frames)
 
@@ -139,7 +146,8 @@ def _pitch_spread(counts: np.ndarray, everyones_counts: np.ndarray) -> Spread:
 def _energy_spread(counts: np.ndarray) -> Spread:
     if not counts.any():
         return Spread(mean=0.0, std=1.0, low=0.0, high=float(np.exp(_LOG_ENERGY_RANGE[1])), n_frames=0)
-    low, high = (float(np.exp(bound)) for bound in _bounds(counts, _LOG_ENERGY_RANGE))
+    shares = (_OUTLIER_SHARE, 1.0 - _OUTLIER_SHARE)
+    low, high = (float(np.exp(bound)) for bound in _quantiles(counts, _LOG_ENERGY_RANGE, shares))
     mean, std = _mean_and_std(counts, np.clip(np.exp(_bin_centres(_LOG_ENERGY_RANGE)), low, high))
     return Spread(mean, max(std, _LEAST_RELATIVE_ENERGY_STD * mean), low, high, int(counts.sum()))
 
@@ -149,18 +157,18 @@ def _bin_centres(log_range: tuple[float, float]) -> np.ndarray:
     return low + (np.arange(_N_BINS) + 0.5) * ((high - low) / _N_BINS)
 
 
-def _bounds(counts: np.ndarray, log_range: tuple[float, float]) -> tuple[float, float]:
-    """Give the quantiles beyond which values are outliers, interpolated within a bin."""
+def _quantiles(counts: np.ndarray, log_range: tuple[float, float], shares: tuple[float, ...]) -> list[float]:
+    """Give the values that these shares of the counts lie below, interpolated within a bin."""
     low, high = log_range
-    share_below_edge = np.concatenate([[0], np.cumsum(counts)]) / counts.sum()
-    edges = np.linspace(low, high, _N_BINS + 1)
-    # Empty bins make steps in the curve; one point for each level is enough, and makes it invertible.
-    lower = np.flatnonzero(np.diff(share_below_edge, append=2.0) > 0)
-    upper = np.flatnonzero(np.diff(share_below_edge, prepend=-1.0) > 0)
-    return (
-        float(np.interp(_OUTLIER_SHARE, share_below_edge[lower], edges[lower])),
-        float(np.interp(1.0 - _OUTLIER_SHARE, share_below_edge[upper], edges[upper])),
-    )
+    width = (high - low) / _N_BINS
+    n_up_to = np.cumsum(counts)
+    quantiles = []
+    for share in shares:
+        wanted = share * n_up_to[-1]
+        place = int(np.searchsorted(n_up_to, wanted))  # the first bin that reaches it, so never an empty one
+        inside = (wanted - (n_up_to[place] - counts[place])) / counts[place]
+        quantiles.append(low + (place + float(inside)) * width)
+    return quantiles
 
 
 def _mean_and_std(counts: np.ndarray, values: np.ndarray) -> tuple[float, float]:

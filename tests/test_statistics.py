@@ -89,6 +89,16 @@ def test_outliers_move_little_and_are_brought_in():
     assert harmed.normalize_energy(energy).max() < 6
 
 
+def test_many_octave_errors_are_still_outliers():
+    f0_hz, energy = utterance(0, n_frames=20_000)
+    clean = statistics_of(f0_hz, energy)
+    voiced = np.flatnonzero(f0_hz)
+    f0_hz[voiced[::25]] *= 3.0
+    harmed = statistics_of(f0_hz, energy)
+    assert harmed.pitch.high < clean.pitch.high + 0.25
+    assert harmed.pitch.std < 1.25 * clean.pitch.std
+
+
 def test_normalised_values_have_mean_0_and_deviation_1():
     f0_hz, energy = utterance(0, n_frames=20_000)
     of_speaker = statistics_of(f0_hz, energy)
