@@ -77,13 +77,11 @@ def tensors_of(thing, name=""):
         return {name: thing}
     if dataclasses.is_dataclass(thing):
         thing = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    if isinstance(thing, Mapping):
-        items = thing.items()
-    elif isinstance(thing, (tuple, list)):
-        items = enumerate(thing)
-    else:
+    if isinstance(thing, (tuple, list)):
+        thing = dict(enumerate(thing))
+    if not isinstance(thing, Mapping):
         return {}
-    return {key: tensor for part, value in items for key, tensor in tensors_of(value, f"{name}.{part}").items()}
+    return {key: tensor for part, value in thing.items() for key, tensor in tensors_of(value, f"{name}.{part}").items()}
 
 
 def test_a_batch_tells_the_trainer_what_it_must_know(tiny):

@@ -53,7 +53,7 @@ def write_features(
             f0_hz[chance.uniform(size=n_frames) < 0.3] = 0.0
             energy = chance.uniform(0.1, 30, n_frames).astype(np.float32)
             mel = np.repeat(chance.normal(-5, 2, (len(phones), N_MEL)), durations, axis=0)
-            features = {
+            features: dict[str, np.ndarray] = {
                 "mel": np.maximum(mel, np.log(MEL_FLOOR)).astype(np.float32),
                 "f0": f0_hz,
                 "energy": energy,
