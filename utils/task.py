@@ -1,8 +1,6 @@
 """What the trainer asks of a model: the task, its data, and the records that pass between them.
 
-Nothing here knows what is learned. A model brings a `Task`; `utils.trainer.Trainer` drives any of them. `bins.train`
-gets both from the registry, by the settings alone: `make_task(settings) -> Task` and
-`make_batches(settings, rank=..., world_size=...) -> (Batches, ValidationBatches)`.
+Nothing here knows what is learned. A model brings a `Task`; `utils.trainer.Trainer` drives any of them.
 """
 
 from __future__ import annotations
@@ -57,6 +55,10 @@ class Batches(Protocol):
 
     def groups(self, epoch: int, start_group: int = 0) -> Iterator[list[Any]]:
         """The groups of an epoch from number `start_group` on, without preparing those before it."""
+
+
+ValidationBatches = Iterable[Any]
+"""One process's share of the validation batches, in full each time it is iterated; shares may differ in number."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,12 @@ class Task(Protocol):
 
     modules: dict[str, nn.Module]
 
+    def train_batches(self, rank: int = 0, world_size: int = 1) -> Batches:
+        """Give one process's share of the training data."""
+
+    def valid_batches(self, rank: int = 0, world_size: int = 1) -> ValidationBatches:
+        """Give one process's share of the validation data; none of the test data is ever among it."""
+
     def optimizers(self) -> Mapping[str, Optimization]:
         """Make the optimizers, in the order in which `updates` names them; called once, with networks in place."""
 
@@ -168,7 +176,3 @@ class Task(Protocol):
 
     def bundle(self, folder: Path) -> None:
         """Write all that is needed to use the model to an existing, empty folder; in the first process only."""
-
-
-ValidationBatches = Iterable[Any]
-"""This process's share of the validation batches, in full each time it is iterated; shares may differ in number."""

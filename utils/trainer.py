@@ -150,8 +150,13 @@ class Processes:
         """Wait until every process has come here."""
         self._accelerator.wait_for_everyone()
 
-    def in_main(self, work: Callable[[], Result]) -> Result | None:
-        """Do something in the first process while the others wait; what goes wrong there is raised in all of them."""
+    def in_main(self, work: Callable[[], Result], share: bool = False) -> Result | None:
+        """Do something in the first process while the others wait; what goes wrong there is raised in all of them.
+
+        Args:
+            work: to be done.
+            share: whether the other processes get its result, too, instead of None.
+        """
         result, error = None, None
         if self.is_main:
             try:
@@ -159,10 +164,12 @@ class Processes:
             except Exception as caught:
                 error = caught
         if self.world_size > 1:
-            told = [None if error is None else f"{type(error).__name__} in the first process: {error}"]
+            told: list[Any] = [error and f"in the first process: {error}", result if share else None]
             broadcast_object_list(told)
-            if error is None and told[0] is not None:
-                raise TrainingError(told[0])
+            if not self.is_main:
+                if told[0]:
+                    raise TrainingError(told[0])
+                result = told[1]
         if error is not None:
             raise error
         return result

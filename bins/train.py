@@ -1,0 +1,292 @@
+"""Stage 2: train the model that the settings name."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bins.command import load, make_parser, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.schema import ExperimentSettings
+    from utils.checkpoint import Checkpoint
+    from utils.trainer import Processes
+
+# What may change between two calls that train one experiment: when it ends, how it is watched and kept, where things
+# lie. Everything else makes another model, or another way to it.
+CHANGEABLE = (
+    "base_config",
+    "dataset_path",
+    "log_dir",
+    "preprocess.num_workers",
+    "preprocess.processed_dir",
+    "preprocess.textgrid_dir",
+    "train.keep_best",
+    "train.keep_last",
+    "train.log_every_steps",
+    "train.max_epochs",
+    "train.max_steps",
+    "train.num_workers",
+    "train.sample_every_steps",
+    "train.save_every_steps",
+    "train.valid_every_steps",
+)
+_SIGNALLED = 128  # shells give a program ended by signal N the exit code 128 + N
+
+
+def main(arguments: argparse.Namespace) -> int:
+    if arguments.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = arguments.gpu  # before torch looks for them
+    today = load(arguments).settings
+
+    from config.paths import rooted
+    from utils.lock import sole_user
+    from utils.trainer import Processes
+
+    folder = rooted(today.log_dir) / _checked_name(arguments.name)
+    with Processes() as processes, contextlib.ExitStack() as stack:
+        if arguments.overfit_one_batch:
+            return _overfit_one_batch(today, arguments.overfit_one_batch, processes)
+        processes.in_main(lambda: stack.enter_context(sole_user(folder)))
+        return _train(today, folder, arguments, processes)
+
+
+def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:
+    from config.load import write_settings
+    from models.registry import make_task
+    from utils.checkpoint import CheckpointFolder
+    from utils.console import say
+    from utils.random_state import seed_everything
+    from utils.trainer import Trainer
+
+    settings = _settled(today, folder, arguments.resume_type == "resume", quiet=not processes.is_main)
+    resume, weights = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
+    seed_everything(settings.train.seed)
+    task = make_task(settings)
+    if weights is not None:
+        for name, module in task.modules.items():
+            weights.load_module(name, module)
+    batches = task.train_batches(processes.rank, processes.world_size)
+    valid_batches = task.valid_batches(processes.rank, processes.world_size)
+    trainer = Trainer(task, batches, valid_batches, folder, _options(settings), processes)
+
+    processes.in_main(lambda: write_settings(folder / "settings.json", settings))
+    if processes.is_main:
+        _announce(folder, settings, task.modules, processes, resume, weights)
+    outcome = trainer.fit(resume)
+    if processes.is_main:
+        if outcome.finished:
+            say(f"trained to step {outcome.step}: {folder / 'bundle'} is enough to use the model")
+        else:
+            say(f"stopped at step {outcome.step}, which is saved; the same command goes on from there")
+    return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
+
+
+def _checked_name(name: str) -> str:
+    from utils.errors import RecitalError
+
+    if name in {".", ".."} or any(mark in name for mark in "/\\\0") or not name.strip():
+        raise RecitalError(f'--name "{name}": cannot be the name of a folder; use letters, digits, - and _')
+    return name
+
+
+def _settled(today: ExperimentSettings, folder: Path, resuming: bool, quiet: bool) -> ExperimentSettings:
+    """Give the settings to train with: today's, or for an experiment that has begun, those it began with.
+
+    Raises:
+        RecitalError: the experiment has other settings and was not asked to go on with them.
+    """
+    from config.load import check_settings, differing_settings, read_settings
+    from models.registry import settings_class
+    from utils.checkpoint import CheckpointFolder
+    from utils.console import warn
+    from utils.errors import RecitalError
+
+    path = folder / "settings.json"
+    if not path.exists() or not CheckpointFolder(folder / "checkpoint").folders():
+        return today  # nothing has been learned that other settings could spoil
+    began = read_settings(path, settings_class)
+    ours, theirs = today.model_dump(mode="json"), began.model_dump(mode="json")
+    fixed = [line for line in differing_settings(ours, theirs) if not _is_changeable(line.partition(": ")[0])]
+    if fixed and not resuming:
+        raise RecitalError(
+            "\n  ".join(
+                [
+                    f"{folder} was trained with other settings; take another --name, or go on with its own by "
+                    "--resume_type resume. It has -> now asked for:",
+                    *fixed,
+                ]
+            )
+        )
+    if fixed and not quiet:
+        warn("\n  ".join([f"{folder} goes on with the settings it began with. It has -> not taken over:", *fixed]))
+    tree = theirs
+    for name in CHANGEABLE:
+        _copy_setting(ours, tree, name.split("."))
+    return check_settings(tree, type(began), {}, fallback_source=str(path))
+
+
+def _is_changeable(name: str) -> bool:
+    return any(name == other or name.startswith(f"{other}.") for other in CHANGEABLE)
+
+
+def _copy_setting(source: dict[str, Any], target: dict[str, Any], parts: list[str]) -> None:
+    for part in parts[:-1]:
+        source, target = source[part], target[part]
+    target[parts[-1]] = source[parts[-1]]
+
+
+def _checkpoints(
+    own: Any, arguments: argparse.Namespace, processes: Processes
+) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """Find where to go on from, and whose weights to begin with; each may be None."""
+    from utils.checkpoint import open_checkpoint
+    from utils.errors import RecitalError
+
+    asked = Path(arguments.checkpoint) if arguments.checkpoint else None
+    if asked is not None and arguments.resume_type is None:
+        raise RecitalError("--checkpoint: say with --resume_type whether to resume or to finetune")
+    if arguments.resume_type == "resume" and asked is not None:
+        chosen = processes.in_main(lambda: _open_asked(asked), share=True)
+        assert chosen is not None
+        if chosen.folder.resolve().parent != own.path.resolve():
+            raise RecitalError(
+                f"--checkpoint {asked}: is not of this experiment ({own.path}); --resume_type finetune begins a new "
+                "experiment with its weights"
+            )
+        return chosen, None
+    newest = processes.in_main(own.newest, share=True)
+    if newest is not None:
+        return newest, None
+    if arguments.resume_type == "resume":
+        raise RecitalError(f"{own.path}: has no checkpoint to resume from; leave --resume_type out to begin")
+    if arguments.resume_type == "finetune":
+        if asked is None:
+            raise RecitalError("--resume_type finetune: name with --checkpoint whose weights to begin with")
+        return None, open_checkpoint(_open_asked(asked).folder)
+    return None, None
+
+
+def _open_asked(place: Path) -> Checkpoint:
+    """Open a checkpoint, or the newest one of a folder of them, or of an experiment."""
+    from utils.checkpoint import CheckpointError, CheckpointFolder, open_checkpoint
+
+    for folder in (CheckpointFolder(place), CheckpointFolder(place / "checkpoint")):
+        if newest := folder.newest():
+            return newest
+    if not place.is_dir():
+        raise CheckpointError(f"--checkpoint {place}: there is no such folder")
+    return open_checkpoint(place)
+
+
+def _options(settings: ExperimentSettings, **changes: Any) -> Any:
+    import dataclasses
+
+    from utils.trainer import TrainerOptions
+
+    names = [field.name for field in dataclasses.fields(TrainerOptions)]
+    return TrainerOptions(**{name: getattr(settings.train, name) for name in names} | changes)
+
+
+def _announce(
+    folder: Path,
+    settings: ExperimentSettings,
+    modules: Any,
+    processes: Processes,
+    resume: Checkpoint | None,
+    weights: Checkpoint | None,
+) -> None:
+    import torch
+
+    from utils.console import say, warn
+
+    sizes = ", ".join(
+        f"{name} {sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M"
+        for name, module in modules.items()
+    )
+    how_many = "1 process" if processes.world_size == 1 else f"{processes.world_size} processes"
+    say(
+        f"{folder}: {settings.model_type} ({sizes} parameters), {how_many} on {processes.device}, "
+        f"{settings.train.precision}"
+    )
+    if resume is not None:
+        say(f"going on from {resume.folder}; another --name begins anew")
+    if weights is not None:
+        say(f"beginning with the weights of {weights.folder}")
+    if processes.world_size == 1 and torch.cuda.device_count() > 1:
+        warn(
+            f"1 of {torch.cuda.device_count()} GPUs is used; start with `accelerate launch --num_processes "
+            f"{torch.cuda.device_count()} -m bins.train ...` for all, or choose with --gpu"
+        )
+
+
+def _overfit_one_batch(settings: ExperimentSettings, steps: int, processes: Processes) -> int:
+    """Learn the first batches by heart, in a folder that is thrown away; gives 0 if that succeeds, else 1."""
+    import tempfile
+
+    from models.registry import make_task
+    from utils.console import say
+    from utils.logbook import read_logbook
+    from utils.random_state import seed_everything
+    from utils.trainer import Trainer
+
+    class Repeated:
+        def __init__(self, group: list[Any]) -> None:
+            self._group = group
+
+        def groups_per_epoch(self, epoch: int) -> int:
+            return steps
+
+        def groups(self, epoch: int, start_group: int = 0) -> Iterator[list[Any]]:
+            for _ in range(start_group, steps):
+                yield self._group
+
+    seed_everything(settings.train.seed)
+    task = make_task(settings)
+    group = next(task.train_batches(processes.rank, processes.world_size).groups(0))
+    unwatched = dict.fromkeys(("valid_every_steps", "sample_every_steps", "save_every_steps"), steps + 1)
+    options = _options(settings, max_steps=steps, max_epochs=0, log_every_steps=max(steps // 20, 1), **unwatched)
+    with tempfile.TemporaryDirectory(prefix="recital-overfit-") as folder:
+        Trainer(task, Repeated(group), (), folder, options, processes).fit()
+        lines = read_logbook(Path(folder) / "logbook.jsonl") if processes.is_main else []
+    passed = True
+    for name in lines[0] if lines else ():
+        if name.startswith("train/") and name.endswith("/loss"):
+            first, last = lines[0][name], lines[-1][name]
+            learned = last < first / 2
+            passed = passed and learned
+            say(f"{'pass' if learned else 'FAIL'}: {name} went from {first:.4g} to {last:.4g} in {steps} steps")
+    return 0 if passed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "bins.train", "Train a model on what stage 1 prepared; the same command again goes on where it stopped."
+    )
+    add = parser.add_argument
+    add("--name", required=True, help="the experiment, which is its folder in log_dir")
+    add(
+        "--resume_type",
+        choices=["resume", "finetune"],
+        help="resume goes on with the settings the experiment began with, whatever the config says today; finetune "
+        "begins a new experiment with the weights of --checkpoint",
+    )
+    add("--checkpoint", metavar="DIR", help="what to resume or fine-tune from; the experiment's newest unless given")
+    add("--gpu", metavar="LIST", help='GPUs to choose from, as in "0,1"; "" for the CPU; all unless given')
+    add(
+        "--overfit_one_batch",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="try instead whether STEPS steps on the same batch at least halve its loss; nothing is kept",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, _parser())

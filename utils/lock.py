@@ -1,0 +1,38 @@
+"""A folder that one process at a time may write to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.errors import RecitalError
+
+
+class InUseError(RecitalError):
+    """Another process works in the folder."""
+
+
+@contextmanager
+def sole_user(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder within the block; a process that dies lets go of it by itself.
+
+    Where the system or the disk knows no locks, nobody is kept out.
+
+    Raises:
+        InUseError: another process is in such a block with this folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            import fcntl
+
+            # A record lock, because worker processes that outlive a killed parent do not inherit it.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass
+        except (BlockingIOError, PermissionError):
+            raise InUseError(f"{folder}: another run is at work in it; await its end, or take another name") from None
+        except OSError:
+            pass
+        yield
