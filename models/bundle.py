@@ -98,6 +98,23 @@ class Bundle:
             folder=folder,
         )
 
+    def require_front_end(self) -> None:
+        """Raise a `BundleError` unless the bundle holds what a model needs that speaks text."""
+        lacking = [
+            name
+            for name, is_there in (
+                (SYMBOLS_FILE, self.symbols is not None),
+                (SPEAKERS_FILE, bool(self.speakers)),
+                (STATISTICS_FILE, self.speakers.keys() <= self.statistics.keys()),
+            )
+            if not is_there
+        ]
+        if lacking:
+            raise BundleError(
+                f"{self.folder}: lacks {' and '.join(lacking)}, or a part of it, which a {self.settings.model_type} "
+                "needs to speak; copy the whole bundle"
+            )
+
     def load_into(self, network: nn.Module) -> None:
         """Give a network the bundle's weights.
 

@@ -18,8 +18,7 @@ from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.text.chunks import split_into_chunks
-from processors.text.phone_extractor import PhoneExtractor, Token, Word, make_phone_extractor, phones_of
-from processors.text.symbols import PAUSES
+from processors.text.phone_extractor import PAUSES, PhoneExtractor, Token, Word, make_phone_extractor, phones_of
 from utils.errors import RecitalError
 
 _TEXTS_AT_ONCE = 64
@@ -160,8 +159,8 @@ class Synthesizer:
     """
 
     def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
-        if bundle.symbols is None:
-            raise BundleError(f"{bundle.folder}: holds no symbol table, so it is no model that speaks text")
+        bundle.require_front_end()
+        assert bundle.symbols is not None
         self.settings = bundle.settings
         self.device = torch.device(device)
         self._symbols = bundle.symbols
@@ -282,8 +281,8 @@ class Synthesizer:
             return 0
         if speaker in self._speakers:
             return self._speakers[speaker]
-        known = ", ".join(self._speakers) or "this voice has a single speaker without a name"
-        raise SynthesisError(f"speaker {speaker}: unknown" if speaker else "name a speaker" + f"; known: {known}")
+        what = "name a speaker" if speaker is None else f"speaker {speaker}: unknown"
+        raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
     @torch.inference_mode()
     def _speak_chunks(self, chunks: Sequence[_Chunk], speaker_id: int, controls: Controls) -> list[_SpokenChunk]:

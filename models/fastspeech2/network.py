@@ -148,6 +148,7 @@ class FastSpeech2(nn.Module):
         Raises:
             BundleError: the bundle lacks a part, or the weights do not fit its settings.
         """
+        bundle.require_front_end()
         network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics)
         bundle.load_into(network)
         return network
