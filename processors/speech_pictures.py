@@ -73,7 +73,7 @@ def mel_picture(
     panel = mel_panel(
         mel, seconds_per_frame=seconds_per_frame, f0_hz=f0_hz, phones=phones, durations=durations, height=1.4
     )
-    return draw([panel], title=title)
+    return draw([panel], title=title, width=_width(len(mel) * seconds_per_frame) if len(phones) else 10.0)
 
 
 def mels_picture(mels: Mapping[str, np.ndarray], *, seconds_per_frame: float, title: str = "") -> Figure:
@@ -143,4 +143,9 @@ def utterance_picture(
             height=1.3,
         ),
     ]
-    return draw(panels, title=title)
+    return draw(panels, title=title, width=_width(len(mel) * hop_size / sample_rate))
+
+
+def _width(seconds: float) -> float:
+    # Room for the labels of some 12 phones per second, as long as somebody will look at all of it.
+    return min(max(10.0, 2.6 * seconds), 40.0)

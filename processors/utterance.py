@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import RecitalError
-from utils.files import write_atomically
+from utils.files import atomic_file
 
 # Beside the separators, what Windows refuses in file names.
 _UNSAFE_CHARACTERS = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f]')
@@ -75,7 +75,8 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     The names `audio_filepath`, `text` and `duration` (seconds) are those of NeMo's manifests, which can
     therefore read ours; what stage 1 has not found out yet is left away.
     """
-    write_atomically(path, "".join(_manifest_line(utterance) for utterance in utterances))
+    with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(_manifest_line(utterance) for utterance in utterances)
 
 
 def _manifest_line(utterance: Utterance) -> str:

@@ -1,0 +1,53 @@
+"""Stage 1: make features, manifests, statistics and a report of the corpora that a recipe names."""
+
+from __future__ import annotations
+
+import argparse
+
+from bins.command import load, make_parser, run
+
+
+def main(arguments: argparse.Namespace) -> None:
+    from processors.preparation.prepare import prepare
+    from utils.console import say
+
+    settings = load(arguments).settings
+    summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite)
+    splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
+    say(f"utterances: {summary.good} usable ({splits}); {summary.bad} left out")
+    say(f"speech: {summary.hours:.2f} hours, {summary.frames} frames, {summary.speakers} speaker(s)")
+    say(f"features, manifests and statistics: {summary.processed_dir}")
+    for report in summary.reports:
+        say(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
+    say(f"next: python -m bins.train --config {arguments.config} --name my_first_voice")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError
+    return count
+
+
+_count.__name__ = "number of processes"  # argparse names it: "invalid number of processes value: '-1'"
+
+
+if __name__ == "__main__":
+    parser = make_parser(
+        "bins.preprocess",
+        "Make features, manifests, statistics and a report of the corpora that a recipe names. Only what is missing "
+        "is made, so a run that was stopped goes on where it was.",
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="processes; 0 for what preprocess.num_workers says, which is one per core unless set",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="make all features afresh, as is needed when settings have changed; TextGrids are kept",
+    )
+    run(main, parser)

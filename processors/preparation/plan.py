@@ -1,0 +1,152 @@
+"""What stage 1 has to make: of each corpus the utterances that are missing or have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.paths import rooted
+from config.schema import PreprocessSettings
+from processors.corpora.corpus import Corpus
+from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
+from processors.preparation.problems import PROBLEM
+from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
+from processors.preparation.work import Group, Job, needs_text
+from processors.splits import assign_splits
+from processors.utterance import Utterance
+from utils.console import warn
+
+# To be raised where a change of the code gives other features for the same settings.
+_FEATURES_VERSION = 1
+_OF_EVERY_FEATURE = ("sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax")
+_OF_TEXT_AND_PITCH = (
+    "pitch_extractor",
+    "f0_min",
+    "f0_max",
+    "language",
+    "phone_extractor",
+    "normalizer",
+    "trim_silence",
+    "edge_silence_ms",
+)
+# A kill loses at most what the processes hold of their groups; and the more groups, the more files.
+_MOST_IN_GROUP = 64
+_FEWEST_IN_GROUP = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is there and what is to be made of one corpus.
+
+    Attributes:
+        dataset: its name.
+        folder: its features, manifests and report.
+        utterances: all that the corpus lists, with their splits.
+        jobs: those of them to make.
+    """
+
+    dataset: str
+    folder: Path
+    utterances: tuple[Utterance, ...]
+    jobs: tuple[Job, ...]
+
+
+def make_plan(
+    dataset: str,
+    corpus: Corpus,
+    settings: PreprocessSettings,
+    features: Sequence[str],
+    *,
+    inventory: Sequence[str],
+    overwrite: bool,
+) -> Plan:
+    """Compare a corpus with its feature store, which is made ready to be written.
+
+    The split is drawn over all that the corpus lists, before anyone knows which recordings are bad, so that it does not
+    depend on what a recipe wants of them.
+
+    Args:
+        dataset: the corpus' name.
+        corpus: its utterances.
+        settings: of the features.
+        features: which are wanted.
+        inventory: all phones of the front end, which decide the numbers of stored phonemes.
+        overwrite: whether to forget all features made before.
+
+    Raises:
+        StoreError: the store was made with other settings.
+    """
+    folder = rooted(settings.processed_dir) / dataset
+    if overwrite:
+        remove_store(folder)
+    prepare_store(folder, store_settings(settings, features, inventory))
+    if damaged := tidy_store(folder):
+        warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
+    utterances = assign_splits(
+        corpus.utterances, valid_size=settings.valid_size, test_size=settings.test_size, seed=settings.split_seed
+    )
+    jobs = tuple(_missing(utterances, FeatureStore.open(folder), folder, settings, features))
+    return Plan(dataset, folder, tuple(utterances), jobs)
+
+
+def store_settings(settings: PreprocessSettings, features: Sequence[str], inventory: Sequence[str]) -> dict[str, Any]:
+    """Give the settings that a store of these features must have been made with."""
+    chosen: dict[str, Any] = {name: getattr(settings, name) for name in _OF_EVERY_FEATURE}
+    chosen["features_version"] = _FEATURES_VERSION
+    if needs_text(features):
+        chosen |= {name: getattr(settings, name) for name in _OF_TEXT_AND_PITCH}
+        chosen["symbols"] = stamp(*inventory).hex()
+    return chosen
+
+
+def groups_of(jobs: Sequence[Job], store: Path, num_workers: int) -> Iterator[Group]:
+    """Cut jobs into groups that get smaller towards the end, so that all processes end together."""
+    start = 0
+    while start < len(jobs):
+        share = -(-(len(jobs) - start) // (2 * num_workers))
+        size = min(max(share, _FEWEST_IN_GROUP), _MOST_IN_GROUP)
+        yield Group(store, tuple(jobs[start : start + size]))
+        start += size
+
+
+def _missing(
+    utterances: Iterable[Utterance],
+    store: FeatureStore,
+    folder: Path,
+    settings: PreprocessSettings,
+    features: Sequence[str],
+) -> Iterator[Job]:
+    with_text = needs_text(features)
+    textgrids = _textgrids(folder, settings) if with_text else None
+    lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if settings.lexicon_path else ""
+    lexicon_stamp = stamp(lexicon).hex()
+    limits = stamp(settings.min_duration_s, settings.max_duration_s)
+    for utterance in utterances:
+        text, given, own, textgrid = NOTHING, None, Path(), NOTHING
+        if textgrids is not None:
+            text = stamp(utterance.text, lexicon_stamp)
+            if settings.alignment != "pocketsphinx":
+                given = textgrids.given(utterance)
+            own = textgrids.own(utterance)
+            textgrid = stamp_of_file(given or own)
+        source = Source(stamp_of_file(utterance.audio_path), text, textgrid, limits)
+        if not _is_there(utterance.id, source, store, features):
+            yield Job(utterance, source, given, own, is_known=store.has(utterance.id, (SOURCE,)))
+
+
+def _textgrids(folder: Path, settings: PreprocessSettings) -> TextGrids:
+    own = folder / "TextGrid"
+    given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name)) if settings.textgrid_dir else None
+    return TextGrids(given, own)
+
+
+def _is_there(utterance_id: str, source: Source, store: FeatureStore, features: Sequence[str]) -> bool:
+    """Whether the store has the features, or the reason why there are none, made from this very source."""
+    if not store.has(utterance_id, (SOURCE,)):
+        return False
+    made_from = Source.from_array(store.read(utterance_id, SOURCE))
+    if store.has(utterance_id, (PROBLEM,)):
+        return made_from == source
+    return store.has(utterance_id, features) and source.makes(made_from, with_text=needs_text(features))

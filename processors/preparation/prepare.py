@@ -1,0 +1,299 @@
+"""Stage 1: corpora become features, manifests, statistics and a report."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.load import write_settings
+from config.paths import rooted
+from config.schema import ExperimentSettings, PreprocessSettings
+from processors.corpora.corpus import Corpus
+from processors.corpora.registry import layout_of, read_corpus
+from processors.feature_store import FeatureStore
+from processors.preparation.outcome import (
+    SPLITS,
+    Outcome,
+    Tally,
+    completed,
+    outcome_of,
+    without_untrained_speakers,
+)
+from processors.preparation.plan import Plan, groups_of, make_plan
+from processors.preparation.problems import Bad
+from processors.preparation.report import write_report
+from processors.preparation.work import (
+    ACOUSTIC_FEATURES,
+    ALIGNMENT_SCORE,
+    PRELOAD,
+    Done,
+    Group,
+    make_front_end,
+    make_work,
+    needs_text,
+)
+from processors.statistics import StatisticsCollector, save_statistics
+from processors.text.symbols import SymbolTable
+from processors.utterance import write_manifest
+from utils.console import Progress, say, warn
+from utils.errors import RecitalError
+from utils.files import write_atomically
+from utils.folder_lock import only_one_in
+from utils.process_pool import Died, Failed, Finished, Noted, ProcessPool, available_cores
+
+# Less than this is known to give poor voices.
+_ADVISED_MINUTES_PER_SPEAKER = 30
+_DEATHS_UNTIL_BAD = 2
+
+
+class PreparationError(RecitalError):
+    """Corpora of which too little can be used."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What stage 1 has done, in numbers.
+
+    Attributes:
+        made: utterances made in this run; the rest were there.
+        good: usable utterances.
+        bad: recordings left out.
+        frames: of the usable utterances.
+        hours: of speech in them.
+        speakers: their number.
+        utterances: by split.
+        processed_dir: where everything is.
+        reports: one for each corpus.
+    """
+
+    made: int
+    good: int
+    bad: int
+    frames: int
+    hours: float
+    speakers: int
+    utterances: Mapping[str, int]
+    processed_dir: Path
+    reports: tuple[Path, ...]
+
+
+def prepare(
+    settings: ExperimentSettings,
+    *,
+    num_workers: int = 0,
+    overwrite: bool = False,
+    features: Sequence[str] = ACOUSTIC_FEATURES,
+) -> Summary:
+    """Make what is missing of the features of all corpora, and everything that training reads beside them.
+
+    It may be stopped or killed at any moment: alignments are kept one by one, features by groups of some dozens of
+    utterances, and what comes after reads like the result of one go.
+
+    Args:
+        settings: of the whole experiment.
+        num_workers: processes; 0 for the setting's number, or one per core where that is 0.
+        overwrite: whether to forget features that were made before, e.g. with other settings; TextGrids stay.
+        features: which features training will read.
+
+    Raises:
+        RecitalError: a corpus cannot be read, was prepared with other settings, or too many of its recordings are bad.
+    """
+    preprocess = settings.preprocess
+    processed_dir = rooted(preprocess.processed_dir)
+    corpora = {dataset: _read(settings, dataset) for dataset in settings.dataset}
+    symbols = SymbolTable(make_front_end(preprocess).inventory) if needs_text(features) else None
+    with only_one_in(processed_dir):
+        plans = [
+            make_plan(
+                dataset,
+                corpus,
+                preprocess,
+                features,
+                inventory=symbols.symbols if symbols else (),
+                overwrite=overwrite,
+            )
+            for dataset, corpus in corpora.items()
+        ]
+        workers = num_workers or preprocess.num_workers or available_cores()
+        crashed = _work_off(plans, preprocess, features, workers)
+        outcomes = [
+            without_untrained_speakers(
+                outcome_of(
+                    plan,
+                    preprocess,
+                    features,
+                    crashed=crashed.get(plan.folder, {}),
+                    problems=corpora[plan.dataset].problems,
+                    notes=corpora[plan.dataset].notes,
+                )
+            )
+            for plan in plans
+        ]
+        return _write_down(outcomes, settings, symbols, features)
+
+
+def _read(settings: ExperimentSettings, dataset: str) -> Corpus:
+    layout = layout_of(dataset, settings.dataset_layout)
+    folder = rooted(settings.dataset_path[dataset])
+    corpus = read_corpus(dataset, layout, folder, language=settings.preprocess.language)
+    left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
+    say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
+    for note in corpus.notes:
+        warn(note)
+    return corpus
+
+
+def _work_off(
+    plans: Sequence[Plan], settings: PreprocessSettings, features: Sequence[str], num_workers: int
+) -> dict[Path, dict[str, Bad]]:
+    """Let the pool do all jobs; give the utterances at which processes died twice, by store and id."""
+    groups = [group for plan in plans for group in groups_of(plan.jobs, plan.folder, num_workers)]
+    crashed: dict[Path, dict[str, Bad]] = {plan.folder: {} for plan in plans}
+    total = sum(len(plan.jobs) for plan in plans)
+    there = sum(len(plan.utterances) for plan in plans) - total
+    if not total:
+        say(f"nothing to make: all {there} utterances are there")
+        return crashed
+    num_workers = min(num_workers, len(groups))
+    say(
+        f"making features of {total} utterances"
+        + (f" ({there} are there)" if there else "")
+        + f" in {num_workers} {'process' if num_workers == 1 else 'processes'}"
+    )
+    deaths: Counter[tuple[Path, str]] = Counter()
+    seen: set[tuple[Path, str]] = set()
+    bad = 0
+    with (
+        Progress(total, "features", "clips") as progress,
+        ProcessPool(num_workers, make_work, settings, features, preload=PRELOAD) as pool,
+    ):
+        for group in groups:
+            pool.submit(group)
+        for event in pool.events():
+            group = event.task
+            if isinstance(event, Noted):
+                key = (group.store, group.jobs[event.note.place].utterance.id)
+                if key not in seen:  # a group may be done twice where a process died
+                    seen.add(key)
+                    bad += event.note.is_bad
+                    progress.advance(1, f"{bad} left out" if bad else "")
+            elif isinstance(event, Failed):
+                raise event.error
+            elif isinstance(event, Died):
+                culprit = _culprit(event)
+                deaths[group.store, culprit] += 1
+                if deaths[group.store, culprit] < _DEATHS_UNTIL_BAD:
+                    warn(f"a worker process was {event.how} while it was at {culprit}; another one tries again")
+                    pool.submit(group)
+                    continue
+                warn(f"a second worker process was {event.how} while it was at {culprit}, which is left out")
+                reason = f"processes end when they are at it ({event.how})"
+                crashed[group.store][culprit] = Bad(culprit, "crash", reason)
+                jobs = tuple(job for job in group.jobs if job.utterance.id != culprit)
+                if jobs:
+                    pool.submit(Group(group.store, jobs))
+            else:
+                assert isinstance(event, Finished)
+    return crashed
+
+
+def _culprit(death: Died) -> str:
+    """Name the utterance that a process was at: the one behind the last that it told about."""
+    place = death.last_note.place + 1 if isinstance(death.last_note, Done) else 0
+    jobs = death.task.jobs
+    return jobs[min(place, len(jobs) - 1)].utterance.id
+
+
+def _write_down(
+    outcomes: Sequence[Outcome], settings: ExperimentSettings, symbols: SymbolTable | None, features: Sequence[str]
+) -> Summary:
+    """Write reports, then, if enough is usable, all that training reads."""
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    collector = StatisticsCollector()
+    tallies = {outcome.dataset: _tally(outcome, symbols, features, collector) for outcome in outcomes}
+    statistics = collector.statistics()
+    reports = []
+    for outcome in outcomes:
+        say(f"{outcome.dataset}: writing the report")
+        reports.append(write_report(outcome, tallies[outcome.dataset], statistics, symbols, settings.preprocess))
+    _refuse_if_too_few(outcomes, settings.preprocess)
+    if symbols is not None:
+        symbols.save(processed_dir / "symbols.json")
+    save_statistics(processed_dir / "statistics.json", statistics)
+    speakers = sorted({utterance.speaker for outcome in outcomes for utterance in outcome.good})
+    rows = {speaker: row for row, speaker in enumerate(speakers)}
+    write_atomically(processed_dir / "speakers.json", json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    write_settings(processed_dir / "settings.json", settings)
+    for outcome in outcomes:
+        store = FeatureStore.open(outcome.folder)
+        for split in SPLITS:
+            members = (utterance for utterance in outcome.good if utterance.split == split)
+            write_manifest(outcome.folder / f"{split}.jsonl", completed(members, store, symbols))
+    _warn_of_little_speech(list(tallies.values()), settings.preprocess)
+    return _summary(outcomes, list(tallies.values()), settings.preprocess, reports)
+
+
+def _tally(
+    outcome: Outcome, symbols: SymbolTable | None, features: Sequence[str], collector: StatisticsCollector
+) -> Tally:
+    """Count a corpus through, and its training split into the speakers' statistics."""
+    store = FeatureStore.open(outcome.folder)
+    tally = Tally()
+    for utterance in completed(outcome.good, store, symbols):
+        tally.add(utterance)
+        if store.has(utterance.id, (ALIGNMENT_SCORE,)):
+            tally.scores.append((float(store.read(utterance.id, ALIGNMENT_SCORE)[0]), utterance.id))
+        if utterance.split == "train" and {"f0", "energy"} <= set(features):
+            collector.add(utterance.speaker, store.read(utterance.id, "f0"), store.read(utterance.id, "energy"))
+    return tally
+
+
+def _refuse_if_too_few(outcomes: Sequence[Outcome], settings: PreprocessSettings) -> None:
+    for outcome in outcomes:
+        total = len(outcome.good) + len(outcome.bad)
+        report = outcome.folder / "report.md"
+        if outcome.bad_share > settings.max_bad_share:
+            raise PreparationError(
+                f"{outcome.dataset}: {len(outcome.bad)} of {total} recordings are bad ({outcome.bad_share:.0%}, "
+                f"preprocess.max_bad_share allows {settings.max_bad_share:.0%}); {report} lists them"
+            )
+        if not any(utterance.split == "train" for utterance in outcome.good):
+            raise PreparationError(f"{outcome.dataset}: nothing is left to train on; {report} says why")
+
+
+def _warn_of_little_speech(tallies: Sequence[Tally], settings: PreprocessSettings) -> None:
+    frames: Counter[str] = Counter()
+    for tally in tallies:
+        frames.update(tally.speaker_frames)
+    minutes = {name: count * settings.hop_size / settings.sample_rate / 60 for name, count in frames.items()}
+    short = sorted(name for name, of_speaker in minutes.items() if of_speaker < _ADVISED_MINUTES_PER_SPEAKER)
+    if short:
+        shown = ", ".join(f"{name} ({minutes[name]:.1f})" for name in short[:5])
+        warn(
+            f"less than {_ADVISED_MINUTES_PER_SPEAKER} minutes of speech of {shown}"
+            + (f" and {len(short) - 5} more speakers" if len(short) > 5 else "")
+            + "; a voice wants more to sound well"
+        )
+
+
+def _summary(
+    outcomes: Sequence[Outcome], tallies: Sequence[Tally], settings: PreprocessSettings, reports: Sequence[Path]
+) -> Summary:
+    frames = sum(tally.frames.total() for tally in tallies)
+    utterances: Counter[str] = Counter()
+    for tally in tallies:
+        utterances.update(tally.utterances)
+    return Summary(
+        made=sum(outcome.n_made for outcome in outcomes),
+        good=sum(len(outcome.good) for outcome in outcomes),
+        bad=sum(len(outcome.bad) for outcome in outcomes),
+        frames=frames,
+        hours=frames * settings.hop_size / settings.sample_rate / 3600,
+        speakers=len({speaker for tally in tallies for speaker in tally.speaker_frames}),
+        utterances={split: utterances[split] for split in SPLITS},
+        processed_dir=rooted(settings.processed_dir),
+        reports=tuple(reports),
+    )

@@ -1,0 +1,272 @@
+"""The report that stage 1 leaves beside a corpus's features: `report.md`, and `report.html` with pictures and sound."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import wave
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from config.schema import PreprocessSettings
+from processors.feature_store import FeatureStore
+from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
+from processors.speech_pictures import utterance_picture
+from processors.statistics import SpeakerStatistics
+from processors.text.symbols import SymbolTable
+from processors.utterance import Utterance
+from utils.console import format_duration
+from utils.files import write_atomically
+from utils.pictures import png
+
+_N_SHOWN = 4
+_N_DOUBTFUL = 10
+_MOST_SHOWN_S = 15.0
+_MOST_SPEAKERS = 200
+_RARE = 5
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report: a heading, sentences, and a table or list.
+
+    Attributes:
+        heading: of the part.
+        lines: one paragraph each.
+        header: of the table's columns; empty for a list of single cells.
+        rows: the table's.
+    """
+
+    heading: str
+    lines: Sequence[str] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+def write_report(
+    outcome: Outcome,
+    tally: Tally,
+    statistics: Mapping[str, SpeakerStatistics],
+    symbols: SymbolTable | None,
+    settings: PreprocessSettings,
+) -> Path:
+    """Write both reports of one corpus.
+
+    Args:
+        outcome: what came of it.
+        tally: its numbers.
+        statistics: of the speakers.
+        symbols: to spell out the phones; None where there are none.
+        settings: the features' own.
+
+    Returns:
+        The path of `report.md`; the page lies beside it.
+    """
+    sections = list(_sections(outcome, tally, statistics, symbols, settings))
+    title = f"Stage 1: {outcome.dataset}"
+    path = outcome.folder / "report.md"
+    write_atomically(path, _markdown(title, sections))
+    write_atomically(outcome.folder / "report.html", _page(title, sections, _shown(outcome, tally, symbols, settings)))
+    return path
+
+
+def _sections(
+    outcome: Outcome,
+    tally: Tally,
+    statistics: Mapping[str, SpeakerStatistics],
+    symbols: SymbolTable | None,
+    settings: PreprocessSettings,
+) -> Iterator[Section]:
+    seconds_per_frame = settings.hop_size / settings.sample_rate
+
+    def length(frames: int) -> str:
+        return format_duration(frames * seconds_per_frame)
+
+    total = len(outcome.good) + len(outcome.bad)
+    share = f"{outcome.bad_share:.1%} of {total}"
+    yield Section(
+        "What there is",
+        [
+            f"{len(outcome.good)} utterances can be used, {len(outcome.bad)} were left out ({share}).",
+            *(f"Note: {note}" for note in outcome.notes),
+        ],
+        ("split", "utterances", "speech", "frames"),
+        [
+            (split, str(tally.utterances[split]), length(tally.frames[split]), str(tally.frames[split]))
+            for split in SPLITS
+        ],
+    )
+    yield Section(
+        "Speakers",
+        ["Pitch is the middle of the training split's, with the range of two standard deviations."],
+        ("speaker", "utterances", "speech", "pitch in Hz"),
+        [
+            (name, str(tally.speaker_utterances[name]), length(frames), _pitch(statistics.get(name)))
+            for name, frames in tally.speaker_frames.most_common(_MOST_SPEAKERS)
+        ],
+    )
+    if outcome.bad:
+        kinds = Counter(bad.kind for bad in outcome.bad)
+        yield Section(
+            "Left out, by reason",
+            header=("reason", "recordings"),
+            rows=[(kind, str(n)) for kind, n in kinds.most_common()],
+        )
+        yield Section(
+            "Left out",
+            header=("utterance", "reason", "what was found"),
+            rows=[(bad.utterance_id or "?", bad.kind, bad.reason) for bad in outcome.bad],
+        )
+    if tally.scores:
+        texts = {utterance.id: utterance.text for utterance in outcome.good}
+        yield Section(
+            "Texts that suit their recordings least",
+            [
+                "The score is how much worse the text's phones explain a spoken frame than the best of all phones: "
+                f"{np.median([score for score, _ in tally.scores]):.1f} is usual here, "
+                "far below it something else may be said."
+            ],
+            ("utterance", "score", "text"),
+            [(id_, f"{score:.2f}", texts[id_]) for score, id_ in sorted(tally.scores)[:_N_DOUBTFUL]],
+        )
+    if symbols is not None:
+        counts = tally.training_phones
+        absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol]]
+        rare = [f"{symbol} ({counts[symbol]})" for symbol in symbols.symbols[1:] if 0 < counts[symbol] < _RARE]
+        yield Section(
+            "Phones in training",
+            [
+                f"Never: {' '.join(absent) or 'none'}.",
+                f"Fewer than {_RARE} times: {' '.join(rare) or 'none'}.",
+            ],
+        )
+
+
+def _pitch(of_speaker: SpeakerStatistics | None) -> str:
+    if of_speaker is None or not of_speaker.pitch.n_frames:
+        return "unknown"
+    pitch = of_speaker.pitch
+    middle, low, high = (np.exp(pitch.mean + k * pitch.std) for k in (0, -2, 2))
+    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An utterance as a person should see and hear it."""
+
+    caption: str
+    picture: bytes
+    sound: bytes
+
+
+def _shown(
+    outcome: Outcome, tally: Tally, symbols: SymbolTable | None, settings: PreprocessSettings
+) -> Iterator[Shown]:
+    """Draw some utterances: the slowest, the fastest and the worst aligned, which betray wrong texts, and others."""
+    store = FeatureStore.open(outcome.folder)
+    longest = int(_MOST_SHOWN_S * settings.sample_rate / settings.hop_size)
+    of_id = {utterance.id: utterance for utterance in outcome.good if store.length(utterance.id, "mel") <= longest}
+    paces = sorted(pace for pace in tally.paces if pace[1] in of_id)
+    why = {}
+    if len(paces) > _N_SHOWN:
+        why = {paces[0][1]: "the slowest", paces[-1][1]: "the fastest"}
+    scores = sorted(score for score in tally.scores if score[1] in of_id)
+    if len(scores) > _N_SHOWN:
+        why[scores[0][1]] = "the text that suits its recording least"
+    ids = list(of_id)
+    between = [ids[place] for place in np.linspace(0, len(ids) - 1, min(_N_SHOWN, len(ids))).astype(int)]
+    for utterance_id in dict.fromkeys([*between, *why]):
+        (utterance,) = completed([of_id[utterance_id]], store, symbols)
+        yield _draw(utterance, store, settings, why.get(utterance_id, ""))
+
+
+def _draw(utterance: Utterance, store: FeatureStore, settings: PreprocessSettings, why: str) -> Shown:
+    waveform = store.read(utterance.id, "waveform")
+    figure = utterance_picture(
+        waveform,
+        store.read(utterance.id, "mel"),
+        sample_rate=settings.sample_rate,
+        hop_size=settings.hop_size,
+        f0_hz=store.read(utterance.id, "f0") if store.has(utterance.id, ("f0",)) else None,
+        phones=utterance.phones,
+        durations=utterance.durations,
+    )
+    caption = f"{utterance.id} ({', '.join(filter(None, [utterance.speaker, utterance.split, why]))}): {utterance.text}"
+    return Shown(caption, png(figure), _wav(waveform, settings.sample_rate))
+
+
+def _wav(waveform: np.ndarray, sample_rate: int) -> bytes:
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(waveform.astype("<i2").tobytes())
+    return content.getvalue()
+
+
+def _markdown(title: str, sections: Iterable[Section]) -> str:
+    lines = [f"# {title}", ""]
+    for section in sections:
+        lines += [f"## {section.heading}", ""]
+        for line in section.lines:
+            lines += [line, ""]
+        if section.header:
+            lines.append(_markdown_row(section.header))
+            lines.append(_markdown_row(["---"] * len(section.header)))
+            lines += [_markdown_row(row) for row in section.rows]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 1040px; margin: 2em auto;
+  padding: 0 1em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
+table { border-collapse: collapse; } th, td { text-align: left; padding: .2em 1.2em .2em 0;
+  border-bottom: 1px solid #ddd; vertical-align: top; overflow-wrap: anywhere; }
+th { font-weight: 600; color: #555; }
+figure { margin: 2em 0; } figcaption { margin-bottom: .4em; } figure div { overflow-x: auto; }
+audio { display: block; width: 100%; }
+"""
+
+
+def _page(title: str, sections: Iterable[Section], shown: Iterable[Shown]) -> str:
+    """Give a page that needs no other file."""
+    parts = [
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>",
+    ]
+    for section in sections:
+        parts.append(f"<h2>{html.escape(section.heading)}</h2>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in section.lines]
+        if section.header:
+            rows = [_html_row("th", section.header), *(_html_row("td", row) for row in section.rows)]
+            parts.append("<table>\n" + "\n".join(rows) + "\n</table>")
+    parts.append("<h2>Some utterances</h2>")
+    parts.append(
+        "<p>Edge silence is cut. Lines on the mel are where phones end, the light blue curve is the pitch; "
+        "a phone that the recording skips has no width and no label.</p>"
+    )
+    for each in shown:
+        picture, sound = (base64.b64encode(content).decode("ascii") for content in (each.picture, each.sound))
+        parts.append(
+            f"<figure>\n<figcaption>{html.escape(each.caption)}</figcaption>\n"
+            f'<div><img alt="waveform and mel" src="data:image/png;base64,{picture}"></div>\n'
+            f'<audio controls preload="none" src="data:audio/wav;base64,{sound}"></audio>\n</figure>'
+        )
+    parts.append("</body>\n</html>\n")
+    return "\n".join(parts)
+
+
+def _html_row(cell: str, values: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{cell}>{html.escape(value)}</{cell}>" for value in values) + "</tr>"

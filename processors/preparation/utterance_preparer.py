@@ -1,0 +1,197 @@
+"""One recording and its text become features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from config.schema import PreprocessSettings
+from processors.alignment.aligners import Aligner, make_aligner
+from processors.alignment.durations import durations_from_times
+from processors.alignment.intervals import AlignmentError
+from processors.alignment.match import AlignedPhones, phones_with_pauses
+from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
+from processors.audio.audio_file import AudioError, read_audio, to_int16
+from processors.audio.mel import MelSpectrogram
+from processors.audio.pitch import extract_pitch
+from processors.preparation.problems import DurationError
+from processors.preparation.sources import SOURCE, stamp, stamp_of_file
+from processors.preparation.trimming import ends_within, speech_span
+from processors.preparation.work import ALIGNMENT_SCORE, RECORDING_S, Job, make_front_end, needs_text
+from processors.text.phone_extractor import Token, Word
+from processors.text.symbols import SymbolTable
+from processors.utterance import Utterance
+
+# Clips of a sentence: what their list and their header say may differ by an encoder's padding, not by words.
+_DURATION_TOLERANCE_S = 0.1
+_DURATION_TOLERANCE = 0.02
+_OWN_ALIGNER = "pocketsphinx"
+# To be raised where a change of the aligner calls for aligning everything again.
+_ALIGNER_VERSION = 1
+_SCORE = "score "
+
+
+class UtterancePreparer:
+    """Turns one recording and its text into features.
+
+    Time adds up: the durations add up to the frames of mel, f0 and energy, and the waveform has `hop_size` samples
+    for each of them.
+
+    Args:
+        settings: how.
+        features: which; among `ACOUSTIC_FEATURES`.
+    """
+
+    def __init__(self, settings: PreprocessSettings, features: Sequence[str]) -> None:
+        self._settings, self._features = settings, frozenset(features)
+        self._needs_text = needs_text(features)
+        self._mel = MelSpectrogram(
+            sample_rate=settings.sample_rate,
+            n_fft=settings.n_fft,
+            hop_size=settings.hop_size,
+            win_size=settings.win_size,
+            n_mel=settings.n_mel,
+            fmin=settings.fmin,
+            fmax=settings.fmax,
+        )
+        if self._needs_text:
+            self._phone_extractor = make_front_end(settings)
+            self._symbols = SymbolTable(self._phone_extractor.inventory)
+
+    def prepare(self, job: Job) -> dict[str, np.ndarray]:
+        """Make the features of one utterance, and the marks of what they were made from.
+
+        Raises:
+            RecitalError: the utterance cannot be used.
+        """
+        utterance, settings = job.utterance, self._settings
+        recording = read_audio(
+            utterance.audio_path,
+            settings.sample_rate,
+            min_duration_s=settings.min_duration_s,
+            max_duration_s=settings.max_duration_s,
+        )
+        recording_s = len(recording) / settings.sample_rate
+        _check_stated_duration(utterance, recording_s)
+        source = job.source
+        features: dict[str, np.ndarray] = {RECORDING_S: np.array([recording_s])}
+        start, stop = 0, len(recording)
+        aligned = None
+        if self._needs_text:
+            aligned, textgrid = self._align(job, recording)
+            source = replace(source, textgrid=stamp_of_file(textgrid))
+            features |= _alignment_score(textgrid)
+            if settings.trim_silence:
+                start, stop = speech_span(
+                    aligned,
+                    len(recording),
+                    sample_rate=settings.sample_rate,
+                    edge_silence_ms=settings.edge_silence_ms,
+                )
+        n_frames = max(stop - start, 0) // settings.hop_size
+        if n_frames == 0:
+            raise AudioError(f"{utterance.audio_path}: what is spoken is shorter than one frame", "too short")
+        if aligned is not None:
+            features |= self._phones_and_durations(aligned, start, stop, n_frames, utterance)
+        # What was stored as int16 is what every feature describes, to the bit.
+        waveform = to_int16(recording[start : start + n_frames * settings.hop_size])
+        features |= self._heard(waveform)
+        for name, values in features.items():
+            if not np.isfinite(values).all():
+                raise AudioError(f"{utterance.audio_path}: gives {name} that is not a number", "not a number")
+        return {SOURCE: source.as_array(), **features}
+
+    def _heard(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
+        """Give those of the wanted features that the waveform alone decides."""
+        settings, wanted = self._settings, self._features
+        heard = {"waveform": waveform}
+        samples = waveform.astype(np.float32) / 32768.0
+        if not wanted.isdisjoint({"mel", "energy"}):
+            with torch.inference_mode():
+                mel, energy = self._mel.mel_and_energy(torch.from_numpy(samples))
+            heard["mel"] = mel.numpy().T  # (M, T_mel) -> (T_mel, M)
+            heard["energy"] = energy.numpy()
+        if "f0" in wanted:
+            heard["f0"] = extract_pitch(
+                samples,
+                sample_rate=settings.sample_rate,
+                hop_size=settings.hop_size,
+                f0_min=settings.f0_min,
+                f0_max=settings.f0_max,
+                extractor=settings.pitch_extractor,
+            )
+        return {name: values for name, values in heard.items() if name in wanted}
+
+    def _phones_and_durations(
+        self, aligned: AlignedPhones, start: int, stop: int, n_frames: int, utterance: Utterance
+    ) -> dict[str, np.ndarray]:
+        settings = self._settings
+        ends_s = ends_within(aligned, start, stop, sample_rate=settings.sample_rate)
+        durations = durations_from_times(ends_s, n_frames, settings.hop_size, settings.sample_rate)
+        assert int(durations.sum()) == n_frames
+        phoneme_ids = self._symbols.ids(aligned.phones, where=utterance.id)
+        return {"durations": durations, "phonemes": np.array(phoneme_ids, dtype=np.int32)}
+
+    def _align(self, job: Job, recording: np.ndarray) -> tuple[AlignedPhones, Path]:
+        """Give the phones of a recording and the TextGrid they stand in, which is written where there is none."""
+        tokens = self._phone_extractor.tokens(job.utterance.text)
+        recording_s = len(recording) / self._settings.sample_rate
+        path = job.given_textgrid
+        if path is None:
+            path = job.own_textgrid
+            self._make_own_textgrid(job, tokens, recording)
+        alignment = read_textgrid(path, speaker=job.utterance.speaker)
+        if abs(alignment.end_s - recording_s) > _DURATION_TOLERANCE_S:
+            raise DurationError(
+                f"{path}: ends at {alignment.end_s:.2f} s, but {job.utterance.audio_path} lasts {recording_s:.2f} s; "
+                "was the recording cut after it was aligned?"
+            )
+        return phones_with_pauses(tokens, alignment.fitted_to(recording_s, where=str(path))), path
+
+    def _make_own_textgrid(self, job: Job, tokens: Sequence[Token], recording: np.ndarray) -> None:
+        """Align the recording, unless its TextGrid is there and was made from the same recording and words."""
+        path, mode = job.own_textgrid, self._settings.alignment
+        origin = f"{_OWN_ALIGNER} {_alignment_stamp(job, tokens)}"
+        if path.exists():
+            found = textgrid_origin(path)
+            if found.startswith(origin) or (not found and mode != "pocketsphinx") or mode == "textgrid":
+                return
+            if not found:  # and the settings ask for an alignment of our own
+                raise AlignmentError(
+                    f"{path}: was not made by stage 1, so it is not replaced; move it elsewhere, "
+                    "or set preprocess.alignment to auto to use it"
+                )
+        elif mode == "textgrid":
+            raise AlignmentError(f"{path}: no such TextGrid; set preprocess.alignment to auto to have it made")
+        utterance, sample_rate = job.utterance, self._settings.sample_rate
+        alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens, utterance.speaker)
+        score = "" if alignment.score is None else f" {_SCORE}{alignment.score:.3f}"
+        write_textgrid(path, alignment, origin=origin + score)
+
+    @cached_property
+    def _aligner(self) -> Aligner:
+        return make_aligner(_OWN_ALIGNER, language=self._settings.language)
+
+
+def _alignment_score(textgrid: Path) -> dict[str, np.ndarray]:
+    _, score, value = textgrid_origin(textgrid).partition(_SCORE)
+    return {ALIGNMENT_SCORE: np.array([float(value)], dtype=np.float32)} if score else {}
+
+
+def _alignment_stamp(job: Job, tokens: Sequence[Token]) -> str:
+    words = [[token.text, *token.pronunciations] for token in tokens if isinstance(token, Word)]
+    return stamp(_ALIGNER_VERSION, job.source.audio.hex(), words).hex()
+
+
+def _check_stated_duration(utterance: Utterance, recording_s: float) -> None:
+    stated_s = utterance.duration_s
+    if stated_s and abs(stated_s - recording_s) > max(_DURATION_TOLERANCE_S, _DURATION_TOLERANCE * recording_s):
+        raise DurationError(
+            f"{utterance.audio_path}: lasts {recording_s:.2f} s, its list says {stated_s:.2f} s; "
+            "is it the right recording?"
+        )
