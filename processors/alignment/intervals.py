@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from utils.errors import RecitalError
 
@@ -50,6 +50,32 @@ class Alignment:
     def end_s(self) -> float:
         """Where the last phone or silence ends."""
         return self.phones[-1].end_s if self.phones else 0.0
+
+    def fitted_to(self, duration_s: float, where: str, tolerance_s: float = 0.25) -> Alignment:
+        """Give the same alignment up to exactly the end of its recording.
+
+        Aligners round to their frames, so that their ends lie a little before or behind it.
+
+        Args:
+            duration_s: length of the recording.
+            where: what an error names.
+            tolerance_s: how far the two ends may lie apart.
+
+        Raises:
+            AlignmentError: they lie further apart, so this is the alignment of another recording.
+        """
+        if abs(self.end_s - duration_s) > tolerance_s:
+            raise AlignmentError(
+                f"{where}: ends at {self.end_s:.2f} s, the recording at {duration_s:.2f} s; align it again"
+            )
+        words, phones = (
+            without_gaps(
+                (replace(each, end_s=min(each.end_s, duration_s)) for each in tier if each.start_s < duration_s),
+                duration_s,
+            )
+            for tier in (self.words, self.phones)
+        )
+        return replace(self, words=words, phones=phones)
 
 
 def without_gaps(intervals: Iterable[Interval], end_s: float) -> tuple[Interval, ...]:

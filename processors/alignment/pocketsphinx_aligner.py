@@ -1,0 +1,253 @@
+"""English aligned from plain text by the acoustic model that comes with pocketsphinx."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from pocketsphinx import Decoder, get_model_path
+
+from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps
+from processors.audio.audio_file import resample, to_int16
+from processors.text.arpabet import CONSONANTS, VOWELS
+from processors.text.lexicon import Pronunciation
+from processors.text.phone_extractor import Token, Word
+
+Variants = tuple[Pronunciation, ...]
+
+SAMPLE_RATE = 16000
+_FRAME_S = 0.01
+_SHORTEST_PHONE_FRAMES = 3
+_MODEL_PHONES = frozenset((*CONSONANTS, *VOWELS))
+
+# A frame's features look at 25.6 ms around the frame's middle, so where the model changes its mind is not where
+# the sound does. Within speech, 12.5 ms later is right on average: against the moments when voice replaces a
+# strong fricative, or gives way to one, in LJSpeech the boundary is then off by +8 and -7 ms (MFA: +12 and 0).
+# Against MFA 17 ms would be, against espeak-ng's exact times 8 ms. The model starts speech late and ends it
+# early beside silence, by as much in MFA's eyes as in espeak-ng's.
+_SHIFT_IN_SPEECH_S = 0.0125
+_SHIFT_INTO_SPEECH_S = -0.010
+_SHIFT_INTO_SILENCE_S = 0.026
+
+# The chance of a pause between two words. The model's own 0.005 misses some that are heard; beyond 0.5 it hears
+# pauses in the closures of stops.
+_SILENCE_PROBABILITY = 0.1
+
+# A second pass keeps every state for every frame: 100 MB in a minute, 1.4 GB in four.
+_LONGEST_S = 120.0
+
+# Speech and its own words score above -5.3 in anything tried, noise and robot voices included; speech and other
+# words below -3.3, half of them below this.
+_LOWEST_SCORE = -7.0
+
+# pocketsphinx counts scores in units of 1024 steps of a logarithm to the base 1.0001.
+_NATS_PER_SCORE = 1024 * math.log(1.0001)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One way to search: how far behind the best a path may fall, and how much quiet is put round the recording."""
+
+    beam: float
+    padding_s: float
+
+
+# pocketsphinx's own beam of 1e-48 loses a quarter of espeak-ng's sentences and hastily read ones; 1e-120 loses none
+# and costs clear recordings no time. A recording cut close to its words may still have no place for its first phone.
+_ATTEMPTS = (_Attempt(beam=1e-120, padding_s=0.0), _Attempt(beam=1e-200, padding_s=0.3))
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A phone as the decoder found it: the word it belongs to (counted from 0), None in silence, and its frames."""
+
+    word: int | None
+    phone: str
+    start: int
+    frames: int
+    score: int
+
+
+class PocketsphinxAligner:
+    """Finds the phones of an English text in its recording.
+
+    Of each word's pronunciations the one that fits best is taken, with the stress that the lexicon
+    gives it; between words there may be silence. 20 to 30 ms per second of audio on one core.
+
+    Holds nothing between recordings: the same recording is aligned alike in any order and process.
+    """
+
+    def align(
+        self,
+        utterance_id: str,
+        waveform: npt.NDArray[np.float32],
+        sample_rate: int,
+        tokens: Sequence[Token],
+        speaker: str = "",
+    ) -> Alignment:
+        """Find where each word and phone of a text lies in its recording.
+
+        Args:
+            utterance_id: what errors name.
+            waveform: (T_wav,) in [-1, 1).
+            sample_rate: its samples per second.
+            tokens: the words, with pronunciations in ARPAbet; pauses are of no influence.
+            speaker: of no influence.
+
+        Returns:
+            The alignment; its score is the mean log-likelihood of a spoken frame, in nats below that
+            of the best of all phones: -1 to -2 for clear speech, below -3 where other words are said.
+
+        Raises:
+            AlignmentError: the recording is too short or too long, or its words are not to be found in it.
+        """
+        words = [token for token in tokens if isinstance(token, Word)]
+        pronunciations = [_known_pronunciations(word, utterance_id) for word in words]
+        duration_s = len(waveform) / sample_rate
+        _check_duration(utterance_id, duration_s, pronunciations)
+        samples = to_int16(resample(waveform, sample_rate, SAMPLE_RATE))
+        for attempt in _ATTEMPTS:
+            segments = _segments(_padded(samples, attempt.padding_s), pronunciations, attempt.beam)
+            if segments and _score(segments) > _LOWEST_SCORE:
+                return _alignment(segments, [word.text for word in words], attempt.padding_s, duration_s)
+        raise AlignmentError(
+            f"{utterance_id}: cannot find its {len(words)} words in {duration_s:.2f} s of audio; "
+            f"check that text and recording belong together"
+        )
+
+
+def _check_duration(utterance_id: str, duration_s: float, words: Sequence[Variants]) -> None:
+    fewest_phones = sum(min(map(len, variants)) for variants in words)
+    if not words or fewest_phones * _SHORTEST_PHONE_FRAMES * _FRAME_S > duration_s:
+        raise AlignmentError(
+            f"{utterance_id}: {duration_s:.2f} s of audio for {len(words)} words of {fewest_phones} phones; "
+            f"check that text and recording belong together"
+        )
+    if duration_s > _LONGEST_S:
+        raise AlignmentError(
+            f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx is given {_LONGEST_S:.0f} s at most; "
+            f"cut it into sentences"
+        )
+
+
+def _segments(samples: npt.NDArray[np.int16], words: Sequence[Variants], beam: float) -> list[_Segment]:
+    """Give the phones, with stress, in the order they are heard; none where the words cannot be found.
+
+    Args:
+        samples: (T_wav,) at 16 kHz.
+        words: every pronunciation of each word.
+        beam: the share of the best path's probability below which a path is given up.
+    """
+    # A new decoder each time, 8 ms: one that has heard something else first moves some boundaries by a frame. And
+    # without best-path search, which finds no way through the lattice of one utterance in five.
+    decoder = Decoder(
+        hmm=get_model_path("en-us/en-us"),
+        lm=None,
+        dict=None,
+        bestpath=False,
+        beam=beam,
+        pbeam=beam,
+        wbeam=beam,
+        silprob=_SILENCE_PROBABILITY,
+        loglevel="FATAL",
+    )
+    text, pronunciations = _teach(decoder, words)
+    audio = samples.tobytes()
+    try:
+        decoder.set_align_text(text)
+        _listen(decoder, audio)
+        heard = [segment.word for segment in decoder.seg() or () if segment.word in pronunciations]
+        if len(heard) != len(words):  # the search ended before the last word did
+            return []
+        decoder.set_alignment()  # a second pass, for the phones inside the words just found
+        _listen(decoder, audio)
+    except RuntimeError:  # pocketsphinx's way of having found nothing
+        return []
+    segments = list(_found_segments(decoder, pronunciations))
+    return segments if all(segment.frames > 0 for segment in segments) else []
+
+
+def _teach(decoder: Decoder, words: Sequence[Variants]) -> tuple[str, dict[str, Pronunciation]]:
+    """Teach a decoder some words; returns them as it calls them, and the pronunciation behind each name it may give."""
+    names: dict[Variants, str] = {}
+    pronunciations: dict[str, Pronunciation] = {}
+    for variants in words:
+        if variants in names:
+            continue
+        name = names[variants] = f"word{len(names)}"
+        by_sound: dict[str, Pronunciation] = {}
+        for phones in variants:  # where two differ by stress alone, the better one is kept
+            by_sound.setdefault(" ".join(map(_without_stress, phones)), phones)
+        for number, (sound, phones) in enumerate(by_sound.items(), start=1):
+            variant = name if number == 1 else f"{name}({number})"
+            decoder.add_word(variant, sound, update=False)
+            pronunciations[variant] = phones
+    return " ".join(names[variants] for variants in words), pronunciations
+
+
+def _listen(decoder: Decoder, audio: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(audio, full_utt=True)
+    decoder.end_utt()
+
+
+def _found_segments(decoder: Decoder, pronunciations: Mapping[str, Pronunciation]) -> Iterator[_Segment]:
+    words_so_far = 0
+    for entry in decoder.get_alignment() or ():
+        phones = pronunciations.get(entry.name)  # None for silence
+        for position, phone in enumerate(entry):
+            word, label = (None, "") if phones is None else (words_so_far, phones[position])
+            yield _Segment(word, label, phone.start, phone.duration, phone.score)
+        words_so_far += phones is not None
+
+
+def _without_stress(phone: str) -> str:
+    return phone.rstrip("012")
+
+
+def _known_pronunciations(word: Word, utterance_id: str) -> Variants:
+    known = tuple(phones for phones in word.pronunciations if _MODEL_PHONES.issuperset(map(_without_stress, phones)))
+    if not known:
+        raise AlignmentError(
+            f"{utterance_id}: {word.text!r} is pronounced {' '.join(word.pronunciations[0])!r}, but pocketsphinx "
+            f"knows the phones of English in ARPAbet only; give TextGrids, or choose another alignment"
+        )
+    return known
+
+
+def _padded(samples: npt.NDArray[np.int16], padding_s: float) -> npt.NDArray[np.int16]:
+    # Very faint noise: of perfect silence the model has never heard.
+    quiet = np.random.default_rng(0).integers(-3, 4, round(padding_s * SAMPLE_RATE), dtype=np.int16)
+    return np.concatenate([quiet, samples, quiet])
+
+
+def _alignment(segments: Sequence[_Segment], words: Sequence[str], padding_s: float, duration_s: float) -> Alignment:
+    """Turn frames into seconds of the recording without its padding, and shift what the model hears early or late."""
+    starts_s = [0.0]
+    for before, segment in pairwise(segments):
+        if before.word is None:
+            shift_s = _SHIFT_INTO_SPEECH_S
+        else:
+            shift_s = _SHIFT_INTO_SILENCE_S if segment.word is None else _SHIFT_IN_SPEECH_S
+        starts_s.append(min(max(segment.start * _FRAME_S + shift_s - padding_s, starts_s[-1]), duration_s))
+    phones: list[Interval] = []
+    spans: dict[int, tuple[float, float]] = {}
+    for segment, start_s, end_s in zip(segments, starts_s, [*starts_s[1:], duration_s], strict=True):
+        if segment.word is None or end_s <= start_s:
+            continue
+        phones.append(Interval(start_s, end_s, segment.phone))
+        spans[segment.word] = (spans.get(segment.word, (start_s,))[0], end_s)
+    return Alignment(
+        words=without_gaps((Interval(start, end, words[word]) for word, (start, end) in spans.items()), duration_s),
+        phones=without_gaps(phones, duration_s),
+        score=_score(segments),
+    )
+
+
+def _score(segments: Sequence[_Segment]) -> float:
+    spoken = [segment for segment in segments if segment.word is not None]
+    return sum(segment.score for segment in spoken) / sum(segment.frames for segment in spoken) * _NATS_PER_SCORE
