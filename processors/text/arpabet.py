@@ -1,0 +1,35 @@
+"""The phones of American English in ARPAbet with stress, and the pauses between words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
+CONSONANTS = (
+    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N",
+    "NG", "P", "R", "S", "SH", "T", "TH", "V", "W", "Y", "Z", "ZH",
+)  # fmt: skip
+
+PHONES = tuple(sorted([*CONSONANTS, *(f"{vowel}{stress}" for vowel in VOWELS for stress in "012")]))
+
+# `sil` opens every utterance; `sp` is a pause heard where the text has no punctuation; `,` stands for every
+# mark inside a sentence; the last pause of an utterance also holds the silence that ends it.
+PAUSES = ("sil", "sp", ",", ".", "?", "!")
+
+# What an aligner writes for a noise, or for a word it does not know.
+SPOKEN_NOISE = "spn"
+
+INVENTORY = (*PAUSES, SPOKEN_NOISE, *PHONES)
+
+
+def is_vowel(phone: str) -> bool:
+    """Say whether a phone, with or without its stress digit, is a vowel."""
+    return phone.rstrip("012") in VOWELS
+
+
+def near_phones(phone: str, known: Collection[str]) -> list[str]:
+    """Give up to four known symbols that someone who wrote `phone` may have meant."""
+    bare = phone.upper().rstrip("0123456789")
+    same_letters = sorted(symbol for symbol in known if symbol.rstrip("012") == bare)
+    return same_letters[:4] or difflib.get_close_matches(phone.upper(), sorted(known), n=4, cutoff=0.4)

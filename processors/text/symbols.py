@@ -1,0 +1,103 @@
+"""Symbols of a front end and the numbers that a network knows them by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from processors.text.arpabet import near_phones
+from processors.text.text_error import TextError
+from utils.files import write_atomically
+
+PADDING = "<pad>"
+
+
+class UnknownPhoneError(TextError):
+    """A phone that the symbol table, or the phone set, does not hold."""
+
+
+class SymbolTable:
+    """The whole inventory of a front end, numbered; it is saved with the model that was trained on it.
+
+    Args:
+        symbols: every symbol in the order of its number, without padding, which is always number 0.
+
+    Raises:
+        TextError: a symbol is empty, holds white space or is listed twice.
+    """
+
+    def __init__(self, symbols: Iterable[str]) -> None:
+        self.symbols = (PADDING, *symbols)
+        self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
+        if len(self._ids) != len(self.symbols):
+            twice = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
+            raise TextError(f"symbols listed twice: {', '.join(twice)}; each may have one number only")
+        unusable = [symbol for symbol in self.symbols if not symbol or symbol.split() != [symbol]]
+        if unusable:
+            raise TextError(f"symbols that are empty or hold white space: {unusable}; phones are split at spaces")
+
+    def ids(self, phones: Sequence[str], where: str) -> list[int]:
+        """Give the number of each phone.
+
+        Args:
+            phones: T_text symbols.
+            where: what an error names, usually the utterance's id.
+
+        Raises:
+            UnknownPhoneError: a phone is not in the table; it names `where`, the phone and similar symbols.
+        """
+        try:
+            return [self._ids[phone] for phone in phones]
+        except KeyError:
+            unknown = next(phone for phone in phones if phone not in self._ids)
+        raise UnknownPhoneError(f"{where}: {describe_unknown_phone(unknown, self.symbols[1:], 'the symbol table')}")
+
+    def phones(self, ids: Iterable[int]) -> list[str]:
+        """Give the symbols behind some numbers, the inverse of `ids`."""
+        return [self.symbols[index] for index in ids]
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __contains__(self, symbol: object) -> bool:
+        return symbol in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SymbolTable) and self.symbols == other.symbols
+
+    def __hash__(self) -> int:
+        return hash(self.symbols)
+
+    def __repr__(self) -> str:
+        return f"SymbolTable({len(self)} symbols)"
+
+    def save(self, path: Path | str) -> None:
+        """Write the table as JSON, whole or not at all."""
+        write_atomically(path, json.dumps({"symbols": self.symbols}, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def open(cls, path: Path | str) -> SymbolTable:
+        """Read a table that `save` wrote.
+
+        Raises:
+            TextError: the file is no symbol table, or was edited so that numbers would shift.
+            OSError: the file cannot be read.
+        """
+        try:
+            symbols = json.loads(Path(path).read_text(encoding="utf-8"))["symbols"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise TextError(f"{path}: not a symbol table ({error}); copy it again from where it was made") from error
+        if not isinstance(symbols, list) or symbols[:1] != [PADDING] or not all(isinstance(s, str) for s in symbols):
+            raise TextError(f"{path}: a symbol table lists strings and begins with {PADDING!r}; copy it again")
+        try:
+            return cls(symbols[1:])
+        except TextError as error:
+            raise TextError(f"{path}: {error}") from error
+
+
+def describe_unknown_phone(phone: str, known: Sequence[str], holder: str) -> str:
+    """Say that `holder` lacks a phone, and which of its own come near."""
+    near = near_phones(phone, known)
+    hint = f"; near it: {', '.join(near)}" if near else ""
+    return f"phone {phone!r} is not in {holder}{hint}"

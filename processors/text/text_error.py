@@ -1,0 +1,9 @@
+"""The error of a text that cannot be spoken."""
+
+from __future__ import annotations
+
+from utils.errors import RecitalError
+
+
+class TextError(RecitalError):
+    """A text, lexicon or text setting that a user can mend; its children name the narrower cases."""
