@@ -1,0 +1,209 @@
+"""Abbreviations and initials: which dots are read as a word, and which also end a sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from processors.text.word_lists import word_set
+
+# Capitalised words that begin a sentence far more often than they are a name, so that a dot before them is a full stop.
+_SENTENCE_STARTERS = word_set(
+    "The A An He She It They We You I This That These Those There Then But And So In On At If When While Who What "
+    "Where Why How His Her Its Our Their My Your No Not Yes After Before Since As For From With Some Many Most "
+    "All One Two However Meanwhile Later Now Next Today Yesterday Tomorrow Once Even Still Perhaps Maybe Although "
+    "Though Because Until By To Both Each Every Such Only Here Let Do Did Does Is Are Was Were Can Could Will "
+    "Would Should Have Has Had"
+)
+
+# Before a name, with or without the dot: the name behind it begins with a capital.
+_TITLES = {
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Ms", "Dr": "Doctor", "Prof": "Professor", "Rev": "Reverend", "St": "Saint",
+    "Mt": "Mount", "Ft": "Fort", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
+    "Sgt": "Sergeant", "Maj": "Major", "Cpl": "Corporal", "Cmdr": "Commander", "Adm": "Admiral", "Pvt": "Private",
+    "Gov": "Governor", "Sen": "Senator", "Rep": "Representative", "Pres": "President", "Hon": "Honorable",
+    "Supt": "Superintendent", "Messrs": "Messieurs", "Mme": "Madame", "Mlle": "Mademoiselle", "Fr": "Father",
+    "Insp": "Inspector", "Det": "Detective",
+}  # fmt: skip
+_ALONE = ("Mr", "Mrs", "Dr", "Prof", "Messrs")
+_WITHOUT_DOT = ("Mr", "Mrs", "Dr", "St", "Prof", "Mt", "Sgt", "Capt", "Lt")
+
+# Behind a name: "Maple St.", "Acme Inc.".
+_BEHIND_NAMES = {
+    "St": "Street", "Dr": "Drive", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Hwy": "Highway", "Ln": "Lane",
+    "Ct": "Court", "Pl": "Place", "Sq": "Square", "Jr": "Junior", "Sr": "Senior", "Inc": "Incorporated",
+    "Ltd": "Limited", "Corp": "Corporation", "Co": "Company", "Bros": "Brothers", "Univ": "University",
+    "Dept": "Department", "Assn": "Association", "Esq": "Esquire",
+}  # fmt: skip
+
+_ANYWHERE = {
+    "etc": "et cetera", "&c": "et cetera", "e.g": "for example", "i.e": "that is", "vs": "versus", "viz": "namely",
+    "cf": "compare", "approx": "approximately", "dept": "department", "govt": "government", "et al": "et al",
+    "ibid": "ibid", "misc": "miscellaneous", "asst": "assistant", "attn": "attention", "bldg": "building",
+    "tel": "telephone", "incl": "including", "esp": "especially", "max": "maximum", "mfg": "manufacturing",
+    "ph.d": "P H D",
+    "ed.d": "E D D", "hon": "honorable", "prof": "professor", "inc": "incorporated", "ltd": "limited",
+}  # fmt: skip
+
+_MAY_END_SENTENCE = ("etc", "&c", "et al", "inc", "ltd")
+_ANNOUNCES = ("e.g", "i.e", "vs", "viz", "cf", "approx", "incl", "esp", "attn", "tel")
+
+# Only before a number, some in the plural: "No. 5", "pp. 5-7".
+_BEFORE_NUMBERS = {
+    "no": "number", "nos": "numbers", "vol": "volume", "vols": "volumes", "ch": "chapter", "chap": "chapter",
+    "fig": "figure", "figs": "figures", "p": "page", "pp": "pages", "sec": "section", "sect": "section",
+    "art": "article",
+    "ext": "extension", "apt": "apartment", "rm": "room", "c": "circa", "ca": "circa", "pt": "part", "bk": "book",
+    "ver": "version", "eq": "equation", "est": "established", "op": "opus", "a.d": "A D", "min": "minimum",
+    "cat": "catalog",
+}  # fmt: skip
+
+_STATES = {
+    "Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Calif": "California", "Colo": "Colorado",
+    "Conn": "Connecticut",
+    "Del": "Delaware", "Fla": "Florida", "Ga": "Georgia", "Ill": "Illinois", "Ind": "Indiana", "Kan": "Kansas",
+    "Ky": "Kentucky", "La": "Louisiana", "Md": "Maryland", "Mass": "Massachusetts", "Mich": "Michigan",
+    "Minn": "Minnesota",
+    "Miss": "Mississippi", "Mo": "Missouri", "Mont": "Montana", "Neb": "Nebraska", "Nev": "Nevada", "Okla": "Oklahoma",
+    "Ore": "Oregon", "Pa": "Pennsylvania", "Tenn": "Tennessee", "Tex": "Texas", "Vt": "Vermont", "Va": "Virginia",
+    "Wash": "Washington", "Wis": "Wisconsin", "Wyo": "Wyoming",
+}  # fmt: skip
+_DAYS = {
+    "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
+    "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
+}  # fmt: skip
+MONTHS = {
+    "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July", "Aug": "August",
+    "Sep": "September", "Sept": "September", "Oct": "October", "Nov": "November", "Dec": "December",
+}  # fmt: skip
+
+_SLASHED = {"w/o": "without", "w/": "with ", "b/c": "because", "c/o": "care of", "and/or": "and or", "n/a": "N A"}
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+
+
+_NAME = r"[A-Z][\w'’-]*"
+_TITLE = re.compile(
+    rf"\b({_any_of(_TITLES)})\.\s+(?=[A-Z])|\b({_any_of(_ALONE)})\.\s+(?=[a-z])"
+    rf"|\b({_any_of(_WITHOUT_DOT)})\s+(?=[A-Z][a-z]|[A-Z]\.)"
+)
+_BEHIND_NAME = re.compile(rf"(?<=[A-Za-z0-9&),] )({_any_of(_BEHIND_NAMES)})\.")
+_ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
+_NUMBERED = re.compile(rf"(?<![\w.])({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE)
+_STATE = re.compile(rf"(?<=[a-z], )({_any_of(_STATES)})\.")
+_DAY = re.compile(
+    rf"\b({_any_of(_DAYS)})\.(?=,|\s+(?:{_any_of(MONTHS)}|[A-Z][a-z]+ \d|\d|at\b|to\b|and\b|through\b|-))"
+)
+_MONTH = re.compile(rf"\b({_any_of(MONTHS)})\.(?=,?\s*(?:\d|to\b|and\b|of\b|through\b|-)|\s+[a-z])")
+_BARE_MONTH = re.compile(rf"\b({_any_of(MONTHS)})\b(?=\s+\d)|(?<=\d )({_any_of(MONTHS)})\b\.?")
+_SLASH = re.compile(rf"(?<![\w/])({_any_of(_SLASHED)})(?![/\d])", re.IGNORECASE)
+_DOTTED = re.compile(r"(?<![\w.])([A-Za-z](?:\.[A-Za-z])+)\.?(?![A-Za-z])")
+_INITIAL = re.compile(r"\b([A-Z])\.(?=\s+[A-Z])")
+_DAY_OR_ZONE = re.compile(
+    r"\s+(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|[ECMP][SD]?T|GMT|UTC|Eastern|Central|Pacific|Mountain|"
+    + _any_of(MONTHS)
+    + ")"
+)
+# Words that a lone initial may follow: a name, a title, the start of a sentence, or one of these.
+_BEFORE_INITIAL = word_set("by of to and with from for said that when as but called named or is was")
+
+
+def expand_abbreviations(text: str) -> str:
+    """Write out abbreviations ("Dr.", "e.g.", "No. 5") and space out initials ("U.S." as "U S").
+
+    A dot that also ends the sentence is kept. "St." and "Dr." are a saint and a doctor before a name, a street and a
+    drive behind one.
+    """
+    text = _SLASH.sub(lambda match: _SLASHED[match[1].lower()], text)
+    text = _DAY.sub(lambda match: _DAYS[match[1]], text)
+    text = _MONTH.sub(lambda match: MONTHS[match[1]], text)
+    text = _BARE_MONTH.sub(_bare_month, text)
+    if "." not in text and not any(title in text for title in _WITHOUT_DOT):
+        return text
+    text = _NUMBERED.sub(lambda match: _like(match[1], _BEFORE_NUMBERS[match[1].lower()]) + " ", text)
+    text = _BEHIND_NAME.sub(_behind_name, text)
+    text = _TITLE.sub(lambda match: _TITLES[match[1] or match[2] or match[3]] + " ", text)
+    text = _STATE.sub(lambda match: _STATES[match[1]] + _full_stop(match), text)
+    text = _ANY.sub(_anywhere, text)
+    text = _DOTTED.sub(_spaced_initials, text)
+    return _INITIAL.sub(_initial, text)
+
+
+def _bare_month(match: re.Match[str]) -> str:
+    return MONTHS[match[1] or match[2]] + (_full_stop(match) if match[0].endswith(".") else "")
+
+
+def ends_sentence(text: str, end: int, any_capital: bool = False) -> bool:
+    """Say whether the sentence ends at a dot that an abbreviation has swallowed.
+
+    Args:
+        text: the whole text.
+        end: the place behind the dot.
+        any_capital: whether any capitalised word behind it begins a sentence, or only those that usually do.
+    """
+    rest = text[end:].lstrip("\"')")
+    if not rest.strip():
+        return True
+    word = re.match(r"\s+[\"'(]*([A-Z][\w']*)", rest)
+    return bool(word) and (any_capital or word[1] in _SENTENCE_STARTERS)  # type: ignore[index]
+
+
+def _full_stop(match: re.Match[str], any_capital: bool = False) -> str:
+    return "." if ends_sentence(match.string, match.end(), any_capital) else ""
+
+
+def _like(written: str, spoken: str) -> str:
+    """Give the expansion the capital of what it stands for."""
+    return spoken[0].upper() + spoken[1:] if written[0].isupper() else spoken
+
+
+def _anywhere(match: re.Match[str]) -> str:
+    name = match[1].lower()
+    stop = _full_stop(match, any_capital=name in _MAY_END_SENTENCE)
+    if name in _ANNOUNCES and match.string[match.end() :].strip():
+        stop = ""
+    return _like(match[1], _ANYWHERE[name]) + stop
+
+
+def _behind_name(match: re.Match[str]) -> str:
+    abbreviation = match[1]
+    before = match.string[: match.start()].split()[-1]
+    after = re.match(rf"\s+{_NAME}", match.string[match.end() :])
+    if abbreviation in _TITLES:
+        # "Maple St. is", "Main St. Suite 5", but "to St. Louis", "Dr. Smith", "Mr. Jones and Dr. Smith".
+        is_behind = before[0].isupper() and not before.endswith((".", ",")) and before not in _SENTENCE_STARTERS
+        if not is_behind or (after and not _full_stop(match) and not re.match(r"\d", before)):
+            return match[0]
+    elif not (before[0].isupper() or before[0] in "&0123456789" or before.endswith((",", ")"))):
+        return match[0]
+    return _BEHIND_NAMES[abbreviation] + _full_stop(match)
+
+
+def _spaced_initials(match: re.Match[str]) -> str:
+    letters = match[1].replace(".", "")
+    if not match[0].endswith("."):
+        return " ".join(letters.upper()) if len(letters) > 1 and match[1].isupper() else match[0]
+    is_time = letters.lower() in ("am", "pm")
+    return " ".join(letters.upper()) + _full_stop(match, any_capital=is_time and not _names_time(match))
+
+
+def _names_time(match: re.Match[str]) -> bool:
+    """Say whether "p.m." is followed by a day or a time zone rather than by a new sentence."""
+    return _DAY_OR_ZONE.match(match.string, match.end()) is not None
+
+
+def _initial(match: re.Match[str]) -> str:
+    """Take the dot off the initial of a name: "J. Smith", but not "plan B. Robert", "So did I. He"."""
+    if ends_sentence(match.string, match.end()):
+        return match[0]
+    before = match.string[: match.start()].rstrip().split(" ")[-1]
+    next_is_initial = re.match(r"\s+[A-Z]\.", match.string[match.end() :])
+    if match[1] == "I" and not next_is_initial and not re.fullmatch(r"[A-Z]\.", before):
+        return match[0]
+    if re.fullmatch("[A-Z]", before):  # spaced initials that end a sentence: "in the U S. Robert"
+        return match[0]
+    if not before or before[0].isupper() or before in _BEFORE_INITIAL or not before[-1].isalnum() or next_is_initial:
+        return match[1]
+    return match[0]

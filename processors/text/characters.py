@@ -1,0 +1,56 @@
+"""One way to write each character, before any rule looks at a text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True))
+_REPLACED = {
+    **dict.fromkeys("‘’‚‛′ʹʼˈ`´＇", "'"),
+    **dict.fromkeys("“”„‟″«»‹›＂", '"'),
+    **dict.fromkeys("‐‑﹣－", "-"),
+    **dict.fromkeys("‒–", "–"),
+    **dict.fromkeys("—―﹘", "—"),
+    **dict.fromkeys("⁄∕", "/"),
+    **dict.fromkeys("•·・|¦‖", ", "),
+    **dict.fromkeys("。｡", ". "),
+    **dict.fromkeys("、､，", ", "),
+    **dict.fromkeys("¿¡", ""),
+    **dict.fromkeys("™®©℠", ""),
+    "−": "-", "⅋": "&", "×": " x ", "✕": " x ", "№": " No. ", "º": "°", "…": "...", "µ": "μ",
+}  # fmt: skip
+_CHARACTERS = str.maketrans(_REPLACED)
+_SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+# Invisible, private, unassigned and half characters: controls, joiners, byte-order marks, lone surrogates.
+_DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+
+
+def map_characters(text: str) -> str:
+    """Give one writing to quotes, dashes, spaces, digits, fractions and compatibility characters.
+
+    Unicode's NFKC, but for fractions ("1½" as "1 1/2", not "11/2"), superscripts ("m²" as "m^2") and digits of other
+    scripts. White space of any kind becomes one space; what cannot be seen is dropped.
+    """
+    if not text.isascii():
+        text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[digit] for digit in run[0]), text)
+        text = "".join(_visible(character) for character in text).translate(_CHARACTERS)
+        text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+        text = "".join(_ascii_digit(character) for character in text)
+    return " ".join(text.split())
+
+
+def _visible(character: str) -> str:
+    if character.isspace():
+        return " "
+    category = unicodedata.category(character)
+    if category in _DROPPED_CATEGORIES or "\ufe00" <= character <= "\ufe0f" or category == "Me":
+        return ""
+    if category == "No" and "⁄" in (fraction := unicodedata.normalize("NFKC", character)):
+        return f" {fraction} "
+    return character
+
+
+def _ascii_digit(character: str) -> str:
+    digit = unicodedata.digit(character, None)
+    return character if digit is None else str(digit)

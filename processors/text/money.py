@@ -1,0 +1,86 @@
+"""Amounts of money."""
+
+from __future__ import annotations
+
+import re
+
+from processors.text.number_words import MAGNITUDES, NUMBER, cardinal, decimal, whole
+
+_MAGNITUDE_LETTERS = {
+    "k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion",
+    "tn": "trillion",
+}  # fmt: skip
+
+# singular, plural; a hundredth, hundredths
+_CURRENCIES = {
+    "$": ("dollar", "dollars", "cent", "cents"),
+    "£": ("pound", "pounds", "penny", "pence"),
+    "€": ("euro", "euros", "cent", "cents"),
+    "¥": ("yen", "yen", "sen", "sen"),
+    "₹": ("rupee", "rupees", "paisa", "paise"),
+    "₩": ("won", "won", "jeon", "jeon"),
+    "₽": ("ruble", "rubles", "kopek", "kopeks"),
+    "₺": ("lira", "lira", "kurus", "kurus"),
+    "₪": ("shekel", "shekels", "agora", "agorot"),
+    "₴": ("hryvnia", "hryvnias", "kopek", "kopeks"),
+    "₫": ("dong", "dong", "hao", "hao"),
+    "₿": ("bitcoin", "bitcoins", "", ""),
+    "CHF": ("Swiss franc", "Swiss francs", "centime", "centimes"),
+}
+_CODES = {"USD": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "INR": "₹", "CHF": "CHF"}
+_NATIONS = {
+    "US": "U S ", "A": "Australian ", "AU": "Australian ", "C": "Canadian ", "CA": "Canadian ", "NZ": "New Zealand ",
+    "HK": "Hong Kong ",
+}  # fmt: skip
+_SYMBOL = "[" + "".join(symbol for symbol in _CURRENCIES if len(symbol) == 1) + "]"
+# "a $5 bill": before these an amount is an adjective, which has no plural.
+_PRICED = (
+    "bills?|notes?|coins?|tickets?|deals?|fees?|fines?|prizes?|checks?|loans?|tips?|bets?|gifts?|budgets?|rewards?"
+)
+_MONEY_RANGE = re.compile(rf"({_SYMBOL})\s?({NUMBER})(\s?)[-–]\3\1?({NUMBER})")
+_MONEY = re.compile(
+    rf"(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?:\b(?P<nation>US|AU?|CA?|NZ|HK))?(?P<symbol>{_SYMBOL})\s?"
+    rf"(?P<amount>{NUMBER})(?:[\s-]?(?P<magnitude>{MAGNITUDES})\b|\s?(?P<letters>bn|mn|tn|[kKmMbBtT])\b)?"
+    rf"(?P<noun>[\s-]+(?:{_PRICED})\b)?"
+)
+_CODE = "|".join(_CODES)
+_MONEY_BEHIND = re.compile(rf"(?<![\w.,])({NUMBER})\s?(?:({_SYMBOL})|({_CODE})\b)|\b({_CODE})\s?({NUMBER})")
+_CENTS = re.compile(rf"({NUMBER})\s?¢")
+
+
+def speak_money(text: str) -> str:
+    """Say amounts of money: "$3.50", "£2 million", "a $5 bill", "$5-10", "20 EUR", "99¢"."""
+    text = _MONEY_RANGE.sub(lambda match: f"{decimal(match[2])} to {match[1]}{match[4]}", text)
+    text = _MONEY.sub(_money, text)
+    text = _MONEY_BEHIND.sub(_money_behind, text)
+    return _CENTS.sub(lambda match: f"{decimal(match[1])} {'cent' if match[1] == '1' else 'cents'}", text)
+
+
+def _money(match: re.Match[str]) -> str:
+    article, noun, amount = match["article"] or "", match["noun"] or "", match["amount"]
+    magnitude = match["magnitude"] or _MAGNITUDE_LETTERS.get((match["letters"] or "").lower(), "")
+    follows = re.match(r"[\s-]+[a-z]", match.string[match.end() :])
+    as_adjective = bool(noun) or (bool(article) and bool(follows))
+    sign = "minus " if match["minus"] else ""
+    words = _amount(amount, magnitude, match["symbol"], _NATIONS.get(match["nation"] or "", ""), as_adjective)
+    return f"{article}{sign}{words}{noun}"
+
+
+def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective: bool = False) -> str:
+    one, many, hundredth, hundredths = _CURRENCIES[symbol]
+    integer, _, fraction = amount.partition(".")
+    if magnitude or len(fraction) > 2 or not hundredth:
+        number = f"{decimal(amount)} {magnitude}".strip()
+        return f"{number} {nation}{one if as_adjective or number == 'one' else many}"
+    parts = []
+    if int(integer.replace(",", "") or 0) or not int(fraction or 0):
+        parts.append(f"{whole(integer or '0')} {nation}{one if as_adjective or integer == '1' else many}")
+    cents = int(fraction.ljust(2, "0")) if fraction else 0
+    if cents:
+        parts.append(f"{cardinal(cents)} {hundredth if cents == 1 else hundredths}")
+    return " and ".join(parts)
+
+
+def _money_behind(match: re.Match[str]) -> str:
+    amount = match[1] or match[5]
+    return _amount(amount, "", match[2] or _CODES[match[3] or match[4]], "")

@@ -1,0 +1,100 @@
+"""Numbers as they are said in American English."""
+
+from __future__ import annotations
+
+_SMALL = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SCALES = (
+    "", "thousand", "million", "billion", "trillion", "quadrillion", "quintillion", "sextillion", "septillion",
+    "octillion",
+)  # fmt: skip
+_ORDINALS = {
+    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
+    "twelve": "twelfth",
+}  # fmt: skip
+
+# How numbers are written: grouping commas, a decimal point.
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+MAGNITUDES = "hundred|thousand|million|billion|trillion|quadrillion"
+
+# Longer ones are read digit by digit: there is no name for them that a listener would follow.
+MOST_DIGITS = 3 * len(_SCALES)
+
+
+def cardinal(number: int) -> str:
+    """Say a whole number from 0 to 10^30 - 1: 1234 as "one thousand two hundred thirty-four"."""
+    if number < 20:
+        return _SMALL[number]
+    if number < 100:
+        tens, ones = divmod(number, 10)
+        return _TENS[tens] + (f"-{_SMALL[ones]}" if ones else "")
+    if number < 1000:
+        hundreds, rest = divmod(number, 100)
+        return f"{_SMALL[hundreds]} hundred" + (f" {cardinal(rest)}" if rest else "")
+    words: list[str] = []
+    for scale in _SCALES:
+        number, group = divmod(number, 1000)
+        if group:
+            words.insert(0, f"{cardinal(group)} {scale}".strip())
+    return " ".join(words)
+
+
+def ordinal(number: int) -> str:
+    """Say a whole number as a rank: 21 as "twenty-first"."""
+    words = cardinal(number)
+    cut = max(words.rfind(" "), words.rfind("-")) + 1
+    last = words[cut:]
+    if last in _ORDINALS:
+        return words[:cut] + _ORDINALS[last]
+    return words[:-1] + "ieth" if words.endswith("y") else words + "th"
+
+
+def plural(words: str) -> str:
+    """Say several of a number: "nineteen twenties", "sixes"."""
+    if words.endswith("y"):
+        return words[:-1] + "ies"
+    return words + ("es" if words.endswith("x") else "s")
+
+
+def digit_by_digit(digits: str) -> str:
+    """Say each digit: "007" as "zero zero seven"."""
+    return " ".join(_SMALL[int(digit)] for digit in digits)
+
+
+def whole(digits: str) -> str:
+    """Say a run of digits as one number, or digit by digit where it begins with 0 or is too long for a name."""
+    plain = digits.replace(",", "")
+    grouped_or_round = len(plain) <= 9 or plain != digits or plain.endswith("000")
+    if len(plain) > MOST_DIGITS or (plain[0] == "0" and len(plain) > 1) or not grouped_or_round:
+        return digit_by_digit(plain)
+    return cardinal(int(plain))
+
+
+def decimal(number: str) -> str:
+    """Say a number that may have grouping commas and a decimal point: "1,234.50", ".5"."""
+    integer, point, fraction = number.partition(".")
+    if not point:
+        return whole(integer)
+    start = f"{whole(integer)} " if integer else ""
+    return f"{start}point {digit_by_digit(fraction)}"
+
+
+def year(number: int) -> str:
+    """Say a year: 1905 as "nineteen oh five", 1900 as "nineteen hundred", 2005 as "two thousand five"."""
+    century, rest = divmod(number, 100)
+    if number < 100 or number % 1000 < 10 or number > 9999:
+        return cardinal(number)
+    if rest == 0:
+        return f"{cardinal(century)} hundred"
+    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
+
+
+def in_pairs(digits: str) -> str:
+    """Say the number of a road, a flight or a model: 320 as "three twenty", 101 as "one oh one"."""
+    number = int(digits)
+    if len(digits) in (3, 4) and digits[0] != "0":
+        return f"{cardinal(number // 100)} hundred" if number % 100 == 0 and number % 1000 else year(number)
+    return whole(digits)

@@ -1,0 +1,86 @@
+"""Roman numerals, where the words around them show that they are numbers."""
+
+from __future__ import annotations
+
+import re
+
+from processors.text.number_words import cardinal, ordinal, year
+
+_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_SHAPE = r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
+_SMALL_SHAPE = "x{0,3}(?:ix|iv|v?i{0,3})"
+_NUMERAL = re.compile(_SHAPE)
+
+# "Chapter IV", "World War II", "Type I": said as a plain number. In lower case only numerals of two letters count:
+# "part I" may go on "of the part I play".
+_NUMBERED = (
+    "Chapter|Part|Volume|Book|Act|Scene|Section|Article|Phase|Type|Stage|Level|Round|Figure|Table|Class|Mark|Title|Appendix|"
+    "War|Bowl|Rocky|Apollo|Saturn|Fantasy|Unit|Grade|Plate|Canto|Psalm|Corps|Schedule|Tier|Factor|Category|Episode|Lesson"
+)
+_BEHIND_THING = re.compile(
+    rf"\b((?:{_NUMBERED})s?|(?i:{_NUMBERED})s?(?=\s+[IVXLC]{{2}}))(\s+)(?=[IVXLC])({_SHAPE})\b(?!['’.]\w)"
+)
+_SMALL = "one|two|three|four|five|six|seven|eight|nine|ten"
+_SMALL_BEHIND_THING = re.compile(rf"\b((?:{_NUMBERED}|page)s?)(\s+)(?=[ivx]{{2}})({_SMALL_SHAPE})\b", re.IGNORECASE)
+_AND_ANOTHER = re.compile(
+    rf"\b((?:{_NUMBERED})s\s+(?:{_SMALL})\s+(?:and|to|or)\s+)(?=[IVX])({_SHAPE})\b", re.IGNORECASE
+)
+
+_TITLES = r"King|Queen|Pope|Emperor|Empress|Tsar|Czar|Prince|Saint|Sultan|Kaiser|Archduke|Duke"
+_RULERS = (
+    "Henry|Louis|Charles|George|Edward|Elizabeth|James|William|Richard|John|Paul|Pius|Leo|Gregory|Benedict|Clement|Innocent|"
+    "Alexander|Nicholas|Catherine|Peter|Ivan|Frederick|Philip|Ferdinand|Francis|Joseph|Leopold|Otto|Napoleon|Gustav|Christian|"
+    "Carl|Haakon|Olav|Harald|Mary|Margaret|Rudolf|Sigismund|Urban|Boniface|Sixtus|Julius|Ramses|Rameses|Ptolemy|Cleopatra|Darius|"
+    "Xerxes|Wilhelm|Friedrich|Alfonso|Juan|Carlos|Pedro|Robert|David|Thomas|Malcolm|Stephen|Mehmed|Murad|Selim|Osman|Abdul|Hamid|"
+    "Constantine|Justinian|Theodosius|Maximilian|Victor|Emmanuel|Umberto|Albert|Baldwin|Michael|Rama|Boris|Casimir"
+)
+_RULER = re.compile(rf"\b((?:{_RULERS}))(\s+)(?=[IVX])({_SHAPE})\b(?!['’.]\w)")
+_TITLED = re.compile(rf"\b((?:{_TITLES})\s+[A-Z]\w+)(\s+)(?=[IVX])({_SHAPE})\b")
+_HEIR = re.compile(r"\b([A-Z][a-z]+\s+(?:[A-Z]\.?\s+)?[A-Z][a-z]+)(,?\s+)(II|III|IV)\b")
+_CENTURY = re.compile(rf"\b(?=[IVX])({_SHAPE})(?=(?:th|st)?\s+[Cc]entur)")
+_YEAR = re.compile(rf"\b(?=M[MDCLXVI]{{3}})({_SHAPE})\b")
+_LONE = re.compile(r"\b(II|III|VI|VII|VIII|IX|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|XIX|XX|XXI|XXX)\b(?!['’.]\w)")
+_ANY_SHAPE = re.compile(r"\b(?:[IVXLCDM]+|[ivx]{2,})\b")
+_FIRST_OF_RULER = re.compile(rf"\b((?:{_RULERS})) I(?=(?:'s)?(?:,| of\b| and the\b))")
+
+
+def roman_value(numeral: str) -> int:
+    """Give the number that a well-formed Roman numeral stands for, or 0 where it is none."""
+    numeral = numeral.upper()
+    if not numeral or not _NUMERAL.fullmatch(numeral):
+        return 0
+    values = [_VALUES[letter] for letter in numeral]
+    pairs = zip(values, [*values[1:], 0], strict=True)
+    return sum(-value if value < following else value for value, following in pairs)
+
+
+def speak_roman_numerals(text: str) -> str:
+    """Say Roman numerals: "Henry VIII" as "the eighth", "Chapter IV" as "four", "the XIX century", "MCMXCIV".
+
+    The pronoun "I", words such as "MIX", and letters such as the "V" of "V-neck" stay as they are.
+    """
+    if not _ANY_SHAPE.search(text):
+        return text
+    text = _CENTURY.sub(lambda match: ordinal(roman_value(match[1])), text)
+    text = _TITLED.sub(_rank, text)
+    text = _RULER.sub(lambda match: match[0] if match[3] in ("I", "X") else _rank(match), text)
+    text = _FIRST_OF_RULER.sub(r"\1 the first", text)
+    text = _BEHIND_THING.sub(_count, text)
+    text = _SMALL_BEHIND_THING.sub(_count, text)
+    text = _AND_ANOTHER.sub(lambda match: f"{match[1]}{cardinal(roman_value(match[2]))}", text)
+    text = _HEIR.sub(lambda match: f"{match[1]} the {ordinal(roman_value(match[3]))}", text)
+    text = _YEAR.sub(_year, text)
+    return _LONE.sub(lambda match: cardinal(roman_value(match[1])), text)
+
+
+def _rank(match: re.Match[str]) -> str:
+    return f"{match[1]} the {ordinal(roman_value(match[3]))}" if match[3] else match[0]
+
+
+def _count(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}{cardinal(roman_value(match[3]))}" if match[3] else match[0]
+
+
+def _year(match: re.Match[str]) -> str:
+    value = roman_value(match[1])
+    return year(value) if 1000 < value < 2100 else match[0]

@@ -1,0 +1,130 @@
+"""Numbers without a unit: fractions, ranges, ordinals, years, versions, models, and all that is left."""
+
+from __future__ import annotations
+
+import re
+
+from processors.text.number_words import NUMBER, cardinal, decimal, digit_by_digit, in_pairs, ordinal, whole, year
+
+_FRACTION = re.compile(r"(?<![\w./,-])(?:(\d+)(?:\s+|-))?(\d+)\s?/\s?(\d+)(?:ths?|rds?|nds?)?(?![\w/])")
+_SET_PHRASES = {
+    "24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty", "20/20": "twenty twenty",
+    "911": "nine one one",
+}  # fmt: skip
+_SET_PHRASE = re.compile(rf"(?<![\w/.,-])(?:{'|'.join(_SET_PHRASES)})(?![\w/-]|[.,]\d)")
+_RANGE = re.compile(
+    rf"(?<![\w.,-])((?:{NUMBER})(?:st|nd|rd|th|%|°[CF]?)?)(\s?)[-–]\2((?:{NUMBER})(?:st|nd|rd|th)?)(?![-–]?\d)"
+)
+_RATIO = re.compile(r"(?<![\w:.,])(\d+):(?=\d+(?![\w:]))")
+_DIMENSIONS = re.compile(rf"({NUMBER})((?:\s?[A-Za-z]{{1,2}})?)\s?[xX]\s?(?={NUMBER})")
+_ORDINAL = re.compile(r"(?<![\w.])((?:\d{1,3}(?:,\d{3})+|\d+))(?:st|nd|rd|th|ST|ND|RD|TH)\b")
+_COUNTED = re.compile(r"(?:#|\bNo\s)\s?(?=\d)")
+_POWER = re.compile(r"(?<=[\w)])\^(-?)(\d+)")
+_DIGITS_POINTS = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?![\w])")
+_MINUS = re.compile(r"(?<![\w)%])-(?=\.?\d)")
+_ABOUT = re.compile(r"~\s?(?=\d)")
+_PLAIN = re.compile(rf"(?<![\d.,])({NUMBER})|(?:{NUMBER})")
+_NUMBERED_THING = re.compile(
+    r"\b([Ff]light|[Rr]oute|[Rr]oom|[Hh]ighway|[Ii]nterstate|Boeing|Airbus|[Bb]us|[Tt]rain|[Aa]rea|[Ss]uite)\s+"
+    r"(\d{3,4})(?![\d,.:]\d|\w)"
+)
+_MODEL = re.compile(r"(?<![\w])([A-Za-z]{1,4})-?(\d{3,4})(?![\d.,]\d|\d)")
+
+
+def speak_numbers(text: str) -> str:
+    """Say every number that is left: fractions, ranges, ordinals, versions, years, models, plain numbers."""
+    text = _COUNTED.sub("number ", text)
+    text = _SET_PHRASE.sub(lambda match: _SET_PHRASES[match[0]], text)
+    text = _FRACTION.sub(_fraction, text)
+    text = _DIGITS_POINTS.sub(_digits_points, text)
+    text = _ORDINAL.sub(lambda match: _ordinal(match[1]), text)
+    text = _POWER.sub(_power, text)
+    text = _NUMBERED_THING.sub(lambda match: f"{match[1]} {in_pairs(match[2])}", text)
+    text = _MODEL.sub(lambda match: f"{match[1]} {in_pairs(match[2])}", text)
+    text = _ABOUT.sub("about ", _MINUS.sub(" minus ", text))
+    return _PLAIN.sub(_plain_number, text)
+
+
+def speak_ranges(text: str) -> str:
+    """Put "to" into ranges ("5-10", "1914-18") and ratios ("2:1") and "by" between sides ("2x4"), keeping digits."""
+    text = _RATIO.sub(r"\1 to ", _DIMENSIONS.sub(r"\1\2 by ", text))
+    return _RANGE.sub(_range, text)
+
+
+def _range(match: re.Match[str]) -> str:
+    if "=" in match.string[match.end() : match.end() + 3]:
+        return f"{match[1]} minus {match[3]}"
+    return f"{match[1]} to {match[3]}"
+
+
+def mixed_number(number: str, fraction: str | None = None) -> str:
+    """Say a number that a fraction may follow: "3" and " 1/4" as "three and a quarter"."""
+    return _FRACTION.sub(_fraction, number + fraction) if fraction else decimal(number)
+
+
+def _fraction(match: re.Match[str]) -> str:
+    integer, numerator, denominator = match.groups()
+    if max(len(numerator), len(denominator)) > 6 or int(denominator) < 2:
+        return f"{whole(integer) + ' ' if integer else ''}{whole(numerator)} over {whole(denominator)}"
+    top, bottom = int(numerator), int(denominator)
+    if integer and top == 1 and bottom in (2, 4):
+        return f"{whole(integer)} and a {'half' if bottom == 2 else 'quarter'}"
+    if bottom not in (*range(2, 11), 12, 16, 20, 32, 64, 100, 1000):
+        part = f"{cardinal(top)} over {cardinal(bottom)}"
+    else:
+        name = {2: "half", 4: "quarter"}.get(bottom, ordinal(bottom))
+        part = f"{cardinal(top)} {name if top == 1 else 'halves' if bottom == 2 else name + 's'}"
+    return f"{whole(integer)} and {part}" if integer else part
+
+
+def _ordinal(digits: str) -> str:
+    plain = digits.replace(",", "")
+    return ordinal(int(plain)) if len(plain) <= 15 else digit_by_digit(plain)
+
+
+def _digits_points(match: re.Match[str]) -> str:
+    parts = match[0].split(".")
+    if len(parts) == 4:  # an address on the internet
+        return " dot ".join(digit_by_digit(part) for part in parts)
+    return " point ".join(whole(part) for part in parts)
+
+
+def _power(match: re.Match[str]) -> str:
+    minus, power = match.groups()
+    before = re.search(r"([A-Za-z]*)$", match.string[: match.start()])
+    if before and len(before[1]) > 2:  # a footnote's mark behind a word
+        return ""
+    if not minus and power in ("2", "3"):
+        return " squared" if power == "2" else " cubed"
+    return f" to the power of {'minus ' if minus else ''}{whole(power)}"
+
+
+# Behind these a number of four digits is a year even where a plural follows: "in 1914 thousands left".
+_SURELY_YEAR = re.compile(r"\b(?:in|since|year|circa|during|until)\s+$", re.IGNORECASE)
+_PERHAPS_YEAR = re.compile(r"\b(?:from|till|by|of|around|about|before|after|to|and|early|late)\s+$", re.IGNORECASE)
+_PEOPLE = re.compile(r"\s+(?:people|men|women)\b")
+_PLURAL = re.compile(
+    r"\s+(?:[a-z]+\s)?(?!(?:was|is|has|as|this|its|his|thus|plus|yes|us|versus|does|across|unless|perhaps|always)\b)"
+    r"[a-z]+s\b"
+)
+
+
+def _plain_number(match: re.Match[str]) -> str:
+    number = match[0]
+    spoken = year(int(number)) if len(number) == 4 and number.isdigit() and _is_year(match) else decimal(number)
+    before = match.string[match.start() - 1 : match.start()]
+    after = match.string[match.end() : match.end() + 1]
+    # "MP3", "3D", "COVID-19": a number grown together with letters becomes a word of its own.
+    return (" " if before.isalpha() else "") + spoken + (" " if after.isalpha() or after == "^" else "")
+
+
+def _is_year(match: re.Match[str]) -> bool:
+    """Tell the year 1455 ("fourteen fifty-five") from 1455 soldiers; "fifteen hundred" serves for both."""
+    number = int(match[0])
+    before = match.string[max(0, match.start() - 12) : match.start()]
+    if not 1000 <= number < 2100 or _PEOPLE.match(match.string, match.end()):
+        return 1100 <= number < 2000 and number % 100 == 0
+    if _SURELY_YEAR.search(before):
+        return True
+    counts_things = number % 100 and _PLURAL.match(match.string, match.end())
+    return not counts_things and (number >= 1100 or _PERHAPS_YEAR.search(before) is not None)
