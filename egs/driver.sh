@@ -196,12 +196,30 @@ stage_3() {
 # --- The demo: every stage on a corpus that a synthesizer speaks ---
 
 demo_dir=$root/data/demo
-demo() {
-    flag_config=$recipe_dir/demo.json flag_name=demo
-    say "demo: making a corpus of short sentences, spoken by espeak-ng"
-    stage=0 command="-m bins.make_demo_corpus --output_dir \"\$demo_dir/corpus\""
-    run
+demo_text="This voice learned to speak from two hundred short sentences, in a few minutes."
+
+start_demo() {
+    # An interrupted demo goes on where it was; one that came to its end begins anew.
+    [ ! -f "$demo_dir/done" ] || rm -rf "$demo_dir"
+    mkdir -p "$demo_dir" || exit 1
+    flag_config=$recipe_dir/demo.json
+    flag_name=demo
+    flag_infer_output_dir=$demo_dir/result
+    flag_infer_text=${flag_infer_text-$demo_text}
+    stage=0
+    command='-m bins.make_demo_corpus --output_dir "$demo_dir/corpus"'
+    with debug
+    [ -f "$demo_dir/corpus/metadata.csv" ] || run
 }
+
+end_demo() {
+    touch "$demo_dir/done"
+    printf '\nThe demo is done.\n'
+    printf 'Listen to:\n' && find "$demo_dir" -path '*/result/*.wav'
+    printf 'Look at:\n' && find "$demo_dir" -path '*/result/*.png' -o -path '*/processed/*.html'
+}
+
+# --- Go ---
 
 extras=''
 [ -z "$demo" ] || extras=demo
@@ -212,9 +230,11 @@ if [ -n "${flag_gpu+given}" ]; then
     export CUDA_VISIBLE_DEVICES
 fi
 cd "$root" || exit 1
-[ -z "$demo" ] || demo
+[ -z "$demo" ] || start_demo
 stage=$first
 while [ "$stage" -le "$last" ]; do
+    [ "$first" = "$last" ] || say "--- stage $stage"
     "stage_$stage"
     stage=$((stage + 1))
 done
+[ -z "$demo" ] || end_demo

@@ -253,3 +253,52 @@ def test_the_last_stage_takes_the_shells_place(house):
     # Else a signal for the run would end the shell and leave training behind.
     house.python.write_text(f"#!{sys.executable}\nimport os; print(os.getppid(), end='')\n")
     assert house.run("-s", "2", "--name", "voice").stdout == str(os.getpid())
+
+
+def test_the_demo_makes_its_corpus_and_runs_every_stage(house, tmp_path):
+    done = house.run("--demo", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert house.modules == ["bins.make_demo_corpus", *STAGES.values()]
+    made = house.root / "data" / "demo"
+    assert value_of(house.calls[0], "--output_dir") == str(made / "corpus")
+    for call in house.calls[1:]:
+        assert value_of(call, "--config") == str(house.recipe / "demo.json")
+    assert value_of(house.calls[3], "--infer_text")
+    assert value_of(house.calls[3], "--infer_output_dir") == str(made / "result")
+
+
+def test_the_demo_ends_by_naming_what_it_made(house):
+    result = house.root / "data" / "demo" / "result"
+    result.mkdir(parents=True)
+    for name in ("said.wav", "said.png", "said.TextGrid"):
+        (result / name).touch()
+    done = house.run("--demo")
+    assert f"{result}/said.wav\n" in done.stdout
+    assert f"{result}/said.png\n" in done.stdout
+
+
+def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(house):
+    corpus = house.root / "data" / "demo" / "corpus"
+    corpus.mkdir(parents=True)
+    (corpus / "metadata.csv").touch()
+    assert house.run("--demo", STUB_FAILS="bins.train").returncode == 3
+    assert (corpus / "metadata.csv").exists()
+    assert house.run("--demo").returncode == 0
+    assert house.modules == list(STAGES.values())
+    house.run("--demo")
+    assert house.modules == ["bins.make_demo_corpus", *STAGES.values()]
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, stage):
+    house = House(tmp_path, SHELLS[0])
+    given = {"stage": str(stage), "set": "a=b", "resume_type": "resume", "infer_mode": "batch", "num_workers": "1"}
+    given |= {"gpu": "0", "main_process_port": "1"}
+    house.run("--debug", *(f"--{flag}={given.get(flag, 'x')}" for flag in driver_flags()))
+    [call] = house.calls
+    passed = [part for part in call["arguments"] if part.startswith("--")]
+    command = [sys.executable, "-m", STAGES[stage], "--help"]
+    described = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    known = re.findall(r"(?<!\S)--\w+", described)
+    assert len(passed) > 3
+    assert sorted(set(passed) - set(known)) == []
