@@ -8,7 +8,8 @@ from processors.text.phone_extractor import Pause, Word
 
 def words(text):
     return [
-        Pause(piece) if piece in {",", ".", "?", "!"} else Word(piece, (tuple(piece.upper()),)) for piece in text.split()
+        Pause(piece) if piece in {",", ".", "?", "!"} else Word(piece, (tuple(piece.upper()),))
+        for piece in text.split()
     ]
 
 
