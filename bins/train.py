@@ -211,7 +211,7 @@ def _announce(
     )
     how_many = "1 process" if processes.world_size == 1 else f"{processes.world_size} processes"
     say(
-        f"{folder}: {settings.model_type} ({sizes} parameters), {how_many} on {processes.device}, "
+        f"{folder}: {settings.model_type} ({sizes} parameters), {how_many} on {processes.device.type}, "
         f"{settings.train.precision}"
     )
     if resume is not None:

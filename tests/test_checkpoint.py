@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from utils.checkpoint import CheckpointError, CheckpointFolder, open_checkpoint
+from utils.files import sweep
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -103,7 +104,7 @@ def test_half_written_and_half_removed_checkpoints_are_no_checkpoints_and_are_sw
     shutil.copytree(tmp_path / "step-00000001", tmp_path / ".step-00000002.0123abcd.partial")
     shutil.copytree(tmp_path / "step-00000001", tmp_path / ".step-00000000.removed.partial")
     assert [path.name for path in checkpoints.folders()] == ["step-00000001"]
-    checkpoints.sweep()
+    sweep(tmp_path)
     assert names(checkpoints) == ["step-00000001"]
 
 

@@ -192,14 +192,17 @@ def test_killed_run_goes_on_as_if_never_stopped(tmp_path):
     assert sorted(os.listdir(killed / "checkpoint")) == sorted(os.listdir(tmp_path / "straight" / "checkpoint"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_a_run_with_a_checkpoint_of_its_last_step(tmp_path, number):
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]], ids=str)
+def test_signal_ends_a_run_with_a_checkpoint_of_its_last_step(tmp_path, numbers):
+    """Also where a launcher passes on a Ctrl-C that the run got itself."""
     process = start_toy(tmp_path, max_steps=100_000, save_every_steps=50_000)
     wait_for_step(tmp_path, 3, process)
-    process.send_signal(number)
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.01)
     printed, errors = process.communicate(timeout=60)
     outcome = json.loads(printed.splitlines()[-1])
-    assert process.returncode == 0 and not outcome["finished"] and outcome["signal_number"] == number, errors
+    assert process.returncode == 0 and not outcome["finished"] and outcome["signal_number"] == numbers[0], errors
     assert open_checkpoint(tmp_path / "checkpoint" / f"step-{outcome['step']:08d}").step == outcome["step"]
 
 
@@ -283,6 +286,29 @@ def test_bf16_learns_with_weights_in_float32(tmp_path):
     losses = [line["train/network/loss"] for line in steady_lines(tmp_path) if "train/network/loss" in line]
     assert losses[-1] < losses[0] / 2
     assert {parameter.dtype for parameter in task.modules["network"].parameters()} == {torch.float32}
+
+
+def test_fp16_leaves_out_steps_that_overflow_and_resumes_with_its_loss_scale(tmp_path, monkeypatch):
+    """On the CPU, where fp16 is only good for a test."""
+    monkeypatch.setattr("utils.trainer._check_precision", lambda precision, device: None)
+
+    class Counting(ToyRegression):
+        def optimizers(self):
+            made = super().optimizers()
+            self.optimizer, self.scheduler = made["network"].optimizer, made["network"].scheduler
+            return made
+
+    for stops, name in (((30,), "straight"), ((11, 30), "stopped")):
+        for max_steps in stops:
+            torch.manual_seed(1)
+            task = Counting(dropout=0.1)
+            train_toy(tmp_path / name, task, precision="fp16", max_steps=max_steps, log_every_steps=5)
+            steps_taken = int(next(iter(task.optimizer.state.values()))["step"])
+            assert 0 < steps_taken < max_steps and task.scheduler.last_epoch == steps_taken
+    assert greatest_difference(weights_of(tmp_path / "straight", 30), weights_of(tmp_path / "stopped", 30)) == 0.0
+    scales = [line["loss_scale"] for line in steady_lines(tmp_path / "straight") if "loss_scale" in line]
+    assert scales[-1] < 65536.0
+    assert all(math.isfinite(value) for value in weights_of(tmp_path / "straight", 30)["network.0.weight"].flatten())
 
 
 def test_networks_compute_in_bf16_where_asked(tmp_path):

@@ -215,12 +215,6 @@ class CheckpointFolder:
                 aside.append(target)
         return aside
 
-    def sweep(self) -> None:
-        """Remove what a killed process left half written or half removed; call it only where no other may write."""
-        if self.path.is_dir():
-            for leftover in self.path.glob(".*.partial"):
-                shutil.rmtree(leftover, ignore_errors=True)
-
 
 def _valid_loss(folder: Path) -> float | None:
     try:

@@ -60,3 +60,12 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
             os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def sweep(folder: Path | str) -> None:
+    """Remove what killed processes left half written in a folder; only for where nobody else may be writing."""
+    for leftover in Path(folder).glob(".*.partial"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)

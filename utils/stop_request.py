@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
+_PASSED_ON_WITHIN_S = 2.0
+
 
 class StopRequest:
-    """Within the block, SIGINT and SIGTERM are noted instead of ending the program; SIGINT twice ends it.
+    """Within the block, SIGINT and SIGTERM are noted instead of ending the program; a second SIGINT ends it.
 
     Attributes:
         signal_number: what was received, or 0.
@@ -18,6 +21,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal_number = 0
+        self._noted_at = 0.0
         self._process_id = os.getpid()
         self._previous: dict[int, Any] = {}
 
@@ -41,6 +45,11 @@ class StopRequest:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
-        if number == signal.SIGINT and self.signal_number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal_number = number
+        if self.signal_number:
+            # A launcher passes on the Ctrl-C that has reached us already; a person's second one comes later.
+            if number == signal.SIGINT and time.monotonic() - self._noted_at > _PASSED_ON_WITHIN_S:
+                raise KeyboardInterrupt
+            return
+        self.signal_number, self._noted_at = number, time.monotonic()
+        # Straight to the descriptor: a handler may interrupt a print.
+        os.write(2, b"stopping after this step; Ctrl-C once more stops at once\n")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
-from utils.files import atomic_folder
+from utils.files import atomic_folder, sweep
 from utils.logbook import Logbook
 from utils.meters import LossMeter, SpeedMeter
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
@@ -118,6 +120,8 @@ class Processes:
         # Buffers are sent once, not before each forward pass: none here depends on the batch, and sending them between
         # two calls of one network would overwrite what the first call needs for its gradients.
         device_ids = [self.device.index] if self.device.type == "cuda" else None
+        # The gradient of a convolution with kernel size 1 may have other strides than its weight: nothing is wrong.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         return DistributedDataParallel(
             module, device_ids=device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
@@ -263,27 +267,33 @@ class Trainer:
         logbook = self.processes.in_main(self._open_folder)
         with StopRequest() as request:
             try:
-                self._train(logbook, request)
+                stopped = self._train(logbook, request)
             finally:
                 if logbook is not None:
                     logbook.close()
+        # Another process may have got the signal that stopped all.
+        signal_number = request.signal_number or (int(signal.SIGTERM) if stopped else 0)
         return Outcome(
-            self._position.step, self._is_finished(), request.signal_number, self._last_losses, self._last_valid_losses
+            self._position.step, self._is_finished(), signal_number, self._last_losses, self._last_valid_losses
         )
 
     def _open_folder(self) -> Logbook:
-        self.checkpoints.sweep()
+        sweep(self.folder)
+        sweep(self.checkpoints.path)
         for folder in self.checkpoints.set_aside_after(self._position.step):
             warn(f"{folder}: renamed, because training goes on from step {self._position.step}, before it")
+        if self._position.step and not (self.folder / "bundle").is_dir():
+            self._write_bundle()  # killed between checkpoint and bundle
         return Logbook(self.folder, self._position.step)
 
     # The loop
 
-    def _train(self, logbook: Logbook | None, request: StopRequest) -> None:
+    def _train(self, logbook: Logbook | None, request: StopRequest) -> bool:
+        """Take steps until the end; gives whether that is because any process was asked to stop."""
         position = self._position
+        stop = False
         self._set_training(True)
         with self._progress() if self.processes.is_main else contextlib.nullcontext() as progress:
-            stop = False
             while not stop and not self._is_finished():
                 n_groups = self.batches.groups_per_epoch(position.epoch)
                 if n_groups < 1:
@@ -300,6 +310,8 @@ class Trainer:
                         break
                 else:
                     assert position.group == 0, f"{position.group} groups in an epoch of {n_groups}"
+
+        return stop
 
     def _is_finished(self) -> bool:
         steps, epochs = self.options.max_steps, self.options.max_epochs
@@ -601,6 +613,9 @@ class Trainer:
             },
         )
         self.checkpoints.prune(self.options.keep_last, self.options.keep_best)
+        self._write_bundle()
+
+    def _write_bundle(self) -> None:
         with atomic_folder(self.folder / "bundle") as folder:
             self.task.bundle(folder)
 
