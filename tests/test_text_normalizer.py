@@ -128,6 +128,17 @@ SPOKEN = {
     "Version 2.0.1 runs on 192.168.0.1.": (
         "Version two point zero point one runs on one nine two dot one six eight dot zero dot one."
     ),
+    "B-52s and 747s flew to Area 51 with U2.": "B-fifty-twos and seven forty-sevens flew to Area fifty-one with U two.",
+    # scripture, recipes, offices
+    "Verse 3:16-18 of Psalm 23.": "Verse three sixteen to eighteen of Psalm twenty-three.",
+    "Take 1-1/2 cups, 10 mg/dL, $1.99/lb.": (
+        "Take one and a half cups, ten milligrams per deciliter, one dollar and ninety-nine cents per pound."
+    ),
+    "The IT department is on vitamin B. Robert is not.": "The I T department is on vitamin B. Robert is not.",
+    "Henry V. He won. St. Patrick's Day is Mar. 17, in Tampa, Fla.": (
+        "Henry the fifth. He won. Saint Patrick's Day is March seventeenth, in Tampa, Florida."
+    ),
+    "Split it 60/40 or 50-50, 20/20 sight.": "Split it sixty forty or fifty fifty, twenty twenty sight.",
     # signs
     "AT&T, R&B and Smith & Sons.": "AT and T, R and B and Smith and Sons.",
     "5 + 3 = 8 and 5 - 3 = 2.": "five plus three equals eight and five minus three equals two.",
@@ -180,7 +191,8 @@ _FRAGMENTS = sorted(
     word_set(
         """Dr. St. Mr. No. p. etc. e.g. i.e. U.S. a.m. Jan. Jan 5 12 2020 007 3.14 .5 1,234 $ £ € % & @ # + - – — ... …
     , ; : ? ! ( ) [ ] { } " ' / \\ ^ ~ * _ = < > ° km in. 's 10th 1990s I II XIV X V Henry Chapter World War A B.
-    J. the a don't w/ http://a.b x@y.z 3D 2x4 1/2 ½ ² é ’ 😀 日本 ٣ \u200d \u0301 C# am 5-10 555-1234 12:30 5'10" -5 °C Ⅳ ⅓"""
+    J. the a don't w/ http://a.b x@y.z
+    3D 2x4 1/2 ½ ² é ’ 😀 日本 ٣ \u200d \u0301 C# am 5-10 555-1234 12:30 5'10" -5 °C Ⅳ ⅓"""
     )
 )
 _messy = st.lists(st.sampled_from(_FRAGMENTS), max_size=8).flatmap(
@@ -209,6 +221,11 @@ def test_plain_lower_case_words_stay(words):
     text = " ".join(words)
     if not any(set(word) <= set("ivx") for word in words):
         assert normalize(text) == text
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "$" + "9" * 5000, "1/" + "9" * 5000, "9" * 5000 + "th", "9," * 5000])
+def test_endless_numbers_are_read_digit_by_digit(text):
+    assert len(normalize(text).split()) >= 5000
 
 
 @settings(max_examples=200, deadline=None)

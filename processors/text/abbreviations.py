@@ -94,7 +94,8 @@ _ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
 _NUMBERED = re.compile(rf"(?<![\w.])({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE)
 _STATE = re.compile(rf"(?<=[a-z], )({_any_of(_STATES)})\.")
 _DAY = re.compile(
-    rf"\b({_any_of(_DAYS)})\.(?=,|\s+(?:{_any_of(MONTHS)}|[A-Z][a-z]+ \d|\d|at\b|to\b|and\b|through\b|-))"
+    rf"\b({_any_of(_DAYS)})\.(?=,|\s+(?:{_any_of(MONTHS)}|[A-Z][a-z]+ \d|\d|-"
+    r"|(?:at|to|and|through|morning|afternoon|evening|night)\b))"
 )
 _MONTH = re.compile(rf"\b({_any_of(MONTHS)})\.(?=,?\s*(?:\d|to\b|and\b|of\b|through\b|-)|\s+[a-z])")
 _BARE_MONTH = re.compile(rf"\b({_any_of(MONTHS)})\b(?=\s+\d)|(?<=\d )({_any_of(MONTHS)})\b\.?")
@@ -105,6 +106,14 @@ _DAY_OR_ZONE = re.compile(
     r"\s+(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|[ECMP][SD]?T|GMT|UTC|Eastern|Central|Pacific|Mountain|"
     + _any_of(MONTHS)
     + ")"
+)
+_INFORMATION_TECHNOLOGY = re.compile(
+    r"\bIT(?= (?:department|team|support|staff|industry|manager|company|systems?|security|specialists?|sector)\b)"
+)
+# Words that name a letter, whose dot ends a sentence: "plan B. Robert".
+_NAMES_LETTER = word_set(
+    "Vitamin Type Model Plan Grade Class Group Section Part Appendix Exhibit Team Option Figure Table Act Chapter "
+    "Scene Volume Book Henry Malcolm Pius George Edward Charles James Unit Room Gate Building Phase Level Row"
 )
 # Words that a lone initial may follow: a name, a title, the start of a sentence, or one of these.
 _BEFORE_INITIAL = word_set("by of to and with from for said that when as but called named or is was")
@@ -117,6 +126,7 @@ def expand_abbreviations(text: str) -> str:
     drive behind one.
     """
     text = _SLASH.sub(lambda match: _SLASHED[match[1].lower()], text)
+    text = _INFORMATION_TECHNOLOGY.sub("I T", text)
     text = _DAY.sub(lambda match: _DAYS[match[1]], text)
     text = _MONTH.sub(lambda match: MONTHS[match[1]], text)
     text = _BARE_MONTH.sub(_bare_month, text)
@@ -201,6 +211,8 @@ def _initial(match: re.Match[str]) -> str:
     before = match.string[: match.start()].rstrip().split(" ")[-1]
     next_is_initial = re.match(r"\s+[A-Z]\.", match.string[match.end() :])
     if match[1] == "I" and not next_is_initial and not re.fullmatch(r"[A-Z]\.", before):
+        return match[0]
+    if before in _NAMES_LETTER and not next_is_initial and match[1] in "VXABCDEFGHT":
         return match[0]
     if re.fullmatch("[A-Z]", before):  # spaced initials that end a sentence: "in the U S. Robert"
         return match[0]

@@ -29,6 +29,7 @@ _DECADE = re.compile(r"(?<![\w.,$£€])(?:'?(\d0)|(\d{3}0))'?s\b")
 _TIME = re.compile(
     r"(?<![\w:.,])(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s?([AaPp])\s?[Mm]\b|(?<![\w:.,])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\w:]|\.\d)"
 )
+_MINUTES_RANGE = re.compile(r"(\d:\d{2})\s?[-–]\s?(?=\d)")
 _TIME_RANGE = re.compile(r"(\d|\b[AaPp]\s?[Mm]|\d[AaPp]\s?[Mm])\s?[-–]\s?(?=\d{1,2}:\d{2}|\d{1,2}\s?[AaPp]\s?[Mm]\b)")
 _OCLOCK = re.compile(r"\b(\d{1,2})\s+o'clock\b", re.IGNORECASE)
 
@@ -51,7 +52,7 @@ def speak_dates(text: str) -> str:
 
 def speak_times(text: str) -> str:
     """Say times of day: "3:05 P M" as "three oh five P M", "5:00" as "five o'clock", "17:00" as "seventeen hundred"."""
-    text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", text))
+    text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", _MINUTES_RANGE.sub(r"\1 to ", text)))
     return _OCLOCK.sub(lambda match: f"{cardinal(int(match[1]))} o'clock", text)
 
 

@@ -15,6 +15,8 @@ from processors.text.text_error import TextError
 Pronunciation = tuple[str, ...]
 
 _PHONES = frozenset(PHONES)
+_UNSPOKEN = frozenset([SPOKEN_NOISE, *PAUSES])
+_COMMENT = re.compile(r"\s#(?:\s|$)")
 _VARIANT = re.compile(r"\(\d+\)$")
 # MFA writes up to four probability columns between the word and its phones.
 _PROBABILITY = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -120,23 +122,26 @@ def _parse(line: str) -> tuple[str, float, Pronunciation] | None:
     """Give word, probability and phones of a line; None where it holds no word; ValueError says what is wrong."""
     if line.startswith(";;;") or line.lstrip().startswith("# "):
         return None
-    word, *columns = re.split(r"\s#(?:\s|$)", line)[0].split() or [""]
+    if "#" in line:
+        line = _COMMENT.split(line)[0]
+    word, *columns = line.split() or [""]
     if not word:
         return None
-    probabilities: list[float] = []
-    while columns and len(probabilities) < 4 and _PROBABILITY.fullmatch(columns[0]):
-        probabilities.append(float(columns.pop(0)))
+    count = 0
+    while count < min(4, len(columns)) and _PROBABILITY.fullmatch(columns[count]):
+        count += 1
+    probability = float(columns[0]) if count else 0.0
+    columns = columns[count:]
     if not columns:
         raise ValueError(f"{word!r} has no phones; write them behind the word, separated by spaces")
-    if set(columns) <= {SPOKEN_NOISE, *PAUSES}:
+    if _UNSPOKEN.issuperset(columns):
         return None
-    for phone in columns:
+    for phone in () if _PHONES.issuperset(columns) else columns:
         if phone in VOWELS:
             raise ValueError(f"{word!r}: vowel {phone} has no stress; write {phone}0, {phone}1 or {phone}2")
         if phone not in _PHONES:
             raise ValueError(f"{word!r}: {describe_unknown_phone(phone, PHONES, 'ARPAbet')}")
-    key = _VARIANT.sub("", word.replace("’", "'").lower())
-    return key, probabilities[0] if probabilities else 0.0, tuple(columns)
+    return _VARIANT.sub("", word.replace("’", "'").lower()), probability, tuple(columns)
 
 
 def _numbered(variants: Mapping[str, list[tuple[float, Pronunciation]]]) -> Iterator[tuple[str, str]]:

@@ -3,66 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from processors.text.number_words import MAGNITUDES, NUMBER, cardinal, decimal, whole
 from processors.text.spoken_numbers import mixed_number
+from processors.text.word_lists import word_set
 
-_UNITS: Mapping[str, tuple[str, str]] = {
-    name: (words.split("|")[0], words.split("|")[1])
-    for name, words in {
-        "km/h": "kilometer per hour|kilometers per hour", "kmh": "kilometer per hour|kilometers per hour",
-        "kph": "kilometer per hour|kilometers per hour", "mph": "mile per hour|miles per hour",
-        "m/s": "meter per second|meters per second", "km": "kilometer|kilometers", "cm": "centimeter|centimeters",
-        "mm": "millimeter|millimeters", "nm": "nanometer|nanometers", "μm": "micrometer|micrometers",
-        "m": "meter|meters",
-        "mi": "mile|miles", "ft": "foot|feet", "yd": "yard|yards", "yds": "yard|yards", "kg": "kilogram|kilograms",
-        "mg": "milligram|milligrams", "μg": "microgram|micrograms", "g": "gram|grams", "lb": "pound|pounds",
-        "lbs": "pound|pounds", "oz": "ounce|ounces", "l": "liter|liters", "L": "liter|liters",
-        "ml": "milliliter|milliliters",
-        "mL": "milliliter|milliliters", "cl": "centiliter|centiliters", "gal": "gallon|gallons",
-        "tsp": "teaspoon|teaspoons",
-        "tbsp": "tablespoon|tablespoons", "Hz": "hertz|hertz", "kHz": "kilohertz|kilohertz",
-        "MHz": "megahertz|megahertz",
-        "GHz": "gigahertz|gigahertz", "kB": "kilobyte|kilobytes", "KB": "kilobyte|kilobytes",
-        "MB": "megabyte|megabytes",
-        "GB": "gigabyte|gigabytes", "TB": "terabyte|terabytes", "Mbps": "megabit per second|megabits per second",
-        "Gbps": "gigabit per second|gigabits per second", "kbps": "kilobit per second|kilobits per second",
-        "W": "watt|watts", "kW": "kilowatt|kilowatts", "MW": "megawatt|megawatts", "GW": "gigawatt|gigawatts",
-        "kWh": "kilowatt hour|kilowatt hours", "V": "volt|volts", "kV": "kilovolt|kilovolts",
-        "mA": "milliamp|milliamps",
-        "mAh": "milliamp hour|milliamp hours", "ms": "millisecond|milliseconds", "s": "second|seconds",
-        "sec": "second|seconds",
-        "secs": "second|seconds", "min": "minute|minutes", "mins": "minute|minutes", "h": "hour|hours",
-        "hr": "hour|hours",
-        "hrs": "hour|hours", "yr": "year|years", "yrs": "year|years", "dB": "decibel|decibels",
-        "rpm": "revolution per minute|revolutions per minute",
-        "psi": "pound per square inch|pounds per square inch", "hp": "horsepower|horsepower", "cal": "calorie|calories",
-        "kcal": "kilocalorie|kilocalories", "px": "pixel|pixels", "dpi": "dot per inch|dots per inch",
-        "ha": "hectare|hectares",
-        "°C": "degree Celsius|degrees Celsius", "°F": "degree Fahrenheit|degrees Fahrenheit", "°": "degree|degrees",
-        "%": "percent|percent", "‰": "per mille|per mille", "sq ft": "square foot|square feet",
-        "sq mi": "square mile|square miles",
-        "sq km": "square kilometer|square kilometers", "sq m": "square meter|square meters",
-        "cu ft": "cubic foot|cubic feet",
-        "in": "inch|inches", "pt": "point|points", "kN": "kilonewton|kilonewtons", "Pa": "pascal|pascals",
-        "kPa": "kilopascal|kilopascals",
-        "hPa": "hectopascal|hectopascals", "mol": "mole|moles", "lx": "lux|lux", "Ω": "ohm|ohms",
-        "kΩ": "kilohm|kilohms",
-    }.items()
+_UNITS = {
+    "km/h": "kilometer per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour", "mph": "mile per hour",
+    "m/s": "meter per second", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "nm": "nanometer",
+    "μm": "micrometer", "m": "meter", "mi": "mile", "ft": "foot", "yd": "yard", "yds": "yard", "kg": "kilogram",
+    "mg": "milligram", "μg": "microgram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "l": "liter",
+    "L": "liter", "ml": "milliliter", "mL": "milliliter", "dL": "deciliter", "cl": "centiliter", "gal": "gallon",
+    "tsp": "teaspoon", "tbsp": "tablespoon", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz",
+    "GHz": "gigahertz", "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
+    "Mbps": "megabit per second", "Gbps": "gigabit per second", "kbps": "kilobit per second", "W": "watt",
+    "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "kWh": "kilowatt hour", "V": "volt", "kV": "kilovolt",
+    "mA": "milliamp", "mAh": "milliamp hour", "ms": "millisecond", "s": "second", "sec": "second", "secs": "second",
+    "min": "minute", "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year",
+    "dB": "decibel", "rpm": "revolution per minute", "psi": "pound per square inch", "hp": "horsepower",
+    "cal": "calorie", "kcal": "kilocalorie", "px": "pixel", "dpi": "dot per inch", "ha": "hectare",
+    "°C": "degree Celsius", "°F": "degree Fahrenheit", "°": "degree", "%": "percent", "‰": "per mille",
+    "sq ft": "square foot", "sq mi": "square mile", "sq km": "square kilometer", "sq m": "square meter",
+    "cu ft": "cubic foot", "in": "inch", "pt": "point", "kN": "kilonewton", "Pa": "pascal", "kPa": "kilopascal",
+    "hPa": "hectopascal", "mol": "mole", "lx": "lux", "Ω": "ohm", "kΩ": "kilohm",
 }  # fmt: skip
+_SAME_PLURAL = word_set("hertz kilohertz megahertz gigahertz horsepower lux percent mille")
 _DOTTED_UNITS = "ft|in|lbs?|oz|yds?|mi|min|mins|hrs?|secs?|yrs?|gal|tsp|tbsp|sq ft|cu ft|km|kg|cm|mm"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _MEASURE = re.compile(
-    rf"(?<![\w.,])(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?P<number>{NUMBER})(?P<more>\s+\d+/\d+)?"
+    rf"(?<![\w.,])(?<![A-Za-z]-)(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?P<number>{NUMBER})(?P<more>\s+\d+/\d+)?"
     rf"(?P<magnitude>\s(?:{MAGNITUDES}))?(?P<gap>[\s-]?)(?P<unit>(?:{_DOTTED_UNITS})\.|{_UNIT})(?P<power>\^?[23]\b)?"
-    rf"(?![A-Za-z\d^'])(?:/(?P<per>km|kg|cm|min|ml|m|s|h|g|l|L)\b)?"
+    rf"(?![A-Za-z\d^'])(?:/(?P<per>km|kg|cm|min|mL|ml|dL|m|s|h|g|l|L)\b)?"
 )
-_MEASURE_IN = re.compile(rf"({NUMBER})(?:-|)in\b(?!\.)")
-_BEARING = re.compile(rf"({NUMBER})\s?°\s?([NSEW])\b(?!['’])")
+_MEASURE_IN = re.compile(rf"(?<![\d.,])({NUMBER})-?in\b(?![.-])")
+_BEARING = re.compile(rf"(?<![\d.,])({NUMBER})\s?°\s?([NSEW])\b(?!['’])")
 _DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 _PER = re.compile(
     r"(?<=[a-z])\s?/\s?(hour|day|week|month|year|person|night|minute|second|hr|mo|yr|sq ft|kg|lb|mile|gallon)\b"
+    r"(?:\.(?=\s+[^A-Z\s]))?"
 )
 _PER_WORDS = {"hr": "hour", "mo": "month", "yr": "year", "sq ft": "square foot", "kg": "kilogram", "lb": "pound"}
 _HEIGHT = re.compile(r"(?<![\w.,])(\d)'\s?(\d{1,2})(?:\"|'')")
@@ -93,12 +71,23 @@ def _measure(match: re.Match[str]) -> str:
         return match[0]
     if unit in ("s", "h", "pt", "ha", "W", "V") and match["gap"] == " " and number == "1":
         return match[0]
-    one, many = _UNITS[unit]
+    one, many = _UNITS[unit], _several(_UNITS[unit])
     if match["power"]:
         prefix = "square " if match["power"][-1] == "2" else "cubic "
         one, many = prefix + one, prefix + many
     spoken = mixed_number(number, match["more"]) + (match["magnitude"] or "")
     follows = re.match(r"\s+[a-z]", match.string[match.end() :]) and unit not in "%°C°F"
     singular = spoken == "one" or match["gap"] == "-" or (article and follows)
-    per = f" per {_UNITS[match['per']][0]}" if match["per"] else ""
+    per = f" per {_UNITS[match['per']]}" if match["per"] else ""
     return f"{article}{'minus ' if match['minus'] else ''}{spoken} {one if singular else many}{per}{stop}"
+
+
+def _several(unit: str) -> str:
+    """Give a unit's plural: "feet", "kilometers per hour", "degrees Celsius"."""
+    counted, per, time = unit.partition(" per ")
+    if counted.startswith("degree "):
+        return counted.replace("degree", "degrees")
+    *adjectives, noun = counted.split()
+    if noun not in _SAME_PLURAL:
+        noun = {"foot": "feet", "inch": "inches"}.get(noun, noun + "s")
+    return " ".join([*adjectives, noun]) + per + time

@@ -44,8 +44,8 @@ _MONEY = re.compile(
     rf"(?P<noun>[\s-]+(?:{_PRICED})\b)?"
 )
 _CODE = "|".join(_CODES)
-_MONEY_BEHIND = re.compile(rf"(?<![\w.,])({NUMBER})\s?(?:({_SYMBOL})|({_CODE})\b)|\b({_CODE})\s?({NUMBER})")
-_CENTS = re.compile(rf"({NUMBER})\s?¢")
+_MONEY_BEHIND = re.compile(rf"(?<![\w.,])(-?)({NUMBER})\s?(?:({_SYMBOL})|({_CODE})\b)|\b({_CODE})\s?({NUMBER})")
+_CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
 
 
 def speak_money(text: str) -> str:
@@ -73,7 +73,7 @@ def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective:
         number = f"{decimal(amount)} {magnitude}".strip()
         return f"{number} {nation}{one if as_adjective or number == 'one' else many}"
     parts = []
-    if int(integer.replace(",", "") or 0) or not int(fraction or 0):
+    if integer.strip("0,") or not fraction.strip("0"):
         parts.append(f"{whole(integer or '0')} {nation}{one if as_adjective or integer == '1' else many}")
     cents = int(fraction.ljust(2, "0")) if fraction else 0
     if cents:
@@ -82,5 +82,6 @@ def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective:
 
 
 def _money_behind(match: re.Match[str]) -> str:
-    amount = match[1] or match[5]
-    return _amount(amount, "", match[2] or _CODES[match[3] or match[4]], "")
+    minus, before, symbol, code_behind, code_before, behind = match.groups()
+    amount = _amount(before or behind, "", symbol or _CODES[code_behind or code_before], "")
+    return f"{'minus ' if minus else ''}{amount}"

@@ -16,7 +16,8 @@ _ORDINALS = {
     "twelve": "twelfth",
 }  # fmt: skip
 
-# How numbers are written: grouping commas, a decimal point.
+# How numbers are written: grouping commas, a decimal point. A pattern that begins with it must not begin within a
+# number, or a long run of digits costs the square of its length.
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 MAGNITUDES = "hundred|thousand|million|billion|trillion|quadrillion"
 

@@ -120,7 +120,7 @@ _PLAIN_LETTERS = str.maketrans({
 })  # fmt: skip
 
 # Said letter by letter although the lexicon holds a word of the same letters ("us", "am", "who").
-_SPELLED = word_set("US EU UN AM AI ID EST IP IV ER")
+_SPELLED = word_set("US EU UN AM AI ID EST IP IV ER AD CO LED PA VAT AKA")
 _INITIALISM = re.compile(r"([A-Z]{2,})('?s)?")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -233,7 +233,7 @@ class LexiconPhoneExtractor:
         letters = word.replace("'", "")
         if not re.search("[aeiouy]", letters):
             return self._spelled(letters.upper(), "")
-        return (self._network(letters),)
+        return (self._network(letters) or self._spelled(letters.upper(), "")[0],)
 
     def _spelled(self, letters: str, ending: str) -> tuple[Pronunciation, ...]:
         """Say letter names, the last one strongest, and a plural's or possessive's ending behind them."""

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import re
 
-from processors.text.number_words import NUMBER, cardinal, decimal, digit_by_digit, in_pairs, ordinal, whole, year
+from processors.text.number_words import (
+    NUMBER,
+    cardinal,
+    decimal,
+    digit_by_digit,
+    in_pairs,
+    ordinal,
+    plural,
+    whole,
+    year,
+)
 
 _FRACTION = re.compile(r"(?<![\w./,-])(?:(\d+)(?:\s+|-))?(\d+)\s?/\s?(\d+)(?:ths?|rds?|nds?)?(?![\w/])")
 _SET_PHRASES = {
     "24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty", "20/20": "twenty twenty",
     "911": "nine one one",
+    "50-50": "fifty fifty",
+    "24-7": "twenty-four seven",
 }  # fmt: skip
 _SET_PHRASE = re.compile(rf"(?<![\w/.,-])(?:{'|'.join(_SET_PHRASES)})(?![\w/-]|[.,]\d)")
 _RANGE = re.compile(
-    rf"(?<![\w.,-])((?:{NUMBER})(?:st|nd|rd|th|%|°[CF]?)?)(\s?)[-–]\2((?:{NUMBER})(?:st|nd|rd|th)?)(?![-–]?\d)"
+    rf"(?<![\w.,-])((?:{NUMBER})(?:st|nd|rd|th|%|°[CF]?)?)(\s?)[-–]\2((?:{NUMBER})(?:st|nd|rd|th)?)(?![-–]?\d|/\d)"
 )
+_THOUSANDS_GROUPED_BY_SPACES = re.compile(r"(?<![\w.,-])(?<!\d )[1-9]\d{0,2}(?: 000)+(?![\d.,]*\d)")
+_TIMES_POWER = re.compile(r"(?<=\d)\s?x\s?(?=10\^)")
 _RATIO = re.compile(r"(?<![\w:.,])(\d+):(?=\d+(?![\w:]))")
-_DIMENSIONS = re.compile(rf"({NUMBER})((?:\s?[A-Za-z]{{1,2}})?)\s?[xX]\s?(?={NUMBER})")
+_DIMENSIONS = re.compile(rf"(?<![\d.,])({NUMBER})((?:\s?[A-Za-z]{{1,2}})?)\s?[xX]\s?(?={NUMBER})")
 _ORDINAL = re.compile(r"(?<![\w.])((?:\d{1,3}(?:,\d{3})+|\d+))(?:st|nd|rd|th|ST|ND|RD|TH)\b")
 _COUNTED = re.compile(r"(?:#|\bNo\s)\s?(?=\d)")
 _POWER = re.compile(r"(?<=[\w)])\^(-?)(\d+)")
-_DIGITS_POINTS = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?![\w])")
+_DIGITS_POINTS = re.compile(r"(?<![\d.])\d+(?:\.\d+){2,}(?!\w)")
 _MINUS = re.compile(r"(?<![\w)%])-(?=\.?\d)")
+_SEVERAL = re.compile(r"(?<=[A-Za-z]-)(\d{1,3})s\b|(?<![\w.,$£€'-])(\d{3})s\b")
 _ABOUT = re.compile(r"~\s?(?=\d)")
 _PLAIN = re.compile(rf"(?<![\d.,])({NUMBER})|(?:{NUMBER})")
 _NUMBERED_THING = re.compile(
@@ -34,7 +49,6 @@ _MODEL = re.compile(r"(?<![\w])([A-Za-z]{1,4})-?(\d{3,4})(?![\d.,]\d|\d)")
 def speak_numbers(text: str) -> str:
     """Say every number that is left: fractions, ranges, ordinals, versions, years, models, plain numbers."""
     text = _COUNTED.sub("number ", text)
-    text = _SET_PHRASE.sub(lambda match: _SET_PHRASES[match[0]], text)
     text = _FRACTION.sub(_fraction, text)
     text = _DIGITS_POINTS.sub(_digits_points, text)
     text = _ORDINAL.sub(lambda match: _ordinal(match[1]), text)
@@ -46,7 +60,14 @@ def speak_numbers(text: str) -> str:
 
 
 def speak_ranges(text: str) -> str:
-    """Put "to" into ranges ("5-10", "1914-18") and ratios ("2:1") and "by" between sides ("2x4"), keeping digits."""
+    """Put "to" into ranges ("5-10", "1914-18") and ratios ("2:1") and "by" between sides ("2x4"), keeping digits.
+
+    Also says what these rules would break: set phrases ("24/7"), several of a number ("B-52s", "747s").
+    """
+    text = _SET_PHRASE.sub(lambda match: _SET_PHRASES[match[0]], text)
+    text = _THOUSANDS_GROUPED_BY_SPACES.sub(lambda match: match[0].replace(" ", ""), text)
+    text = _SEVERAL.sub(lambda match: plural(in_pairs(match[1] or match[2])), text)
+    text = _TIMES_POWER.sub(" times ", text)
     text = _RATIO.sub(r"\1 to ", _DIMENSIONS.sub(r"\1\2 by ", text))
     return _RANGE.sub(_range, text)
 
@@ -67,6 +88,8 @@ def _fraction(match: re.Match[str]) -> str:
     if max(len(numerator), len(denominator)) > 6 or int(denominator) < 2:
         return f"{whole(integer) + ' ' if integer else ''}{whole(numerator)} over {whole(denominator)}"
     top, bottom = int(numerator), int(denominator)
+    if not integer and top + bottom == 100 and top % 5 == 0:
+        return f"{cardinal(top)} {cardinal(bottom)}"  # "a 60/40 split"
     if integer and top == 1 and bottom in (2, 4):
         return f"{whole(integer)} and a {'half' if bottom == 2 else 'quarter'}"
     if bottom not in (*range(2, 11), 12, 16, 20, 32, 64, 100, 1000):
@@ -84,9 +107,10 @@ def _ordinal(digits: str) -> str:
 
 def _digits_points(match: re.Match[str]) -> str:
     parts = match[0].split(".")
+    gap = " " if match.string[match.start() - 1 : match.start()].isalpha() else ""
     if len(parts) == 4:  # an address on the internet
-        return " dot ".join(digit_by_digit(part) for part in parts)
-    return " point ".join(whole(part) for part in parts)
+        return gap + " dot ".join(digit_by_digit(part) for part in parts)
+    return gap + " point ".join(whole(part) for part in parts)
 
 
 def _power(match: re.Match[str]) -> str:

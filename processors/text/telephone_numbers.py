@@ -10,6 +10,7 @@ _PHONE = re.compile(
     r"(?<![\w.,/-])(?:(\+?\d{1,3})[-. ]|(\+)(\d{1,3}))?(?:\((\d{3})\)\s?|(\d{3})[-. ])(\d{3})[-. ](\d{4})(?![\w-]|\.\d)"
     r"|(?<![\w.,/-])(\d{3})-(\d{4})(?![\w-]|\.\d)|(?<![\w.,/-])(\d{3})-(\d{2})-(\d{4})(?![\w-]|\.\d)"
 )
+_SPACED_PHONE = re.compile(r"(?<![\w.,-])0\d{2,4}(?: \d{3,4}){1,3}(?![\w-]|[.,]\d)")
 _VANITY_PHONE = re.compile(r"(?<![\w-])1-(8\d\d)-(?=[A-Z\d])")
 _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 
@@ -17,6 +18,7 @@ _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 def speak_phone_numbers(text: str) -> str:
     """Say telephone and social security numbers digit by digit, with a pause between their groups."""
     text = _PHONE.sub(_phone, text)
+    text = _SPACED_PHONE.sub(lambda match: ", ".join(map(digit_by_digit, match[0].split())), text)
     text = _VANITY_PHONE.sub(lambda match: f"one {_phone_group(match[1])} ", text)
     return _INTERNATIONAL_PHONE.sub(_international, text)
 
