@@ -64,5 +64,7 @@ class SelfAttention(nn.Module):
 
 def _attend_by_products(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
     # torch's fused attention for CPU computes half-precision gradients 2.5 times slower than these plain products.
-    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
-    return torch.softmax(scores + bias, dim=-1).to(values.dtype) @ values
+    # Without autocast the weights stay as they are: softmax computes in float32 within, whatever it is given.
+    with torch.autocast("cpu", enabled=False):
+        scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+        return torch.softmax(scores.add_(bias.to(scores.dtype)), dim=-1) @ values

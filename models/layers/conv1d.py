@@ -8,87 +8,113 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_convolution_backward = torch.ops.aten.convolution_backward
+
 
 class Conv1d(nn.Module):
-    """Convolve (B, T, C) over T; zeros stand before the first and behind the last place.
+    """Convolve (B, T, C) over T; zeros stand before the first place, behind the last one, and on padding.
 
     Normalisation, attention and gathering all want channels last, and so do oneDNN's and cuDNN's fastest
     kernels, so nothing here is ever transposed: the tensor is handed over as a picture of height 1. A kernel of 1
-    is a linear layer; on CPUs it is computed as a convolution too, for MKL's float32 product takes half of an AMD
-    processor only. Weights have the shape of `torch.nn.Conv1d`'s, (out, in, kernel), and its initial values.
-
-    Padding within the batch must be zero already where it could be seen: with kernels above 1.
+    is a linear layer; on CPUs it is a convolution too, since MKL's float32 product takes only half of an AMD
+    processor. Weights have the shape of `torch.nn.Conv1d`'s, (out, in, kernel), and its initial values.
 
     Args:
         in_channels: C of the input.
         out_channels: C of the output.
         kernel_size: an odd number of places.
+        relu: whether what is below 0 becomes 0.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1, relu: bool = False) -> None:
         super().__init__()
         assert kernel_size % 2 == 1, "an even kernel has no middle"
         like = nn.Conv1d(in_channels, out_channels, kernel_size)
         assert like.bias is not None
-        self.weight, self.bias = like.weight, like.bias
+        self.weight, self.bias, self.relu = like.weight, like.bias, relu
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Args: x: (B, T, in_channels). Returns: (B, T, out_channels)."""
-        kernel_size = self.weight.shape[2]
-        if kernel_size == 1 and x.device.type != "cpu":
-            return F.linear(x, self.weight.squeeze(2), self.bias)
-        pictures = x.transpose(1, 2).unsqueeze(2)  # (B, T, C) -> (B, C, 1, T), channels last in memory
-        weight = self.weight.unsqueeze(2)
-        if _wants_own_gradient(x, kernel_size):
-            convolved = _Float32Convolution.apply(pictures, weight, self.bias)
+    def forward(self, x: Tensor, is_padding: Tensor | None = None) -> Tensor:
+        """Convolve.
+
+        Args:
+            x: (B, T, in_channels).
+            is_padding: (B, T, 1) where x counts as 0, whatever stands there; kernels above 1 need it.
+
+        Returns:
+            (B, T, out_channels), anything on padding.
+        """
+        if x.device.type == "cpu" and torch.is_grad_enabled():
+            dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+            return _TrainedOnCpu.apply(x, self.weight, self.bias, is_padding, self.relu, dtype)
+        if is_padding is not None:
+            x = x.masked_fill(is_padding, 0.0)
+        if self.weight.shape[2] == 1 and x.device.type != "cpu":
+            y = F.linear(x, self.weight.squeeze(2), self.bias)
         else:
-            convolved = F.conv2d(pictures, weight, self.bias, padding=(0, kernel_size // 2))
-        return convolved.squeeze(2).transpose(1, 2)
+            y = _as_rows(_convolve(_as_pictures(x), self.weight.unsqueeze(2), self.bias))
+        return F.relu(y) if self.relu else y
 
     def extra_repr(self) -> str:
         out_channels, in_channels, kernel_size = self.weight.shape
-        return f"{in_channels}, {out_channels}, kernel_size={kernel_size}"
+        return f"{in_channels}, {out_channels}, kernel_size={kernel_size}, relu={self.relu}"
 
 
-def _wants_own_gradient(x: Tensor, kernel_size: int) -> bool:
-    return (
-        kernel_size > 1
-        and torch.is_grad_enabled()
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-    )
+def _as_pictures(x: Tensor) -> Tensor:
+    return x.transpose(1, 2).unsqueeze(2)  # (B, T, C) -> (B, C, 1, T), channels last in memory
 
 
-class _Float32Convolution(torch.autograd.Function):
-    """A float32 convolution on CPU whose weights' gradient is computed with time last.
+def _as_rows(pictures: Tensor) -> Tensor:
+    return pictures.squeeze(2).transpose(1, 2)  # (B, C, 1, T) -> (B, T, C)
 
-    oneDNN 3.12 computes that one gradient at less than half speed when channels are last (kernel 9, 256 to 1024
-    channels: 212 against 456 GFLOP/s on two Zen 5 cores), while the other two products are faster so.
+
+def _convolve(pictures: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.conv2d(pictures, weight, bias, padding=(0, weight.shape[3] // 2))
+
+
+class _TrainedOnCpu(torch.autograd.Function):
+    """The same with its gradients, faster on a CPU than what autograd would put together.
+
+    Weights are cast and laid out in one pass, mask and ReLU work in place, and the weights' gradient in float32
+    is computed with time last: with channels last oneDNN 3.12 computes that one product at less than half speed
+    (kernel 9, 256 to 1024 channels: 212 against 456 GFLOP/s on two Zen 5 cores; all others are faster so).
     """
 
     @staticmethod
-    def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # type: ignore[override]
-        context.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias, padding=(0, weight.shape[3] // 2))
+    def forward(  # type: ignore[override]
+        context: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        is_padding: Tensor | None,
+        relu: bool,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        if is_padding is not None:
+            x = x.to(dtype, copy=True).masked_fill_(is_padding, 0.0)
+        pictures = _as_pictures(x.to(dtype))
+        weight = weight.unsqueeze(2).to(dtype, memory_format=torch.channels_last)
+        y = _as_rows(_convolve(pictures, weight, bias.to(dtype)))
+        if relu:
+            y.relu_()
+        context.relu = relu
+        context.save_for_backward(pictures, weight, y if relu else None, is_padding)
+        return y
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # type: ignore[override]
-        x, weight = context.saved_tensors
-        wants_x, wants_weight, wants_bias = context.needs_input_grad
-        of_x = of_weight = of_bias = None
-        if wants_x:
-            of_x = _backward(gradient, x, weight, [True, False, False])[0]
-        if wants_weight:
-            time_last = (gradient.contiguous(), x.contiguous(), weight)
-            of_weight = _backward(*time_last, [False, True, False])[1]
-        if wants_bias:
-            of_bias = gradient.sum(dim=(0, 2, 3))
-        return of_x, of_weight, of_bias
-
-
-def _backward(gradient: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, ...]:
-    padding = [0, weight.shape[3] // 2]
-    return torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
-    )
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        pictures, weight, y, is_padding = context.saved_tensors
+        if context.relu:
+            gradient = torch.ops.aten.threshold_backward(gradient, y, 0.0)
+        of_bias = gradient.sum(dim=(0, 1))
+        of_y = _as_pictures(gradient)
+        geometry = ([1, 1], [0, weight.shape[3] // 2], [1, 1], False, [0, 0], 1)
+        of_x = None
+        if context.needs_input_grad[0]:
+            of_x = _as_rows(_convolution_backward(of_y, pictures, weight, None, *geometry, [True, False, False])[0])
+            if is_padding is not None:
+                of_x.masked_fill_(is_padding, 0.0)
+        if weight.dtype == torch.float32 and weight.shape[3] > 1:
+            # Of the weights only the layout matters here, and theirs would bring channels last back.
+            of_y, pictures, weight = of_y.contiguous(), pictures.contiguous(), torch.empty(weight.shape)
+        of_weight = _convolution_backward(of_y, pictures, weight, None, *geometry, [False, True, False])[1]
+        return of_x, of_weight.squeeze(2), of_bias, None, None, None

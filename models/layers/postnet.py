@@ -39,5 +39,5 @@ class Postnet(nn.Module):
         is_padding = is_padding.unsqueeze(2)
         x = mel
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = self.dropout(norm(convolution(x.masked_fill(is_padding, 0.0))).tanh())
-        return self.to_mel(x.masked_fill(is_padding, 0.0))
+            x = self.dropout(norm(convolution(x, is_padding)).tanh())
+        return self.to_mel(x, is_padding)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.attention import SelfAttention, attention_bias
@@ -21,16 +20,14 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, filter_size: int, kernel_sizes: tuple[int, int]) -> None:
         super().__init__()
-        self.widen = Conv1d(hidden_size, filter_size, kernel_sizes[0])
+        self.widen = Conv1d(hidden_size, filter_size, kernel_sizes[0], relu=True)
         self.narrow = Conv1d(filter_size, hidden_size, kernel_sizes[1])
         self._narrow_sees_neighbours = kernel_sizes[1] > 1
 
     def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
         """Args: x: (B, T, D); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
-        wide = F.relu(self.widen(x.masked_fill(is_padding, 0.0)), inplace=True)
-        if self._narrow_sees_neighbours:
-            wide = wide.masked_fill(is_padding, 0.0)
-        return self.narrow(wide)
+        wide = self.widen(x, is_padding)
+        return self.narrow(wide, is_padding if self._narrow_sees_neighbours else None)
 
 
 class TransformerBlock(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.conv1d import Conv1d
@@ -28,7 +27,7 @@ class VariancePredictor(nn.Module):
     ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            [Conv1d(hidden_size, filter_size, kernel_size), Conv1d(filter_size, filter_size, kernel_size)]
+            Conv1d(width, filter_size, kernel_size, relu=True) for width in (hidden_size, filter_size)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(filter_size) for _ in self.convolutions)
         self.dropout = Dropout(dropout)
@@ -39,6 +38,5 @@ class VariancePredictor(nn.Module):
         """Args: hidden: (B, T, D); is_padding: (B, T). Returns: (B, T), 0 on padding."""
         x = hidden
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = F.relu(convolution(x.masked_fill(is_padding.unsqueeze(2), 0.0)), inplace=True)
-            x = self.dropout(norm(x))
+            x = self.dropout(norm(convolution(x, is_padding.unsqueeze(2))))
         return self.to_value(x).squeeze(2).float().masked_fill(is_padding, 0.0)
