@@ -22,14 +22,9 @@ def main(arguments: argparse.Namespace) -> None:
     say(f"next: python -m bins.train --config {arguments.config} --name my_first_voice")
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 0:
-        raise ValueError
-    return count
-
-
-_count.__name__ = "number of processes"  # argparse names it: "invalid number of processes value: '-1'"
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.num_workers < 0:
+        parser.error(f"argument --num_workers: {arguments.num_workers} is no number of processes")
 
 
 if __name__ == "__main__":
@@ -40,7 +35,7 @@ if __name__ == "__main__":
     )
     parser.add_argument(
         "--num_workers",
-        type=_count,
+        type=int,
         default=0,
         metavar="N",
         help="processes; 0 for what preprocess.num_workers says, which is one per core unless set",
@@ -50,4 +45,4 @@ if __name__ == "__main__":
         action="store_true",
         help="make all features afresh, as is needed when settings have changed; TextGrids are kept",
     )
-    run(main, parser)
+    run(main, parser, check)

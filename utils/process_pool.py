@@ -104,7 +104,8 @@ class ProcessPool:
     could copy a lock that one of torch's threads holds, and spawning pays the imports (1 s for torch) in every worker.
     Where the platform's frameworks do not survive a fork (macOS) or there is none (Windows), they are spawned. Each
     worker computes on one thread, ignores Ctrl-C (the parent hears it and ends them) and ends with its parent, also
-    when the parent was killed.
+    when the parent was killed. When a `with` block is left by an error the workers are killed where they stand, so what
+    they were writing must not count before it is whole.
 
     Args:
         num_workers: how many processes; at least 1.
@@ -204,7 +205,8 @@ class ProcessPool:
 
     def _end(self, gently: bool) -> None:
         for worker in self._workers:
-            worker.dismiss() if gently else worker.process.terminate()
+            # Not SIGTERM with a handler that raises: an extension module may take the exception for its own failure.
+            worker.dismiss() if gently else worker.process.kill()
         for worker in self._workers:
             worker.process.join(timeout=5)
             if worker.process.is_alive():
@@ -276,7 +278,6 @@ class _Worker:
 def _serve(connection: Connection, make_work: Callable[..., Work], arguments: Sequence[Any]) -> None:
     """Run in the worker: make the work, then do it task by task until the parent has no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that half-written files are removed
     _end_with_parent()
     try:
         work = make_work(*arguments)

@@ -11,7 +11,7 @@ from config.schema import PreprocessSettings
 from processors.corpora.corpus import Problem
 from processors.feature_store import FeatureStore
 from processors.preparation.plan import Plan
-from processors.preparation.problems import PROBLEM, Bad
+from processors.preparation.problems import PROBLEM, UNEXPECTED, Bad
 from processors.preparation.work import RECORDING_S
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
@@ -45,13 +45,18 @@ class Outcome:
         """Share of the recordings that was left out."""
         return len(self.bad) / max(len(self.good) + len(self.bad), 1)
 
+    @property
+    def has_training(self) -> bool:
+        """Whether anything is left to train on."""
+        return any(utterance.split == "train" for utterance in self.good)
+
 
 def outcome_of(
     plan: Plan,
     settings: PreprocessSettings,
     features: Sequence[str],
     *,
-    crashed: Mapping[str, Bad],
+    failed: Mapping[str, Bad],
     problems: Iterable[Problem],
     notes: Iterable[str],
 ) -> Outcome:
@@ -61,14 +66,14 @@ def outcome_of(
         plan: what there was to do.
         settings: whose limits of duration hold also for what was made under others.
         features: those wanted.
-        crashed: utterances that ended the process that was at them, by id.
+        failed: utterances, by id, of whom the store knows nothing because of the program's own failure.
         problems: lines that the corpus' reader left out.
         notes: what it had to tell besides.
     """
     store = FeatureStore.open(plan.folder)
     good, bad = [], [Bad(problem.utterance_id, "not usable as listed", _told(problem)) for problem in problems]
     for utterance in plan.utterances:
-        found = crashed.get(utterance.id) or _problem(utterance, store, settings, features)
+        found = failed.get(utterance.id) or _problem(utterance, store, settings, features)
         if found is None:
             good.append(utterance)
         else:
@@ -156,7 +161,7 @@ def _problem(
     if store.has(utterance.id, (PROBLEM,)):
         return Bad.from_array(utterance.id, store.read(utterance.id, PROBLEM))
     if not store.has(utterance.id, features):
-        return Bad(utterance.id, "unexpected", f"{utterance.audio_path}: was not made; run stage 1 again")
+        return Bad(utterance.id, UNEXPECTED, f"{utterance.audio_path}: was not made; run stage 1 again")
     recording_s = float(store.read(utterance.id, RECORDING_S)[0])
     if recording_s < settings.min_duration_s:
         reason = f"{utterance.audio_path}: lasts {recording_s:.2f} s, less than {settings.min_duration_s:g} s"

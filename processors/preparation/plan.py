@@ -82,6 +82,7 @@ def make_plan(
     if overwrite:
         remove_store(folder)
     prepare_store(folder, store_settings(settings, features, inventory))
+    remove_partial_files(folder)
     if damaged := tidy_store(folder):
         warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
     utterances = assign_splits(
@@ -89,6 +90,12 @@ def make_plan(
     )
     jobs = tuple(_missing(utterances, FeatureStore.open(folder), folder, settings, features))
     return Plan(dataset, folder, tuple(utterances), jobs)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Delete what killed processes had begun to write in a corpus's folder; only where none is at work."""
+    for partial in folder.rglob(".*.partial"):
+        partial.unlink(missing_ok=True)
 
 
 def store_settings(settings: PreprocessSettings, features: Sequence[str], inventory: Sequence[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from processors.preparation.outcome import (
     outcome_of,
     without_untrained_speakers,
 )
-from processors.preparation.plan import Plan, groups_of, make_plan
+from processors.preparation.plan import Plan, groups_of, make_plan, remove_partial_files
 from processors.preparation.problems import Bad
 from processors.preparation.report import write_report
 from processors.preparation.work import (
@@ -42,11 +42,14 @@ from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.folder_lock import only_one_in
-from utils.process_pool import Died, Failed, Finished, Noted, ProcessPool, available_cores
+from utils.process_pool import Died, Failed, Noted, ProcessPool, available_cores
 
 # Less than this is known to give poor voices.
 _ADVISED_MINUTES_PER_SPEAKER = 30
 _DEATHS_UNTIL_BAD = 2
+
+Failures = dict[tuple[Path, str], Bad]
+"""By store and utterance: what failed in a way that says little about the utterance."""
 
 
 class PreparationError(RecitalError):
@@ -118,14 +121,19 @@ def prepare(
             for dataset, corpus in corpora.items()
         ]
         workers = num_workers or preprocess.num_workers or available_cores()
-        crashed = _work_off(plans, preprocess, features, workers)
+        try:
+            failures = _work_off(plans, preprocess, features, workers)
+        except BaseException:
+            for plan in plans:
+                remove_partial_files(plan.folder)
+            raise
         outcomes = [
             without_untrained_speakers(
                 outcome_of(
                     plan,
                     preprocess,
                     features,
-                    crashed=crashed.get(plan.folder, {}),
+                    failed={id_: bad for (store, id_), bad in failures.items() if store == plan.folder},
                     problems=corpora[plan.dataset].problems,
                     notes=corpora[plan.dataset].notes,
                 )
@@ -148,24 +156,24 @@ def _read(settings: ExperimentSettings, dataset: str) -> Corpus:
 
 def _work_off(
     plans: Sequence[Plan], settings: PreprocessSettings, features: Sequence[str], num_workers: int
-) -> dict[Path, dict[str, Bad]]:
-    """Let the pool do all jobs; give the utterances at which processes died twice, by store and id."""
+) -> Failures:
+    """Let the pool do all jobs; give those that failed without a fault of the utterance."""
     groups = [group for plan in plans for group in groups_of(plan.jobs, plan.folder, num_workers)]
-    crashed: dict[Path, dict[str, Bad]] = {plan.folder: {} for plan in plans}
     total = sum(len(plan.jobs) for plan in plans)
     there = sum(len(plan.utterances) for plan in plans) - total
     if not total:
         say(f"nothing to make: all {there} utterances are there")
-        return crashed
+        return {}
     num_workers = min(num_workers, len(groups))
     say(
-        f"making features of {total} utterances"
+        f"making features of {total} {'utterance' if total == 1 else 'utterances'}"
         + (f" ({there} are there)" if there else "")
         + f" in {num_workers} {'process' if num_workers == 1 else 'processes'}"
     )
+    failures: Failures = {}
     deaths: Counter[tuple[Path, str]] = Counter()
     seen: set[tuple[Path, str]] = set()
-    bad = 0
+    n_bad = 0
     with (
         Progress(total, "features", "clips") as progress,
         ProcessPool(num_workers, make_work, settings, features, preload=PRELOAD) as pool,
@@ -173,38 +181,45 @@ def _work_off(
         for group in groups:
             pool.submit(group)
         for event in pool.events():
-            group = event.task
             if isinstance(event, Noted):
-                key = (group.store, group.jobs[event.note.place].utterance.id)
-                if key not in seen:  # a group may be done twice where a process died
+                done, key = event.note, _key(event.task, event.note.place)
+                failures.pop(key, None)
+                if done.not_kept:
+                    failures[key] = done.not_kept
+                if key not in seen:  # a group is done twice where a process died
                     seen.add(key)
-                    bad += event.note.is_bad
-                    progress.advance(1, f"{bad} left out" if bad else "")
+                    n_bad += done.is_bad
+                    progress.advance(1, f"{n_bad} left out" if n_bad else "")
             elif isinstance(event, Failed):
                 raise event.error
             elif isinstance(event, Died):
                 culprit = _culprit(event)
-                deaths[group.store, culprit] += 1
-                if deaths[group.store, culprit] < _DEATHS_UNTIL_BAD:
-                    warn(f"a worker process was {event.how} while it was at {culprit}; another one tries again")
-                    pool.submit(group)
-                    continue
-                warn(f"a second worker process was {event.how} while it was at {culprit}, which is left out")
-                reason = f"processes end when they are at it ({event.how})"
-                crashed[group.store][culprit] = Bad(culprit, "crash", reason)
-                jobs = tuple(job for job in group.jobs if job.utterance.id != culprit)
-                if jobs:
-                    pool.submit(Group(group.store, jobs))
-            else:
-                assert isinstance(event, Finished)
-    return crashed
+                deaths[culprit] += 1
+                if deaths[culprit] >= _DEATHS_UNTIL_BAD:
+                    failures[culprit] = Bad(culprit[1], "crash", f"processes end when they are at it ({event.how})")
+                if again := _again(event, culprit, failures):
+                    pool.submit(again)
+    return failures
 
 
-def _culprit(death: Died) -> str:
+def _key(group: Group, place: int) -> tuple[Path, str]:
+    return group.store, group.jobs[place].utterance.id
+
+
+def _culprit(death: Died) -> tuple[Path, str]:
     """Name the utterance that a process was at: the one behind the last that it told about."""
     place = death.last_note.place + 1 if isinstance(death.last_note, Done) else 0
-    jobs = death.task.jobs
-    return jobs[min(place, len(jobs) - 1)].utterance.id
+    return _key(death.task, min(place, len(death.task.jobs) - 1))
+
+
+def _again(death: Died, culprit: tuple[Path, str], failures: Failures) -> Group | None:
+    """Give what is to be done again after a process has died, and tell."""
+    if culprit not in failures:
+        warn(f"a worker process was {death.how} while it was at {culprit[1]}; another one tries again")
+        return death.task
+    warn(f"a second worker process was {death.how} while it was at {culprit[1]}, which is left out")
+    jobs = tuple(job for job in death.task.jobs if job.utterance.id != culprit[1])
+    return Group(death.task.store, jobs) if jobs else None
 
 
 def _write_down(
@@ -255,12 +270,16 @@ def _refuse_if_too_few(outcomes: Sequence[Outcome], settings: PreprocessSettings
     for outcome in outcomes:
         total = len(outcome.good) + len(outcome.bad)
         report = outcome.folder / "report.md"
+        is_refused = outcome.bad_share > settings.max_bad_share or not outcome.has_training
+        for split in SPLITS if is_refused else ():
+            # Those of an earlier run may name utterances that are bad now.
+            (outcome.folder / f"{split}.jsonl").unlink(missing_ok=True)
         if outcome.bad_share > settings.max_bad_share:
             raise PreparationError(
                 f"{outcome.dataset}: {len(outcome.bad)} of {total} recordings are bad ({outcome.bad_share:.0%}, "
                 f"preprocess.max_bad_share allows {settings.max_bad_share:.0%}); {report} lists them"
             )
-        if not any(utterance.split == "train" for utterance in outcome.good):
+        if not outcome.has_training:
             raise PreparationError(f"{outcome.dataset}: nothing is left to train on; {report} says why")
 
 

@@ -11,6 +11,8 @@ from utils.errors import RecitalError
 
 PROBLEM = "problem"
 """The feature of a store that tells why an utterance has no others."""
+UNEXPECTED = "unexpected"
+"""The kind of what nobody has thought of, and of processes that crash: not a fault of the utterance alone."""
 
 
 class DurationError(RecitalError):

@@ -13,7 +13,7 @@ from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.audio.audio_file import AudioError
 from processors.feature_store import ShardWriter
-from processors.preparation.problems import PROBLEM, Bad, DurationError
+from processors.preparation.problems import PROBLEM, UNEXPECTED, Bad, DurationError
 from processors.preparation.sources import SOURCE, Source
 from processors.text.phone_extractor import PhoneExtractor, make_phone_extractor
 from processors.text.symbols import UnknownPhoneError
@@ -34,6 +34,8 @@ ALIGNMENT_SCORE = "alignment_score"
 PRELOAD = ("processors.preparation.utterance_preparer",)
 """What the processes import before they are handed any work."""
 
+# Of features that wait in a process until their group is complete; long recordings make several files of a group.
+_MOST_BYTES_HELD = 16 * 2**20
 # Errors of the machine, which the next recording would meet as well.
 _ENDS_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
@@ -90,10 +92,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Done:
-    """News of one job: its place in the group, and whether the utterance had to be left out."""
+    """News of one job.
+
+    Attributes:
+        place: of the job in its group.
+        is_bad: whether the utterance had to be left out.
+        not_kept: why, if the reason lies in the program rather than the utterance; the next run tries again.
+    """
 
     place: int
-    is_bad: bool
+    is_bad: bool = False
+    not_kept: Bad | None = None
 
 
 def make_work(settings: PreprocessSettings, features: Sequence[str]) -> Work:
@@ -104,20 +113,22 @@ def make_work(settings: PreprocessSettings, features: Sequence[str]) -> Work:
     preparer = UtterancePreparer(settings, features)
 
     def prepare_group(group: Group, note: Note) -> None:
-        with ShardWriter(group.store) as writer:
+        with ShardWriter(group.store, max_bytes=_MOST_BYTES_HELD) as writer:
             for place, job in enumerate(group.jobs):
-                is_bad = False
+                bad = None
                 try:
                     made = preparer.prepare(job)
                 except Exception as error:
-                    if isinstance(error, OSError) and error.errno in _ENDS_ALL:
+                    if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in _ENDS_ALL):
                         raise
-                    is_bad = True
-                    made = {SOURCE: job.source.as_array(), PROBLEM: _described(error, job.utterance).as_array()}
+                    bad = _described(error, job.utterance)
+                    made = {SOURCE: job.source.as_array(), PROBLEM: bad.as_array()}
                 if job.is_known:
                     writer.remove(job.utterance.id)
-                writer.add(job.utterance.id, made)
-                note(Done(place, is_bad))
+                is_kept = bad is None or bad.kind != UNEXPECTED
+                if is_kept:
+                    writer.add(job.utterance.id, made)
+                note(Done(place, bad is not None, None if is_kept else bad))
 
     return prepare_group
 
@@ -131,4 +142,4 @@ def _described(error: Exception, utterance: Utterance) -> Bad:
             return Bad(utterance.id, kind, reason)
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}:{place.lineno}"
-    return Bad(utterance.id, "unexpected", f"{utterance.audio_path}: {type(error).__name__} at {where}: {reason}")
+    return Bad(utterance.id, UNEXPECTED, f"{utterance.audio_path}: {type(error).__name__} at {where}: {reason}")
