@@ -50,9 +50,7 @@ def _measure(config: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "latency": {},
     }
     for precision in arguments.precision:
-        say(
-            f"{config}, {precision}: {arguments.steps} training steps, {arguments.runs} sentences, ours and plain in turn"
-        )
+        say(f"{config}, {precision}: {arguments.steps} training steps and {arguments.runs} sentences, ours and plain")
         training = measure_training(settings, precision=precision, steps=arguments.steps)
         latency = measure_latency(settings, precision=precision, runs=arguments.runs)
         measured["training"][precision], measured["latency"][precision] = asdict(training), asdict(latency)
