@@ -27,6 +27,7 @@ _DOTS_PER_INCH = 100
 _MOST_POINTS = 4000
 _SMALLEST_LABEL_GAP_INCHES = 0.085
 _LABEL_SIZE = 7.0
+_LEFT_INCHES, _RIGHT_INCHES, _X_LABEL_INCHES, _TITLE_INCHES, _LABELS_INCHES = 0.65, 0.6, 0.45, 0.3, 0.26
 
 
 @dataclass(frozen=True)
@@ -102,27 +103,44 @@ def draw(
         width: of the whole, in inches of 100 dots.
         panel_height: of a panel of height 1, in inches.
     """
-    heights = [panel.height * panel_height + (0.3 if panel.labels else 0.0) for panel in panels]
-    figure = Figure(figsize=(width, sum(heights) + 0.5), dpi=_DOTS_PER_INCH, layout="constrained")
+    # Places are counted out in inches: matplotlib's own layouts draw everything twice to find them.
+    above = [_room_above(panel) for panel in panels]
+    heights = [panel.height * panel_height for panel in panels]
+    top = _TITLE_INCHES if title else 0.1
+    height = top + sum(above) + sum(heights) + _X_LABEL_INCHES
+    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
     FigureCanvasAgg(figure)
+    right_inches = _RIGHT_INCHES if any(curve.on_right for panel in panels for curve in panel.curves) else 0.15
+    end = max(_end(panel) for panel in panels)
     with matplotlib.rc_context({"font.size": 9, "axes.edgecolor": _INK, "text.color": _INK}):
-        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        end = max(_end(panel) for panel in panels)
-        for axis, panel in zip(axes, panels, strict=True):
+        bottom = height - top
+        for panel, room, panel_inches in zip(panels, above, heights, strict=True):
+            bottom -= room + panel_inches
+            axis = figure.add_axes(
+                (
+                    _LEFT_INCHES / width,
+                    bottom / height,
+                    (width - _LEFT_INCHES - right_inches) / width,
+                    panel_inches / height,
+                )
+            )
             axis.set_xlim(0, end)
-            _draw_panel(axis, panel, seconds_per_inch=end / width)
-        axes[-1].set_xlabel(x_label)
+            axis.tick_params(labelbottom=panel is panels[-1])
+            _draw_panel(axis, panel, seconds_per_inch=end / (width - _LEFT_INCHES - right_inches))
+        axis.set_xlabel(x_label)
         if title:
             # A price such as $5 is no formula.
-            figure.suptitle(title, fontsize=10, x=0.01, ha="left", parse_math=False)
+            figure.text(0.1 / width, 1 - 0.08 / height, title, fontsize=10, va="top", parse_math=False)
     return figure
 
 
 def png(figure: Figure) -> bytes:
     """Give a figure as the content of a PNG file."""
     content = io.BytesIO()
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
     # Without the software's version the same picture is the same file.
-    figure.savefig(content, format="png", metadata={"Software": None})
+    canvas.print_png(content, metadata={"Software": None})
     return content.getvalue()
 
 
@@ -137,6 +155,10 @@ def pixels(figure: Figure) -> np.ndarray:
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def _room_above(panel: Panel) -> float:
+    return 0.12 + (_LABELS_INCHES if panel.labels else 0.0) + (0.2 if panel.title else 0.0)
 
 
 def _end(panel: Panel) -> float:
