@@ -118,6 +118,7 @@ def measure_training(settings: FastSpeech2Settings, *, precision: str, steps: in
 def measure_latency(settings: FastSpeech2Settings, *, precision: str, runs: int) -> Latency:
     """Measure free-running speech of one sentence of 540 frames, batch of one."""
     network = cast(FastSpeech2, _task(settings).modules["network"]).eval()
+    network.lay_out_for_speaking()
     plain = _plain_network(settings).eval()
     # Networks that have learned nothing say any duration: these two say six frames for every phone.
     for predictor in (network.variance_adaptor.predictors["duration"], plain.duration_predictor):

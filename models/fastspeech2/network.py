@@ -151,7 +151,14 @@ class FastSpeech2(nn.Module):
         bundle.require_front_end()
         network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics)
         bundle.load_into(network)
+        network.lay_out_for_speaking()
         return network
+
+    def lay_out_for_speaking(self) -> None:
+        """Give up being trained for speaking sooner (see `Conv1d.lay_out_for_speaking`)."""
+        for module in self.modules():
+            if isinstance(module, Conv1d):
+                module.lay_out_for_speaking()
 
     def forward(self, batch: AcousticBatch) -> Prediction:
         """Predict a mel with true durations, pitch and energy, and predict those as well."""

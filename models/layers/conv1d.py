@@ -54,6 +54,14 @@ class Conv1d(nn.Module):
             y = _as_rows(_convolve(_as_pictures(x), self.weight.unsqueeze(2), self.bias))
         return F.relu(y) if self.relu else y
 
+    def lay_out_for_speaking(self) -> None:
+        """Keep the weights as oneDNN wants them, channels last, which it would do again at each call.
+
+        Not for training: torch's fused optimizers take it that weights and gradients are laid out alike.
+        """
+        # The shape stays (out, in, kernel).
+        self.weight.data = self.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+
     def extra_repr(self) -> str:
         out_channels, in_channels, kernel_size = self.weight.shape
         return f"{in_channels}, {out_channels}, kernel_size={kernel_size}, relu={self.relu}"
