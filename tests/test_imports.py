@@ -19,7 +19,7 @@ HOMES = {
     "g2p_en": [],  # only its weights are read
     "json5": ["config"],
     "librosa": ["processors/audio"],
-    "matplotlib": ["utils/pictures.py", "processors/pictures.py"],
+    "matplotlib": ["utils/pictures.py"],
     "parselmouth": ["processors/audio/pitch.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],
     "pydantic": ["config"],
@@ -150,3 +150,9 @@ def test_the_walk_names_a_wrong_line(path, source, fault):
 def test_the_walk_lets_a_right_line_pass(path, source):
     faults = (climbs, crosses_models, leaves_home)
     assert [found for found in imports_of(source, path) for fault in faults if fault(found)] == []
+
+
+def test_every_home_exists():
+    # A home that was renamed would otherwise leave its library homeless unnoticed.
+    homes = [home for places in HOMES.values() for home in places]
+    assert [home for home in homes if not (REPOSITORY / home).exists()] == []
