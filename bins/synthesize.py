@@ -32,11 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
         say("no --vocoder_dir given: Griffin-Lim makes the sound, which a trained vocoder does better")
     folder = Path(arguments.infer_output_dir or experiment / "result")
     single = arguments.infer_mode == "single"
-    announce(
-        speak_all(
-            synthesizer, requests, folder, controls, overwrite=arguments.overwrite, number_existing=single
-        )
-    )
+    announce(speak_all(synthesizer, requests, folder, controls, overwrite=arguments.overwrite, number_existing=single))
     return 0
 
 
@@ -57,9 +53,7 @@ def _experiment(arguments: argparse.Namespace, settings: ExperimentSettings) -> 
     raise RecitalError(f"{folder}: which experiment shall speak? Give --infer_expt_dir or --name; {there}")
 
 
-def _requests(
-    arguments: argparse.Namespace, settings: ExperimentSettings, synthesizer: Synthesizer
-) -> list[Request]:
+def _requests(arguments: argparse.Namespace, settings: ExperimentSettings, synthesizer: Synthesizer) -> list[Request]:
     from dataclasses import replace
 
     from models.speaking import request_from_text, requests_from_dataset, requests_from_file

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -175,7 +175,7 @@ class Synthesizer:
         network = open_network(bundle)
         if not hasattr(network, "generate"):
             raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mel from text")
-        self._model: AcousticModel = network.to(self.device).eval()
+        self._model = cast(AcousticModel, network.to(self.device).eval())
         self._vocoder = vocoder or GriffinLimVocoder(
             MelSpectrogram(
                 sample_rate=preprocess.sample_rate,
