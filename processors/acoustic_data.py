@@ -203,6 +203,7 @@ def open_acoustic_data(
     split: str,
     voice: Voice,
     *,
+    expect: Mapping[str, Any] | None = None,
     pitch_level: Level = "phone",
     energy_level: Level = "phone",
 ) -> AcousticData:
@@ -213,11 +214,12 @@ def open_acoustic_data(
         datasets: names of the corpora.
         split: `train`, `valid`, ...
         voice: speakers and statistics.
+        expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
         pitch_level: whether pitch is given per phone or per frame.
         energy_level: likewise.
 
     Raises:
-        ManifestError, StoreError: something that stage 1 writes is missing or damaged.
+        ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
         DataError: a speaker is unknown.
     """
     utterances: list[Utterance] = []
@@ -227,7 +229,7 @@ def open_acoustic_data(
         if not manifest.is_file():
             raise DataError(f"{manifest}: no such file; run stage 1 first")
         utterances += read_manifest(manifest)
-        stores[dataset] = FeatureStore.open(processed_dir / dataset)
+        stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
     for utterance in utterances:
         if utterance.speaker not in voice.speakers:
             raise DataError(

@@ -16,6 +16,7 @@ import torch
 from config.load import load_settings
 from models.bundle import find_bundle
 from models.registry import MODELS, make_task, open_network, settings_class
+from processors.feature_store import StoreError
 from tests.tiny_features import PREPROCESS, write_features
 from utils.task import Batch
 from utils.trainer import Processes, Trainer, TrainerOptions
@@ -82,6 +83,12 @@ def tensors_of(thing, name=""):
     if not isinstance(thing, Mapping):
         return {}
     return {key: tensor for part, value in thing.items() for key, tensor in tensors_of(value, f"{name}.{part}").items()}
+
+
+def test_features_made_with_other_settings_are_refused(tiny):
+    task = tiny.task("preprocess.fmax=3000")
+    with pytest.raises(StoreError, match="fmax"):
+        task.train_batches()
 
 
 def test_a_batch_tells_the_trainer_what_it_must_know(tiny):

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import json5
 import numpy as np
 
+from config.paths import REPOSITORY
+from config.schema import PreprocessSettings
 from processors.audio.mel import MEL_FLOOR
 from processors.feature_store import ShardWriter, prepare_store
+from processors.preparation.plan import store_settings
+from processors.preparation.work import ACOUSTIC_FEATURES
 from processors.statistics import StatisticsCollector, save_statistics
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import SymbolTable
@@ -27,6 +32,14 @@ PREPROCESS = (
 """Settings that agree with the features."""
 
 
+def _preprocess_settings() -> PreprocessSettings:
+    values = json5.loads((REPOSITORY / "config" / "base.json").read_text(encoding="utf-8"))["preprocess"]
+    for override in PREPROCESS:
+        name, _, value = override.removeprefix("preprocess.").partition("=")
+        values[name] = json.loads(value)
+    return PreprocessSettings.model_validate_json(json.dumps(values))
+
+
 def write_features(
     processed_dir: Path,
     dataset: str = "tiny",
@@ -38,7 +51,7 @@ def write_features(
     chance = np.random.default_rng(1)
     symbols = SymbolTable(INVENTORY)
     folder = processed_dir / dataset
-    prepare_store(folder, {"hop_size": HOP_SIZE})
+    prepare_store(folder, store_settings(_preprocess_settings(), ACOUSTIC_FEATURES, symbols.symbols))
     collector = StatisticsCollector()
     utterances = []
     with ShardWriter(folder) as writer:

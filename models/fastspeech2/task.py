@@ -29,6 +29,8 @@ from processors.acoustic_data import (
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.preparation.plan import store_settings
+from processors.preparation.work import ACOUSTIC_FEATURES
 from processors.speech_pictures import curves_picture, mels_picture
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Update
@@ -92,12 +94,13 @@ class FastSpeech2Task:
         )
 
     def _open(self, split: str) -> AcousticData:
-        model = self._settings.model
+        model, preprocess = self._settings.model, self._settings.preprocess
         return open_acoustic_data(
-            rooted(self._settings.preprocess.processed_dir),
+            rooted(preprocess.processed_dir),
             self._settings.dataset,
             split,
             self._voice,
+            expect=store_settings(preprocess, ACOUSTIC_FEATURES, self._voice.symbols.symbols),
             pitch_level=model.pitch_level,
             energy_level=model.energy_level,
         )
