@@ -19,7 +19,7 @@ flags() {
     cat <<EOF
 stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
 config|FILE|$recipe_dir/exp_config.json|settings of the experiment
-name|NAME|none|name of the experiment, which is its folder in log_dir; for stage 2, and for stage 3 as what speaks
+name|NAME|none|the experiment, which is its folder in log_dir: stage 2 trains it, stage 3 speaks with it
 set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
 num_workers|N|every core|processes of stage 1
 gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
@@ -59,6 +59,8 @@ EOF
         printf '  --%s %s\n        %s [default: %s]\n' "$flag" "$value" "$meaning" "$default"
     done
     cat <<EOF
+  --overwrite
+        stage 1: make all features afresh; stage 3: replace recordings that exist [default: off]
   --debug
         show where in the code an error arose [default: off]
   --demo
@@ -71,16 +73,18 @@ EOF
 # --- The command line, into flag_<name>, set_<i> and the switches ---
 
 for flag in $(flags | cut -d '|' -f 1); do unset "flag_$flag"; done
-sets=0 first_set=1 debug='' demo=''
+sets=0 first_set=1 debug='' overwrite='' demo=''
 while [ $# -gt 0 ]; do
     case $1 in
         --help | -h) help; exit 0 ;;
         --demo) demo=yes; shift; continue ;;
         --debug) debug=yes; shift; continue ;;
+        --overwrite) overwrite=yes; shift; continue ;;
         -s) flag=stage ;;
         --*) flag=${1#--} flag=${flag%%=*} ;;
         *) usage_error "$1 is no flag" ;;
     esac
+    case $flag in '' | *[!a-z_]*) usage_error "unknown flag $1" ;; esac # it is to be part of a variable's name
     flags | cut -d '|' -f 1 | grep -q -x -F -e "$flag" || usage_error "unknown flag --$flag"
     case $1 in
         --*=*) value=${1#*=} && shift ;;
@@ -129,6 +133,9 @@ case ${flag_stage-} in
 esac
 [ "$first" -ge 1 ] && [ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 1 to 3"
 [ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range runs backwards"
+if [ "$first" -le 2 ] && [ "$last" -ge 2 ] && [ -z "$demo" ] && [ -z "${flag_name-}" ]; then
+    usage_error "stage 2 needs --name"
+fi
 if [ "$last" -eq 3 ] && [ -z "$demo" ] && [ "${flag_infer_mode-single}" = single ] && [ -z "${flag_infer_text+given}" ]; then
     usage_error "stage 3 needs --infer_text, or --infer_mode batch" # now, not after hours of training
 fi
@@ -152,6 +159,7 @@ with() {
                     i=$((i + 1))
                 done
                 ;;
+            overwrite) [ -z "$overwrite" ] || command="$command --overwrite" ;;
             debug) [ -z "$debug" ] || command="$command --debug" ;;
             *) eval "[ -z \"\${flag_$flag+given}\" ]" || command="$command --$flag \"\$flag_$flag\"" ;;
         esac
@@ -170,7 +178,7 @@ run() {
 
 stage_1() {
     command='-m bins.preprocess'
-    with config num_workers set debug
+    with config num_workers overwrite set debug
     run
 }
 
@@ -189,7 +197,8 @@ stage_2() {
 stage_3() {
     command='-m bins.synthesize'
     with config name infer_expt_dir infer_output_dir infer_mode infer_text infer_dataset infer_testing_set \
-        infer_speaker_name vocoder_dir pitch_control energy_control duration_control set debug
+        infer_speaker_name vocoder_dir pitch_control energy_control duration_control \
+        overwrite set debug
     run
 }
 

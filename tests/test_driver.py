@@ -117,6 +117,7 @@ def test_an_impossible_stage_is_wrong_usage(house, stages):
         ["--stage", "1", "--"],
         ["--stage", "1", "--set|value", "x"],
         ["--stage", "1", "--.*", "x"],
+        ["--stage", "1", "--name\nexit", "x"],
         ["--stage"],
         ["--stage", "1", "--name"],
         ["--stage", "2", "--name", "--gpu", "0"],
@@ -127,6 +128,7 @@ def test_an_impossible_stage_is_wrong_usage(house, stages):
         ["--stage", "2", "--gpu", "0,"],
         ["--stage", "2", "--resume_type", "again"],
         ["--stage", "3", "--infer_mode", "many"],
+        ["--stage", "1-3", "--infer_text", "Hello."],  # would learn after stage 1 that stage 2 needs a name
         ["--stage", "1-3", "--name", "voice"],  # would have nothing to say at the end
         [],
     ],
@@ -134,7 +136,7 @@ def test_an_impossible_stage_is_wrong_usage(house, stages):
 def test_wrong_usage_ends_before_anything_runs(house, arguments):
     done = house.run(*arguments)
     assert done.returncode == 2
-    assert re.match(r"error: .*--help\n\Z", done.stderr), done.stderr
+    assert re.match(r"error: .*--help\n\Z", done.stderr, re.DOTALL), done.stderr
     assert done.stdout == ""
     assert house.calls == []
 
@@ -145,7 +147,7 @@ def test_help_lists_every_flag_with_its_default(house):
     assert len(driver_flags()) > 15
     for flag in driver_flags():
         assert re.search(rf"^  --{flag} [A-Z].*\n .*\[default: .+\]$", done.stdout, re.MULTILINE), flag
-    for switch in ("--debug", "--demo", "--help"):
+    for switch in ("--overwrite", "--debug", "--demo", "--help"):
         assert f"  {switch}" in done.stdout
     assert house.run("-h").stdout == done.stdout
 
@@ -153,7 +155,7 @@ def test_help_lists_every_flag_with_its_default(house):
 def test_the_readme_lists_the_same_flags():
     readme = (REPOSITORY / RECIPE / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `--(\w+)", readme, re.MULTILINE)
-    assert sorted(listed) == sorted([*driver_flags(), "debug", "demo", "help"])
+    assert sorted(listed) == sorted([*driver_flags(), "overwrite", "debug", "demo", "help"])
 
 
 TEXTS = ["two words", 'it\'s "quoted"', "$HOME `date` $(date) \\n", "*", "first\nsecond\n", "", "-5", "{a,b}; true & |"]
@@ -225,7 +227,7 @@ def test_a_failing_stage_ends_the_run_with_its_code(house):
 
 
 def test_gpus_decide_the_number_of_processes(house):
-    house.run("-s", "2", "--gpu", "0,2", "--main_process_port", "29512")
+    house.run("-s", "2", "--name", "voice", "--gpu", "0,2", "--main_process_port", "29512")
     call = house.calls[0]
     assert call["gpus"] == "0,2"
     assert value_of(call, "--num_processes") == "2"
@@ -294,7 +296,7 @@ def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, stage):
     house = House(tmp_path, SHELLS[0])
     given = {"stage": str(stage), "set": "a=b", "resume_type": "resume", "infer_mode": "batch", "num_workers": "1"}
     given |= {"gpu": "0", "main_process_port": "1"}
-    house.run("--debug", *(f"--{flag}={given.get(flag, 'x')}" for flag in driver_flags()))
+    house.run("--debug", "--overwrite", *(f"--{flag}={given.get(flag, 'x')}" for flag in driver_flags()))
     [call] = house.calls
     passed = [part for part in call["arguments"] if part.startswith("--")]
     command = [sys.executable, "-m", STAGES[stage], "--help"]
