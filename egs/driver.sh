@@ -23,8 +23,8 @@ name|NAME|none|the experiment, which is its folder in log_dir: stage 2 trains it
 set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
 num_workers|N|every core|processes of stage 1
 gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
-resume_type|TYPE|none|resume continues the experiment as if never stopped; finetune starts a new one from --checkpoint
-checkpoint|DIR|the newest of the experiment|checkpoint to resume or fine-tune from
+resume_type|TYPE|none|resume goes on with the settings an experiment began with; finetune begins one from --checkpoint
+checkpoint|DIR|the newest of the experiment|what to resume or fine-tune from
 main_process_port|PORT|any free one|port on which several processes of stage 2 meet
 infer_expt_dir|DIR|log_dir/NAME|what speaks: an experiment, a checkpoint inside one, or a bundle
 infer_speaker_name|NAME|the only one|who speaks, where the model knows several

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -117,6 +118,11 @@ def test_librosa_is_imported_only_when_called():
 def test_models_parse_no_arguments():
     wrong = [found for found in project_imports() if found.module == "argparse" and not found.path.startswith("bins/")]
     assert [str(found) for found in wrong] == []
+
+
+def test_utils_know_nothing_of_speech():
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (REPOSITORY / "utils").glob("*.py")}
+    assert [name for name, source in sources.items() if re.search(r"\bmel\b", source, re.IGNORECASE)] == []
 
 
 @pytest.mark.parametrize(
