@@ -6,6 +6,7 @@ epoch goes on where it was without reading what it has had, and several processe
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -216,7 +217,18 @@ def _loader(
         collate_fn=collate,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        worker_init_fn=_leave_stopping_to_the_trainer,
         # Its base seed is drawn from a generator of its own: the global one belongs to the networks alone, or a run
         # resumed within an epoch would draw other dropout than an unbroken one.
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def _leave_stopping_to_the_trainer(worker: int) -> None:
+    """In a worker, pass over Ctrl-C and a first SIGTERM: sent to the whole group, they reach the trainer as well.
+
+    It saves a checkpoint and lets its workers go; a worker that died first would end it before that. A second
+    SIGTERM is the trainer's own.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))

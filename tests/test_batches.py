@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
+import os
+import signal
 from collections import Counter
 
 import numpy as np
@@ -228,3 +232,23 @@ def test_a_speaker_without_a_row_is_named(processed):
     (processed / "speakers.json").write_text('{"a": 0}')
     with pytest.raises(DataError, match="lacks b, who speaks utterance-01"):
         acoustic_data(processed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_trainer(number):
+    batches = planned(Numbers(40), num_workers=1)
+    groups = batches.groups(0)
+    next(groups)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, number)
+    assert len(list(groups)) == batches.groups_per_epoch(0) - 1
+
+
+def test_workers_end_with_their_loader():
+    batches = planned(Numbers(40), num_workers=1)
+    next(batches.groups(0))
+    workers = multiprocessing.active_children()
+    assert workers
+    del batches
+    gc.collect()
+    assert not any(worker.is_alive() for worker in workers)
