@@ -46,6 +46,28 @@ def load(arguments: argparse.Namespace) -> Resolved:
     return load_settings(arguments.config, arguments.set, settings_class)
 
 
+def choose_gpus(gpus: str | None) -> None:
+    """Let torch see the GPUs that `--gpu` lists, none where the list is empty, all where the flag was not given.
+
+    Raises:
+        RecitalError: there are fewer GPUs than were asked for.
+    """
+    if gpus is None:
+        return
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before torch looks for them
+    if gpus:
+        import torch
+
+        from utils.errors import RecitalError
+
+        asked, found = len(gpus.split(",")), torch.cuda.device_count()
+        if found < asked:
+            raise RecitalError(
+                f"--gpu {gpus}: asks for {asked} GPU{'s' if asked > 1 else ''}, torch finds {found}; "
+                'leave the flag out to use what there is, or give "" for the CPU'
+            )
+
+
 def run(
     command: Callable[[argparse.Namespace], int | None],
     parser: argparse.ArgumentParser,

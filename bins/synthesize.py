@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import load, make_parser, run
+from bins.command import choose_gpus, load, make_parser, run
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: argparse.Namespace) -> int:
+    choose_gpus(arguments.gpu)
     settings = load(arguments).settings
     experiment = _experiment(arguments, settings)
 
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
     add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")
     add("--duration_control", type=float, default=1.0, metavar="X", help="factor on durations; 2 is half as fast")
+    add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="replace recordings that exist already")
     return parser
 

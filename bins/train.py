@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bins.command import load, make_parser, run
+from bins.command import choose_gpus, load, make_parser, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +39,7 @@ _SIGNALLED = 128  # shells give a program ended by signal N the exit code 128 + 
 
 
 def main(arguments: argparse.Namespace) -> int:
-    if arguments.gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = arguments.gpu  # before torch looks for them
+    choose_gpus(arguments.gpu)
     today = load(arguments).settings
 
     from config.paths import rooted

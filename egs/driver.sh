@@ -190,7 +190,7 @@ stage_2() {
         command="-m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes $processes \
             --main_process_port ${flag_main_process_port:-0} --mixed_precision no --dynamo_backend no $command"
     fi
-    with config name resume_type checkpoint set debug
+    with config name gpu resume_type checkpoint set debug
     run
 }
 
@@ -198,7 +198,7 @@ stage_3() {
     command='-m bins.synthesize'
     with config name infer_expt_dir infer_output_dir infer_mode infer_text infer_dataset infer_testing_set \
         infer_speaker_name vocoder_dir pitch_control energy_control duration_control \
-        overwrite set debug
+        gpu overwrite set debug
     run
 }
 

@@ -50,3 +50,20 @@ def test_an_unknown_flag_is_wrong_usage(command):
     assert done.returncode == 2
     assert "usage:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "synthesize"])
+def test_gpus_that_are_not_there_are_an_error(command):
+    import torch
+
+    asked = ",".join(str(number) for number in range(torch.cuda.device_count() + 1))
+    config = ["--config", "egs/tts/FastSpeech2/exp_config.json", "--name", "x"]
+    extra = ["--infer_text", "x"] if command == "synthesize" else []
+    refused = subprocess.run(
+        [sys.executable, "-m", f"bins.{command}", *config, "--gpu", asked, *extra],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    assert f"error: --gpu {asked}: asks for" in refused.stderr

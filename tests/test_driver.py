@@ -240,7 +240,7 @@ def test_one_process_needs_no_launcher(house, flags, gpus):
     house.run("-s", "2", "--name", "voice", "--debug", *flags)
     assert house.calls[0]["gpus"] == gpus
     config = str(house.recipe / "exp_config.json")
-    assert house.calls[0]["arguments"] == ["-m", "bins.train", "--config", config, "--name", "voice", "--debug"]
+    assert house.calls[0]["arguments"] == ["-m", "bins.train", "--config", config, "--name", "voice", *flags, "--debug"]
 
 
 def test_the_flags_of_the_launcher_stand_before_the_command(house):
@@ -248,7 +248,7 @@ def test_the_flags_of_the_launcher_stand_before_the_command(house):
     arguments = house.calls[0]["arguments"]
     assert arguments[:2] == ["-m", "accelerate.commands.launch"]
     config = str(house.recipe / "exp_config.json")
-    assert arguments[-6:] == ["-m", "bins.train", "--config", config, "--name", "voice"]
+    assert arguments[-8:] == ["-m", "bins.train", "--config", config, "--name", "voice", "--gpu", "0,1"]
 
 
 def test_the_last_stage_takes_the_shells_place(house):
