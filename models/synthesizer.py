@@ -176,17 +176,7 @@ class Synthesizer:
         if not hasattr(network, "generate"):
             raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mel from text")
         self._model = cast(AcousticModel, network.to(self.device).eval())
-        self._vocoder = vocoder or GriffinLimVocoder(
-            MelSpectrogram(
-                sample_rate=preprocess.sample_rate,
-                n_fft=preprocess.n_fft,
-                hop_size=preprocess.hop_size,
-                win_size=preprocess.win_size,
-                n_mel=preprocess.n_mel,
-                fmin=preprocess.fmin,
-                fmax=preprocess.fmax,
-            ).to(self.device)
-        )
+        self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
 
     @classmethod
     def open(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from processors.audio.mel import MEL_FLOOR, MelSpectrogram, mel_filter_bank
+from processors.audio.mel import MEL_FLOOR, MelError, MelSpectrogram, mel_filter_bank
 
 LJSPEECH = {"sample_rate": 22050, "n_fft": 1024, "hop_size": 256, "win_size": 1024, "n_mel": 80, "fmin": 0.0}
 
@@ -125,3 +125,8 @@ def test_autocast_and_half_precision_input_change_little(mel: MelSpectrogram):
 
 def test_nothing_of_it_goes_into_a_checkpoint(mel: MelSpectrogram):
     assert not mel.state_dict()
+
+
+def test_more_filters_than_frequencies_are_refused():
+    with pytest.raises(MelError, match="n_mel 80 is too many for n_fft 128"):
+        MelSpectrogram(sample_rate=22050, n_fft=128, hop_size=64, win_size=128, n_mel=80, fmax=8000.0)

@@ -211,15 +211,7 @@ class FastSpeech2Task:
 
     def _sound(self, mel: Tensor) -> np.ndarray:
         preprocess = self._settings.preprocess
-        definition = MelSpectrogram(
-            sample_rate=preprocess.sample_rate,
-            n_fft=preprocess.n_fft,
-            hop_size=preprocess.hop_size,
-            win_size=preprocess.win_size,
-            n_mel=preprocess.n_mel,
-            fmin=preprocess.fmin,
-            fmax=preprocess.fmax,
-        )
+        definition = MelSpectrogram.from_settings(preprocess)
         waveform = griffin_lim(mel.float().cpu(), definition, iterations=_GRIFFIN_LIM_ITERATIONS)
         return waveform.clamp(-1.0, 1.0).numpy()
 

@@ -9,8 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from config.schema import PreprocessSettings
+from utils.errors import RecitalError
+
 MEL_FLOOR = 1e-5
 """Mel magnitudes below it count as it, so that silence has a logarithm."""
+
+
+class MelError(RecitalError):
+    """Settings that describe no useful mel spectrogram."""
 
 
 class MelSpectrogram(nn.Module):
@@ -29,6 +36,9 @@ class MelSpectrogram(nn.Module):
         n_mel: filters.
         fmin: lower edge of the lowest filter in Hz.
         fmax: upper edge of the highest filter in Hz; half of `sample_rate` by default.
+
+    Raises:
+        MelError: a filter would cover no frequency of the transform.
     """
 
     window: Tensor
@@ -53,8 +63,26 @@ class MelSpectrogram(nn.Module):
         # Made from the settings, so no checkpoint needs them.
         self.register_buffer("window", torch.hann_window(win_size), persistent=False)
         self.register_buffer("filter_bank", bank, persistent=False)
+        if not bank.any(dim=1).all():
+            raise MelError(
+                f"n_mel {n_mel} is too many for n_fft {n_fft} at {sample_rate} Hz: some mel filters lie between two "
+                "frequencies of the transform and would always be silent; lower n_mel or raise n_fft"
+            )
         # The bins above the last filter would only be multiplied by 0.
         self.n_bins_used = int(bank.any(dim=0).nonzero().max()) + 1
+
+    @classmethod
+    def from_settings(cls, settings: PreprocessSettings) -> MelSpectrogram:
+        """Make the definition that the settings of stage 1 describe."""
+        return cls(
+            sample_rate=settings.sample_rate,
+            n_fft=settings.n_fft,
+            hop_size=settings.hop_size,
+            win_size=settings.win_size,
+            n_mel=settings.n_mel,
+            fmin=settings.fmin,
+            fmax=settings.fmax,
+        )
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Give the log-mel spectrogram of each waveform.

@@ -50,15 +50,7 @@ class UtterancePreparer:
     def __init__(self, settings: PreprocessSettings, features: Sequence[str]) -> None:
         self._settings, self._features = settings, frozenset(features)
         self._needs_text = needs_text(features)
-        self._mel = MelSpectrogram(
-            sample_rate=settings.sample_rate,
-            n_fft=settings.n_fft,
-            hop_size=settings.hop_size,
-            win_size=settings.win_size,
-            n_mel=settings.n_mel,
-            fmin=settings.fmin,
-            fmax=settings.fmax,
-        )
+        self._mel = MelSpectrogram.from_settings(settings)
         if self._needs_text:
             self._phone_extractor = make_front_end(settings)
             self._symbols = SymbolTable(self._phone_extractor.inventory)
