@@ -86,6 +86,11 @@ def test_missing_lexicon(tmp_path, corpus):
     assert_refused(done, "my.dict")
 
 
+def test_missing_textgrid_folder(tmp_path, corpus):
+    done = preprocess(write_config(tmp_path, corpus, textgrid_dir=str(tmp_path / "TextGird")))
+    assert_refused(done, "preprocess.textgrid_dir", "TextGird", "no such folder")
+
+
 def test_features_made_with_other_settings(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     assert preprocess(config).returncode == 0

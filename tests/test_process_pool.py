@@ -67,8 +67,9 @@ def wait_for(condition, seconds=30):
         time.sleep(0.02)
 
 
-def test_every_task_is_done_once():
-    with ProcessPool(3, make_square, 1) as pool:
+@pytest.mark.parametrize("start_method", ["", "spawn"])
+def test_every_task_is_done_once(start_method):
+    with ProcessPool(3, make_square, 1, start_method=start_method) as pool:
         for task in range(20):
             pool.submit(task)
         events = list(pool.events())
@@ -97,9 +98,10 @@ def test_error_is_an_event_and_the_worker_goes_on():
     assert "square" in failure.trace
 
 
+@pytest.mark.parametrize("start_method", ["", "spawn"])
 @pytest.mark.parametrize(("task", "how"), [("die", "SIGKILL"), ("leave", "exit code 7")])
-def test_killed_worker_is_an_event_and_the_rest_is_done(task, how):
-    with ProcessPool(2, make_square, 0) as pool:
+def test_killed_worker_is_an_event_and_the_rest_is_done(task, how, start_method):
+    with ProcessPool(2, make_square, 0, start_method=start_method) as pool:
         for each in (1, task, 2, 3):
             pool.submit(each)
         events = list(pool.events())

@@ -115,19 +115,25 @@ class ProcessPool:
         make_work: a function at the top of a module.
         arguments: given to `make_work`; pickled.
         preload: modules that the work needs, by name.
+        start_method: `forkserver` or `spawn`; by default what suits the platform.
     """
 
     def __init__(
-        self, num_workers: int, make_work: Callable[..., Work], *arguments: Any, preload: Sequence[str] = ()
+        self,
+        num_workers: int,
+        make_work: Callable[..., Work],
+        *arguments: Any,
+        preload: Sequence[str] = (),
+        start_method: str = "",
     ) -> None:
         if num_workers < 1:
             raise WorkerError(f"{num_workers} worker processes can do no work; ask for 1 or more")
         self._make_work, self._arguments = make_work, arguments
         self._waiting: deque[Any] = deque()
         self._deaths_while_starting = 0
-        method = "forkserver" if sys.platform.startswith("linux") else "spawn"
-        self._context: Any = multiprocessing.get_context(method)
-        if method == "forkserver":
+        start_method = start_method or ("forkserver" if sys.platform.startswith("linux") else "spawn")
+        self._context: Any = multiprocessing.get_context(start_method)
+        if start_method == "forkserver":
             self._context.set_forkserver_preload(list(preload))
         self._workers: list[_Worker] = []
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from config.paths import rooted
 from config.schema import PreprocessSettings
+from processors.alignment.intervals import AlignmentError
 from processors.corpora.corpus import Corpus
 from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
 from processors.preparation.problems import PROBLEM
@@ -16,7 +17,7 @@ from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, s
 from processors.preparation.work import Group, Job, needs_text
 from processors.splits import assign_splits
 from processors.utterance import Utterance
-from utils.console import warn
+from utils.console import say, warn
 
 # To be raised where a change of the code gives other features for the same settings.
 _FEATURES_VERSION = 1
@@ -119,14 +120,14 @@ def groups_of(jobs: Sequence[Job], store: Path, num_workers: int) -> Iterator[Gr
 
 
 def _missing(
-    utterances: Iterable[Utterance],
+    utterances: Sequence[Utterance],
     store: FeatureStore,
     folder: Path,
     settings: PreprocessSettings,
     features: Sequence[str],
 ) -> Iterator[Job]:
     with_text = needs_text(features)
-    textgrids = _textgrids(folder, settings) if with_text else None
+    textgrids = _textgrids(folder, utterances, settings) if with_text else None
     lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if settings.lexicon_path else ""
     lexicon_stamp = stamp(lexicon).hex()
     limits = stamp(settings.min_duration_s, settings.max_duration_s)
@@ -134,8 +135,7 @@ def _missing(
         text, given, own, textgrid = NOTHING, None, Path(), NOTHING
         if textgrids is not None:
             text = stamp(utterance.text, lexicon_stamp)
-            if settings.alignment != "pocketsphinx":
-                given = textgrids.given(utterance)
+            given = textgrids.given(utterance)
             own = textgrids.own(utterance)
             textgrid = stamp_of_file(given or own)
         source = Source(stamp_of_file(utterance.audio_path), text, textgrid, limits)
@@ -143,10 +143,20 @@ def _missing(
             yield Job(utterance, source, given, own, is_known=store.has(utterance.id, (SOURCE,)))
 
 
-def _textgrids(folder: Path, settings: PreprocessSettings) -> TextGrids:
+def _textgrids(folder: Path, utterances: Iterable[Utterance], settings: PreprocessSettings) -> TextGrids:
     own = folder / "TextGrid"
-    given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name)) if settings.textgrid_dir else None
-    return TextGrids(given, own)
+    if not settings.textgrid_dir or settings.alignment == "pocketsphinx":
+        return TextGrids(None, own)
+    given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name))
+    if not given.is_dir():
+        raise AlignmentError(f"preprocess.textgrid_dir: {given}: no such folder; leave it empty if there are none")
+    textgrids = TextGrids(given, own)
+    n_given = sum(textgrids.given(utterance) is not None for utterance in utterances)
+    if n_given == 0:
+        warn(f"{given}: no TextGrid there is named for an utterance of {folder.name}, as in <id>.TextGrid")
+    else:
+        say(f"{folder.name}: {n_given} recordings have a TextGrid in {given}")
+    return textgrids
 
 
 def _is_there(utterance_id: str, source: Source, store: FeatureStore, features: Sequence[str]) -> bool:
