@@ -340,7 +340,7 @@ def children_of(process_id: int) -> set[int]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-@pytest.mark.parametrize("kills", [1, 3])
+@pytest.mark.parametrize("kills", [2])
 def test_killed_runs_end_in_the_result_of_one_that_was_not(tmp_path, kills):
     make_corpus(tmp_path / "corpus", 150)
     whole, killed = (write_config(tmp_path / name, tmp_path / "corpus") for name in ("whole", "killed"))
