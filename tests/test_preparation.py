@@ -41,7 +41,7 @@ from processors.preparation.work import ACOUSTIC_FEATURES, VOCODER_FEATURES, Job
 from processors.statistics import open_statistics
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest
-from utils.folder_lock import LockedError, only_one_in
+from utils.lock import sole_user
 
 SPLITS = ("train", "valid", "test")
 
@@ -467,24 +467,17 @@ def test_damaged_shard_is_made_again(tmp_path, corpus, capsys):
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path, corpus):
-    settings = load(write_config(tmp_path, corpus))
-    with only_one_in(tmp_path / "processed"):
-        program = (
-            "import sys; sys.path.insert(0, sys.argv[1])\n"
-            "from utils.folder_lock import only_one_in, LockedError\n"
-            "try:\n    with only_one_in(sys.argv[2]): pass\n"
-            "except LockedError as error: print(error)\n"
-        )
-        told = subprocess.run(
-            [sys.executable, "-c", program, str(REPOSITORY), str(tmp_path / "processed")],
+    config = write_config(tmp_path, corpus)
+    with sole_user(tmp_path / "processed"):
+        refused = subprocess.run(
+            [sys.executable, "-m", "bins.preprocess", "--config", str(config)],
+            cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            check=True,
-        ).stdout
-        assert "another command is at work there" in told
-        with pytest.raises(LockedError):
-            prepare(settings)
-    prepare(settings)
+        )
+    assert refused.returncode == 1
+    assert "another run is at work there" in refused.stderr
+    prepare(load(config))
 
 
 # The order of work

@@ -14,7 +14,7 @@ class InUseError(RecitalError):
 
 
 @contextmanager
-def sole_user(folder: Path) -> Iterator[None]:
+def sole_user(folder: Path | str) -> Iterator[None]:
     """Keep other processes out of a folder within the block; a process that dies lets go of it by itself.
 
     Where the system or the disk knows no locks, nobody is kept out.
@@ -22,6 +22,7 @@ def sole_user(folder: Path) -> Iterator[None]:
     Raises:
         InUseError: another process is in such a block with this folder.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
         try:
@@ -32,7 +33,9 @@ def sole_user(folder: Path) -> Iterator[None]:
         except ImportError:
             pass
         except (BlockingIOError, PermissionError):
-            raise InUseError(f"{folder}: another run is at work in it; await its end, or take another name") from None
+            raise InUseError(
+                f"{folder}: another run is at work in it; wait until it has ended, or choose another"
+            ) from None
         except OSError:
             pass
         yield

@@ -41,7 +41,7 @@ from processors.utterance import write_manifest
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
-from utils.folder_lock import only_one_in
+from utils.lock import sole_user
 from utils.process_pool import Died, Failed, Noted, ProcessPool, available_cores
 
 # Less than this is known to give poor voices.
@@ -108,7 +108,7 @@ def prepare(
     processed_dir = rooted(preprocess.processed_dir)
     corpora = {dataset: _read(settings, dataset) for dataset in settings.dataset}
     symbols = SymbolTable(make_front_end(preprocess).inventory) if needs_text(features) else None
-    with only_one_in(processed_dir):
+    with sole_user(processed_dir):
         plans = [
             make_plan(
                 dataset,
