@@ -252,3 +252,15 @@ def test_workers_end_with_their_loader():
     del batches
     gc.collect()
     assert not any(worker.is_alive() for worker in workers)
+
+
+def test_lengths_are_rounded_up_where_asked(tmp_path):
+    write_features(tmp_path)
+    data = open_acoustic_data(
+        tmp_path, ["tiny"], "train", open_voice(tmp_path), pitch_level="phone", energy_level="frame"
+    )
+    exact, rounded = (collate_acoustic([data[0], data[1]], length_step=step) for step in (1, 8))
+    assert rounded.mel.shape[2] % 8 == rounded.phoneme_ids.shape[1] % 8 == rounded.energy.shape[1] % 8 == 0
+    assert 0 <= rounded.mel.shape[2] - exact.mel.shape[2] < 8
+    assert torch.equal(rounded.mel[:, :, : exact.mel.shape[2]], exact.mel)
+    assert rounded.counts == exact.counts

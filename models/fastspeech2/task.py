@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _SAMPLES = 2
 _GRIFFIN_LIM_ITERATIONS = 30
+_collate = partial(collate_acoustic, length_step=8)
 
 
 class FastSpeech2Task:
@@ -75,16 +77,14 @@ class FastSpeech2Task:
             micro_batches=world_size * train.gradient_accumulation_steps,
             seed=train.seed,
         )
-        return PlannedBatches(
-            data, collate_acoustic, plan, rank=rank, world_size=world_size, num_workers=train.num_workers
-        )
+        return PlannedBatches(data, _collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
 
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
         """Give one process's share of the validation data."""
         train, data = self._settings.train, self._open("valid")
         return OrderedBatches(
             data,
-            collate_acoustic,
+            _collate,
             data.lengths,
             batch_size=train.batch_size,
             max_frames_per_batch=train.max_frames_per_batch,
