@@ -81,6 +81,7 @@ def run(
         check: may call `parser.error` on arguments that do not go together.
     """
     from utils.errors import RecitalError
+    from utils.leaving import leave
 
     arguments = parser.parse_args()
     if check is not None:
@@ -99,7 +100,7 @@ def run(
             raise
         print(f"error: {_told(error)}", file=sys.stderr)
         code = 1
-    sys.exit(code)
+    leave(code)
 
 
 def _told(error: Exception) -> str:

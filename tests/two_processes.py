@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from tests.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, train_toy
+from utils.leaving import leave
 from utils.trainer import Processes, TrainerOptions, TrainingError
 
 OPTIONS = TrainerOptions(max_steps=9, gradient_clip=0.5, save_every_steps=9, log_every_steps=3)
@@ -43,3 +44,4 @@ def main() -> None:
 if __name__ == "__main__":
     with Processes(cpu=True):
         main()
+    leave(0)

@@ -184,8 +184,10 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Without this a process may abort as it exits, with its work done, when a thread of gloo still runs.
-        self._accelerator.end_training()
+        if self.device.type == "cuda":
+            self._accelerator.end_training()
+        elif kind is None:
+            self.wait()  # gloo is not taken apart (see `utils.leaving`), but none leaves while others talk to it
 
 
 @dataclass
