@@ -20,6 +20,7 @@ import torch
 from tests.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, make_batch, train_toy
 from utils.checkpoint import CheckpointError, open_checkpoint
 from utils.logbook import read_logbook
+from utils.stop_request import StopRequest
 from utils.task import Optimization, Sum, Term
 from utils.trainer import TrainerOptions, TrainingError
 
@@ -204,6 +205,20 @@ def test_signal_ends_a_run_with_a_checkpoint_of_its_last_step(tmp_path, numbers)
     outcome = json.loads(printed.splitlines()[-1])
     assert process.returncode == 0 and not outcome["finished"] and outcome["signal_number"] == numbers[0], errors
     assert open_checkpoint(tmp_path / "checkpoint" / f"step-{outcome['step']:08d}").step == outcome["step"]
+
+
+def test_echo_of_a_signal_after_the_block_does_not_end_the_program():
+    """But a later Ctrl-C does what it did before."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores SIGINT
+    with StopRequest() as request:
+        os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    request._noted_at -= 10
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, inherited)
 
 
 def test_looking_at_a_run_more_often_does_not_change_it(tmp_path):

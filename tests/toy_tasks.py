@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from utils.leaving import leave
 from utils.task import Optimization, Samples, Sum, Term, Update
 from utils.trainer import Outcome, Processes, Trainer, TrainerOptions
 
@@ -212,6 +213,7 @@ def main() -> None:
         **{name: json.loads(value) for name, value in changes.items()},
     )
     print(json.dumps(dataclasses.asdict(outcome)))
+    leave(0)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ _PASSED_ON_WITHIN_S = 2.0
 class StopRequest:
     """Within the block, SIGINT and SIGTERM are noted instead of ending the program; a second SIGINT ends it.
 
+    After the block they do what they did before, but for the echo of a noted signal: a launcher passes on what has
+    reached us already, and that must not end a program whose work is done while it says so.
+
     Attributes:
         signal_number: what was received, or 0.
     """
@@ -22,6 +25,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number = 0
         self._noted_at = 0.0
+        self._is_over = False
         self._process_id = os.getpid()
         self._previous: dict[int, Any] = {}
 
@@ -34,9 +38,9 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        self._previous.clear()
+        self._is_over = True
+        if not self.signal_number:
+            self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process_id:
@@ -46,10 +50,20 @@ class StopRequest:
                 os.kill(os.getpid(), number)
             return
         if self.signal_number:
-            # A launcher passes on the Ctrl-C that has reached us already; a person's second one comes later.
-            if number == signal.SIGINT and time.monotonic() - self._noted_at > _PASSED_ON_WITHIN_S:
+            # A person's second Ctrl-C comes later than a launcher's echo of the first.
+            if time.monotonic() - self._noted_at <= _PASSED_ON_WITHIN_S:
+                return
+            if self._is_over:
+                self._restore()
+                os.kill(os.getpid(), number)
+            elif number == signal.SIGINT:
                 raise KeyboardInterrupt
             return
         self.signal_number, self._noted_at = number, time.monotonic()
         # Straight to the descriptor: a handler may interrupt a print.
         os.write(2, b"stopping after this step; Ctrl-C once more stops at once\n")
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._previous.clear()
