@@ -1,0 +1,1 @@
+"""HiFi-GAN: mel to waveform (arXiv:2010.05646)."""

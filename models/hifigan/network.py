@@ -1,0 +1,137 @@
+"""HiFi-GAN's generator (arXiv:2010.05646, sections 2.2 and appendix A.1): a whole model in one sitting.
+
+Parameters are named as in the published checkpoints, so that these load as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.bundle import Bundle
+from models.hifigan.settings import HiFiGANModelSettings, HiFiGANSettings
+from models.layers.normed_convolution import WeightNormed
+
+LEAKY_SLOPE = 0.1
+_LAST_SLOPE = 0.01  # of the activation before the last convolution, as in the published code
+_leaky_relu = partial(F.leaky_relu, negative_slope=LEAKY_SLOPE)
+
+
+def _fresh_weight(*shape: int) -> Tensor:
+    return torch.randn(shape) * 0.01
+
+
+def _fresh_bias(channels: int, fan_in: int) -> Tensor:
+    bound = 1 / math.sqrt(fan_in)
+    return torch.empty(channels).uniform_(-bound, bound)
+
+
+class Convolution(WeightNormed):
+    """A weight-normed convolution that keeps the length."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> None:
+        weight = _fresh_weight(out_channels, in_channels, kernel_size)
+        super().__init__(weight, _fresh_bias(out_channels, in_channels * kernel_size))
+        self.dilation, self.padding = dilation, dilation * (kernel_size - 1) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv1d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
+
+
+class Upsampling(WeightNormed):
+    """A weight-normed transposed convolution that makes a sequence `rate` times as long."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, rate: int) -> None:
+        weight = _fresh_weight(in_channels, out_channels, kernel_size)
+        super().__init__(weight, _fresh_bias(out_channels, out_channels * kernel_size))
+        self.rate, self.padding = rate, (kernel_size - rate) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose1d(x, self.weight, self.bias, stride=self.rate, padding=self.padding)
+
+
+class PairedResidualBlock(nn.Module):
+    """Residual block "1": for each dilation a dilated convolution and a plain one."""
+
+    def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(Convolution(channels, channels, kernel_size, dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(Convolution(channels, channels, kernel_size) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = plain(_leaky_relu(dilated(_leaky_relu(x)))) + x
+        return x
+
+
+class SingleResidualBlock(nn.Module):
+    """Residual block "2": one dilated convolution for each dilation."""
+
+    def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(Convolution(channels, channels, kernel_size, dilation) for dilation in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for dilated in self.convs:
+            x = dilated(_leaky_relu(x)) + x
+        return x
+
+
+_RESIDUAL_BLOCKS: dict[str, type[PairedResidualBlock] | type[SingleResidualBlock]] = {
+    "1": PairedResidualBlock,
+    "2": SingleResidualBlock,
+}
+
+
+class Generator(nn.Module):
+    """Makes a waveform from a mel: each stage lengthens the sequence, then mixes residual blocks of several widths.
+
+    Args:
+        model: its settings.
+        n_mel: mel bins.
+    """
+
+    def __init__(self, model: HiFiGANModelSettings, n_mel: int) -> None:
+        super().__init__()
+        self.upsample_rates = tuple(model.upsample_rates)
+        self.n_blocks = len(model.resblock_kernel_sizes)
+        channels = model.upsample_initial_channel
+        self.conv_pre = Convolution(n_mel, channels, 7)
+        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
+        block = _RESIDUAL_BLOCKS[model.resblock]
+        for rate, kernel_size in zip(model.upsample_rates, model.upsample_kernel_sizes, strict=True):
+            self.ups.append(Upsampling(channels, channels // 2, kernel_size, rate))
+            channels //= 2
+            for size, dilations in zip(model.resblock_kernel_sizes, model.resblock_dilation_sizes, strict=True):
+                self.resblocks.append(block(channels, size, dilations))
+        self.conv_post = Convolution(channels, 1, 7)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Generator:
+        """Make the generator of a bundle, with its weights."""
+        assert isinstance(bundle.settings, HiFiGANSettings)
+        generator = cls(bundle.settings.model, bundle.settings.preprocess.n_mel)
+        bundle.load_into(generator)
+        return generator
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Give the waveform of each log-mel.
+
+        Args:
+            mel: (B, M, T_mel).
+
+        Returns:
+            (B, T_mel * hop_size) in [-1, 1].
+        """
+        x = self.conv_pre(mel)
+        for stage, upsampling in enumerate(self.ups):
+            x = upsampling(_leaky_relu(x))  # (B, C, T) -> (B, C / 2, T * rate)
+            blocks = self.resblocks[stage * self.n_blocks : (stage + 1) * self.n_blocks]
+            x = torch.stack([block(x) for block in blocks]).mean(dim=0)
+        x = self.conv_post(F.leaky_relu(x, _LAST_SLOPE))
+        return torch.tanh(x.float()).squeeze(1)

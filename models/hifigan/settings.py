@@ -1,0 +1,119 @@
+"""What may be set of HiFi-GAN and its training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+
+
+class HiFiGANModelSettings(Settings):
+    """Generator and discriminators."""
+
+    upsample_rates: tuple[int, ...] = setting(
+        "by how much each stage lengthens the sequence; their product is hop_size", min_length=1
+    )
+    upsample_kernel_sizes: tuple[int, ...] = setting(
+        "how many steps each stage's transposed convolution writes", min_length=1
+    )
+    upsample_initial_channel: int = setting("channels before the first stage; each stage halves them", ge=2)
+    resblock: Literal["1", "2"] = setting("1: two convolutions per dilation (V1, V2); 2: one (V3)")
+    resblock_kernel_sizes: tuple[int, ...] = setting("kernel size of each residual block of a stage; odd", min_length=1)
+    resblock_dilation_sizes: tuple[tuple[int, ...], ...] = setting("dilations within each residual block", min_length=1)
+    mpd_periods: tuple[int, ...] = setting("periods of the multi-period discriminator, in samples", min_length=1)
+    discriminator_channel_divisor: int = setting("the paper's discriminator channels are divided by it", ge=1)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        rates, kernels = self.upsample_rates, self.upsample_kernel_sizes
+        if len(rates) != len(kernels):
+            yield Contradiction(
+                ("upsample_kernel_sizes", "upsample_rates"), f"has {len(kernels)} sizes for {len(rates)} rates"
+            )
+        elif bad := [
+            f"{kernel} for rate {rate}"
+            for rate, kernel in zip(rates, kernels, strict=True)
+            if rate < 1 or kernel < rate or (kernel - rate) % 2
+        ]:
+            yield Contradiction(
+                ("upsample_kernel_sizes", "upsample_rates"),
+                f"{bad[0]}: a size must be its rate or an even number more",
+            )
+        if self.upsample_initial_channel % 2 ** len(rates):
+            yield Contradiction(
+                ("upsample_initial_channel", "upsample_rates"),
+                f"{self.upsample_initial_channel} cannot be halved {len(rates)} times",
+            )
+        if any(size < 1 or size % 2 == 0 for size in self.resblock_kernel_sizes):
+            yield Contradiction(("resblock_kernel_sizes",), f"{list(self.resblock_kernel_sizes)} are not odd numbers")
+        if len(self.resblock_dilation_sizes) != len(self.resblock_kernel_sizes):
+            yield Contradiction(
+                ("resblock_dilation_sizes", "resblock_kernel_sizes"),
+                f"has {len(self.resblock_dilation_sizes)} lists for {len(self.resblock_kernel_sizes)} kernel sizes",
+            )
+        if any(not sizes or min(sizes) < 1 for sizes in self.resblock_dilation_sizes):
+            yield Contradiction(("resblock_dilation_sizes",), "every list needs dilations of 1 or more")
+        if any(period < 1 for period in self.mpd_periods) or len(set(self.mpd_periods)) != len(self.mpd_periods):
+            yield Contradiction(("mpd_periods",), f"{list(self.mpd_periods)} are not different positive numbers")
+        if 16 % self.discriminator_channel_divisor:
+            yield Contradiction(
+                ("discriminator_channel_divisor",), f"{self.discriminator_channel_divisor} is not 1, 2, 4, 8 or 16"
+            )
+
+
+class HiFiGANTrainSettings(TrainSettings):
+    """Adversarial training on segments of recordings."""
+
+    segment_size: int = setting("samples per segment, a multiple of hop_size; shorter recordings are left out", ge=1)
+    mel_source: Literal["recorded", "predicted"] = setting(
+        "whether the generator hears the recordings' mels, or those that bins.predict_mels wrote"
+    )
+    adversarial_start_step: int = setting(
+        "steps in which the generator learns from mel and multi-resolution STFT losses alone, at a fraction of the "
+        "cost; 0 for the paper's training",
+        ge=0,
+    )
+    mel_loss_weight: float = setting("weight of the mel's absolute error", ge=0)
+    feature_loss_weight: float = setting("weight of the feature matching loss", ge=0)
+    stft_loss_weight: float = setting("weight of the multi-resolution STFT loss once there is an adversary", ge=0)
+    learning_rate: float = setting("learning rate of both optimizers at the beginning", gt=0)
+    adam_betas: tuple[float, float] = setting("AdamW's decay of the gradients' mean and of their square")
+    weight_decay: float = setting("AdamW's weight decay", ge=0)
+    lr_decay: float = setting("factor on both learning rates after each epoch", gt=0, le=1)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        if any(not 0 <= beta < 1 for beta in self.adam_betas):
+            yield Contradiction(("adam_betas",), f"{list(self.adam_betas)} are not both from 0 to below 1")
+        if self.max_frames_per_batch:
+            yield Contradiction(
+                ("max_frames_per_batch",), "segments are all of one length: leave it at 0 and set batch_size"
+            )
+
+
+class HiFiGANSettings(ExperimentSettings):
+    """Everything a HiFi-GAN recipe can set."""
+
+    model: HiFiGANModelSettings = setting("generator and discriminators")
+    train: HiFiGANTrainSettings = setting("how they are trained")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        rates, hop_size = self.model.upsample_rates, self.preprocess.hop_size
+        if math.prod(rates) != hop_size:
+            yield Contradiction(
+                ("model.upsample_rates", "preprocess.hop_size"),
+                f"{' x '.join(map(str, rates))} is {math.prod(rates)}, but hop_size is {hop_size}",
+            )
+        if self.train.segment_size % hop_size:
+            yield Contradiction(
+                ("train.segment_size", "preprocess.hop_size"),
+                f"{self.train.segment_size} is not a multiple of hop_size ({hop_size})",
+            )
+        if self.train.segment_size <= self.preprocess.n_fft - hop_size:
+            yield Contradiction(
+                ("train.segment_size", "preprocess.n_fft"),
+                f"{self.train.segment_size} is too short for n_fft ({self.preprocess.n_fft}): half a window is "
+                "reflected at each end",
+            )

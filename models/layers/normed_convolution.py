@@ -1,0 +1,75 @@
+"""Convolutions whose weights are kept as a direction and a length, or held at a spectral norm of 1.
+
+Parameters are named as `torch.nn.utils.weight_norm` and `spectral_norm` name theirs (`weight_g`, `weight_v`;
+`weight_orig`, `weight_u`, `weight_v`), so that checkpoints of both kinds are read without a table of names.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class WeightNormed(nn.Module):
+    """A weight reparametrised as g * v / |v|, the norm taken for each index of its first dimension.
+
+    T. Salimans, D. Kingma, "Weight Normalization", arXiv:1602.07868, section 2.
+
+    Args:
+        weight: to begin with.
+        bias: (channels,) to begin with.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        others = tuple(range(1, weight.ndim))
+        self.weight_g = nn.Parameter(torch.linalg.vector_norm(weight, dim=others, keepdim=True))
+        self.weight_v = nn.Parameter(weight.clone())
+        self.bias = nn.Parameter(bias.clone())
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight itself, in float32, with a gradient to both its parts."""
+        return torch._weight_norm(self.weight_v, self.weight_g, 0)
+
+
+class SpectralNormed(nn.Module):
+    """A weight divided by its largest singular value, which power iteration follows: once per pass in training.
+
+    T. Miyato and others, "Spectral Normalization", arXiv:1802.05957, algorithm 1.
+
+    Args:
+        weight: to begin with.
+        bias: (channels,) to begin with.
+    """
+
+    weight_u: Tensor
+    weight_v: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight_orig = nn.Parameter(weight.clone())
+        self.bias = nn.Parameter(bias.clone())
+        matrix = weight.flatten(1)
+        self.register_buffer("weight_u", F.normalize(torch.randn(matrix.shape[0]), dim=0, eps=1e-12))
+        self.register_buffer("weight_v", F.normalize(torch.randn(matrix.shape[1]), dim=0, eps=1e-12))
+        with torch.no_grad():
+            for _ in range(15):
+                self._iterate()
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight itself, in float32; in training, while it is being learned, iterates once."""
+        with torch.autocast(self.weight_orig.device.type, enabled=False):
+            if self.training and self.weight_orig.requires_grad:
+                with torch.no_grad():
+                    self._iterate()
+            # Copies: the next pass iterates in place, which must not reach this pass's gradients.
+            u, v = self.weight_u.clone(), self.weight_v.clone()
+            return self.weight_orig / torch.dot(u, self.weight_orig.flatten(1) @ v)
+
+    def _iterate(self) -> None:
+        matrix = self.weight_orig.detach().flatten(1)
+        self.weight_v.copy_(F.normalize(matrix.T @ self.weight_u, dim=0, eps=1e-12))
+        self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=1e-12))
