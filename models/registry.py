@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from utils.errors import RecitalError
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
     from models.bundle import Bundle
     from utils.task import Task
+
+
+Kind = Literal["acoustic", "vocoder"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Model:
         network: the network class in `network.py`, which has `from_bundle`.
         task: the task class in `task.py`, which has `from_settings`.
         config: its defaults, from the repository root.
+        kind: an acoustic model makes a mel from text, a vocoder a waveform from a mel.
     """
 
     package: str
@@ -34,17 +38,28 @@ class Model:
     network: str
     task: str
     config: str
+    kind: Kind = "acoustic"
 
 
 MODELS = {
     "FastSpeech2": Model(
         "models.fastspeech2", "FastSpeech2Settings", "FastSpeech2", "FastSpeech2Task", "config/fastspeech2.json"
     ),
+    "HiFiGAN": Model("models.hifigan", "HiFiGANSettings", "Generator", "HiFiGANTask", "config/hifigan_v1.json"),
 }
 
 
 class UnknownModelError(RecitalError):
     """A `model_type` that no model answers to."""
+
+
+def kind_of(model_type: str) -> Kind:
+    """Say what a model is for, without importing anything of it.
+
+    Raises:
+        UnknownModelError: there is no such model; the known ones are listed.
+    """
+    return _entry(model_type).kind
 
 
 def settings_class(model_type: str) -> type[ExperimentSettings]:
@@ -66,11 +81,15 @@ def open_network(bundle: Bundle) -> nn.Module:
     return _load(bundle.settings.model_type, "network").from_bundle(bundle)
 
 
-def _load(model_type: str, part: str) -> Any:
+def _entry(model_type: str) -> Model:
     if model_type not in MODELS:
         lower = {name.lower(): name for name in MODELS}
         close = difflib.get_close_matches(model_type.lower(), lower, n=1)
         hint = f"; did you mean {lower[close[0]]}?" if close else ""
         raise UnknownModelError(f'there is no model "{model_type}"; known: {", ".join(MODELS)}{hint}')
-    model = MODELS[model_type]
+    return MODELS[model_type]
+
+
+def _load(model_type: str, part: str) -> Any:
+    model = _entry(model_type)
     return getattr(importlib.import_module(f"{model.package}.{part}"), getattr(model, part))
