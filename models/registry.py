@@ -45,7 +45,9 @@ MODELS = {
     "FastSpeech2": Model(
         "models.fastspeech2", "FastSpeech2Settings", "FastSpeech2", "FastSpeech2Task", "config/fastspeech2.json"
     ),
-    "HiFiGAN": Model("models.hifigan", "HiFiGANSettings", "Generator", "HiFiGANTask", "config/hifigan_v1.json"),
+    "HiFiGAN": Model(
+        "models.hifigan", "HiFiGANSettings", "Generator", "HiFiGANTask", "config/hifigan_v1.json", kind="vocoder"
+    ),
 }
 
 
