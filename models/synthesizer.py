@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from models.bundle import Bundle, BundleError, find_bundle
-from models.registry import open_network
+from models.registry import kind_of, open_network
+from models.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
 from processors.alignment.intervals import Alignment, Interval, without_gaps
-from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.text.chunks import split_into_chunks
 from processors.text.phone_extractor import PAUSES, PhoneExtractor, Token, Word, make_phone_extractor, phones_of
@@ -59,28 +59,6 @@ class AcousticModel(Protocol):
         duration_control: float,
     ) -> Generated:
         """Speak freely; ids and lengths are (B, T_text) and (B,), speakers (B,)."""
-
-
-class Vocoder(Protocol):
-    """What turns a mel into sound."""
-
-    def waveform(self, mel: Tensor) -> Tensor:
-        """Give (T_mel * hop_size,) samples in [-1, 1] for an (M, T_mel) log-mel."""
-
-
-class GriffinLimVocoder:
-    """Sound from a mel without a trained vocoder: phases found by repetition (see `griffin_lim`).
-
-    Args:
-        mel: the mel definition of the acoustic model.
-        iterations: more sound better up to about 60.
-    """
-
-    def __init__(self, mel: MelSpectrogram, iterations: int = 60) -> None:
-        self._mel, self._iterations = mel, iterations
-
-    def waveform(self, mel: Tensor) -> Tensor:
-        return griffin_lim(mel, self._mel, iterations=self._iterations)
 
 
 @dataclass(frozen=True)
@@ -159,6 +137,8 @@ class Synthesizer:
     """
 
     def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
+        if kind_of(bundle.settings.model_type) != "acoustic":
+            raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mel from text")
         bundle.require_front_end()
         assert bundle.symbols is not None
         self.settings = bundle.settings
@@ -172,10 +152,7 @@ class Synthesizer:
             lexicon_path=bundle.lexicon_path or "",
             normalizer=preprocess.normalizer,
         )
-        network = open_network(bundle)
-        if not hasattr(network, "generate"):
-            raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mel from text")
-        self._model = cast(AcousticModel, network.to(self.device).eval())
+        self._model = cast(AcousticModel, open_network(bundle).to(self.device).eval())
         self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
 
     @classmethod
@@ -186,19 +163,17 @@ class Synthesizer:
 
         Args:
             acoustic: folder of the acoustic model.
-            vocoder: folder of the vocoder; None for Griffin-Lim.
+            vocoder: folder of the vocoder, which may also be an original HiFi-GAN; None for Griffin-Lim.
             device: where to compute.
 
         Raises:
             BundleError: a folder holds no such model.
+            VocoderError: the vocoder was trained on mels of another kind.
         """
-        if vocoder is not None:
-            found = find_bundle(vocoder)
-            raise BundleError(
-                f"{vocoder}: holds a {found.settings.model_type}, which is no vocoder; "
-                "leave the vocoder out and Griffin-Lim speaks"
-            )
-        return cls(find_bundle(acoustic), device=device)
+        bundle = find_bundle(acoustic)
+        if vocoder is None:
+            return cls(bundle, device=device)
+        return cls(bundle, open_vocoder(vocoder, expect=bundle.settings.preprocess, device=device), device)
 
     restore_from = open
     """The name under which users of NeMo look for `open`."""
@@ -255,7 +230,7 @@ class Synthesizer:
         n_mel = self.settings.preprocess.n_mel
         if mel.ndim != 2 or mel.shape[0] != n_mel or mel.shape[1] == 0:
             raise SynthesisError(f"expected a log-mel of shape ({n_mel}, frames), found {tuple(mel.shape)}")
-        return self._vocoder.waveform(mel).clamp(-1, 1).cpu().numpy()
+        return _as_array(self._vocoder.waveform(mel))
 
     def _chunks(self, text: str) -> list[_Chunk]:
         chunks = []
@@ -308,11 +283,9 @@ class Synthesizer:
             )
 
     def _joined(self, text: str, chunks: Sequence[_SpokenChunk]) -> Speech:
-        # Every chunk begins and ends in a pause, so joining the sounds is inaudible and long texts need little memory.
-        waveforms = [self.convert_spectrogram_to_audio(chunk.mel) for chunk in chunks]
         return Speech(
             text=text,
-            waveform=np.concatenate(waveforms),
+            waveform=_as_array(self._vocoder.joined([chunk.mel for chunk in chunks])),
             sample_rate=self.sample_rate,
             mel=np.concatenate([chunk.mel.cpu().numpy() for chunk in chunks], axis=1),
             f0_hz=np.concatenate([chunk.f0_hz for chunk in chunks]),
@@ -320,6 +293,10 @@ class Synthesizer:
             durations=np.concatenate([chunk.durations for chunk in chunks]),
             alignment=_alignment(chunks, self.settings.preprocess.hop_size / self.sample_rate),
         )
+
+
+def _as_array(waveform: Tensor) -> np.ndarray:
+    return waveform.clamp(-1, 1).cpu().numpy()
 
 
 def _alignment(chunks: Iterable[_SpokenChunk], frame_s: float) -> Alignment:

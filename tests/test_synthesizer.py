@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny_vocoder import tiny_vocoder_bundle
 from tiny_voice import tiny_bundle
 
 from config.paths import REPOSITORY
 from models.bundle import BundleError
 from models.speaking import request_from_text, requests_from_dataset, requests_from_file, speak_all
 from models.synthesizer import Controls, SynthesisError, Synthesizer
+from models.vocoder import VocoderError, open_vocoder
 from processors.alignment.textgrid import read_textgrid
 from processors.text.text_error import TextError
 from processors.utterance import ManifestError, Utterance, write_manifest
@@ -112,6 +114,31 @@ def test_an_acoustic_model_is_no_vocoder(bundle):
         Synthesizer.open(bundle, vocoder=bundle)
 
 
+@pytest.fixture(scope="module")
+def vocoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vocoder") / "bundle"
+    tiny_vocoder_bundle().save(folder)
+    return folder
+
+
+def test_a_vocoder_makes_the_sound_of_the_whole_text(bundle, vocoder):
+    speech = Synthesizer.open(bundle, vocoder=vocoder)("One two three four five. " * 30)
+    whole = open_vocoder(vocoder).waveform(torch.from_numpy(speech.mel))
+    np.testing.assert_allclose(speech.waveform, whole.numpy(), atol=1e-5)
+    assert speech.alignment.end_s == pytest.approx(speech.duration_s)
+
+
+def test_a_vocoder_of_other_mels_is_refused(bundle, tmp_path):
+    tiny_vocoder_bundle("preprocess.fmax=7600", "preprocess.win_size=400").save(tmp_path)
+    with pytest.raises(VocoderError, match=r"win_size 400 \(wanted: 512\), fmax 7600\.0 \(wanted: 8000\.0\)"):
+        Synthesizer.open(bundle, vocoder=tmp_path)
+
+
+def test_a_vocoder_is_no_acoustic_model(vocoder):
+    with pytest.raises(BundleError, match="HiFiGAN, which makes no mel from text"):
+        Synthesizer.open(vocoder)
+
+
 def test_each_text_leaves_sound_picture_and_times(voice, tmp_path):
     (path,) = speak_all(voice, [request_from_text("Hello there!")], tmp_path, Controls())
     assert path == tmp_path / "hello_there.wav"
@@ -190,6 +217,14 @@ def test_the_command_speaks_from_a_bundle(bundle, tmp_path):
     assert spoken.returncode == 0, spoken.stderr
     assert "Griffin-Lim" in spoken.stdout
     assert str(tmp_path / "hello.wav") in spoken.stdout
+    assert (tmp_path / "hello.wav").is_file()
+
+
+def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
+    voice = ["--infer_expt_dir", str(bundle), "--vocoder_dir", str(vocoder)]
+    spoken = synthesize(*voice, "--infer_text", "Hello.", "--infer_output_dir", str(tmp_path))
+    assert spoken.returncode == 0, spoken.stderr
+    assert "Griffin-Lim" not in spoken.stdout
     assert (tmp_path / "hello.wav").is_file()
 
 

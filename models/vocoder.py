@@ -1,0 +1,169 @@
+"""What turns a mel into sound: a trained vocoder, or Griffin-Lim where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from config.schema import PreprocessSettings
+from models.bundle import Bundle, BundleError, find_bundle
+from models.registry import kind_of, open_network
+from processors.audio.griffin_lim import griffin_lim
+from processors.audio.mel import MelSpectrogram
+from utils.errors import RecitalError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_OF_THE_MEL = ("sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax")
+
+
+class VocoderError(RecitalError):
+    """A vocoder that cannot be used as asked."""
+
+
+class Vocoder(Protocol):
+    """What turns a mel into sound."""
+
+    def waveform(self, mel: Tensor) -> Tensor:
+        """Give (T_mel * hop_size,) samples, float32 and about in [-1, 1], for an (M, T_mel) log-mel."""
+
+    def joined(self, mels: Sequence[Tensor]) -> Tensor:
+        """Give one waveform of several (M, T_mel) log-mels, each of which begins and ends in a pause."""
+
+
+class GriffinLimVocoder:
+    """Sound from a mel without a trained vocoder: phases found by repetition (see `griffin_lim`).
+
+    Args:
+        mel: the mel definition of the acoustic model.
+        iterations: more sound better up to about 60.
+    """
+
+    def __init__(self, mel: MelSpectrogram, iterations: int = 60) -> None:
+        self._mel, self._iterations = mel, iterations
+
+    def waveform(self, mel: Tensor) -> Tensor:
+        return griffin_lim(mel, self._mel, iterations=self._iterations)
+
+    def joined(self, mels: Sequence[Tensor]) -> Tensor:
+        # One by one: the spectra of a long text would not fit into memory, and a seam in a pause is not heard.
+        return torch.cat([self.waveform(mel) for mel in mels])
+
+
+class Speaking(Protocol):
+    """A vocoder's network made ready to speak; its weights no longer learn."""
+
+    def waveform(self, mel: Tensor) -> Tensor:
+        """Give (T_mel * hop_size,) samples for an (M, T_mel) log-mel of any length, in bounded memory."""
+
+
+class VocoderNetwork(Protocol):
+    """What the network of every vocoder in the registry offers."""
+
+    def for_speaking(self, dtype: torch.dtype) -> Speaking:
+        """Make what speaks with the network's present weights, computing in `dtype`."""
+
+
+class NeuralVocoder:
+    """A trained vocoder.
+
+    Args:
+        bundle: of a vocoder.
+        device: where to compute.
+        precision: arithmetic of the network.
+
+    Attributes:
+        settings: those that it was trained with.
+
+    Raises:
+        BundleError: the bundle is no vocoder's, or its weights do not fit.
+        VocoderError: the device does not know the precision.
+    """
+
+    def __init__(self, bundle: Bundle, device: torch.device | str = "cpu", precision: Precision = "fp32") -> None:
+        _require_vocoder(bundle)
+        self.settings = bundle.settings
+        self._device = torch.device(device)
+        if precision == "fp16" and self._device.type == "cpu":
+            raise VocoderError("precision fp16: needs a GPU; on the CPU choose bf16 or fp32")
+        network = open_network(bundle).to(self._device).eval().requires_grad_(False)
+        self._speaking = _made_ready(network, PRECISIONS[precision])
+
+    @torch.inference_mode()
+    def waveform(self, mel: Tensor) -> Tensor:
+        return self._speaking.waveform(mel.to(self._device, torch.float32)).float()
+
+    def joined(self, mels: Sequence[Tensor]) -> Tensor:
+        # As a whole: the network hears beyond each seam, so that none clicks.
+        return self.waveform(torch.cat(list(mels), dim=1))
+
+
+def _require_vocoder(bundle: Bundle) -> None:
+    if kind_of(bundle.settings.model_type) != "vocoder":
+        raise BundleError(
+            f"{bundle.folder}: holds a {bundle.settings.model_type}, which is no vocoder; "
+            "leave the vocoder out and Griffin-Lim speaks"
+        )
+
+
+class _AsItLearned:
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        self._network, self._dtype = network, dtype
+
+    def waveform(self, mel: Tensor) -> Tensor:
+        with torch.autocast(mel.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            return self._network(mel[None])[0]
+
+
+def _made_ready(network: nn.Module, dtype: torch.dtype) -> Speaking:
+    if not hasattr(network, "for_speaking"):
+        return _AsItLearned(network, dtype)
+    return cast(VocoderNetwork, network).for_speaking(dtype)
+
+
+def open_vocoder(
+    place: Path | str,
+    *,
+    expect: PreprocessSettings | None = None,
+    device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
+) -> NeuralVocoder:
+    """Open a trained vocoder: an experiment, one of its checkpoints, a bundle, or an original HiFi-GAN folder.
+
+    Args:
+        place: the folder.
+        expect: settings of the mels that it is to turn into sound; None to take it as it is.
+        device: where to compute.
+        precision: arithmetic of the network.
+
+    Raises:
+        BundleError: there is nothing of the kind, or it is no vocoder.
+        VocoderError: it was trained on mels of another kind, or cannot compute in this precision.
+    """
+    bundle = find_bundle(place)
+    _require_vocoder(bundle)
+    if expect is not None and (differing := mel_differences(vars(bundle.settings.preprocess), vars(expect))):
+        raise VocoderError(
+            f"{place}: this vocoder was trained on other mels: {differing}; choose one trained with the same "
+            "settings, or leave the vocoder out and Griffin-Lim speaks"
+        )
+    return NeuralVocoder(bundle, device, precision)
+
+
+def mel_differences(found: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
+    """Say in which settings two kinds of mels differ, with both values; empty where they are of one kind.
+
+    Args:
+        found: settings by name, of `preprocess` or of a feature store.
+        expect: those wished for.
+    """
+    return ", ".join(
+        f"{name} {found.get(name, 'unknown')} (wanted: {expect[name]})"
+        for name in _OF_THE_MEL
+        if found.get(name) != expect[name]
+    )
