@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.paths import rooted
+from models.outputs import refuse_existing, report_failures
 from models.synthesizer import Controls, Speech, SynthesisError, Synthesizer
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.speech_pictures import utterance_picture
-from processors.utterance import read_manifest, read_text_file, unsafe_name_reason
+from processors.utterance import read_split, read_text_file, unsafe_name_reason
 from utils.console import Progress, say
 from utils.files import write_atomically
 from utils.pictures import png
@@ -75,19 +76,9 @@ def requests_from_dataset(
     """Take the texts of one of a corpus's sets, as stage 1 split them.
 
     Raises:
-        SynthesisError: stage 1 has written no such set; says what there is.
+        ManifestError: stage 1 has written no such set; says what there is.
     """
-    folder = rooted(processed_dir)
-    path = folder / dataset / f"{testing_set}.jsonl"
-    if not path.is_file():
-        sets = sorted(str(found.relative_to(folder))[: -len(".jsonl")] for found in folder.glob("*/*.jsonl"))
-        raise SynthesisError(
-            f"{path}: there is no such set; "
-            + (f"found: {', '.join(sets)}" if sets else f"{folder} holds no sets yet: run stage 1")
-        )
-    utterances = read_manifest(path)
-    if not utterances:
-        raise SynthesisError(f"{path}: the {testing_set} set of {dataset} is empty")
+    utterances = read_split(rooted(processed_dir), dataset, testing_set)
     return [
         Request(utterance.id, utterance.text, utterance.speaker if utterance.speaker in known_speakers else None)
         for utterance in utterances
@@ -117,12 +108,13 @@ def speak_all(
         The WAV files, in the order of the requests.
 
     Raises:
-        SynthesisError: files of these names exist already, or none of the texts can be spoken.
+        OutputError: files of these names exist already.
+        SynthesisError: some texts could not be spoken; the others were.
     """
     if number_existing and not overwrite:
         requests = [Request(_free_name(folder, request.name), request.text, request.speaker) for request in requests]
     elif not overwrite:
-        _refuse_existing(folder, requests)
+        refuse_existing([folder / f"{request.name}.wav" for request in requests])
     written: list[Path] = []
     failures: list[str] = []
     with Progress(len(requests), "speaking", "texts") as progress:
@@ -130,12 +122,8 @@ def speak_all(
             written.append(_write(folder / f"{request.name}.wav", speech))
             progress.advance(len(written) + len(failures) - progress.done)
     if failures:
-        report = folder / "not_spoken.txt"
-        write_atomically(report, "\n".join(failures) + "\n")
-        raise SynthesisError(
-            f"{len(failures)} of {len(requests)} texts could not be spoken, the others lie in {folder}: {failures[0]}"
-            + (f" (all: {report})" if len(failures) > 1 else "")
-        )
+        counted = f"{len(failures)} of {len(requests)} texts could not be spoken"
+        raise SynthesisError(report_failures(counted, failures, folder / "not_spoken.txt"))
     return written
 
 
@@ -193,15 +181,6 @@ def _free_name(folder: Path, name: str) -> str:
         candidate = f"{name}-{number}"
         number += 1
     return candidate
-
-
-def _refuse_existing(folder: Path, requests: Sequence[Request]) -> None:
-    existing = [path for request in requests if (path := folder / f"{request.name}.wav").exists()]
-    if existing:
-        others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise SynthesisError(
-            f"{existing[0]}{others} exist already; choose another --infer_output_dir, or replace them with --overwrite"
-        )
 
 
 def announce(written: Sequence[Path]) -> None:

@@ -16,6 +16,7 @@ from tiny_voice import tiny_bundle
 
 from config.paths import REPOSITORY
 from models.bundle import BundleError
+from models.outputs import OutputError
 from models.speaking import request_from_text, requests_from_dataset, requests_from_file, speak_all
 from models.synthesizer import Controls, SynthesisError, Synthesizer
 from models.vocoder import VocoderError, open_vocoder
@@ -155,7 +156,7 @@ def test_outputs_never_replace_each_other_silently(voice, tmp_path):
     request = request_from_text("Hello.")
     names = [speak_all(voice, [request], tmp_path, Controls(), number_existing=True)[0].name for _ in range(3)]
     assert names == ["hello.wav", "hello-2.wav", "hello-3.wav"]
-    with pytest.raises(SynthesisError, match=r"hello\.wav exist"):
+    with pytest.raises(OutputError, match=r"hello\.wav exist"):
         speak_all(voice, [request], tmp_path, Controls())
     assert speak_all(voice, [request], tmp_path, Controls(), overwrite=True)[0].name == "hello.wav"
 
@@ -201,7 +202,7 @@ def test_a_test_set_is_spoken_as_stage_1_split_it(tmp_path):
     write_manifest(tmp_path / "mine" / "test.jsonl", [utterance])
     (request,) = requests_from_dataset(str(tmp_path), "mine", "test", ["anna"])
     assert (request.name, request.text, request.speaker) == ("u1", "Hello.", "anna")
-    with pytest.raises(SynthesisError, match="there is no such set; found: mine/test"):
+    with pytest.raises(ManifestError, match="there is no such set; found: mine/test"):
         requests_from_dataset(str(tmp_path), "mine", "valid", [])
 
 
