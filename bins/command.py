@@ -7,10 +7,12 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from config.load import Resolved
+    from config.schema import ExperimentSettings
 
 INTERRUPTED = 130
 
@@ -66,6 +68,33 @@ def choose_gpus(gpus: str | None) -> None:
                 f"--gpu {gpus}: asks for {asked} GPU{'s' if asked > 1 else ''}, torch finds {found}; "
                 'leave the flag out to use what there is, or give "" for the CPU'
             )
+
+
+def chosen_experiment(settings: ExperimentSettings, infer_expt_dir: str | None, name: str | None, verb: str) -> Path:
+    """Find what stage 3 uses: the folder given, else the experiment of that name, else the only one there is.
+
+    Args:
+        settings: those of `--config`, whose `log_dir` is searched.
+        infer_expt_dir: the flag.
+        name: the flag.
+        verb: what it shall do, for the message.
+
+    Raises:
+        RecitalError: there is no experiment, or there are several.
+    """
+    from config.paths import rooted
+    from utils.errors import RecitalError
+
+    if infer_expt_dir:
+        return Path(infer_expt_dir)
+    folder = rooted(settings.log_dir)
+    if name:
+        return folder / name
+    found = sorted(bundle.parent for bundle in folder.glob("*/bundle"))
+    if len(found) == 1:
+        return found[0]
+    there = f"found {', '.join(path.name for path in found)}" if found else "none has a bundle yet: run stage 2"
+    raise RecitalError(f"{folder}: which experiment shall {verb}? Give --infer_expt_dir or --name; {there}")
 
 
 def run(

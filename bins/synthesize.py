@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import choose_gpus, load, make_parser, run
+from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     settings = load(arguments).settings
-    experiment = _experiment(arguments, settings)
+    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "speak")
 
     import torch
 
@@ -35,23 +35,6 @@ def main(arguments: argparse.Namespace) -> int:
     single = arguments.infer_mode == "single"
     announce(speak_all(synthesizer, requests, folder, controls, overwrite=arguments.overwrite, number_existing=single))
     return 0
-
-
-def _experiment(arguments: argparse.Namespace, settings: ExperimentSettings) -> Path:
-    """Find what shall speak: as told, else the experiment of that name, else the only one there is."""
-    from config.paths import rooted
-    from utils.errors import RecitalError
-
-    if arguments.infer_expt_dir:
-        return Path(arguments.infer_expt_dir)
-    folder = rooted(settings.log_dir)
-    if arguments.name:
-        return folder / arguments.name
-    found = sorted(bundle.parent for bundle in folder.glob("*/bundle"))
-    if len(found) == 1:
-        return found[0]
-    there = f"found {', '.join(path.name for path in found)}" if found else "none has a bundle yet: run stage 2"
-    raise RecitalError(f"{folder}: which experiment shall speak? Give --infer_expt_dir or --name; {there}")
 
 
 def _requests(arguments: argparse.Namespace, settings: ExperimentSettings, synthesizer: Synthesizer) -> list[Request]:
@@ -87,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     sets = ["test", "valid", "train", "golden_test"]
     add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")
     add("--infer_speaker_name", metavar="NAME", help="who speaks, where the model knows several")
-    add("--vocoder_dir", metavar="DIR", help="what makes the sound; Griffin-Lim unless given")
+    add(
+        "--vocoder_dir",
+        metavar="DIR",
+        help="what makes the sound: an experiment, a checkpoint or a bundle of a vocoder, or a folder with an original "
+        "HiFi-GAN's g_* and config.json; Griffin-Lim unless given",
+    )
     add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
     add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")
     add("--duration_control", type=float, default=1.0, metavar="X", help="factor on durations; 2 is half as fast")

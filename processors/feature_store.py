@@ -79,6 +79,11 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
 
 
+def is_store(folder: Path | str) -> bool:
+    """Whether `folder` is a feature store, whatever it holds."""
+    return (Path(folder) / _SETTINGS_FILE).is_file()
+
+
 def remove_store(folder: Path | str) -> None:
     """Delete the features in `folder` and what the store knows of their settings; other files there stay."""
     folder = Path(folder)

@@ -1,0 +1,105 @@
+"""Stage 3 of a vocoder: make mels audible, of a corpus's set, of stored features, or of recordings."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings, PreprocessSettings
+    from models.vocoding import Source
+
+
+def main(arguments: argparse.Namespace) -> int:
+    choose_gpus(arguments.gpu)
+    settings = load(arguments).settings
+    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the sound")
+
+    import torch
+
+    from models.vocoder import open_vocoder
+    from models.vocoding import vocode_all
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    vocoder = open_vocoder(experiment, device=device, precision=arguments.precision)
+    mel = vocoder.settings.preprocess  # not those of --config: the experiment knows what it was trained on
+    sources = _sources(arguments, settings, mel)
+    folder = Path(arguments.infer_output_dir or experiment / "result")
+    vocode_all(vocoder, sources, folder, mel.sample_rate, overwrite=arguments.overwrite)
+    return 0
+
+
+def _sources(arguments: argparse.Namespace, settings: ExperimentSettings, mel: PreprocessSettings) -> list[Source]:
+    from config.paths import rooted
+    from models.vocoding import sources_from_audio, sources_from_dataset, sources_from_features
+
+    if arguments.infer_mode == "infer_from_audio":
+        return sources_from_audio(Path(arguments.infer_audio_dir), mel)
+    if arguments.infer_mode == "infer_from_feature":
+        return sources_from_features(Path(arguments.infer_feature_dir), mel)
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    datasets = _names(arguments.infer_datasets, settings.dataset) if arguments.infer_datasets else settings.dataset
+    return sources_from_dataset(processed_dir, datasets, arguments.infer_testing_set or "test", mel)
+
+
+def _names(given: list[str], known: tuple[str, ...]) -> list[str]:
+    """Part names at commas and spaces; a corpus of the settings may have a space in its name."""
+    names = [name for text in given for name in ([text] if text in known else re.split(r"[,\s]+", text)) if name]
+    return list(dict.fromkeys(names))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("bins.vocode", "Make mels audible with a trained vocoder: pred/ and, where known, gt/.")
+    add = parser.add_argument
+    add(
+        "--infer_expt_dir",
+        metavar="DIR",
+        help="what makes the sound: an experiment, a checkpoint inside one, a bundle, or a folder with an original "
+        "HiFi-GAN's g_* and config.json",
+    )
+    add("--name", help="the experiment in log_dir that makes the sound, instead of --infer_expt_dir")
+    add("--infer_output_dir", metavar="DIR", help="where pred/ and gt/ go; <infer_expt_dir>/result unless given")
+    modes = ["infer_from_dataset", "infer_from_feature", "infer_from_audio"]
+    add("--infer_mode", choices=modes, default=modes[0], help="where mels come from")
+    add(
+        "--infer_datasets",
+        nargs="+",
+        metavar="NAME",
+        help="corpora that stage 1 has prepared, parted by commas or spaces; those of the settings unless given",
+    )
+    sets = ["test", "valid", "train", "golden_test"]
+    add("--infer_testing_set", choices=sets, help="which set of the corpora; test unless given")
+    add("--infer_feature_dir", metavar="DIR", help="a feature store, <processed_dir>/<dataset>, or a folder of .npy")
+    add("--infer_audio_dir", metavar="DIR", help="a folder of recordings, sub-folders included")
+    add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="arithmetic; fp16 needs a GPU")
+    add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
+    add("--overwrite", action="store_true", help="replace sounds that exist already")
+    return parser
+
+
+_MODE_OF = {
+    "infer_datasets": "infer_from_dataset",
+    "infer_testing_set": "infer_from_dataset",
+    "infer_feature_dir": "infer_from_feature",
+    "infer_audio_dir": "infer_from_audio",
+}
+
+
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, as wrong usage."""
+    if arguments.infer_datasets is not None and not "".join(arguments.infer_datasets).strip(", "):
+        parser.error("--infer_datasets names no corpus")
+    for flag, mode in _MODE_OF.items():
+        given = getattr(arguments, flag)
+        if given is not None and mode != arguments.infer_mode:
+            parser.error(f"--{flag} needs --infer_mode {mode}")
+        if not given and mode == arguments.infer_mode != "infer_from_dataset":
+            parser.error(f"--infer_mode {mode} needs --{flag}")
+
+
+if __name__ == "__main__":
+    run(main, _parser(), check=_check)
