@@ -1,4 +1,10 @@
-# Runs the stages of a recipe. A recipe's run.sh sets recipe_dir and title, and sources this file.
+# Runs the stages of a recipe. A recipe's run.sh says which it is, and sources this file:
+#   recipe_dir, title           where it lies, and its first line of help
+#   features, infers            what its stage 1 makes and its stage 3 does, for the help
+#   infer_command, infer_modes  what stage 3 runs, and its modes, the default first
+#   infer_flags                 prints the flags of stage 3 as `flags` below does, infer_mode among them
+#   check_infer                 ends with usage_error, or only_in, where stage 3 could not do what was asked in $mode
+#   demo_asks                   sets flag_<name> for the stage 3 of the demo
 # POSIX sh: dash, bash and macOS's sh read it; there is no getopt here.
 # shellcheck shell=sh
 set -u
@@ -19,25 +25,17 @@ flags() {
     cat <<EOF
 stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
 config|FILE|$recipe_dir/exp_config.json|settings of the experiment
-name|NAME|none|the experiment, which is its folder in log_dir: stage 2 trains it, stage 3 speaks with it
+name|NAME|none|the experiment, which is its folder in log_dir: stage 2 trains it, stage 3 uses it
 set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
 num_workers|N|every core|processes of stage 1
 gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
 resume_type|TYPE|none|resume goes on with the settings an experiment began with; finetune begins one from --checkpoint
 checkpoint|DIR|the newest of the experiment|what to resume or fine-tune from
 main_process_port|PORT|any free one|port on which several processes of stage 2 meet
-infer_expt_dir|DIR|log_dir/NAME|what speaks: an experiment, a checkpoint inside one, or a bundle
-infer_speaker_name|NAME|the only one|who speaks, where the model knows several
-infer_output_dir|DIR|infer_expt_dir/result|where the recordings, pictures and times go
-infer_mode|MODE|single|single speaks --infer_text; batch speaks a testing set or a file of texts
-infer_text|TEXT|none|what to say; for batch, a file with one text, or name|text, per line
-infer_dataset|NAME|the first of the settings|corpus whose texts are spoken
-infer_testing_set|SET|test|its part: test, valid, train or golden_test
-vocoder_dir|DIR|none: Griffin-Lim|what makes the sound
-pitch_control|X|1|factor on the pitch in Hz
-energy_control|X|1|factor on the energy
-duration_control|X|1|factor on durations; 2 is half as fast
+infer_expt_dir|DIR|log_dir/NAME|what stage 3 uses: an experiment, a checkpoint inside one, or a bundle
+infer_output_dir|DIR|infer_expt_dir/result|where stage 3 writes
 EOF
+    infer_flags
 }
 
 help() {
@@ -48,9 +46,9 @@ usage: sh run.sh --stage N|N-M|all [flags]
        sh run.sh --demo
 
 stages
-  1  corpus to features: text, alignment, mel, pitch, energy, statistics
+  1  corpus to features: $features
   2  train
-  3  speak
+  3  $infers
 A corpus is brought by hand: name its folder in the settings' dataset_path.
 
 flags (--flag VALUE or --flag=VALUE)
@@ -60,11 +58,11 @@ EOF
     done
     cat <<EOF
   --overwrite
-        stage 1: make all features afresh; stage 3: replace recordings that exist [default: off]
+        stage 1: make all features afresh; stage 3: replace results that exist [default: off]
   --debug
         show where in the code an error arose [default: off]
   --demo
-        make a small corpus, run every stage on it and speak [default: off]
+        make a small corpus and run every stage on it [default: off]
   --help, -h
         this text
 EOF
@@ -103,6 +101,16 @@ while [ $# -gt 0 ]; do
     fi
 done
 
+# only_in MODE FLAG...
+only_in() {
+    [ "$mode" = "$1" ] && return
+    only_mode=$1
+    shift
+    for flag in "$@"; do
+        eval "[ -z \"\${flag_$flag+given}\" ]" || usage_error "--$flag needs --infer_mode $only_mode"
+    done
+}
+
 # Looks a relative path up from where the user stands, then from the root.
 whole_path() {
     case $1 in
@@ -116,14 +124,21 @@ whole_path() {
             ;;
     esac
 }
-for flag in config checkpoint infer_expt_dir infer_output_dir vocoder_dir; do
+for flag in $(flags | cut -d '|' -f 1,2 | grep -e '|DIR$' -e '|FILE$' | cut -d '|' -f 1); do
     eval "[ -z \"\${flag_$flag+given}\" ] || flag_$flag=\$(whole_path \"\$flag_$flag\")"
 done
-# Only a file when it is one: otherwise it is the text itself.
-if [ "${flag_infer_mode:-}" = batch ] && [ -n "${flag_infer_text:-}" ]; then flag_infer_text=$(whole_path "$flag_infer_text"); fi
 
+demo_dir=$root/data/demo
+demo_made=$demo_dir/${recipe_dir##*/}
+if [ -n "$demo" ]; then
+    flag_stage=${flag_stage-all}
+    flag_config=$recipe_dir/demo.json
+    flag_name=demo
+    flag_infer_output_dir=$demo_made/result
+    demo_asks
+fi
 flag_config=${flag_config-$recipe_dir/exp_config.json}
-[ -z "$demo" ] || flag_stage=${flag_stage-all}
+mode=${flag_infer_mode-${infer_modes%% *}}
 case ${flag_stage-} in
     all) first=1 last=3 ;;
     [0-9]) first=$flag_stage last=$flag_stage ;;
@@ -133,17 +148,15 @@ case ${flag_stage-} in
 esac
 [ "$first" -ge 1 ] && [ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 1 to 3"
 [ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range runs backwards"
-if [ "$first" -le 2 ] && [ "$last" -ge 2 ] && [ -z "$demo" ] && [ -z "${flag_name-}" ]; then
+if [ "$first" -le 2 ] && [ "$last" -ge 2 ] && [ -z "${flag_name-}" ]; then
     usage_error "stage 2 needs --name"
-fi
-if [ "$last" -eq 3 ] && [ -z "$demo" ] && [ "${flag_infer_mode-single}" = single ] && [ -z "${flag_infer_text+given}" ]; then
-    usage_error "stage 3 needs --infer_text, or --infer_mode batch" # now, not after hours of training
 fi
 case ${flag_gpu-} in *[!0-9,]* | ,* | *, | *,,*) usage_error "--gpu $flag_gpu: not a list of numbers such as 0,1" ;; esac
 case ${flag_num_workers-1} in '' | *[!0-9]*) usage_error "--num_workers $flag_num_workers: not a number" ;; esac
 case ${flag_main_process_port-1} in '' | *[!0-9]*) usage_error "--main_process_port $flag_main_process_port: not a number" ;; esac
 case ${flag_resume_type-resume} in resume | finetune) ;; *) usage_error "--resume_type $flag_resume_type: not resume or finetune" ;; esac
-case ${flag_infer_mode-single} in single | batch) ;; *) usage_error "--infer_mode $flag_infer_mode: not single or batch" ;; esac
+case " $infer_modes " in *" $mode "*) ;; *) usage_error "--infer_mode $mode: not one of $infer_modes" ;; esac
+[ "$last" -ne 3 ] || check_infer # now, not after hours of training
 
 # --- The stages ---
 
@@ -195,26 +208,20 @@ stage_2() {
 }
 
 stage_3() {
-    command='-m bins.synthesize'
-    with config name infer_expt_dir infer_output_dir infer_mode infer_text infer_dataset infer_testing_set \
-        infer_speaker_name vocoder_dir pitch_control energy_control duration_control \
-        gpu overwrite set debug
+    command="-m $infer_command"
+    # shellcheck disable=SC2046 # names of flags, to be parted
+    with config name infer_expt_dir infer_output_dir $(infer_flags | cut -d '|' -f 1) gpu overwrite set debug
     run
 }
 
 # --- The demo: every stage on a corpus that a synthesizer speaks ---
 
-demo_dir=$root/data/demo
-demo_text="This voice learned to speak from two hundred short sentences, in a few minutes."
-
 start_demo() {
-    # An interrupted demo goes on where it was; one that came to its end begins anew.
-    [ ! -f "$demo_dir/done" ] || rm -rf "$demo_dir"
-    mkdir -p "$demo_dir" || exit 1
-    flag_config=$recipe_dir/demo.json
-    flag_name=demo
-    flag_infer_output_dir=$demo_dir/result
-    flag_infer_text=${flag_infer_text-$demo_text}
+    # An interrupted demo goes on where it was; one that came to its end begins anew. What another recipe's demo has
+    # made stays, but for corpus and features, which they share.
+    [ ! -f "$demo_made/done" ] || rm -rf "$demo_made" "$demo_dir/corpus" "$demo_dir/processed"
+    rm -rf "$flag_infer_output_dir"
+    mkdir -p "$demo_made" || exit 1
     # Half precision is three times as fast where the CPU knows it, and slow where it is imitated.
     if ! grep -q bf16 /proc/cpuinfo 2>/dev/null; then first_set=0 set_0=train.precision=fp32; fi
     stage=0
@@ -224,10 +231,11 @@ start_demo() {
 }
 
 end_demo() {
-    touch "$demo_dir/done"
+    touch "$demo_made/done"
     printf '\nThe demo is done.\n'
-    printf 'Listen to:\n' && find "$demo_dir" -path '*/result/*.wav'
-    printf 'Look at:\n' && find "$demo_dir" -path '*/result/*.png' -o -path '*/processed/*.html'
+    printf 'Listen to:\n' && find "$demo_made" -path '*/result/*.wav' | sort
+    printf 'Look at:\n' && find "$demo_made" -path '*/result/*.png'
+    find "$demo_dir" -path '*/processed/*.html'
 }
 
 # --- Go ---

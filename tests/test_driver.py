@@ -14,13 +14,19 @@ from conftest import REPOSITORY
 
 SHELLS = [shell for shell in ("dash", "bash", "ksh", "zsh", "busybox") if shutil.which(shell)] or ["sh"]
 RECIPE = Path("egs/tts/FastSpeech2")
+VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
 
-# Stands for Python: notes what it is called with, and fails where the module named by STUB_FAILS is to run.
+# Stands for Python: notes what it is called with, writes the files named by STUB_WRITES where stage 3 writes, and
+# fails where the module named by STUB_FAILS is to run.
 STUB = f"""#!{sys.executable}
-import json, os, sys
+import json, os, pathlib, sys
 call = {{"arguments": sys.argv[1:], "directory": os.getcwd(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}}
 with open(os.environ["STUB_CALLS"], "a") as calls:
     calls.write(json.dumps(call) + "\\n")
+for name in os.environ.get("STUB_WRITES", "").split() if "--infer_output_dir" in sys.argv else []:
+    path = pathlib.Path(sys.argv[sys.argv.index("--infer_output_dir") + 1], name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
 sys.exit(3 if os.environ.get("STUB_FAILS") in sys.argv else 0)
 """
 
@@ -28,10 +34,10 @@ sys.exit(3 if os.environ.get("STUB_FAILS") in sys.argv else 0)
 class House:
     """A copy of the shell side of the project, in a folder whose name has a space."""
 
-    def __init__(self, folder: Path, shell: str) -> None:
+    def __init__(self, folder: Path, shell: str, recipe: Path = RECIPE) -> None:
         self.root = folder / "a house"
         self.shell = shell
-        self.recipe = self.root / RECIPE
+        self.recipe = self.root / recipe
         shutil.copytree(REPOSITORY / "egs", self.root / "egs")
         shutil.copy(REPOSITORY / "env.sh", self.root)
         shutil.copytree(REPOSITORY / "requirements", self.root / "requirements")
@@ -71,17 +77,28 @@ def house(request, tmp_path) -> House:
     return House(tmp_path, request.param)
 
 
+@pytest.fixture(params=SHELLS)
+def vocoder_house(request, tmp_path) -> House:
+    return House(tmp_path, request.param, VOCODER_RECIPE)
+
+
+@pytest.fixture(params=[(shell, recipe) for shell in SHELLS for recipe in (RECIPE, VOCODER_RECIPE)], ids=str)
+def any_house(request, tmp_path) -> House:
+    return House(tmp_path, *request.param)
+
+
 def value_of(call: dict, flag: str) -> str:
     arguments = call["arguments"]
     return arguments[arguments.index(flag) + 1]
 
 
-def driver_flags() -> list[str]:
-    source = (REPOSITORY / "egs" / "driver.sh").read_text()
+def flags_of(recipe: Path) -> list[str]:
+    source = (REPOSITORY / "egs" / "driver.sh").read_text() + (REPOSITORY / recipe / "run.sh").read_text()
     return re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
 
 
 STAGES = {1: "bins.preprocess", 2: "bins.train", 3: "bins.synthesize"}
+STAGES_OF = {RECIPE: STAGES, VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"}}
 
 
 @pytest.mark.parametrize(
@@ -141,21 +158,55 @@ def test_wrong_usage_ends_before_anything_runs(house, arguments):
     assert house.calls == []
 
 
-def test_help_lists_every_flag_with_its_default(house):
-    done = house.run("--help", PYTHON="/nowhere/python")  # and needs no environment
+def test_help_lists_every_flag_with_its_default(any_house):
+    done = any_house.run("--help", PYTHON="/nowhere/python")  # and needs no environment
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(driver_flags()) > 15
-    for flag in driver_flags():
+    flags = flags_of(any_house.recipe.relative_to(any_house.root))
+    assert len(flags) > 15
+    for flag in flags:
         assert re.search(rf"^  --{flag} [A-Z].*\n .*\[default: .+\]$", done.stdout, re.MULTILINE), flag
     for switch in ("--overwrite", "--debug", "--demo", "--help"):
         assert f"  {switch}" in done.stdout
-    assert house.run("-h").stdout == done.stdout
+    assert any_house.run("-h").stdout == done.stdout
 
 
-def test_the_readme_lists_the_same_flags():
-    readme = (REPOSITORY / RECIPE / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("recipe", STAGES_OF, ids=str)
+def test_the_readme_lists_the_same_flags(recipe):
+    readme = (REPOSITORY / recipe / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `--(\w+)", readme, re.MULTILINE)
-    assert sorted(listed) == sorted([*driver_flags(), "overwrite", "debug", "demo", "help"])
+    assert sorted(listed) == sorted([*flags_of(recipe), "overwrite", "debug", "demo", "help"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--infer_mode", "single"],
+        ["--infer_mode", "infer_from_audio"],
+        ["--infer_mode", "infer_from_feature"],
+        ["--infer_mode", "infer_from_audio", "--infer_audio_dir", "x", "--infer_testing_set", "test"],
+        ["--infer_audio_dir", "x"],
+        ["--precision", "fp8"],
+        ["--infer_text", "x"],
+    ],
+)
+def test_what_the_vocoder_cannot_do_is_told_before_training(vocoder_house, arguments):
+    done = vocoder_house.run("--stage", "all", "--name", "voice", *arguments)
+    assert done.returncode == 2
+    assert re.match(r"error: .*--help\n\Z", done.stderr, re.DOTALL), done.stderr
+    assert vocoder_house.calls == []
+
+
+def test_the_vocoders_folders_are_looked_up_from_where_the_user_stands(vocoder_house, tmp_path):
+    (tmp_path / "sounds").mkdir()
+    flags = ["--infer_mode", "infer_from_audio", "--infer_audio_dir", "sounds", "--infer_output_dir", "out"]
+    vocoder_house.run("-s", "3", "--name", "voice", *flags, where=tmp_path)
+    assert value_of(vocoder_house.calls[0], "--infer_audio_dir") == str(tmp_path / "sounds")
+    assert value_of(vocoder_house.calls[0], "--infer_output_dir") == str(tmp_path / "out")
+
+
+def test_several_corpora_arrive_as_one_text(vocoder_house):
+    vocoder_house.run("-s", "3", "--name", "voice", "--infer_datasets", "one two,three")
+    assert value_of(vocoder_house.calls[0], "--infer_datasets") == "one two,three"
 
 
 TEXTS = ["two words", 'it\'s "quoted"', "$HOME `date` $(date) \\n", "*", "first\nsecond\n", "", "-5", "{a,b}; true & |"]
@@ -261,20 +312,49 @@ def test_the_demo_makes_its_corpus_and_runs_every_stage(house, tmp_path):
     done = house.run("--demo", where=tmp_path)
     assert done.returncode == 0, done.stderr
     assert house.modules == ["bins.make_demo_corpus", *STAGES.values()]
-    made = house.root / "data" / "demo"
-    assert value_of(house.calls[0], "--output_dir") == str(made / "corpus")
+    demo = house.root / "data" / "demo"
+    assert value_of(house.calls[0], "--output_dir") == str(demo / "corpus")
     for call in house.calls[1:]:
         assert value_of(call, "--config") == str(house.recipe / "demo.json")
     assert value_of(house.calls[3], "--infer_text")
-    assert value_of(house.calls[3], "--infer_output_dir") == str(made / "result")
+    assert value_of(house.calls[3], "--infer_output_dir") == str(demo / "FastSpeech2" / "result")
+
+
+def test_the_vocoders_demo_copies_the_test_set(vocoder_house, tmp_path):
+    done = vocoder_house.run("--demo", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert vocoder_house.modules == ["bins.make_demo_corpus", "bins.preprocess", "bins.train", "bins.vocode"]
+    for call in vocoder_house.calls[1:]:
+        assert value_of(call, "--config") == str(vocoder_house.recipe / "demo.json")
+    assert "--infer_mode" not in vocoder_house.calls[3]["arguments"]
+
+
+def test_demos_share_the_corpus_and_spare_each_others_results(house):
+    assert house.run("--demo", STUB_WRITES="said.wav").returncode == 0
+    demo = house.root / "data" / "demo"
+    (demo / "corpus").mkdir()
+    (demo / "corpus" / "metadata.csv").touch()
+    house.recipe = house.root / VOCODER_RECIPE
+    for corpus in ([], ["bins.make_demo_corpus"]):  # the second begins anew
+        assert house.run("--demo", STUB_WRITES="pred/a.wav").returncode == 0
+        assert house.modules == [*corpus, *STAGES_OF[VOCODER_RECIPE].values()]
+    assert sorted(path.relative_to(demo).as_posix() for path in demo.rglob("*.wav")) == [
+        "FastSpeech2/result/said.wav",
+        "HiFiGAN/result/pred/a.wav",
+    ]
+
+
+def test_a_demo_continued_does_not_meet_its_own_results(vocoder_house):
+    result = vocoder_house.root / "data" / "demo" / "HiFiGAN" / "result"
+    result.mkdir(parents=True)
+    (result / "half.wav").touch()
+    assert vocoder_house.run("--demo").returncode == 0
+    assert not (result / "half.wav").exists()
 
 
 def test_the_demo_ends_by_naming_what_it_made(house):
-    result = house.root / "data" / "demo" / "result"
-    result.mkdir(parents=True)
-    for name in ("said.wav", "said.png", "said.TextGrid"):
-        (result / name).touch()
-    done = house.run("--demo")
+    result = house.root / "data" / "demo" / "FastSpeech2" / "result"
+    done = house.run("--demo", STUB_WRITES="said.wav said.png said.TextGrid")
     assert f"{result}/said.wav\n" in done.stdout
     assert f"{result}/said.png\n" in done.stdout
 
@@ -291,15 +371,24 @@ def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(house):
     assert house.modules == ["bins.make_demo_corpus", *STAGES.values()]
 
 
-@pytest.mark.parametrize("stage", sorted(STAGES))
-def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, stage):
-    house = House(tmp_path, SHELLS[0])
-    given = {"stage": str(stage), "set": "a=b", "resume_type": "resume", "infer_mode": "batch", "num_workers": "1"}
-    given |= {"gpu": "0", "main_process_port": "1"}
-    house.run("--debug", "--overwrite", *(f"--{flag}={given.get(flag, 'x')}" for flag in driver_flags()))
+@pytest.mark.parametrize(
+    ("recipe", "stage", "mode", "others"),
+    [
+        *((RECIPE, stage, "batch", []) for stage in STAGES),
+        (VOCODER_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_feature", ["infer_datasets", "infer_testing_set", "infer_audio_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_audio", ["infer_datasets", "infer_testing_set", "infer_feature_dir"]),
+    ],
+)
+def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, recipe, stage, mode, others):
+    house = House(tmp_path, SHELLS[0], recipe)
+    given = {"stage": str(stage), "set": "a=b", "resume_type": "resume", "infer_mode": mode, "num_workers": "1"}
+    given |= {"gpu": "0", "main_process_port": "1", "precision": "bf16"}
+    flags = [flag for flag in flags_of(recipe) if flag not in others]
+    house.run("--debug", "--overwrite", *(f"--{flag}={given.get(flag, 'x')}" for flag in flags))
     [call] = house.calls
     passed = [part for part in call["arguments"] if part.startswith("--")]
-    command = [sys.executable, "-m", STAGES[stage], "--help"]
+    command = [sys.executable, "-m", STAGES_OF[recipe][stage], "--help"]
     described = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     known = re.findall(r"(?<!\S)--\w+", described)
     assert len(passed) > 3
