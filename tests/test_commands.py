@@ -52,7 +52,7 @@ def test_an_unknown_flag_is_wrong_usage(command):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "synthesize"])
+@pytest.mark.parametrize("command", ["train", "synthesize", "vocode"])
 def test_gpus_that_are_not_there_are_an_error(command):
     import torch
 
