@@ -133,6 +133,12 @@ class TrainSettings(Settings):
     max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
     gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)
+    ema_decay: float = setting(
+        "decay of the weights' moving average, which then validates and speaks in their place; 0 for none",
+        default=0.0,
+        ge=0,
+        lt=1,
+    )
     seed: int = setting("seed of everything random in training", ge=0)
     num_workers: int = setting("processes that prepare batches; 0 for none besides the trainer", ge=0)
     log_every_steps: int = setting("steps between lines in the logbook", ge=1)

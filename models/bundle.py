@@ -18,6 +18,7 @@ from config.schema import ExperimentSettings
 from models.registry import settings_class
 from processors.statistics import SpeakerStatistics, open_statistics, save_statistics
 from processors.text.symbols import SymbolTable
+from utils.checkpoint import average_name
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
 
@@ -159,9 +160,15 @@ def find_bundle(place: Path | str) -> Bundle:
 
 
 def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:
-    """Put a checkpoint's weights into its experiment's bundle; a checkpoint may hold more networks than the bundle."""
+    """Put a checkpoint's weights into its experiment's bundle, averaged ones if there are any.
+
+    A checkpoint may hold more networks than the bundle.
+    """
     bundle = Bundle.open(checkpoint.parent.parent / "bundle")
-    for path in sorted(checkpoint.glob("*.safetensors")):
+    averaged_first = sorted(
+        checkpoint.glob("*.safetensors"), key=lambda path: (not path.stem.endswith(average_name("")), path)
+    )
+    for path in averaged_first:
         weights = _read_weights(path)
         if weights.keys() == bundle.weights.keys():
             return replace(bundle, weights=weights)

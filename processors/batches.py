@@ -125,6 +125,8 @@ class PlannedBatches:
         rank: number of this process.
         world_size: how many processes there are.
         num_workers: worker processes; 0 to prepare batches here.
+        by_epoch: whether `data` is asked for (index, epoch) instead of an index, as one that draws something anew
+            in each epoch needs.
     """
 
     def __init__(
@@ -136,8 +138,10 @@ class PlannedBatches:
         rank: int = 0,
         world_size: int = 1,
         num_workers: int = 0,
+        by_epoch: bool = False,
     ) -> None:
         self._plan, self._rank, self._world_size = plan, rank, world_size
+        self._by_epoch = by_epoch
         self._wanted = _Wanted()
         self._loader = _loader(data, collate, self._wanted, num_workers)
 
@@ -148,10 +152,13 @@ class PlannedBatches:
     def groups(self, epoch: int, start_group: int = 0) -> Iterator[list[Any]]:
         """Give this process's micro-batches of each group from number `start_group` on; nothing else is read."""
         shares = [group[self._rank :: self._world_size] for group in self._plan.groups(epoch)[start_group:]]
-        self._wanted.batches = [indices.tolist() for share in shares for indices in share]
+        self._wanted.batches = [self._keys(indices, epoch) for share in shares for indices in share]
         prepared = iter(self._loader)
         for share in shares:
             yield [next(prepared) for _ in share]
+
+    def _keys(self, indices: np.ndarray, epoch: int) -> list[Any]:
+        return [(index, epoch) for index in indices.tolist()] if self._by_epoch else indices.tolist()
 
 
 class OrderedBatches:
@@ -201,10 +208,10 @@ class OrderedBatches:
 class _Wanted:
     """The indices that the loader shall bring next; changed between epochs while its workers live on."""
 
-    def __init__(self, batches: list[list[int]] | None = None) -> None:
-        self.batches = batches or []
+    def __init__(self, batches: Sequence[list[Any]] = ()) -> None:
+        self.batches = batches
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Any]]:
         return iter(self.batches)
 
 

@@ -1,6 +1,7 @@
 """What every registered model promises; nothing here knows any of them.
 
-A model's own test file, `tests/test_<folder>.py`, holds `TINY`: the settings that make it small and free of chance.
+A model's own test file, `tests/test_<folder>.py`, holds `TINY`, the settings that make it small and free of chance,
+and `use(network, batch)`, which gives what the network of its bundle makes of a batch.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Tiny:
 
     def __init__(self, model_type, folder):
         self.model_type, self.folder = model_type, folder
+        self.own = importlib.import_module(f"tests.test_{MODELS[model_type].package.split('.')[-1]}")
         self.processed_dir = folder / "processed"
         write_features(self.processed_dir)
 
@@ -34,8 +36,7 @@ class Tiny:
         config = self.folder / "exp_config.json"
         base = MODELS[self.model_type].config
         config.write_text(f'{{base_config: "{base}", dataset: ["tiny"], dataset_path: {{tiny: "none"}}}}')
-        own = importlib.import_module(f"tests.test_{MODELS[self.model_type].package.split('.')[-1]}")
-        layers = [f"preprocess.processed_dir={self.processed_dir}", *PREPROCESS, *own.TINY, "train.num_workers=0"]
+        layers = [f"preprocess.processed_dir={self.processed_dir}", *PREPROCESS, *self.own.TINY, "train.num_workers=0"]
         return load_settings(config, [*layers, *overrides], settings_class).settings
 
     def task(self, *overrides):
@@ -64,7 +65,7 @@ def term_sums(task, batches):
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
     for batch in batches:
-        for update in task.updates(batch):
+        for update in task.updates(batch, 0):
             for name, term in update.terms.items():
                 key = f"{update.name}/{name}"
                 sums[key] = sums.get(key, 0.0) + term.value.item() * batch.counts[term.per]
@@ -110,7 +111,7 @@ def test_padding_changes_no_loss(tiny):
 def test_every_parameter_gets_a_gradient(tiny):
     task = tiny.task()
     batch = whole_batch(tiny)
-    for update in task.updates(batch):
+    for update in task.updates(batch, 0):
         sum(term.weight * term.value for term in update.terms.values() if term.weight).backward()
     for module_name, module in task.modules.items():
         module_parameters = {f"{module_name}.{name}": parameter for name, parameter in module.named_parameters()}
@@ -127,7 +128,7 @@ def test_one_batch_is_learned_by_heart(tiny):
     losses = []
     for _ in range(60):
         total = 0.0
-        for update in task.updates(batch):
+        for update in task.updates(batch, 0):
             loss = sum(term.weight * term.value for term in update.terms.values())
             optimizer = optimizations[update.name].optimizer
             optimizer.zero_grad()
@@ -165,6 +166,6 @@ def test_a_bundle_needs_nothing_of_the_training_machine(tiny):
     network = open_network(find_bundle(tiny.folder / "bundle")).eval()
     trained = next(module for module in task.modules.values() if type(module) is type(network)).eval()
     with torch.no_grad():
-        expected, found = tensors_of(trained(batch)), tensors_of(network(batch))
+        expected, found = tensors_of(tiny.own.use(trained, batch)), tensors_of(tiny.own.use(network, batch))
     assert expected
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())

@@ -69,7 +69,7 @@ def test_gan_steps_are_those_of_a_plain_loop(tmp_path):
     optimizations = alone.optimizers()
     for epoch in (0, 1):
         for [batch] in batches.groups(epoch):
-            story = alone.updates(batch)
+            story = alone.updates(batch, 0)
             for name in ("discriminator", "generator"):
                 update = next(story)
                 for module in alone.modules.values():
@@ -409,3 +409,63 @@ def test_padding_share_and_speed_are_in_the_logbook(tmp_path):
     line = read_logbook(tmp_path / "logbook.jsonl")[0]
     assert line["speed/frames_padding_share"] == pytest.approx(1 - real / places)
     assert line["speed/frames_per_second"] > 0 and 0 <= line["speed/data_wait_share"] <= 1
+
+
+def test_an_optimizer_may_rest_for_the_first_steps(tmp_path):
+    def train(name, *stops):
+        for max_steps in stops:
+            torch.manual_seed(2)
+            task = ToyGan(start_step=5)
+            train_toy(tmp_path / name, task, max_steps=max_steps, save_every_steps=3, keep_last=9, log_every_steps=1)
+        return [open_checkpoint(tmp_path / name / "checkpoint" / f"step-{step:08d}") for step in (3, 6, 9)]
+
+    early, later, last = (checkpoint.weights("discriminator") for checkpoint in train("straight", 9))
+    torch.manual_seed(2)
+    fresh = ToyGan().modules["discriminator"].state_dict()
+    assert all(torch.equal(early[name], fresh[name]) and not torch.equal(later[name], fresh[name]) for name in fresh)
+    stopped = train("stopped", 3, 9)[-1].weights("discriminator")
+    assert all(torch.equal(stopped[name], last[name]) for name in last)
+    lines = [line for line in read_logbook(tmp_path / "straight" / "logbook.jsonl") if "train/generator/loss" in line]
+    assert [line["step"] for line in lines if "train/discriminator/loss" in line] == [6, 7, 8, 9]
+
+
+class BundlesItsWeights(ToyRegression):
+    def bundle(self, folder):
+        torch.save(self.modules["network"].state_dict(), folder / "weights.pt")
+
+
+def test_averaged_weights_speak_and_come_back(tmp_path):
+    decay = 0.6
+
+    def make_task():
+        torch.manual_seed(0)
+        return BundlesItsWeights(ema_decay=decay)
+
+    task = make_task()
+    train_toy(tmp_path / "straight", task, max_steps=6, save_every_steps=1, keep_last=9)
+    saved = [open_checkpoint(tmp_path / "straight" / "checkpoint" / f"step-{step:08d}") for step in range(1, 7)]
+    expected = make_task().modules["network"].state_dict()
+    for number, checkpoint in enumerate(saved):
+        share = 1 - min(decay, (1 + number) / (10 + number))
+        weights = checkpoint.weights("network")
+        expected = {name: expected[name] + share * (weights[name] - expected[name]) for name in expected}
+    averaged = saved[-1].weights("network_average")
+    torch.testing.assert_close(averaged, expected)
+    assert not torch.allclose(averaged["0.weight"], saved[-1].weights("network")["0.weight"])
+    bundled = torch.load(tmp_path / "straight" / "bundle" / "weights.pt", weights_only=True)
+    assert all(torch.equal(bundled[name], averaged[name]) for name in averaged)
+    assert all(
+        torch.equal(task.modules["network"].state_dict()[name], value)
+        for name, value in saved[-1].weights("network").items()
+    )
+    for max_steps in (4, 6):
+        train_toy(tmp_path / "stopped", make_task(), max_steps=max_steps, save_every_steps=1)
+    resumed = open_checkpoint(tmp_path / "stopped" / "checkpoint" / "step-00000006").weights("network_average")
+    assert all(torch.equal(resumed[name], averaged[name]) for name in averaged)
+
+
+def test_concerns_are_told_once(tmp_path, capsys):
+    task = ToyRegression()
+    task.worrying_loss = 0.0
+    train_toy(tmp_path, task, max_steps=8, log_every_steps=1)
+    assert capsys.readouterr().err.count("the loss is high") == 1

@@ -85,18 +85,18 @@ class ToyBatches:
 class ToyRegression:
     """A small network that learns targets frame by frame, and their mean utterance by utterance."""
 
-    def __init__(self, dropout=0.0, learning_rate=0.05):
+    def __init__(self, dropout=0.0, learning_rate=0.05, ema_decay=0.0):
         network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 1))
         self.modules = {"network": network}
-        self.learning_rate = learning_rate
-        self.bundles = 0
+        self.learning_rate, self.ema_decay = learning_rate, ema_decay
+        self.bundles, self.worrying_loss = 0, float("inf")
 
     def optimizers(self):
         optimizer = torch.optim.AdamW(self.modules["network"].parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.99**step)
-        return {"network": Optimization(optimizer, ("network",), schedule)}
+        return {"network": Optimization(optimizer, ("network",), schedule, ema_decay=self.ema_decay)}
 
-    def updates(self, batch):
+    def updates(self, batch, step):
         predicted = self.modules["network"](batch.inputs)
         yield Update("network", self._terms(batch, predicted))
 
@@ -118,15 +118,22 @@ class ToyRegression:
         picture = np.zeros((4, 6, 3), dtype=np.uint8)
         return Samples({"toy/picture": picture}, {"toy/audio": predicted[0, :, 0].float().numpy()}, 8000)
 
+    def concerns(self, losses):
+        return ["the loss is high"] if losses["train/network/loss"] > self.worrying_loss else []
+
     def bundle(self, folder):
         self.bundles += 1
         (folder / "weights.txt").write_text(str(self.modules["network"].state_dict()["0.weight"].sum().item()))
 
 
 class ToyGan:
-    """Two acts per batch: a discriminator, then the generator it judges; schedules per epoch."""
+    """Two acts per batch: a discriminator, then the generator it judges; schedules per epoch.
 
-    def __init__(self):
+    The discriminator rests in the first `start_step` steps.
+    """
+
+    def __init__(self, start_step=0):
+        self.start_step = start_step
         self.modules = {
             "generator": nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)),
             "discriminator": nn.Sequential(nn.Linear(1, 8), nn.LeakyReLU(0.1), nn.Linear(8, 1)),
@@ -141,10 +148,14 @@ class ToyGan:
 
         return {"discriminator": optimization("discriminator"), "generator": optimization("generator")}
 
-    def updates(self, batch):
+    def updates(self, batch, step):
         real_frames = ~batch.is_padding
         real, fake = batch.targets[real_frames], self.modules["generator"](batch.inputs)[real_frames]
         judge = self.modules["discriminator"]
+        if step < self.start_step:
+            yield Update("discriminator", {})
+            yield Update("generator", {"distance": Term((fake - real).abs().mean(), 2.0)})
+            return
         loss = (judge(real) - 1).pow(2).mean() + judge(fake.detach()).pow(2).mean()
         yield Update("discriminator", {"adversarial": Term(loss)})
         loss = (judge(fake) - 1).pow(2).mean()
@@ -156,6 +167,9 @@ class ToyGan:
 
     def samples(self, batch):
         return Samples()
+
+    def concerns(self, losses):
+        return []
 
     def bundle(self, folder):
         pass

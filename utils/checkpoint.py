@@ -31,6 +31,11 @@ class CheckpointError(RecitalError):
     """A checkpoint that cannot be written, found or used."""
 
 
+def average_name(name: str) -> str:
+    """Give the name under which a checkpoint holds the moving average of the module `name`."""
+    return f"{name}_average"
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A whole checkpoint on disk.

@@ -84,7 +84,8 @@ class Update:
 
     Attributes:
         name: of the optimizer, a key of `Task.optimizers()`.
-        terms: by name, as they shall appear in the logbook; the loss is the sum of weight * value.
+        terms: by name, as they shall appear in the logbook; the loss is the sum of weight * value. With none the
+            optimizer rests in this step; so it must then for every micro-batch and in every process.
     """
 
     name: str
@@ -101,12 +102,15 @@ class Optimization:
         scheduler: None for a constant learning rate.
         scheduled_by: whether `scheduler.step()` counts optimizer steps or epochs, each once, whatever the number of
             processes or micro-batches.
+        ema_decay: above 0, moving averages of the modules are kept, each step weighing them by this much; they take
+            the modules' place wherever the task validates, shows samples or writes a bundle.
     """
 
     optimizer: Optimizer
     modules: tuple[str, ...]
     scheduler: LRScheduler | None = None
     scheduled_by: Literal["step", "epoch"] = "step"
+    ema_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,8 +162,8 @@ class Task(Protocol):
     def optimizers(self) -> Mapping[str, Optimization]:
         """Make the optimizers, in the order in which `updates` names them; called once, with networks in place."""
 
-    def updates(self, batch: Any) -> Iterator[Update]:
-        """Tell the training step over one batch, with a pause wherever an optimizer acts.
+    def updates(self, batch: Any, step: int) -> Iterator[Update]:
+        """Tell the training step over one batch, with a pause wherever an optimizer acts; `step` steps lie behind.
 
         Yields exactly one update for each of `optimizers()`, in their order. The trainer enters autocast around each
         act, so never yield inside a `with`. When an optimizer has acted, its networks' parameters require no
@@ -173,6 +177,13 @@ class Task(Protocol):
 
     def samples(self, batch: Any) -> Samples:
         """Pictures and audio of the first validation batch; in the first process only, without gradients."""
+
+    def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
+        """Say what in the latest means of the losses should worry a person, in a sentence each; mostly nothing.
+
+        Args:
+            losses: by their names in the logbook, `train/<update>/<term>`.
+        """
 
     def bundle(self, folder: Path) -> None:
         """Write all that is needed to use the model to an existing, empty folder; in the first process only."""

@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder
+from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, average_name
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import atomic_folder, sweep
 from utils.logbook import Logbook
 from utils.meters import LossMeter, SpeedMeter
+from utils.moving_average import MovingAverage
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
 from utils.stop_request import StopRequest
 from utils.task import Batches, Optimization, Task, Update, ValidationBatches
@@ -247,6 +248,13 @@ class Trainer:
         self._wrapped = {
             name: processes.wrap(module) if name in learning else module for name, module in self._plain.items()
         }
+        self._averages = {
+            name: MovingAverage(self._plain[name], optimization.ema_decay)
+            for optimization in self._optimizations.values()
+            for name in optimization.modules
+            if optimization.ema_decay
+        }
+        self._concerns: tuple[str, ...] = ()
         self._trainable = {
             name: [parameter for parameter in module.parameters() if parameter.requires_grad]
             for name, module in self._plain.items()
@@ -348,16 +356,17 @@ class Trainer:
         for batch in batches:
             self._speed.add(batch)
         shares = self._shares(batches)
-        stories = [self.task.updates(batch) for batch in batches]
+        stories = [self.task.updates(batch, self._position.step) for batch in batches]
         stop = False
         with self._learning():
             for name, optimization in self._optimizations.items():
                 updates, loss = self._play_act(name, stories, shares)
-                for batch, update in zip(batches, updates, strict=True):
-                    for term_name, term in update.terms.items():
-                        self._losses.add(f"train/{name}/{term_name}", term.value, batch.counts[term.per])
-                self._losses.add(f"train/{name}/loss", loss, 1)
-                stop = self._step(name, optimization, loss, batches, updates, request) or stop
+                if loss is not None:
+                    for batch, update in zip(batches, updates, strict=True):
+                        for term_name, term in update.terms.items():
+                            self._losses.add(f"train/{name}/{term_name}", term.value, batch.counts[term.per])
+                    self._losses.add(f"train/{name}/loss", loss, 1)
+                    stop = self._step(name, optimization, loss, batches, updates, request) or stop
                 self._set_requires_grad(optimization.modules, False)
             for story in stories:
                 extra = next(story, None)
@@ -384,8 +393,11 @@ class Trainer:
 
     def _play_act(
         self, name: str, stories: Sequence[Iterator[Update]], shares: Sequence[Mapping[str, Tensor | float]]
-    ) -> tuple[list[Update], Tensor]:
-        """Let every micro-batch's story come to its next update, and gather its gradients; gives the loss, too."""
+    ) -> tuple[list[Update], Tensor | None]:
+        """Let every micro-batch's story come to its next update, and gather its gradients.
+
+        Gives the loss, too, or None where the optimizer rests.
+        """
         wrapped = [self._wrapped[module] for module in self._optimizations[name].modules]
         updates: list[Update] = []
         losses: list[Tensor] = []
@@ -393,15 +405,20 @@ class Trainer:
             with self._autocast():
                 update = next(story, None)
             assert update is not None and update.name == name, f"the task tells {update} where {name} is due"
+            assert len(losses) in (0, len(updates)) and (not updates or bool(losses) == bool(update.terms)), (
+                f"{name} rests for a part of the step only"
+            )
+            updates.append(update)
+            if not update.terms:
+                continue
             loss = torch.stack(
                 [term.weight * share[term.per] * term.value.float() for term in update.terms.values() if term.weight]
             ).sum()
-            is_last = len(updates) == len(stories) - 1
+            is_last = len(updates) == len(stories)
             with self.processes.together(wrapped if is_last else ()):
                 self._scaler.scale(loss).backward()
-            updates.append(update)
             losses.append(loss.detach().float())
-        return updates, torch.stack(losses).sum()
+        return updates, torch.stack(losses).sum() if losses else None
 
     def _step(
         self,
@@ -428,6 +445,9 @@ class Trainer:
                 clip_grads_with_norm_(parameters, self.options.gradient_clip, norm)
             self._scaler.step(optimizer)
             self._overflows = 0
+            for module in optimization.modules:
+                if module in self._averages:
+                    self._averages[module].update(self._plain[module])
             if optimization.scheduler is not None and optimization.scheduled_by == "step":
                 optimization.scheduler.step()
             self._norms.setdefault(name, []).append(norm_value)
@@ -520,9 +540,17 @@ class Trainer:
         values |= {f"speed/{name}": value for name, value in speed.items()}
         if logbook is not None:
             logbook.scalars(self._position.step, values, epoch=self._position.epoch)
+            before, self._concerns = self._concerns, tuple(self.task.concerns(losses))
+            for concern in self._concerns:
+                if concern not in before:
+                    warn(f"step {self._position.step}: {concern}")
         self._note = ", ".join(
             [f"epoch {self._position.epoch}"]
-            + [f"{name} loss {losses[f'train/{name}/loss']:.4g}" for name in self._optimizations]
+            + [
+                f"{name} loss {losses[key]:.4g}"
+                for name in self._optimizations
+                if (key := f"train/{name}/loss") in losses
+            ]
             + [f"{value:,.0f} {name.removesuffix('_per_second')}/s" for name, value in _paces(speed)]
             + [f"{value:.0%} padding" for name, value in speed.items() if name.endswith("_padding_share")][:1]
         )
@@ -577,9 +605,19 @@ class Trainer:
             seed_everything(self.options.seed)
             self._set_training(False)
             try:
-                yield
+                with self._averaged():
+                    yield
             finally:
                 self._set_training(True)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Let averages take the place of their networks."""
+        self.task.modules.update({name: average.network for name, average in self._averages.items()})
+        try:
+            yield
+        finally:
+            self.task.modules.update(self._plain)
 
     # Checkpoints
 
@@ -592,7 +630,8 @@ class Trainer:
         position = self._position
         self.checkpoints.save(
             position.step,
-            weights={name: module.state_dict() for name, module in self._plain.items()},
+            weights={name: module.state_dict() for name, module in self._plain.items()}
+            | {average_name(name): average.network.state_dict() for name, average in self._averages.items()},
             training_state={
                 "optimizers": {name: each.optimizer.state_dict() for name, each in self._optimizations.items()},
                 "schedulers": {
@@ -603,6 +642,7 @@ class Trainer:
                 "scaler": self._scaler.state_dict(),
                 "overflows": self._overflows,
                 "norms": self._norms,
+                "averaged": {name: average.n_updates for name, average in self._averages.items()},
                 "processes": own_states,
             },
             facts={
@@ -618,13 +658,16 @@ class Trainer:
         self._write_bundle()
 
     def _write_bundle(self) -> None:
-        with atomic_folder(self.folder / "bundle") as folder:
+        with atomic_folder(self.folder / "bundle") as folder, self._averaged():
             self.task.bundle(folder)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         for name, module in self._plain.items():
             checkpoint.load_module(name, module)
         state, facts = checkpoint.training_state(), checkpoint.facts
+        for name, average in self._averages.items():
+            checkpoint.load_module(average_name(name), average.network)
+            average.n_updates = state["averaged"][name]
         if set(state["optimizers"]) != set(self._optimizations):
             raise CheckpointError(
                 f"{checkpoint.folder}: has optimizers for {', '.join(state['optimizers'])}, "

@@ -191,7 +191,7 @@ def _our_step(
 
     def step(batch: AcousticBatch) -> None:
         with _autocast(precision):
-            [update] = task.updates(batch)
+            [update] = task.updates(batch, 0)
         torch.stack([term.weight * term.value for term in update.terms.values()]).sum().backward()
 
     return step, task.optimizers()["network"].optimizer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -116,9 +116,9 @@ class FastSpeech2Task:
             fused=True,  # three times as fast as one parameter after the other, on CPU too
         )
         scheduler = LambdaLR(optimizer, learning_rate_share(train))
-        return {"network": Optimization(optimizer, ("network",), scheduler)}
+        return {"network": Optimization(optimizer, ("network",), scheduler, ema_decay=train.ema_decay)}
 
-    def updates(self, batch: AcousticBatch) -> Iterator[Update]:
+    def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:
         """Predict with true durations, pitch and energy, and compare."""
         model = self._settings.model
         predicted: Prediction = self.modules["network"](batch)
@@ -174,6 +174,10 @@ class FastSpeech2Task:
             symbols = self._voice.symbols.symbols
             texts[name] = " ".join(symbols[index] for index in batch.phoneme_ids[row, :n_phonemes].tolist())
         return Samples(pictures, audio, self._settings.preprocess.sample_rate, texts)
+
+    def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
+        """Nothing beyond what the trainer sees itself."""
+        return ()
 
     def bundle(self, folder: Path) -> None:
         """Write a bundle of the network as it is now."""

@@ -106,6 +106,7 @@ class _ConvolutionStack(nn.Module):
         return Judgement(score, [*features, score])
 
     def _convolve(self, x: Tensor, convolution: nn.Module, layer: _Layer) -> Tensor:
+        assert isinstance(convolution, WeightNormed | SpectralNormed)
         weight = convolution.weight.flatten(2)  # without the width of 1
         return convolve(
             x, weight, convolution.bias, stride=layer.stride, padding=layer.kernel_size // 2, groups=layer.groups
@@ -150,7 +151,10 @@ class MultiPeriodDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """Three discriminators, of the waveform and of its averages over 2 and 4 samples (MelGAN, arXiv:1910.06711, 2.2)."""
+    """Three discriminators, of the waveform and of its averages over 2 and 4 samples.
+
+    After MelGAN (arXiv:1910.06711, section 2.2).
+    """
 
     def __init__(self, channel_divisor: int = 1) -> None:
         super().__init__()

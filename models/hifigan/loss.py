@@ -1,0 +1,42 @@
+"""HiFi-GAN's losses (arXiv:2010.05646, section 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.hifigan.discriminators import Judgement
+
+
+def discriminator_loss(judgements: Sequence[Judgement]) -> Tensor:
+    """How far discriminators are from giving 1 to what is real and 0 to what is made (equations 1 and 7).
+
+    Args:
+        judgements: of batches whose first half is real, the second made.
+
+    Returns:
+        () the sum over discriminators; one that cannot tell them apart adds 0.5.
+    """
+    losses = []
+    for judgement in judgements:
+        real, fake = judgement.score.float().chunk(2)
+        losses.append((1.0 - real).square().mean() + fake.square().mean())
+    return torch.stack(losses).sum()
+
+
+def adversarial_loss(judgements: Sequence[Judgement]) -> Tensor:
+    """How far the generator is from being taken for real (equation 2), () summed over discriminators."""
+    return torch.stack([(1.0 - judgement.score.float()).square().mean() for judgement in judgements]).sum()
+
+
+def feature_matching_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
+    """The absolute difference of the discriminators' features (equation 5), () summed over all layers."""
+    losses = []
+    for of_real, of_fake in zip(real, fake, strict=True):
+        for target, predicted in zip(of_real.features, of_fake.features, strict=True):
+            # Adding up in float32 without a copy in float32.
+            total = torch.linalg.vector_norm(predicted - target, ord=1, dtype=torch.float32)
+            losses.append(total / target.numel())
+    return torch.stack(losses).sum()

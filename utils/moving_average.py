@@ -1,0 +1,38 @@
+"""A network's weights, averaged over training."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class MovingAverage:
+    """An exponential moving average of a network's parameters; its buffers are the latest.
+
+    The first steps count for more, lest the average remember the untrained network: the decay of step n is at most
+    (1 + n) / (10 + n).
+
+    Args:
+        network: to be averaged; its weights are the first average.
+        decay: weight of the average against the network's own weights at each step.
+
+    Attributes:
+        network: the average, without gradients.
+        n_updates: how many steps it has seen.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.n_updates = 0
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Take in the network's weights after a step."""
+        share = 1.0 - min(self._decay, (1 + self.n_updates) / (10 + self.n_updates))
+        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), share)
+        for own, latest in zip(self.network.buffers(), network.buffers(), strict=True):
+            own.copy_(latest)
+        self.n_updates += 1
