@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from config.load import SettingsError, load_settings
+from config.paths import REPOSITORY
 from models.hifigan.discriminators import Judgement, MultiPeriodDiscriminator, MultiScaleDiscriminator
 from models.hifigan.loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.hifigan.network import Generator
@@ -22,6 +27,8 @@ from processors.feature_store import FeatureStore
 from processors.utterance import read_manifest
 from processors.vocoder_data import Segments, open_recordings
 from tests.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
+from utils.checkpoint import open_checkpoint
+from utils.logbook import read_logbook
 
 TINY = (
     "model.upsample_rates=[8, 8]",
@@ -254,3 +261,68 @@ def test_golden_weights_give_the_golden_waveform(golden, version):
     with torch.no_grad():
         made = generator(torch.from_numpy(expected["mel"]))
     np.testing.assert_allclose(made.numpy(), expected["waveform"][:, 0], atol=1e-5)
+
+
+def start_training(processed_dir, name, *overrides, launcher=()):
+    load(processed_dir)  # writes the config
+    settings = [f"preprocess.processed_dir={processed_dir}", *PREPROCESS, *TINY, f"log_dir={processed_dir.parent}"]
+    settings += ["train.num_workers=0", "train.precision=fp32", "train.save_every_steps=2", "train.valid_every_steps=4"]
+    settings += ["train.log_every_steps=1", "train.keep_last=3", "train.batch_size=2", *overrides]
+    arguments = [argument for setting in settings for argument in ("--set", setting)]
+    config = processed_dir.parent / "exp_config.json"
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "bins.train", "--config", config, "--name", name, "--gpu", "", *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def weights_at(folder, step):
+    checkpoint = open_checkpoint(folder / "checkpoint" / f"step-{step:08d}")
+    names = ("generator", "generator_average", "mpd", "msd")
+    return {f"{name}.{key}": value for name in names for key, value in checkpoint.weights(name).items()}
+
+
+def test_killed_adversarial_training_goes_on_as_if_never_stopped(processed_dir):
+    """Killed with SIGKILL before and after the adversary begins."""
+    settings = ("train.max_steps=12", "train.adversarial_start_step=5", "train.ema_decay=0.9")
+    straight = start_training(processed_dir, "straight", *settings)
+    for kill_at in (3, 8):
+        process = start_training(processed_dir, "killed", *settings)
+        logbook = processed_dir.parent / "killed" / "logbook.jsonl"
+        while process.poll() is None and not (
+            logbook.exists() and any(line["step"] >= kill_at for line in read_logbook(logbook))
+        ):
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+    for process in (straight, start_training(processed_dir, "killed", *settings)):
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    expected = weights_at(processed_dir.parent / "straight", 12)
+    found = weights_at(processed_dir.parent / "killed", 12)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_two_processes_train_as_one_does(processed_dir):
+    settings = ("train.max_steps=4", "train.ema_decay=0.9", "train.adversarial_start_step=2")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    two = start_training(processed_dir, "two", *settings, launcher=launcher)
+    one = start_training(processed_dir, "one", *settings, "train.batch_size=4")
+    for process in (two, one):
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    logs = [read_logbook(processed_dir.parent / name / "logbook.jsonl") for name in ("one", "two")]
+    compared = 0
+    for ours, theirs in zip(*logs, strict=True):
+        for name in ours.keys() & theirs.keys():
+            if name.startswith(("train/", "valid/")):
+                assert theirs[name] == pytest.approx(ours[name], rel=1e-4), (ours["step"], name)
+                compared += 1
+    assert compared >= 20
+    # Adam makes whole steps of gradients that are nothing but rounding: a few weights may differ by that.
+    expected, found = weights_at(processed_dir.parent / "one", 4), weights_at(processed_dir.parent / "two", 4)
+    assert all((found[name] - value).abs().mean() < 1e-4 for name, value in expected.items())

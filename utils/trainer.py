@@ -344,9 +344,12 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         self._position.epoch, self._position.group = self._position.epoch + 1, 0
-        for optimization in self._optimizations.values():
-            if optimization.scheduler is not None and optimization.scheduled_by == "epoch":
-                optimization.scheduler.step()
+        with warnings.catch_warnings():
+            # Epochs are counted for an optimizer that rests as well.
+            warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
+            for optimization in self._optimizations.values():
+                if optimization.scheduler is not None and optimization.scheduled_by == "epoch":
+                    optimization.scheduler.step()
 
     # One step
 
