@@ -320,7 +320,7 @@ def test_two_processes_train_as_one_does(processed_dir):
     for ours, theirs in zip(*logs, strict=True):
         for name in ours.keys() & theirs.keys():
             if name.startswith(("train/", "valid/")):
-                assert theirs[name] == pytest.approx(ours[name], rel=1e-4), (ours["step"], name)
+                assert theirs[name] == pytest.approx(ours[name], rel=1e-3), (ours["step"], name)
                 compared += 1
     assert compared >= 20
     # Adam makes whole steps of gradients that are nothing but rounding: a few weights may differ by that.
