@@ -6,19 +6,21 @@ Parameters are named as in the published checkpoints, so that these load as they
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.bundle import Bundle
+from models.hifigan.fast_generator import FastGenerator
 from models.hifigan.settings import HiFiGANModelSettings, HiFiGANSettings
 from models.layers.normed_convolution import WeightNormed
 
 LEAKY_SLOPE = 0.1
-_LAST_SLOPE = 0.01  # of the activation before the last convolution, as in the published code
+LAST_SLOPE = 0.01  # of the activation before the last convolution, as in the published code
 _leaky_relu = partial(F.leaky_relu, negative_slope=LEAKY_SLOPE)
 
 
@@ -49,7 +51,7 @@ class Upsampling(WeightNormed):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, rate: int) -> None:
         weight = _fresh_weight(in_channels, out_channels, kernel_size)
         super().__init__(weight, _fresh_bias(out_channels, out_channels * kernel_size))
-        self.rate, self.padding = rate, (kernel_size - rate) // 2
+        self.kernel_size, self.rate, self.padding = kernel_size, rate, (kernel_size - rate) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv_transpose1d(x, self.weight, self.bias, stride=self.rate, padding=self.padding)
@@ -62,6 +64,11 @@ class PairedResidualBlock(nn.Module):
         super().__init__()
         self.convs1 = nn.ModuleList(Convolution(channels, channels, kernel_size, dilation) for dilation in dilations)
         self.convs2 = nn.ModuleList(Convolution(channels, channels, kernel_size) for _ in dilations)
+
+    def layers(self) -> Iterator[tuple[Convolution, ...]]:
+        """Give the convolutions of each residual sum, in their order."""
+        for pair in zip(self.convs1, self.convs2, strict=True):
+            yield cast("tuple[Convolution, ...]", pair)
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
@@ -76,13 +83,19 @@ class SingleResidualBlock(nn.Module):
         super().__init__()
         self.convs = nn.ModuleList(Convolution(channels, channels, kernel_size, dilation) for dilation in dilations)
 
+    def layers(self) -> Iterator[tuple[Convolution, ...]]:
+        """Give the convolution of each residual sum, in their order."""
+        for dilated in self.convs:
+            yield (cast(Convolution, dilated),)
+
     def forward(self, x: Tensor) -> Tensor:
         for dilated in self.convs:
             x = dilated(_leaky_relu(x)) + x
         return x
 
 
-_RESIDUAL_BLOCKS: dict[str, type[PairedResidualBlock] | type[SingleResidualBlock]] = {
+ResidualBlock = PairedResidualBlock | SingleResidualBlock
+_RESIDUAL_BLOCKS: dict[str, type[ResidualBlock]] = {
     "1": PairedResidualBlock,
     "2": SingleResidualBlock,
 }
@@ -98,8 +111,8 @@ class Generator(nn.Module):
 
     def __init__(self, model: HiFiGANModelSettings, n_mel: int) -> None:
         super().__init__()
-        self.upsample_rates = tuple(model.upsample_rates)
-        self.n_blocks = len(model.resblock_kernel_sizes)
+        self.hop_size = math.prod(model.upsample_rates)
+        self._n_blocks = len(model.resblock_kernel_sizes)
         channels = model.upsample_initial_channel
         self.conv_pre = Convolution(n_mel, channels, 7)
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
@@ -129,9 +142,29 @@ class Generator(nn.Module):
             (B, T_mel * hop_size) in [-1, 1].
         """
         x = self.conv_pre(mel)
-        for stage, upsampling in enumerate(self.ups):
+        for upsampling, blocks in self.stages():
             x = upsampling(_leaky_relu(x))  # (B, C, T) -> (B, C / 2, T * rate)
-            blocks = self.resblocks[stage * self.n_blocks : (stage + 1) * self.n_blocks]
             x = torch.stack([block(x) for block in blocks]).mean(dim=0)
-        x = self.conv_post(F.leaky_relu(x, _LAST_SLOPE))
+        x = self.conv_post(F.leaky_relu(x, LAST_SLOPE))
         return torch.tanh(x.float()).squeeze(1)
+
+    def stages(self) -> list[tuple[Upsampling, list[ResidualBlock]]]:
+        """Give each stage's upsampling and residual blocks, whose mean leaves the stage."""
+        blocks = [cast(ResidualBlock, block) for block in self.resblocks]
+        return [
+            (cast(Upsampling, upsampling), blocks[stage * self._n_blocks : (stage + 1) * self._n_blocks])
+            for stage, upsampling in enumerate(self.ups)
+        ]
+
+    @property
+    def receptive_frames(self) -> int:
+        """How many frames before and after its own a sample depends on."""
+        reach = self.conv_post.padding  # in steps, growing from the waveform back to the mel
+        for upsampling, blocks in reversed(self.stages()):
+            reach += max(sum(layer.padding for layers in block.layers() for layer in layers) for block in blocks)
+            reach = -(-(reach + upsampling.kernel_size - 1 - upsampling.padding) // upsampling.rate)
+        return reach + self.conv_pre.padding
+
+    def for_speaking(self, dtype: torch.dtype = torch.float32) -> FastGenerator:
+        """Make what speaks with the present weights."""
+        return FastGenerator(self, dtype)
