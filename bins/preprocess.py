@@ -8,18 +8,23 @@ from bins.command import load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from models.registry import kind_of
     from processors.preparation.prepare import prepare
+    from processors.preparation.work import ACOUSTIC_FEATURES, VOCODER_FEATURES
     from utils.console import say
 
     settings = load(arguments).settings
-    summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite)
+    is_vocoder = kind_of(settings.model_type) == "vocoder"
+    features = VOCODER_FEATURES if is_vocoder else ACOUSTIC_FEATURES
+    summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
     splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
     say(f"utterances: {summary.good} usable ({splits}); {summary.bad} left out")
     say(f"speech: {summary.hours:.2f} hours, {summary.frames} frames, {summary.speakers} speaker(s)")
     say(f"features, manifests and statistics: {summary.processed_dir}")
     for report in summary.reports:
         say(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
-    say(f"next: python -m bins.train --config {arguments.config} --name my_first_voice")
+    name = "my_first_vocoder" if is_vocoder else "my_first_voice"
+    say(f"next: python -m bins.train --config {arguments.config} --name {name}")
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -43,6 +48,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="make all features afresh, as is needed when settings have changed; TextGrids are kept",
+        help="make all features afresh, also those of other recipes over the same corpora, as is needed when settings "
+        "have changed; TextGrids are kept",
     )
     run(main, parser, check)

@@ -161,7 +161,8 @@ class ExperimentSettings(Settings):
     dataset: tuple[str, ...] = setting("names of the corpora to use", min_length=1)
     dataset_path: dict[str, str] = setting("folder of each corpus")
     dataset_layout: dict[str, str] = setting(
-        "layout of each corpus whose name is not known: ljspeech, speaker_folders or jsonl"
+        "layout of each corpus whose name is not known: ljspeech, speaker_folders, jsonl or, for a vocoder, "
+        "recordings: any folder of sound files, without transcripts"
     )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
     preprocess: PreprocessSettings = setting("how a corpus becomes features")

@@ -238,8 +238,13 @@ def open_acoustic_data(
         manifest = processed_dir / dataset / f"{split}.jsonl"
         if not manifest.is_file():
             raise DataError(f"{manifest}: no such file; run stage 1 first")
-        utterances += read_manifest(manifest)
+        listed = read_manifest(manifest)
+        # A vocoder's stage 1 also lists recordings whose text cannot be used.
+        spoken = [utterance for utterance in listed if utterance.phones]
         stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
+        if listed and not spoken:
+            raise DataError(f"{manifest}: none of the recordings has phones; run stage 1 of the acoustic recipe")
+        utterances += spoken
     for utterance in utterances:
         if utterance.speaker not in voice.speakers:
             raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from processors.audio.audio_file import AUDIO_SUFFIXES
@@ -36,6 +36,9 @@ class Problem:
         )
 
 
+_NO_TEXT = "the text is empty"
+
+
 @dataclass(frozen=True)
 class Corpus:
     """What was found in the folder of one dataset.
@@ -44,11 +47,31 @@ class Corpus:
         utterances: in the corpus's own order, each id once.
         problems: what was left out, each with its reason.
         notes: what else is worth telling.
+        without_text: recordings that were left out only because they have no text.
     """
 
     utterances: tuple[Utterance, ...]
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    without_text: tuple[Utterance, ...] = ()
+
+    def for_sound_alone(self) -> Corpus:
+        """Give the corpus as it is for those who ask for no texts: recordings without one follow behind the others."""
+        spoken = {utterance.id: utterance for utterance in (*self.without_text, *self.utterances)}
+        others = [utterance for utterance in spoken.values() if not utterance.text]
+        problems = tuple(problem for problem in self.problems if problem.reason != _NO_TEXT)
+        return replace(self, utterances=(*self.utterances, *others), problems=problems, without_text=())
+
+    def require_usable(self, where: Path, dataset: str) -> None:
+        """Raise a `CorpusError` unless there is a recording that can be used."""
+        if self.utterances:
+            return
+        found = (
+            f"{len(self.problems)} were left out, the first being {self.problems[0]}"
+            if self.problems
+            else "it lists none"
+        )
+        raise CorpusError(f"{where}: no recording of {dataset} can be used: {found}")
 
 
 class CorpusBuilder:
@@ -57,6 +80,7 @@ class CorpusBuilder:
     def __init__(self, dataset: str, language: str) -> None:
         self._dataset, self._language = dataset, language
         self._utterances: dict[str, Utterance] = {}
+        self._without_text: dict[str, Utterance] = {}
         self._first_seen: dict[str, str] = {}
         self._problems: list[Problem] = []
         self._notes: list[str] = []
@@ -81,11 +105,8 @@ class CorpusBuilder:
             self.leave_out(where, "", f"the id {utterance_id!r} {reason}; rename it")
         elif utterance_id in self._first_seen:
             self.leave_out(where, utterance_id, f"this id was already taken by {self._first_seen[utterance_id]}")
-        elif not text.strip():
-            self.leave_out(where, utterance_id, "the text is empty")
         else:
-            self._first_seen[utterance_id] = where
-            self._utterances[utterance_id] = Utterance(
+            utterance = Utterance(
                 id=utterance_id,
                 dataset=self._dataset,
                 speaker=speaker,
@@ -94,6 +115,12 @@ class CorpusBuilder:
                 audio_path=audio_path,
                 duration_s=duration_s,
             )
+            if utterance.text:
+                self._first_seen[utterance_id] = where
+                self._utterances[utterance_id] = utterance
+            else:
+                self.leave_out(where, utterance_id, _NO_TEXT)
+                self._without_text.setdefault(utterance_id, utterance)
 
     def leave_out(self, where: str, utterance_id: str, reason: str) -> None:
         """Note a line or recording that cannot be used."""
@@ -107,16 +134,17 @@ class CorpusBuilder:
         """Give what was gathered.
 
         Raises:
-            CorpusError: there is no recording that can be used.
+            CorpusError: there is no recording that can be used, be it without its text.
         """
-        if not self._utterances:
-            found = (
-                f"{len(self._problems)} were left out, the first being {self._problems[0]}"
-                if self._problems
-                else ("it lists none")
-            )
-            raise CorpusError(f"{where}: no recording of {self._dataset} can be used: {found}")
-        return Corpus(tuple(self._utterances.values()), tuple(self._problems), tuple(self._notes))
+        corpus = Corpus(
+            tuple(self._utterances.values()),
+            tuple(self._problems),
+            tuple(self._notes),
+            tuple(self._without_text.values()),
+        )
+        if not corpus.without_text:
+            corpus.require_usable(where, self._dataset)
+        return corpus
 
 
 def recordings_in(folder: Path) -> dict[str, Path]:

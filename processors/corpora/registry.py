@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from processors.corpora import jsonl, ljspeech, speaker_folders
+from processors.corpora import jsonl, ljspeech, recordings, speaker_folders
 from processors.corpora.corpus import Corpus, CorpusError
 
 
@@ -21,7 +21,10 @@ LAYOUTS: dict[str, Reader] = {
     "ljspeech": ljspeech.read,
     "speaker_folders": speaker_folders.read,
     "jsonl": jsonl.read,
+    "recordings": recordings.read,
 }
+WITHOUT_TEXTS = ("recordings",)
+"""Layouts of corpora that have no transcripts; a vocoder learns from them."""
 
 LAYOUT_OF_DATASET = {
     "LJSpeech": "ljspeech",
@@ -52,7 +55,7 @@ def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
     return layout
 
 
-def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str) -> Corpus:
+def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str, needs_text: bool = True) -> Corpus:
     """Find the recordings of a dataset and their texts.
 
     Sound files are not opened: a damaged one comes to light where it is read, and `duration_s` is 0 unless the
@@ -63,6 +66,7 @@ def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str)
         layout: one of `LAYOUTS`.
         folder: where it lies, from `dataset_path`.
         language: of the texts.
+        needs_text: whether recordings without a text are of no use.
 
     Raises:
         CorpusError: no such folder, not this layout, or nothing usable in it.
@@ -74,7 +78,16 @@ def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str)
         raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies")
     if not folder.is_dir() and layout != "jsonl":
         raise CorpusError(f"dataset_path.{dataset}: {folder}: is a file; name the folder of the corpus")
-    return LAYOUTS[layout](dataset, folder, language=language)
+    if needs_text and layout in WITHOUT_TEXTS:
+        raise CorpusError(
+            f"dataset_layout.{dataset}: {layout} have no transcripts, which an acoustic model needs; name a layout "
+            f"that has them ({', '.join(name for name in LAYOUTS if name not in WITHOUT_TEXTS)}), or train a vocoder"
+        )
+    corpus = LAYOUTS[layout](dataset, folder, language=language)
+    if not needs_text:
+        return corpus.for_sound_alone()
+    corpus.require_usable(folder, dataset)
+    return corpus
 
 
 def _check_layout(dataset: str, layout: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from config.schema import PreprocessSettings
 from processors.corpora.corpus import Problem
 from processors.feature_store import FeatureStore
-from processors.preparation.plan import Plan
+from processors.preparation.plan import Plan, stamp_of_symbols
 from processors.preparation.problems import PROBLEM, UNEXPECTED, Bad
 from processors.preparation.work import RECORDING_S
 from processors.text.arpabet import PAUSES
@@ -98,13 +98,15 @@ def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: Sym
     Args:
         utterances: those whose features are in the store.
         store: of their corpus.
-        symbols: to spell out the phones; None where there are none.
+        symbols: to spell out the phones; None where there are none. Of several recipes over a corpus one may find
+            phones that another has made, of some of its utterances.
     """
+    spells = symbols is not None and store.settings.get("symbols") == stamp_of_symbols(symbols.symbols)
     for utterance in utterances:
         id_ = utterance.id
         phones: tuple[str, ...] = ()
         durations: tuple[int, ...] = ()
-        if symbols is not None:
+        if symbols is not None and spells and store.has(id_, ("phonemes", "durations")):
             phones = tuple(symbols.phones(store.read(id_, "phonemes").tolist()))
             durations = tuple(store.read(id_, "durations").tolist())
         yield replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def make_plan(
     """Compare a corpus with its feature store, which is made ready to be written.
 
     The split is drawn over all that the corpus lists, before anyone knows which recordings are bad, so that it does not
-    depend on what a recipe wants of them.
+    depend on what a recipe wants of them: what an acoustic model is tested on, no vocoder has heard.
 
     Args:
         dataset: the corpus' name.
@@ -86,11 +86,19 @@ def make_plan(
     remove_partial_files(folder)
     if damaged := tidy_store(folder):
         warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
-    utterances = assign_splits(
-        corpus.utterances, valid_size=settings.valid_size, test_size=settings.test_size, seed=settings.split_seed
-    )
+    utterances = _with_splits(corpus.utterances, settings)
     jobs = tuple(_missing(utterances, FeatureStore.open(folder), folder, settings, features))
     return Plan(dataset, folder, tuple(utterances), jobs)
+
+
+def _with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:
+    """Split those with a text as if there were no others, which train; a corpus without texts is split by itself."""
+    drawn = [utterance for utterance in utterances if utterance.text] or utterances
+    assigned = assign_splits(
+        drawn, valid_size=settings.valid_size, test_size=settings.test_size, seed=settings.split_seed
+    )
+    split_of = {utterance.id: utterance.split for utterance in assigned}
+    return [replace(utterance, split=split_of.get(utterance.id, "train")) for utterance in utterances]
 
 
 def remove_partial_files(folder: Path) -> None:
@@ -105,8 +113,13 @@ def store_settings(settings: PreprocessSettings, features: Sequence[str], invent
     chosen["features_version"] = _FEATURES_VERSION
     if needs_text(features):
         chosen |= {name: getattr(settings, name) for name in _OF_TEXT_AND_PITCH}
-        chosen["symbols"] = stamp(*inventory).hex()
+        chosen["symbols"] = stamp_of_symbols(inventory)
     return chosen
+
+
+def stamp_of_symbols(inventory: Sequence[str]) -> str:
+    """Mark a symbol table, which decides the numbers of stored phonemes."""
+    return stamp(*inventory).hex()
 
 
 def groups_of(jobs: Sequence[Job], store: Path, num_workers: int) -> Iterator[Group]:
@@ -128,7 +141,8 @@ def _missing(
 ) -> Iterator[Job]:
     with_text = needs_text(features)
     textgrids = _textgrids(folder, utterances, settings) if with_text else None
-    lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if settings.lexicon_path else ""
+    has_lexicon = with_text and settings.lexicon_path
+    lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if has_lexicon else ""
     lexicon_stamp = stamp(lexicon).hex()
     limits = stamp(settings.min_duration_s, settings.max_duration_s)
     for utterance in utterances:

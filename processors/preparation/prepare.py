@@ -35,7 +35,7 @@ from processors.preparation.work import (
     make_work,
     needs_text,
 )
-from processors.statistics import StatisticsCollector, save_statistics
+from processors.statistics import SpeakerStatistics, StatisticsCollector, save_statistics
 from processors.text.symbols import SymbolTable
 from processors.utterance import write_manifest
 from utils.console import Progress, say, warn
@@ -106,8 +106,9 @@ def prepare(
     """
     preprocess = settings.preprocess
     processed_dir = rooted(preprocess.processed_dir)
-    corpora = {dataset: _read(settings, dataset) for dataset in settings.dataset}
-    symbols = SymbolTable(make_front_end(preprocess).inventory) if needs_text(features) else None
+    with_text = needs_text(features)
+    corpora = {dataset: _read(settings, dataset, with_text) for dataset in settings.dataset}
+    symbols = SymbolTable(make_front_end(preprocess).inventory) if with_text else None
     with sole_user(processed_dir):
         plans = [
             make_plan(
@@ -140,13 +141,13 @@ def prepare(
             )
             for plan in plans
         ]
-        return _write_down(outcomes, settings, symbols, features)
+        return _write_down(outcomes, settings, symbols)
 
 
-def _read(settings: ExperimentSettings, dataset: str) -> Corpus:
+def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpus:
     layout = layout_of(dataset, settings.dataset_layout)
     folder = rooted(settings.dataset_path[dataset])
-    corpus = read_corpus(dataset, layout, folder, language=settings.preprocess.language)
+    corpus = read_corpus(dataset, layout, folder, language=settings.preprocess.language, needs_text=needs_text)
     left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
     say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
     for note in corpus.notes:
@@ -222,26 +223,25 @@ def _again(death: Died, culprit: tuple[Path, str], failures: Failures) -> Group 
     return Group(death.task.store, jobs) if jobs else None
 
 
-def _write_down(
-    outcomes: Sequence[Outcome], settings: ExperimentSettings, symbols: SymbolTable | None, features: Sequence[str]
-) -> Summary:
-    """Write reports, then, if enough is usable, all that training reads."""
+def _write_down(outcomes: Sequence[Outcome], settings: ExperimentSettings, symbols: SymbolTable | None) -> Summary:
+    """Write reports, then, if enough is usable, all that training reads.
+
+    A recipe that asks for no text keeps what one that did has left: its voice and the phones in its manifests.
+    """
     processed_dir = rooted(settings.preprocess.processed_dir)
+    with_text = symbols is not None
+    if not with_text:
+        symbols = _symbols_left_in(processed_dir)
     collector = StatisticsCollector()
-    tallies = {outcome.dataset: _tally(outcome, symbols, features, collector) for outcome in outcomes}
+    tallies = {outcome.dataset: _tally(outcome, symbols, collector) for outcome in outcomes}
     statistics = collector.statistics()
     reports = []
     for outcome in outcomes:
         say(f"{outcome.dataset}: writing the report")
         reports.append(write_report(outcome, tallies[outcome.dataset], statistics, symbols, settings.preprocess))
     _refuse_if_too_few(outcomes, settings.preprocess)
-    if symbols is not None:
-        symbols.save(processed_dir / "symbols.json")
-    save_statistics(processed_dir / "statistics.json", statistics)
-    speakers = sorted({utterance.speaker for outcome in outcomes for utterance in outcome.good})
-    rows = {speaker: row for row, speaker in enumerate(speakers)}
-    write_atomically(processed_dir / "speakers.json", json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-    write_settings(processed_dir / "settings.json", settings)
+    if with_text or symbols is None:
+        _write_voice(outcomes, settings, symbols, statistics)
     for outcome in outcomes:
         store = FeatureStore.open(outcome.folder)
         for split in SPLITS:
@@ -251,9 +251,29 @@ def _write_down(
     return _summary(outcomes, list(tallies.values()), settings.preprocess, reports)
 
 
-def _tally(
-    outcome: Outcome, symbols: SymbolTable | None, features: Sequence[str], collector: StatisticsCollector
-) -> Tally:
+def _symbols_left_in(processed_dir: Path) -> SymbolTable | None:
+    """Give the symbol table that a recipe with texts has left, if there was one."""
+    path = processed_dir / "symbols.json"
+    return SymbolTable.open(path) if path.is_file() else None
+
+
+def _write_voice(
+    outcomes: Sequence[Outcome],
+    settings: ExperimentSettings,
+    symbols: SymbolTable | None,
+    statistics: Mapping[str, SpeakerStatistics],
+) -> None:
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    if symbols is not None:
+        symbols.save(processed_dir / "symbols.json")
+    save_statistics(processed_dir / "statistics.json", statistics)
+    speakers = sorted({utterance.speaker for outcome in outcomes for utterance in outcome.good})
+    rows = {speaker: row for row, speaker in enumerate(speakers)}
+    write_atomically(processed_dir / "speakers.json", json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    write_settings(processed_dir / "settings.json", settings)
+
+
+def _tally(outcome: Outcome, symbols: SymbolTable | None, collector: StatisticsCollector) -> Tally:
     """Count a corpus through, and its training split into the speakers' statistics."""
     store = FeatureStore.open(outcome.folder)
     tally = Tally()
@@ -261,7 +281,7 @@ def _tally(
         tally.add(utterance)
         if store.has(utterance.id, (ALIGNMENT_SCORE,)):
             tally.scores.append((float(store.read(utterance.id, ALIGNMENT_SCORE)[0]), utterance.id))
-        if utterance.split == "train" and {"f0", "energy"} <= set(features):
+        if utterance.split == "train" and store.has(utterance.id, ("f0", "energy")):
             collector.add(utterance.speaker, store.read(utterance.id, "f0"), store.read(utterance.id, "energy"))
     return tally
 
