@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from config.schema import PreprocessSettings
 from models.bundle import Bundle, BundleError, find_bundle
@@ -91,8 +91,8 @@ class NeuralVocoder:
         self._device = torch.device(device)
         if precision == "fp16" and self._device.type == "cpu":
             raise VocoderError("precision fp16: needs a GPU; on the CPU choose bf16 or fp32")
-        network = open_network(bundle).to(self._device).eval().requires_grad_(False)
-        self._speaking = _made_ready(network, PRECISIONS[precision])
+        network = cast(VocoderNetwork, open_network(bundle).to(self._device).eval())
+        self._speaking = network.for_speaking(PRECISIONS[precision])
 
     @torch.inference_mode()
     def waveform(self, mel: Tensor) -> Tensor:
@@ -109,21 +109,6 @@ def _require_vocoder(bundle: Bundle) -> None:
             f"{bundle.folder}: holds a {bundle.settings.model_type}, which is no vocoder; "
             "leave the vocoder out and Griffin-Lim speaks"
         )
-
-
-class _AsItLearned:
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
-        self._network, self._dtype = network, dtype
-
-    def waveform(self, mel: Tensor) -> Tensor:
-        with torch.autocast(mel.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            return self._network(mel[None])[0]
-
-
-def _made_ready(network: nn.Module, dtype: torch.dtype) -> Speaking:
-    if not hasattr(network, "for_speaking"):
-        return _AsItLearned(network, dtype)
-    return cast(VocoderNetwork, network).for_speaking(dtype)
 
 
 def open_vocoder(
