@@ -57,19 +57,24 @@ def load_settings(
     Raises:
         SettingsError: a file is missing or no JSON5, or a setting is unknown, mistyped, impossible or contradictory.
     """
-    merged: Tree = {}
-    sources: dict[str, str] = {}
-    for source, layer in [*_file_layers(Path(path)), *_override_layers(overrides)]:
-        _merge(merged, layer, source, sources)
-    model_type = merged.get("model_type")
-    if not isinstance(model_type, str):
-        raise SettingsError(f"{_shown(Path(path))}: model_type: is missing; it names the model, e.g. FastSpeech2")
-    try:
-        schema = schema_of(model_type)
-    except RecitalError as error:
-        raise SettingsError(f"{sources['model_type']}: model_type: {error}") from error
-    settings = check_settings(merged, schema, sources, fallback_source=_shown(Path(path)))
-    return Resolved(settings, sources)
+    return _resolved([*_file_layers(Path(path)), *_override_layers(overrides)], schema_of, _shown(Path(path)))
+
+
+def refined_settings(
+    base: Path | str, layer: Tree, source: str, schema_of: Callable[[str], type[ExperimentSettings]]
+) -> ExperimentSettings:
+    """Read a config file, lay a tree of values that came from elsewhere over it, and check the whole.
+
+    Args:
+        base: a JSON5 file.
+        layer: what refines it.
+        source: the file that the layer was made of, for the messages.
+        schema_of: as for `load_settings`.
+
+    Raises:
+        SettingsError: as from `load_settings`.
+    """
+    return _resolved([*_file_layers(Path(base)), (source, layer)], schema_of, source).settings
 
 
 def read_settings(path: Path | str, schema_of: Callable[[str], type[ExperimentSettings]]) -> ExperimentSettings:
@@ -163,6 +168,24 @@ def differing_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefi
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _resolved(
+    layers: Iterable[tuple[str, Tree]], schema_of: Callable[[str], type[ExperimentSettings]], shown: str
+) -> Resolved:
+    merged: Tree = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers:
+        _merge(merged, layer, source, sources)
+    model_type = merged.get("model_type")
+    if not isinstance(model_type, str):
+        raise SettingsError(f"{shown}: model_type: is missing; it names the model, e.g. FastSpeech2")
+    try:
+        schema = schema_of(model_type)
+    except RecitalError as error:
+        raise SettingsError(f"{sources['model_type']}: model_type: {error}") from error
+    settings = check_settings(merged, schema, sources, fallback_source=shown)
+    return Resolved(settings, sources)
 
 
 def _file_layers(path: Path) -> list[tuple[str, Tree]]:

@@ -72,21 +72,34 @@ class Checkpoint:
         Raises:
             CheckpointError: a tensor is missing, too many or of another shape; lists them.
         """
-        saved, own = self.weights(name), module.state_dict()
-        problems = [f"{key}: missing" for key in own if key not in saved]
-        problems += [f"{key}: unknown to the network" for key in saved if key not in own]
-        problems += [
-            f"{key}: {tuple(saved[key].shape)} where the network has {tuple(own[key].shape)}"
-            for key in own
-            if key in saved and saved[key].shape != own[key].shape
-        ]
-        if problems:
-            shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
-            raise CheckpointError(
-                f"{self.folder}: the weights of {name} are not those of this network ({shown}); "
-                "use the settings that the checkpoint was trained with"
-            )
-        module.load_state_dict(saved)
+        load_weights(module, self.weights(name), f"{self.folder}: the weights of {name}")
+
+
+def load_weights(module: nn.Module, saved: Mapping[str, Tensor], told: str) -> None:
+    """Put weights into a module of exactly the same parameters.
+
+    Args:
+        module: gets them.
+        saved: by name.
+        told: what they are and where they were found, for the message.
+
+    Raises:
+        CheckpointError: a tensor is missing, too many or of another shape; lists them.
+    """
+    own = module.state_dict()
+    problems = [f"{key}: missing" for key in own if key not in saved]
+    problems += [f"{key}: unknown to the network" for key in saved if key not in own]
+    problems += [
+        f"{key}: {tuple(saved[key].shape)} where the network has {tuple(own[key].shape)}"
+        for key in own
+        if key in saved and saved[key].shape != own[key].shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
+        raise CheckpointError(
+            f"{told} are not those of this network ({shown}); use the settings that the checkpoint was trained with"
+        )
+    module.load_state_dict(dict(saved))
 
 
 def open_checkpoint(folder: Path | str) -> Checkpoint:

@@ -32,6 +32,7 @@ from utils.files import atomic_folder, sweep
 from utils.logbook import Logbook
 from utils.meters import LossMeter, SpeedMeter
 from utils.moving_average import MovingAverage
+from utils.optimizer_state import OptimizerState, OptimizerStateError, load_moments
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
 from utils.stop_request import StopRequest
 from utils.task import Batches, Optimization, Task, Update, ValidationBatches
@@ -259,6 +260,21 @@ class Trainer:
             name: [parameter for parameter in module.parameters() if parameter.requires_grad]
             for name, module in self._plain.items()
         }
+
+    def begin_with(self, states: Mapping[str, OptimizerState]) -> None:
+        """Let optimizers begin, before `fit`, with what others remembered; their options stay those of the settings.
+
+        Args:
+            states: by the optimizer's name; an optimizer without one begins afresh.
+
+        Raises:
+            OptimizerStateError: a state belongs to other parameters.
+        """
+        for name, state in states.items():
+            try:
+                load_moments(self._optimizations[name].optimizer, self._plain, state)
+            except OptimizerStateError as error:
+                raise OptimizerStateError(f"what the optimizer of the {name} shall begin with {error}") from error
 
     def fit(self, resume: Checkpoint | None = None) -> Outcome:
         """Train until `max_steps` or `max_epochs`, or until SIGINT or SIGTERM; the last step is always saved.

@@ -1,0 +1,100 @@
+"""What an optimizer remembers, by the names of the parameters instead of the order in which it holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from utils.errors import RecitalError
+
+
+class OptimizerStateError(RecitalError):
+    """An optimizer's state that belongs to other parameters."""
+
+
+@dataclass(frozen=True)
+class OptimizerState:
+    """What an optimizer remembers.
+
+    Attributes:
+        moments: `<module>.<parameter>` to what it keeps of it, e.g. step, exp_avg; parameters that it has not updated
+            yet are left out.
+        options: of its first group of parameters, e.g. lr and betas.
+    """
+
+    moments: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, Any]
+
+
+def parameter_names(optimizer: Optimizer, modules: Mapping[str, nn.Module]) -> list[str]:
+    """Name the parameters of an optimizer, in its order, as `<module>.<parameter>`."""
+    names = {
+        id(parameter): f"{module_name}.{name}"
+        for module_name, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def named_state(state_dict: Mapping[str, Any], names: Sequence[str]) -> OptimizerState:
+    """Read an optimizer's `state_dict()`.
+
+    Args:
+        state_dict: of an optimizer.
+        names: of its parameters, in its order.
+
+    Raises:
+        OptimizerStateError: it is for another number of parameters, or no `state_dict` at all.
+    """
+    try:
+        places = [place for group in state_dict["param_groups"] for place in group["params"]]
+        moments = {
+            name: dict(state_dict["state"][p])
+            for name, p in zip(names, places, strict=False)
+            if p in state_dict["state"]
+        }
+        options = {name: value for name, value in state_dict["param_groups"][0].items() if name != "params"}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise OptimizerStateError("is no state of an optimizer") from error
+    if len(places) != len(names):
+        raise OptimizerStateError(f"is the state of {len(places)} parameters, and there are {len(names)}")
+    return OptimizerState(moments, options)
+
+
+def as_state_dict(state: OptimizerState, names: Sequence[str]) -> dict[str, Any]:
+    """Write a state as an optimizer would that holds the parameters in the order of `names`, in one group."""
+    return {
+        "state": {place: dict(state.moments[name]) for place, name in enumerate(names) if name in state.moments},
+        "param_groups": [{**state.options, "params": list(range(len(names)))}],
+    }
+
+
+def load_moments(optimizer: Optimizer, modules: Mapping[str, nn.Module], state: OptimizerState) -> None:
+    """Let an optimizer begin with what another remembered; its options stay its own.
+
+    Raises:
+        OptimizerStateError: something is remembered of parameters that it does not have, or that have another shape.
+    """
+    names = parameter_names(optimizer, modules)
+    shapes = {
+        f"{module_name}.{name}": parameter.shape
+        for module_name, module in modules.items()
+        for name, parameter in module.named_parameters()
+    }
+    problems = [f"{name} is unknown" for name in state.moments if name not in names]
+    problems += [
+        f"{key} of {name} has shape {tuple(value.shape)}, the parameter {tuple(shapes[name])}"
+        for name, kept in state.moments.items()
+        for key, value in kept.items()
+        if name in shapes and isinstance(value, Tensor) and value.ndim and value.shape != shapes[name]
+    ]
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise OptimizerStateError(f"is the state of other parameters: {shown}")
+    own = optimizer.state_dict()
+    moments = as_state_dict(state, names)["state"]
+    optimizer.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
