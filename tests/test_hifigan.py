@@ -213,6 +213,26 @@ def test_predicted_mels_are_asked_for_by_name(processed_dir):
         task.train_batches()
 
 
+def test_listeners_hear_the_first_recordings_of_validation_and_no_others(processed_dir, monkeypatch):
+    from models.hifigan import task as hifigan
+
+    monkeypatch.setattr(hifigan, "_MOST_LISTENED_TO", 2)
+    monkeypatch.setattr(hifigan, "is_installed", lambda name: True)
+    heard = []
+    monkeypatch.setattr(hifigan, "_LISTENERS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5})
+    task = make_task(load(processed_dir))
+    with torch.no_grad():
+        sums = {batch.ids[0]: task.validate(batch)["stoi"] for batch in task.valid_batches()}
+    assert {id_: (found.total, found.count) for id_, found in sums.items()} == {
+        "utterance-10": (0.5, 1),
+        "utterance-11": (0.5, 1),
+        "utterance-12": (0, 0),
+    }
+    assert all(len(real) == len(made) for real, made in heard)
+    monkeypatch.setattr(hifigan, "is_installed", lambda name: False)
+    assert "stoi" not in task.validate(next(iter(task.valid_batches())))
+
+
 def test_nothing_of_valid_or_test_is_ever_read_in_training(processed_dir, monkeypatch):
     read = set()
     original = FeatureStore.read
@@ -320,7 +340,9 @@ def test_two_processes_train_as_one_does(processed_dir):
     for ours, theirs in zip(*logs, strict=True):
         for name in ours.keys() & theirs.keys():
             if name.startswith(("train/", "valid/")):
-                assert theirs[name] == pytest.approx(ours[name], rel=1e-3), (ours["step"], name)
+                # STOI and PESQ of what is still noise answer loudly to little.
+                rel = 0.05 if name in ("valid/stoi", "valid/pesq") else 1e-3
+                assert theirs[name] == pytest.approx(ours[name], rel=rel), (ours["step"], name)
                 compared += 1
     assert compared >= 20
     # Adam makes whole steps of gradients that are nothing but rounding: a few weights may differ by that.

@@ -21,6 +21,7 @@ from processors.audio.mel import MelSpectrogram
 from processors.audio.stft_distance import multi_resolution_stft
 from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
 from processors.feature_store import FeatureStore
+from processors.judging.perception import is_installed, pesq, stoi
 from processors.preparation.plan import store_settings
 from processors.preparation.work import VOCODER_FEATURES
 from processors.speech_pictures import mels_picture
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _DISCRIMINATORS = ("mpd", "msd")
 _MEL_FEATURES = {"recorded": "mel", "predicted": "predicted_mel"}
+# What stands for listeners, where installed; of so many validation recordings, for their sake a tenth of a second each.
+_LISTENERS = {"pesq": pesq, "stoi": stoi}
+_MOST_LISTENED_TO = 20
 # Of the discriminators' loss, per discriminator: 0.5 says that they cannot tell real from made.
 _HAVE_WON, _HAVE_LOST = 0.02, 0.8
 
@@ -57,6 +61,7 @@ class HiFiGANTask:
             "msd": MultiScaleDiscriminator(divisor),
         }
         self._n_discriminators = sum(len(self._module(name).discriminators) for name in _DISCRIMINATORS)
+        self._listened_to: frozenset[str] = frozenset()
         # The loss hears the full band, whatever the input mel leaves out (section 2.4; their fmax_for_loss).
         self._full_band = MelSpectrogram.from_settings(
             preprocess.model_copy(update={"fmax": preprocess.sample_rate / 2})
@@ -93,6 +98,7 @@ class HiFiGANTask:
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
         """Give one process's share of the whole validation recordings, one by one."""
         items, stores = self._open("valid")
+        self._listened_to = frozenset(id_ for id_, _ in items[:_MOST_LISTENED_TO])
         data = WholeRecordings(items, stores, self._mel_feature)
         workers = min(self._settings.train.num_workers, 1)
         return OrderedBatches(
@@ -175,7 +181,10 @@ class HiFiGANTask:
         return ()
 
     def validate(self, batch: VocoderBatch) -> Mapping[str, Sum]:
-        """Measure whole recordings: the mel's absolute error over the full band, and multi-resolution STFT."""
+        """Measure whole recordings: the mel's absolute error over the full band, and multi-resolution STFT.
+
+        Where their packages are installed, PESQ and STOI of the first recordings, too.
+        """
         fake, n_frames = self.modules["generator"](batch.mel), batch.counts["frames"]
         mel_error = self._mel_error(fake, batch.waveform) * n_frames
         distance = multi_resolution_stft(fake, batch.waveform)
@@ -184,7 +193,19 @@ class HiFiGANTask:
             "mel": Sum(mel_error, n_frames),
             "spectral_convergence": Sum(distance.spectral_convergence * n_frames, n_frames),
             "log_magnitude": Sum(distance.log_magnitude * n_frames, n_frames),
+            **self._listen(fake, batch),
         }
+
+    def _listen(self, fake: Tensor, batch: VocoderBatch) -> dict[str, Sum]:
+        listeners = {name: measure for name, measure in _LISTENERS.items() if is_installed(name)}
+        rows = [row for row, id_ in enumerate(batch.ids) if id_ in self._listened_to]
+        pairs = [(_array(batch.waveform[row]), _array(fake[row]).clip(-1, 1)) for row in rows if listeners]
+        sums = {}
+        for name, measure in listeners.items():
+            heard = (measure(real, made, self._settings.preprocess.sample_rate) for real, made in pairs)
+            scores = [score for score in heard if score is not None]
+            sums[name] = Sum(sum(scores), len(scores))
+        return sums
 
     def samples(self, batch: VocoderBatch) -> Samples:
         """Draw and sound a recording beside what the generator makes of its mel."""

@@ -1,0 +1,1 @@
+"""How speech that was made compares with the recording that it should be."""

@@ -1,0 +1,104 @@
+"""Measures that stand for listeners, each of a package that may be missing (`sh env.sh judge` installs them)."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+
+import numpy as np
+
+from processors.audio.audio_file import resample
+
+_PACKAGE_OF = {"pesq": ("pesq",), "stoi": ("pystoi",), "mos": ("speechmos", "onnxruntime", "requests")}
+_RATE = 16000
+# The reference code keeps room for a limited number of utterances, which long recordings would overrun.
+_MOST_PESQ_S = 20
+_SILENT_PEAK = 1e-3
+
+
+def is_installed(measure: str) -> bool:
+    """Whether `pesq`, `stoi` or `mos` can be taken here."""
+    return all(importlib.util.find_spec(package) is not None for package in _PACKAGE_OF[measure])
+
+
+def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
+    """Give the wide-band PESQ (ITU-T P.862.2), from 1 to 4.64, as it is measured at 16 kHz.
+
+    Of a long recording it is the mean over stretches, which is not of the recommendation.
+
+    Args:
+        reference: (T_wav,) in [-1, 1].
+        degraded: (T_wav,).
+        sample_rate: of both, in Hz.
+
+    Returns:
+        None where the package is missing, or finds no speech to compare.
+    """
+    if not is_installed("pesq"):
+        return None
+    from pesq import PesqError
+    from pesq import pesq as measure
+
+    heard = [_at_16_khz(waveform, sample_rate) for waveform in (reference, degraded)]
+    stretches = max(1, -(-len(heard[0]) // (_MOST_PESQ_S * _RATE)))
+    scores = []
+    for clean, made in zip(*(np.array_split(waveform, stretches) for waveform in heard), strict=True):
+        if not (_is_heard(clean) and _is_heard(made)):
+            continue
+        try:
+            scores.append(float(measure(_RATE, clean, made, "wb")))
+        except (PesqError, ValueError):  # too short, or no speech in it
+            continue
+    return _finite(float(np.mean(scores))) if scores else None
+
+
+def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
+    """Give the short-time objective intelligibility (Taal and others, 2011), up to 1, measured at the own rate.
+
+    Args:
+        reference: (T_wav,) in [-1, 1].
+        degraded: (T_wav,).
+        sample_rate: of both, in Hz.
+
+    Returns:
+        None where the package is missing, or the reference holds too little speech.
+    """
+    if not is_installed("stoi") or not _is_heard(reference):
+        return None
+    from pystoi import stoi as measure
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # its way of saying that a value means nothing
+        try:
+            return _finite(measure(reference.astype(np.float64), degraded.astype(np.float64), sample_rate))
+        except (RuntimeWarning, ValueError, IndexError):
+            return None
+
+
+def predicted_mos(waveform: np.ndarray, sample_rate: int) -> float | None:
+    """Give the overall opinion score, from 1 to 5, that DNSMOS P.835 (arXiv:2110.01763) predicts of listeners.
+
+    Args:
+        waveform: (T_wav,) in [-1, 1]; there is no reference.
+        sample_rate: in Hz; 16 kHz are heard.
+
+    Returns:
+        None where a package is missing, or there is nothing to be heard.
+    """
+    if not is_installed("mos") or not _is_heard(waveform):
+        return None
+    from speechmos import dnsmos
+
+    return _finite(dnsmos.run(_at_16_khz(waveform, sample_rate), _RATE)["ovrl_mos"])
+
+
+def _at_16_khz(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    return resample(np.asarray(waveform, dtype=np.float32), sample_rate, _RATE)
+
+
+def _is_heard(waveform: np.ndarray) -> bool:
+    return bool(len(waveform)) and float(np.abs(waveform).max()) >= _SILENT_PEAK
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
