@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from bins.command import choose_gpus, load, make_parser, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from config.schema import ExperimentSettings
+    from models.beginning import Beginning
     from utils.checkpoint import Checkpoint
     from utils.trainer import Processes
 
@@ -56,6 +57,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:
     from config.load import write_settings
+    from models.beginning import find_beginning
     from models.registry import make_task
     from utils.checkpoint import CheckpointFolder
     from utils.console import say
@@ -63,19 +65,21 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     from utils.trainer import Trainer
 
     settings = _settled(today, folder, arguments.resume_type == "resume", quiet=not processes.is_main)
-    resume, weights = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
+    resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
-    if weights is not None:
-        for name, module in task.modules.items():
-            weights.load_module(name, module)
+    beginning = find_beginning(begin_at, settings, task.modules) if begin_at is not None else None
+    if beginning is not None:
+        beginning.load_into(task.modules)
     batches = task.train_batches(processes.rank, processes.world_size)
     valid_batches = task.valid_batches(processes.rank, processes.world_size)
     trainer = Trainer(task, batches, valid_batches, folder, _options(settings), processes)
+    if beginning is not None:
+        trainer.begin_with(beginning.optimizers)
 
     processes.in_main(lambda: write_settings(folder / "settings.json", settings))
     if processes.is_main:
-        _announce(folder, settings, task.modules, processes, resume, weights)
+        _announce(folder, settings, task.modules, processes, resume, beginning, trainer.optimizer_names)
     outcome = trainer.fit(resume)
     if processes.is_main:
         if outcome.finished:
@@ -141,9 +145,8 @@ def _copy_setting(source: dict[str, Any], target: dict[str, Any], parts: list[st
 
 def _checkpoints(
     own: Any, arguments: argparse.Namespace, processes: Processes
-) -> tuple[Checkpoint | None, Checkpoint | None]:
-    """Find where to go on from, and whose weights to begin with; each may be None."""
-    from utils.checkpoint import open_checkpoint
+) -> tuple[Checkpoint | None, Path | None]:
+    """Find where to go on from, and the place of what to begin with; each may be None."""
     from utils.errors import RecitalError
 
     asked = Path(arguments.checkpoint) if arguments.checkpoint else None
@@ -166,20 +169,18 @@ def _checkpoints(
     if arguments.resume_type == "finetune":
         if asked is None:
             raise RecitalError("--resume_type finetune: name with --checkpoint whose weights to begin with")
-        return None, open_checkpoint(_open_asked(asked).folder)
+        return None, asked
     return None, None
 
 
 def _open_asked(place: Path) -> Checkpoint:
     """Open a checkpoint, or the newest one of a folder of them, or of an experiment."""
-    from utils.checkpoint import CheckpointError, CheckpointFolder, open_checkpoint
+    from models.beginning import find_checkpoint
+    from utils.checkpoint import CheckpointError, open_checkpoint
 
-    for folder in (CheckpointFolder(place), CheckpointFolder(place / "checkpoint")):
-        if newest := folder.newest():
-            return newest
-    if not place.is_dir():
+    if not place.exists():
         raise CheckpointError(f"--checkpoint {place}: there is no such folder")
-    return open_checkpoint(place)
+    return find_checkpoint(place) or open_checkpoint(place)
 
 
 def _options(settings: ExperimentSettings, **changes: Any) -> Any:
@@ -197,7 +198,8 @@ def _announce(
     modules: Any,
     processes: Processes,
     resume: Checkpoint | None,
-    weights: Checkpoint | None,
+    beginning: Beginning | None,
+    optimizers: Sequence[str],
 ) -> None:
     import torch
 
@@ -214,8 +216,9 @@ def _announce(
     )
     if resume is not None:
         say(f"going on from {resume.folder}; another --name begins anew")
-    if weights is not None:
-        say(f"beginning with the weights of {weights.folder}")
+    if beginning is not None:
+        for line in beginning.story(list(modules), optimizers):
+            say(line)
     if processes.world_size == 1 and torch.cuda.device_count() > 1:
         warn(
             f"1 of {torch.cuda.device_count()} GPUs is used; start with `accelerate launch --num_processes "
@@ -274,7 +277,13 @@ def _parser() -> argparse.ArgumentParser:
         help="resume goes on with the settings the experiment began with, whatever the config says today; finetune "
         "begins a new experiment with the weights of --checkpoint",
     )
-    add("--checkpoint", metavar="DIR", help="what to resume or fine-tune from; the experiment's newest unless given")
+    add(
+        "--checkpoint",
+        metavar="DIR",
+        help="what to resume or fine-tune from: a checkpoint, the experiment's newest unless given; to fine-tune also "
+        "another experiment, a bundle, or a checkpoint as the model's authors publish them (HiFi-GAN's g_* and "
+        "config.json, with do_* the discriminators and optimizer states too)",
+    )
     add("--gpu", metavar="LIST", help='GPUs to choose from, as in "0,1"; "" for the CPU; all unless given')
     add(
         "--overfit_one_batch",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from config.load import read_settings, write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings
-from models.registry import settings_class
+from models.registry import published_layout, settings_class
 from processors.statistics import SpeakerStatistics, open_statistics, save_statistics
 from processors.text.symbols import SymbolTable
 from utils.checkpoint import average_name
@@ -137,20 +137,23 @@ class Bundle:
 
 
 def find_bundle(place: Path | str) -> Bundle:
-    """Open what a user may point at: a bundle, an experiment folder, or a checkpoint inside one.
+    """Open what a user may point at: a bundle, an experiment folder, a checkpoint inside one, or a published checkpoint.
 
-    A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle.
+    A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. One in the
+    layout in which the model's authors publish theirs may be named by its folder or by its file.
 
     Raises:
         BundleError: there is nothing of the kind there; says what was looked for.
     """
     place = Path(place)
-    if not place.is_dir():
-        raise BundleError(f"{place}: there is no such folder; name an experiment, one of its checkpoints, or a bundle")
     if (place / WEIGHTS_FILE).is_file() and (place / SETTINGS_FILE).is_file():
         return Bundle.open(place)
     if (place / "bundle").is_dir():
         return Bundle.open(place / "bundle")
+    if (layout := published_layout(place)) is not None:
+        return layout.open_published(place)
+    if not place.is_dir():
+        raise BundleError(f"{place}: there is no such folder; name an experiment, one of its checkpoints, or a bundle")
     if (place.parent.parent / "bundle").is_dir() and any(place.glob("*.safetensors")):
         return _checkpoint_as_bundle(place)
     raise BundleError(

@@ -5,14 +5,18 @@ from __future__ import annotations
 import difflib
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from utils.errors import RecitalError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from torch import nn
 
     from config.schema import ExperimentSettings
+    from models.beginning import Beginning
     from models.bundle import Bundle
     from utils.task import Task
 
@@ -25,12 +29,13 @@ class Model:
     """Where a model's code lives; nothing of it is imported before it is asked for.
 
     Attributes:
-        package: the folder under `models/`, with `settings.py`, `network.py` and `task.py` in it.
+        package: the folder under `models/`, with `settings.py`, `network.py`, `task.py` and `benchmark.py` in it.
         settings: the settings class in `settings.py`.
         network: the network class in `network.py`, which has `from_bundle`.
         task: the task class in `task.py`, which has `from_settings`.
         config: its defaults, from the repository root.
         kind: an acoustic model makes a mel from text, a vocoder a waveform from a mel.
+        published: the module that knows the layout of its authors' checkpoints (`PublishedLayout`); empty for none.
     """
 
     package: str
@@ -39,6 +44,25 @@ class Model:
     task: str
     config: str
     kind: Kind = "acoustic"
+    published: str = ""
+
+
+class PublishedLayout(Protocol):
+    """What a module offers that knows the layout in which a model's authors publish checkpoints."""
+
+    def is_published(self, place: Path) -> bool:
+        """Say, from names alone, whether a file or folder looks like such a checkpoint."""
+
+    def open_published(self, place: Path) -> Bundle:
+        """Read what is needed to use the model."""
+
+    def published_training(self, place: Path) -> Beginning:
+        """Read all that is there for going on with training, by the names that the model's task uses."""
+
+    def write_published(
+        self, folder: Path, bundle: Bundle, training: Beginning | None, overwrite: bool = False
+    ) -> Sequence[str]:
+        """Write a checkpoint of this layout, with what there is for going on with training; gives the files' names."""
 
 
 MODELS = {
@@ -46,7 +70,13 @@ MODELS = {
         "models.fastspeech2", "FastSpeech2Settings", "FastSpeech2", "FastSpeech2Task", "config/fastspeech2.json"
     ),
     "HiFiGAN": Model(
-        "models.hifigan", "HiFiGANSettings", "Generator", "HiFiGANTask", "config/hifigan_v1.json", kind="vocoder"
+        "models.hifigan",
+        "HiFiGANSettings",
+        "Generator",
+        "HiFiGANTask",
+        "config/hifigan_v1.json",
+        kind="vocoder",
+        published="models.hifigan.original",
     ),
 }
 
@@ -73,6 +103,12 @@ def settings_class(model_type: str) -> type[ExperimentSettings]:
     return _load(model_type, "settings")
 
 
+def benchmark_of(model_type: str) -> Any:
+    """Give the module that measures a model: `measure(config, overrides, plan)` gives its tables."""
+    settings_class(model_type)  # refuses an unknown one
+    return importlib.import_module(f"{MODELS[model_type].package}.benchmark")
+
+
 def make_task(settings: ExperimentSettings) -> Task:
     """Make what the trainer drives, from resolved settings and what stage 1 left in `processed_dir`."""
     return _load(settings.model_type, "task").from_settings(settings)
@@ -81,6 +117,26 @@ def make_task(settings: ExperimentSettings) -> Task:
 def open_network(bundle: Bundle) -> nn.Module:
     """Make the network of a bundle, with its weights, ready to be used."""
     return _load(bundle.settings.model_type, "network").from_bundle(bundle)
+
+
+def published_layout(place: Path) -> PublishedLayout | None:
+    """Give what can read the checkpoint at a place, if that is in the layout in which a model's authors publish."""
+    layouts = [_layout(model) for model in MODELS.values() if model.published]
+    return next((layout for layout in layouts if layout.is_published(place)), None)
+
+
+def published_formats() -> dict[str, str]:
+    """Give the names of all published layouts, each with the `model_type` it is for."""
+    return {model.package.rpartition(".")[2]: name for name, model in MODELS.items() if model.published}
+
+
+def layout_of_format(name: str) -> PublishedLayout:
+    """Give what reads and writes the published layout of a name among `published_formats`."""
+    return _layout(MODELS[published_formats()[name]])
+
+
+def _layout(model: Model) -> PublishedLayout:
+    return cast("PublishedLayout", importlib.import_module(model.published))
 
 
 def _entry(model_type: str) -> Model:

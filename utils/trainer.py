@@ -261,6 +261,11 @@ class Trainer:
             for name, module in self._plain.items()
         }
 
+    @property
+    def optimizer_names(self) -> list[str]:
+        """The names of the optimizers, in the order in which they act."""
+        return list(self._optimizations)
+
     def begin_with(self, states: Mapping[str, OptimizerState]) -> None:
         """Let optimizers begin, before `fit`, with what others remembered; their options stay those of the settings.
 

@@ -1,0 +1,369 @@
+"""HiFi-GAN's checkpoints as its authors publish them, read and written.
+
+A folder holds `config.json`, `g_00000100` with the generator after 100 steps and, for going on with training,
+`do_00000100` with the discriminators, the states of both optimizers, steps and epoch. The files are torch's, of
+dictionaries of tensors; the code that may hide in such files is never run.
+
+What `config.json` knows nothing of, such as the weights of the losses, is as in `config/hifigan.json` when read.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from config.load import refined_settings
+from config.paths import REPOSITORY
+from models.beginning import Beginning
+from models.bundle import Bundle, BundleError
+from models.hifigan.settings import HiFiGANSettings
+from models.registry import open_network, settings_class
+from utils.files import atomic_file, write_atomically
+from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
+
+CONFIG_FILE = "config.json"
+_DEFAULTS = "config/hifigan.json"
+# g_02500000, or generator_v1 as the models of the paper are named
+_GENERATOR = re.compile(r"g_(\d+)|generator(_v\d)?")
+
+# Their names of settings by ours.
+_MODEL = {
+    name: name
+    for name in (
+        "resblock",
+        "upsample_rates",
+        "upsample_kernel_sizes",
+        "upsample_initial_channel",
+        "resblock_kernel_sizes",
+        "resblock_dilation_sizes",
+    )
+}
+_PREPROCESS = {
+    "sample_rate": "sampling_rate",
+    "n_fft": "n_fft",
+    "hop_size": "hop_size",
+    "win_size": "win_size",
+    "n_mel": "num_mels",
+    "fmin": "fmin",
+    "fmax": "fmax",
+}
+_TRAIN = {name: name for name in ("batch_size", "segment_size", "learning_rate", "lr_decay", "seed")}
+_DISCRIMINATORS = {"mpd_periods": [2, 3, 5, 7, 11], "discriminator_channel_divisor": 1}  # constants of theirs
+
+# Names of what is learned in theirs: optimizers by ours, each with its modules in the order of their parameters.
+_OPTIMIZERS = {"optim_g": ("generator", ("generator",)), "optim_d": ("discriminator", ("msd", "mpd"))}
+_MODULES = ("mpd", "msd")
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+_OPTIONS = {"lr", "initial_lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
+
+# How newer versions of torch name the parts of a weight, and how older ones do.
+_NEWER_NAMES = {
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+    "parametrizations.weight.original": "weight_orig",
+    "parametrizations.weight.0._u": "weight_u",
+    "parametrizations.weight.0._v": "weight_v",
+}
+_ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # in a layer of theirs
+
+
+def is_published(place: Path) -> bool:
+    """Say whether a file is a generator's, or a folder holds one."""
+    if place.is_dir():
+        return bool(_generators(place))
+    return place.is_file() and (bool(_GENERATOR.fullmatch(place.name)) or (place.parent / CONFIG_FILE).is_file())
+
+
+def open_published(place: Path) -> Bundle:
+    """Read the generator that a file holds, or the newest one of a folder, with its settings.
+
+    A generator whose weight norm was removed is given it again: |w| and w, of which comes w within rounding.
+
+    Raises:
+        BundleError: a file is missing, damaged, holds code, or something else than it should.
+        SettingsError: `config.json` has values that do not go together, or that no model here can have.
+    """
+    file = _generator_file(place)
+    settings = _read_settings(file.parent / CONFIG_FILE)
+    payload = _read(file)
+    if "generator" not in payload:
+        raise BundleError(f"{file}: holds no generator, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")
+    return Bundle(settings, _with_weight_norm(_named(payload["generator"], file)), folder=file)
+
+
+def published_training(place: Path) -> Beginning:
+    """Read the generator and, from the `do_*` of the same step, all that its training needs to go on.
+
+    Raises:
+        BundleError: as for `open_published`.
+        SettingsError: likewise.
+    """
+    bundle = open_published(place)
+    file = _generator_file(place)
+    weights = {"generator": dict(bundle.weights)}
+    step = _step(file)
+    remarks = _remarks(file.parent / CONFIG_FILE)
+    training_file = _training_file(file)
+    if training_file is None:
+        others = sorted(path.name for path in file.parent.glob("do_*"))
+        if others:
+            remarks.append(f"{file.parent}: of {file.name} there is no do_*, only {', '.join(others)}: none is taken")
+        return Beginning(file, weights, step=step, remarks=remarks)
+    payload = _read(training_file)
+    if missing := [name for name in (*_MODULES, *_OPTIMIZERS, "steps", "epoch") if name not in payload]:
+        raise BundleError(f"{training_file}: lacks {', '.join(missing)}; without the file they begin afresh")
+    if not all(isinstance(payload[name], int) for name in ("steps", "epoch")):
+        raise BundleError(f"{training_file}: steps and epoch are no whole numbers")
+    for name in _MODULES:
+        weights[name] = _named(payload[name], training_file)
+    optimizers = {
+        ours: _optimizer(payload[theirs], weights, names, f"{training_file}: {theirs}")
+        for theirs, (ours, names) in _OPTIMIZERS.items()
+    }
+    rate = optimizers["generator"].options.get("lr")
+    remarks.append(f"{training_file}: its learning rate had come to {rate}; here train.learning_rate holds")
+    return Beginning(file, weights, optimizers, payload["steps"], payload["epoch"], remarks)
+
+
+def write_published(folder: Path, bundle: Bundle, training: Beginning | None, overwrite: bool = False) -> Sequence[str]:
+    """Write a generator, its settings and, if they are known, the discriminators and the optimizers' states.
+
+    Discriminators of other periods or fewer channels than the paper's are written with two keys of ours in
+    `config.json`, which the published code does not know.
+
+    Args:
+        folder: is made if missing.
+        bundle: the generator.
+        training: gives the step, and what `do_*` is made of.
+        overwrite: whether files that exist are replaced.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        BundleError: the weights do not fit, or a file exists already.
+    """
+    assert isinstance(bundle.settings, HiFiGANSettings)
+    generator = open_network(bundle).state_dict()  # has checked that names and shapes are right
+    step = (training.step if training is not None else None) or 0
+    contents: dict[str, Any] = {}
+    if training is not None and training.optimizers and all(name in training.modules for name in _MODULES):
+        contents[f"do_{step:08d}"] = _training_payload(training)
+    contents[f"g_{step:08d}"] = {"generator": _in_order(generator)}
+    config = json.dumps(_config(bundle.settings), indent=4) + "\n"
+    _refuse_to_replace(folder, contents, config, overwrite)
+    # The generator comes last: whoever finds one finds all that belongs to it.
+    write_atomically(folder / CONFIG_FILE, config)
+    for name, payload in contents.items():
+        with atomic_file(folder / name) as partial:
+            torch.save(payload, partial)
+    return [*contents, CONFIG_FILE]
+
+
+def _refuse_to_replace(folder: Path, names: Iterable[str], config: str, overwrite: bool) -> None:
+    if overwrite:
+        return
+    there = [name for name in names if (folder / name).exists()]
+    path = folder / CONFIG_FILE
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != config:
+        there.append(f"{CONFIG_FILE} (another one)")
+    if there:
+        raise BundleError(f"{folder}: has {' and '.join(there)} already; --overwrite replaces, or name another folder")
+
+
+# Files
+
+
+def _generators(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if _GENERATOR.fullmatch(path.name) and path.is_file()]
+    return sorted(found, key=lambda path: (_step(path) or 0, path.name))
+
+
+def _generator_file(place: Path) -> Path:
+    return _generators(place)[-1] if place.is_dir() else place
+
+
+def _step(generator: Path) -> int | None:
+    match = _GENERATOR.fullmatch(generator.name)
+    return int(match[1]) if match and match[1] else None
+
+
+def _training_file(generator: Path) -> Path | None:
+    path = generator.with_name(f"do_{generator.name.removeprefix('g_')}")
+    return path if generator.name.startswith("g_") and path.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BundleError(f"{path}: there is no such file") from None
+    except Exception as error:  # what is wrong with a damaged file shows in any way
+        if isinstance(error, pickle.UnpicklingError) and re.search("global|reduce|class", str(error), re.IGNORECASE):
+            raise BundleError(
+                f"{path}: refused: holds more than tensors and numbers, and loading that could run any code; "
+                "ask whoever made it for a file of tensors alone"
+            ) from error
+        raise BundleError(f"{path}: is no torch file, or damaged ({type(error).__name__})") from error
+    if not isinstance(payload, dict):
+        raise BundleError(f"{path}: holds a {type(payload).__name__} instead of a dictionary")
+    return payload
+
+
+# Weights
+
+
+def _named(weights: Any, path: Path) -> dict[str, Tensor]:
+    """Check that these are weights, and name them as older versions of torch do."""
+    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise BundleError(f"{path}: holds something else where weights should be")
+    renamed = {}
+    for name, tensor in weights.items():
+        layer, dot, part = str(name).partition(".parametrizations.")
+        renamed[f"{layer}.{_NEWER_NAMES.get(f'parametrizations.{part}', part)}" if dot else layer] = tensor
+    return renamed
+
+
+def _with_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    normed = {}
+    for name, tensor in weights.items():
+        layer, dot, part = name.rpartition(".")
+        if part != "weight" or tensor.ndim < 2:
+            normed[name] = tensor
+            continue
+        length = torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
+        # A channel of zeros has no direction; any does, with length 0.
+        normed[f"{layer}{dot}weight_g"] = length
+        normed[f"{layer}{dot}weight_v"] = torch.where(length == 0, torch.ones_like(tensor), tensor)
+    return normed
+
+
+def _in_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Order weights as the published code does: layers as they are, within a layer the bias first."""
+    layers: dict[str, list[str]] = {}
+    for name in weights:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    names = [
+        name
+        for layer in layers.values()
+        for name in sorted(layer, key=lambda name: _ORDER.index(name.rpartition(".")[2]))
+    ]
+    return {name: weights[name].detach().cpu().clone().contiguous() for name in names}
+
+
+def _parameters(weights: Mapping[str, Tensor], module: str) -> list[str]:
+    """Name what an optimizer holds of a module: all but the vectors that spectral norm iterates."""
+    spectral = {name.rpartition(".")[0] for name in weights if name.endswith(".weight_orig")}
+    return [
+        f"{module}.{name}"
+        for name in weights
+        if not (name.rpartition(".")[0] in spectral and name.endswith((".weight_u", ".weight_v")))
+    ]
+
+
+# Optimizers
+
+
+def _optimizer(
+    state: Any, weights: Mapping[str, Mapping[str, Tensor]], modules: Iterable[str], told: str
+) -> OptimizerState:
+    names = [name for module in modules for name in _parameters(weights[module], module)]
+    try:
+        named = named_state(state, names)
+    except OptimizerStateError as error:
+        raise BundleError(f"{told}: {error}; without the file all but the generator begins afresh") from error
+    for name, kept in named.moments.items():
+        module, _, parameter = name.partition(".")
+        shape = weights[module][parameter].shape
+        if _MOMENTS - kept.keys() or any(
+            not isinstance(kept[key], Tensor) or kept[key].shape != shape for key in _MOMENTS - {"step"}
+        ):
+            raise BundleError(f"{told}: what it keeps of {name} is not AdamW's, or of another shape than the weights")
+    moments = {name: {key: kept[key] for key in _MOMENTS} for name, kept in named.moments.items()}
+    return OptimizerState(moments, named.options)
+
+
+def _training_payload(training: Beginning) -> dict[str, Any]:
+    weights = {name: _in_order(training.modules[name]) for name in ("generator", *_MODULES)}
+    payload: dict[str, Any] = {name: weights[name] for name in _MODULES}
+    for theirs, (ours, modules) in _OPTIMIZERS.items():
+        state = training.optimizers[ours]
+        options = {name: value for name, value in state.options.items() if name in _OPTIONS}
+        names = [name for module in modules for name in _parameters(weights[module], module)]
+        payload[theirs] = as_state_dict(replace(state, options=options), names)
+    return payload | {"steps": training.step, "epoch": training.epoch}
+
+
+# Settings
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: is missing; an original HiFi-GAN needs it beside its g_*") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise BundleError(f"{path}: must hold an object {{...}}, found {type(config).__name__}")
+    return config
+
+
+def _read_settings(path: Path) -> HiFiGANSettings:
+    config = _read_config(path)
+    if missing := [theirs for theirs in (*_MODEL.values(), *_PREPROCESS.values()) if theirs not in config]:
+        raise BundleError(f"{path}: lacks {', '.join(missing)}: is it the config.json of an original HiFi-GAN?")
+    model = {ours: config[theirs] for ours, theirs in _MODEL.items()}
+    model |= {name: config[name] for name in _DISCRIMINATORS if name in config}
+    if isinstance(model["resblock"], int):
+        model["resblock"] = str(model["resblock"])
+    preprocess = {ours: config[theirs] for ours, theirs in _PREPROCESS.items()}
+    if preprocess["fmax"] is None and isinstance(preprocess["sample_rate"], int):  # no limit
+        preprocess["fmax"] = preprocess["sample_rate"] / 2
+    train: dict[str, Any] = {ours: config[theirs] for ours, theirs in _TRAIN.items() if theirs in config}
+    if "adam_b1" in config and "adam_b2" in config:
+        train["adam_betas"] = [config["adam_b1"], config["adam_b2"]]
+    layer = {
+        "base_config": _DEFAULTS,
+        "dataset": ["original"],
+        "dataset_path": {"original": "unknown"},
+        "model": model,
+        "preprocess": preprocess,
+        "train": train,
+    }
+    settings = refined_settings(REPOSITORY / _DEFAULTS, layer, str(path), settings_class)
+    assert isinstance(settings, HiFiGANSettings)
+    return settings
+
+
+def _remarks(config_file: Path) -> list[str]:
+    config = _read_config(config_file)
+    limit = config.get("fmax_for_loss")
+    if limit is None or limit == config["sampling_rate"] / 2:
+        return []
+    return [f"{config_file}: its loss heard up to fmax_for_loss {limit} Hz; the loss here hears the full band"]
+
+
+def _config(settings: HiFiGANSettings) -> dict[str, Any]:
+    values = settings.model_dump(mode="json")
+    config = {theirs: values["model"][ours] for ours, theirs in _MODEL.items()}
+    config |= {theirs: _plain(values["preprocess"][ours]) for ours, theirs in _PREPROCESS.items()}
+    config |= {theirs: values["train"][ours] for ours, theirs in _TRAIN.items()}
+    config["adam_b1"], config["adam_b2"] = values["train"]["adam_betas"]
+    config |= {name: values["model"][name] for name, usual in _DISCRIMINATORS.items() if values["model"][name] != usual}
+    # The published code reads these, too.
+    config |= {"fmax_for_loss": None, "num_freq": config["n_fft"] // 2 + 1, "num_gpus": 0, "num_workers": 4}
+    config["dist_config"] = {"dist_backend": "nccl", "dist_url": "tcp://localhost:54321", "world_size": 1}
+    return config
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
