@@ -14,8 +14,13 @@ from torch.utils.data import Dataset
 
 from processors.acoustic_data import DataError
 from processors.feature_store import FeatureStore
-from processors.utterance import read_manifest
+from processors.utterance import Utterance, read_manifest
 from utils.console import warn
+
+PREDICTED_MEL = "predicted_mel"
+"""The feature of a store that holds an acoustic model's mel of a recording, (T_mel, M), frame for frame with it."""
+PREDICTED_BY = "predicted_by"
+"""The feature that marks the model that made it, (8,) uint8."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,8 @@ def open_recordings(
             raise DataError(f"{manifest}: no such file; run stage 1 first")
         store = stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
         utterances = read_manifest(manifest)
+        if mel_feature == PREDICTED_MEL:  # of recordings whose text is of no use there are none
+            utterances = [utterance for utterance in utterances if utterance.phones]
         items += [(utterance.id, dataset) for utterance in utterances]
         lacking = [utterance.id for utterance in utterances if not store.has(utterance.id, (mel_feature, "waveform"))]
         if lacking:
@@ -182,4 +189,24 @@ def open_recordings(
                 + ("stage 1" if mel_feature == "mel" else "python -m bins.predict_mels")
                 + " first"
             )
+        if mel_feature == PREDICTED_MEL:
+            _require_one_maker(store, utterances)
     return items, stores
+
+
+def _require_one_maker(store: FeatureStore, utterances: Sequence[Utterance]) -> None:
+    """Raise a `DataError` unless all predicted mels are one model's and as long as their recordings."""
+    makers = set()
+    for utterance in utterances:
+        frames, predicted = (store.length(utterance.id, feature) for feature in ("mel", PREDICTED_MEL))
+        if frames != predicted:
+            raise DataError(
+                f"{store.folder}: {utterance.id} has {frames} frames, its predicted mel {predicted}; "
+                "run python -m bins.predict_mels again"
+            )
+        makers.add(store.read(utterance.id, PREDICTED_BY).tobytes())
+    if len(makers) > 1:
+        raise DataError(
+            f"{store.folder}: the predicted mels are of {len(makers)} acoustic models; let one of them finish: "
+            "python -m bins.predict_mels --overwrite"
+        )

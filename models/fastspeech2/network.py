@@ -89,6 +89,7 @@ class FastSpeech2(nn.Module):
     ) -> None:
         super().__init__()
         hidden_size = settings.hidden_size
+        self.pitch_level, self.energy_level = settings.pitch_level, settings.energy_level
 
         def transformer(n_layers: int) -> FeedForwardTransformer:
             return FeedForwardTransformer(
@@ -173,6 +174,12 @@ class FastSpeech2(nn.Module):
         )
         mel, refined_mel = self._decode(variances.frames, variances.is_padding)
         return Prediction(mel, refined_mel, variances.log_durations, variances.pitch, variances.energy)
+
+    @torch.no_grad()
+    def follow(self, batch: AcousticBatch) -> Tensor:
+        """Speak as a recording does: give the (B, M, T_mel) log-mel with its durations, pitch and energy."""
+        told: Prediction = self(batch)
+        return told.mel if told.refined_mel is None else told.refined_mel
 
     @torch.no_grad()
     def generate(

@@ -1,0 +1,49 @@
+"""Write an acoustic model's mels of all recordings beside their own, for a vocoder to be fine-tuned on."""
+
+from __future__ import annotations
+
+import argparse
+
+from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+
+
+def main(arguments: argparse.Namespace) -> int:
+    choose_gpus(arguments.gpu)
+    settings = load(arguments).settings
+    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the mels")
+
+    import torch
+
+    from config.paths import rooted
+    from models.bundle import find_bundle
+    from models.predicted_mels import predict_mels
+    from utils.console import say
+
+    predict_mels(
+        find_bundle(experiment),
+        rooted(settings.preprocess.processed_dir),
+        settings.dataset,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        overwrite=arguments.overwrite,
+    )
+    say("next: train a vocoder on them with --set train.mel_source=predicted")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "bins.predict_mels",
+        "Write the mels that an acoustic model makes with the true durations, pitch and energy of every recording that "
+        "stage 1 has stored, frame for frame beside the recordings' own; a vocoder is trained on them by "
+        "train.mel_source. Only what is missing is made, so a run that was stopped goes on where it was.",
+    )
+    add = parser.add_argument
+    add("--infer_expt_dir", metavar="DIR", help="the acoustic model: an experiment, a checkpoint inside one, a bundle")
+    add("--name", help="the experiment in log_dir, instead of --infer_expt_dir")
+    add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
+    add("--overwrite", action="store_true", help="make all mels anew, also those that another model has made")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, _parser())
