@@ -137,7 +137,7 @@ class Bundle:
 
 
 def find_bundle(place: Path | str) -> Bundle:
-    """Open what a user may point at: a bundle, an experiment folder, a checkpoint inside one, or a published checkpoint.
+    """Open what a user may point at: a bundle, an experiment folder, a checkpoint inside one, or a published one.
 
     A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. One in the
     layout in which the model's authors publish theirs may be named by its folder or by its file.

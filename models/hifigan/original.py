@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -203,15 +204,17 @@ def _training_file(generator: Path) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are refused anyway
+            payload = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BundleError(f"{path}: there is no such file") from None
+    except pickle.UnpicklingError as error:
+        raise BundleError(
+            f"{path}: refused: holds more than tensors and numbers, or is damaged; loading could run any code, so "
+            "nothing of it was; ask whoever made it for a file of tensors alone"
+        ) from error
     except Exception as error:  # what is wrong with a damaged file shows in any way
-        if isinstance(error, pickle.UnpicklingError) and re.search("global|reduce|class", str(error), re.IGNORECASE):
-            raise BundleError(
-                f"{path}: refused: holds more than tensors and numbers, and loading that could run any code; "
-                "ask whoever made it for a file of tensors alone"
-            ) from error
         raise BundleError(f"{path}: is no torch file, or damaged ({type(error).__name__})") from error
     if not isinstance(payload, dict):
         raise BundleError(f"{path}: holds a {type(payload).__name__} instead of a dictionary")
