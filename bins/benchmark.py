@@ -8,94 +8,72 @@ from typing import Any
 
 from bins.command import make_parser, run
 
-_CONFIGS = ("config/fastspeech2.json", "config/fastspeech2_small.json")
+_CONFIGS = (
+    "config/fastspeech2.json",
+    "config/fastspeech2_small.json",
+    "config/hifigan_v1.json",
+    "config/hifigan_v2.json",
+    "config/hifigan_v3.json",
+)
 _PRECISIONS = ("fp32", "bf16")
 
 
 def main(arguments: argparse.Namespace) -> int:
     import json
+    from dataclasses import asdict
 
     import torch
 
+    from models.benchmarking import Plan, as_table, made_up_settings, peak_memory_mib
+    from models.registry import benchmark_of
+    from models.system_benchmark import measure_extraction, measure_system
     from utils.console import say
     from utils.files import write_atomically
     from utils.machine import describe_machine
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    result: dict[str, Any] = {"machine": describe_machine(), "threads": torch.get_num_threads(), "models": []}
+    plan = Plan(
+        precisions=arguments.precision,
+        batch_size=arguments.batch_size,
+        steps=arguments.steps,
+        runs=arguments.runs,
+        speaking_batch_sizes=arguments.speaking_batch_size,
+        long_s=arguments.long_s,
+    )
+    machine = describe_machine()
+    sections = []
     for config in arguments.configs:
-        result["models"].append(_measure(config, arguments))
-    result["load_at_end"] = describe_machine()["load"]
-    say(_table(result))
+        say(f"{config}: {plan.steps} training steps and {plan.runs} times speaking, ours and plain")
+        model_type = made_up_settings(config, arguments.set).model_type
+        sections += benchmark_of(model_type).measure(config, arguments.set, plan)
+    if arguments.extraction:
+        preprocess = made_up_settings(arguments.configs[0], arguments.set).preprocess
+        sections += measure_extraction(preprocess, plan)
+    if arguments.infer_expt_dir:
+        sections += measure_system(arguments.infer_expt_dir, arguments.vocoder_dir, plan)
+    told = {"threads": torch.get_num_threads(), "load_at_end": describe_machine()["load"]}
+    say(_headline(machine | told))
+    say(as_table(sections))
+    say(f"\npeak memory of this process: {peak_memory_mib()} MiB")
     if arguments.output:
+        result = {
+            "machine": machine,
+            **told,
+            "peak_memory_mib": peak_memory_mib(),
+            "sections": [asdict(section) for section in sections],
+        }
         write_atomically(Path(arguments.output), json.dumps(result, indent=2) + "\n")
         say(f"the same in figures: {arguments.output}")
     return 0
 
 
-def _measure(config: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from models.fastspeech2.benchmark import made_up_settings, measure_latency, measure_training, n_parameters
-    from utils.console import say
-
-    settings = made_up_settings(config, [f"train.batch_size={arguments.batch_size}", *arguments.set])
-    measured: dict[str, Any] = {
-        "config": config,
-        "parameters": n_parameters(settings),
-        "batch_size": arguments.batch_size,
-        "seconds_per_frame": settings.preprocess.hop_size / settings.preprocess.sample_rate,
-        "training": {},
-        "latency": {},
-    }
-    for precision in arguments.precision:
-        say(f"{config}, {precision}: {arguments.steps} training steps and {arguments.runs} sentences, ours and plain")
-        training = measure_training(settings, precision=precision, steps=arguments.steps)
-        latency = measure_latency(settings, precision=precision, runs=arguments.runs)
-        measured["training"][precision], measured["latency"][precision] = asdict(training), asdict(latency)
-    return measured
-
-
-def _table(result: dict[str, Any]) -> str:
-    machine = result["machine"]
-    lines = [
-        "",
-        f"{machine['processor']}, {result['threads']} threads of {machine['cores']} cores, {machine['system']}, "
+def _headline(machine: dict[str, Any]) -> str:
+    return (
+        f"\n{machine['processor']}, {machine['threads']} threads of {machine['cores']} cores, {machine['system']}, "
         f"Python {machine['python']}, torch {machine['torch']}; load {machine['load']} before, "
-        f"{result['load_at_end']} after",
-        "",
-        "Training: real mel frames per second, whole steps, LJSpeech's lengths, made-up features. Plain: the common",
-        "formulation, with batches drawn at random.",
-        "",
-        "| config | parameters | batch | precision | ours | plain | ratio | padding, ours | padding, plain |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for model in result["models"]:
-        for precision, of in model["training"].items():
-            ours, plain = of["frames_per_second"], of["plain_frames_per_second"]
-            lines.append(
-                f"| {model['config']} | {model['parameters'] / 1e6:.1f} M | {model['batch_size']} | {precision} "
-                f"| {ours:,.0f} | {plain:,.0f} | {ours / plain:.2f} "
-                f"| {of['padding_share']:.1%} | {of['plain_padding_share']:.1%} |"
-            )
-    lines += [
-        "",
-        "Speaking: one sentence, phones to mel, free-running; ms as median (90th percentile).",
-        "",
-        "| config | precision | frames | ours | plain | ratio | seconds of speech per second |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for model in result["models"]:
-        for precision, of in model["latency"].items():
-            lines.append(
-                f"| {model['config']} | {precision} | {of['frames']} "
-                f"| {of['median_s'] * 1e3:.0f} ({of['percentile_90_s'] * 1e3:.0f}) "
-                f"| {of['plain_median_s'] * 1e3:.0f} ({of['plain_percentile_90_s'] * 1e3:.0f}) "
-                f"| {of['plain_median_s'] / of['median_s']:.2f} "
-                f"| {of['frames'] * model['seconds_per_frame'] / of['median_s']:.0f} |"
-            )
-    return "\n".join(lines)
+        f"{machine['load_at_end']} after"
+    )
 
 
 def _positive(text: str) -> int:
@@ -117,7 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", nargs="+", choices=_PRECISIONS, default=list(_PRECISIONS), help="arithmetic of the networks")
     add("--batch_size", type=_positive, default=16, help="utterances per training step")
     add("--steps", type=_positive, default=8, help="training steps of each formulation")
-    add("--runs", type=_positive, default=30, help="sentences spoken by each formulation")
+    add("--runs", type=_positive, default=30, help="how often each formulation speaks")
+    add("--speaking_batch_size", nargs="+", type=_positive, default=[1], metavar="N", help="mels spoken at once")
+    add("--long_s", type=float, default=0.0, metavar="S", help="also make S seconds of speech in chunks; watch memory")
+    add("--extraction", action="store_true", help="also measure mel, energy and pitch of made-up recordings")
+    add("--infer_expt_dir", metavar="DIR", help="also measure an acoustic model from text to sound")
+    add("--vocoder_dir", metavar="DIR", help="with this vocoder; Griffin-Lim unless given")
     add("--threads", type=_positive, default=None, help="threads of torch; as many as it takes unless given")
     add("--output", metavar="FILE", help="where to write the figures as JSON")
     return parser

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from config.load import SettingsError, load_settings
+from config.load import SettingsError
+from models.benchmarking import Plan, Section, made_up_settings, percentiles_ms, time_in_turn
 from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.plain import PlainFastSpeech2
 from models.fastspeech2.settings import FastSpeech2Settings
 from models.fastspeech2.task import FastSpeech2Task
-from models.registry import settings_class
 from processors.acoustic_data import AcousticBatch, AcousticExample, Voice, collate_acoustic
 from processors.batches import BatchPlan
 from processors.statistics import SpeakerStatistics, Spread
@@ -55,40 +52,66 @@ class TrainingSpeed:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time from the phones of one sentence to its mel, batch of one, seconds by percentile.
+    """Time from the phones of one sentence to its mel, batch of one, each time by itself.
 
     Attributes:
         frames: of the sentence.
-        median_s: ours.
-        percentile_90_s: ours.
-        plain_median_s: of the plain formulation.
-        plain_percentile_90_s: likewise.
-        runs: how many of each were measured, taking turns.
+        seconds: (runs,) ours.
+        plain_seconds: (runs,) of the plain formulation.
     """
 
     frames: int
-    median_s: float
-    percentile_90_s: float
-    plain_median_s: float
-    plain_percentile_90_s: float
-    runs: int
+    seconds: np.ndarray
+    plain_seconds: np.ndarray
 
 
-def made_up_settings(config: str, overrides: Sequence[str]) -> FastSpeech2Settings:
-    """Read a model's config, which names no corpus, as if a recipe had refined it.
+def measure(config: str, overrides: Sequence[str], plan: Plan) -> list[Section]:
+    """Measure training and speaking of one configuration on the CPU.
 
     Raises:
-        SettingsError: the file or an override is faulty.
+        SettingsError: the config or an override is faulty.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = Path(folder) / "exp_config.json"
-        recipe.write_text(
-            json.dumps({"base_config": config, "dataset": ["made-up"], "dataset_path": {"made-up": "none"}})
-        )
-        settings = load_settings(recipe, overrides, settings_class).settings
+    settings = made_up_settings(config, [*overrides, f"train.batch_size={plan.batch_size}"])
     if not isinstance(settings, FastSpeech2Settings):
-        raise SettingsError(f"{config}: model_type: {settings.model_type} cannot be measured yet; known: FastSpeech2")
-    return settings
+        raise SettingsError(f"{config}: is no FastSpeech2's")
+    trained, spoken = [], []
+    for precision in plan.precisions:
+        training = measure_training(settings, precision=precision, steps=plan.steps)
+        trained.append(
+            {
+                "config": config,
+                "parameters": f"{n_parameters(settings) / 1e6:.1f} M",
+                "batch": plan.batch_size,
+                "precision": precision,
+                "frames per s": training.frames_per_second,
+                "plain": training.plain_frames_per_second,
+                "times plain": training.frames_per_second / training.plain_frames_per_second,
+                "padding": f"{training.padding_share:.1%}",
+                "padding, plain": f"{training.plain_padding_share:.1%}",
+            }
+        )
+        latency = measure_latency(settings, precision=precision, runs=plan.runs)
+        seconds_per_frame = settings.preprocess.hop_size / settings.preprocess.sample_rate
+        spoken.append(
+            {
+                "config": config,
+                "precision": precision,
+                "frames": latency.frames,
+                **percentiles_ms(latency.seconds),
+                "plain p50 ms": float(np.median(latency.plain_seconds)) * 1e3,
+                "times plain": float(np.median(latency.plain_seconds) / np.median(latency.seconds)),
+                "speech s per s": latency.frames * seconds_per_frame / float(np.median(latency.seconds)),
+            }
+        )
+    return [
+        Section(
+            "Acoustic training",
+            "real mel frames per second, whole steps, LJSpeech's lengths, made-up features. Plain is the common "
+            "formulation, with batches drawn at random",
+            trained,
+        ),
+        Section("Phones to mel", "one sentence, free-running", spoken),
+    ]
 
 
 def n_parameters(settings: FastSpeech2Settings) -> int:
@@ -134,17 +157,11 @@ def measure_latency(settings: FastSpeech2Settings, *, precision: str, runs: int)
     def speak_plainly() -> int:
         return plain.generate(phoneme_ids, lengths).shape[1]
 
-    times: dict[str, list[float]] = {"ours": [], "plain": []}
     with torch.inference_mode(), _autocast(precision):
         frames = speak_ours()
         assert frames == speak_plainly() == _PHONES_SPOKEN * _FRAMES_PER_PHONE
-        for _ in range(runs):
-            for name, speak in (("ours", speak_ours), ("plain", speak_plainly)):
-                started = time.perf_counter()
-                speak()
-                times[name].append(time.perf_counter() - started)
-    (median, high), (plain_median, plain_high) = (np.percentile(times[name], [50, 90]) for name in ("ours", "plain"))
-    return Latency(frames, float(median), float(high), float(plain_median), float(plain_high), runs)
+        times = time_in_turn({"ours": speak_ours, "plain": speak_plainly}, runs)
+    return Latency(frames, times["ours"], times["plain"])
 
 
 class _Stepper:
