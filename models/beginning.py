@@ -26,7 +26,7 @@ class Beginning:
 
     Attributes:
         place: where it was found.
-        modules: the weights of each module, by its name in the task.
+        modules: the weights of each module, by its name in the task; in the order of its parameters.
         optimizers: what each optimizer remembered, by its name in the task.
         step: steps that lie behind it; None where nobody wrote them down.
         epoch: likewise.
@@ -58,7 +58,8 @@ class Beginning:
         """
         taken = f"beginning with the weights of {self.place}: {', '.join(self.modules)}"
         if self.optimizers:
-            taken += f"; with the optimizer states of {' and '.join(self.optimizers)} at step {self.step}"
+            known = [name for name in optimizers if name in self.optimizers]
+            taken += f"; with the optimizer states of {' and '.join(known)} at step {self.step}"
         yield taken
         afresh = [name for name in modules if name not in self.modules]
         afresh += [f"optimizer of {name}" for name in optimizers if name not in self.optimizers]
@@ -144,8 +145,14 @@ def _of_checkpoint(checkpoint: Checkpoint, modules: Mapping[str, nn.Module]) -> 
             f"{checkpoint.folder}: holds {', '.join(sorted(held)) or 'nothing'}, and this model needs "
             f"{', '.join(modules)}: it is another model's"
         )
-    weights = {name: checkpoint.weights(name) for name in modules if name in held}
+    weights = {name: _as_in(module, checkpoint.weights(name)) for name, module in modules.items() if name in held}
     return Beginning(checkpoint.folder, weights, step=checkpoint.step)
+
+
+def _as_in(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put weights into a module's order: in a file of safetensors they stand by the alphabet."""
+    ordered = [name for name in module.state_dict() if name in weights]
+    return {name: weights[name] for name in [*ordered, *(name for name in weights if name not in ordered)]}
 
 
 def _of_bundle(
