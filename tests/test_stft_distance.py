@@ -42,6 +42,12 @@ def test_silence_has_finite_gradients():
     assert made.grad.isfinite().all()
 
 
+def test_silence_is_no_farther_than_the_quietest_speech():
+    made = noise(0, 1, 3000)
+    of_silence = multi_resolution_stft(made, torch.zeros(1, 3000))
+    assert of_silence.spectral_convergence.item() == pytest.approx(10, rel=0.1)  # 20 dB louder than the quietest
+
+
 def test_half_precision_around_it_changes_nothing():
     made, target = noise(0, 1, 3000), noise(1, 1, 3000)
     plain = multi_resolution_stft(made, target)

@@ -10,6 +10,7 @@ from torch import Tensor
 # n_fft, hop and window in samples, as published for rates about 24 kHz.
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 _FLOOR = 1e-7  # of the power: 70 dB below a full-scale sine's
+_QUIETEST = 0.01  # of full scale: a share of less than this level's norm says nothing, and of silence's has no bounds
 
 
 class StftDistance(NamedTuple):
@@ -28,7 +29,8 @@ def multi_resolution_stft(predicted: Tensor, target: Tensor) -> StftDistance:
     """Compare waveforms by their short-time Fourier transforms of three sizes; differentiable.
 
     R. Yamamoto and others, Parallel WaveGAN (arXiv:1910.11480), section 2.2; but spectral convergence is taken for
-    each waveform by itself, so that the mean over a batch does not depend on who else is in it.
+    each waveform by itself, so that the mean over a batch does not depend on who else is in it, and a target quieter
+    than 40 dB below full scale counts as that loud there, for else a silent segment would outweigh all others.
 
     Args:
         predicted: (B, T_wav) in [-1, 1].
@@ -43,7 +45,8 @@ def multi_resolution_stft(predicted: Tensor, target: Tensor) -> StftDistance:
             with torch.no_grad():
                 wanted = _power(target.float(), n_fft, hop_size, window)
                 wanted_magnitude, wanted_log = wanted.sqrt(), wanted.log()
-                norm = torch.linalg.vector_norm(wanted_magnitude, dim=(1, 2)).clamp(min=1e-5)
+                quietest = _QUIETEST * (wanted[0].numel() * window.square().sum()).sqrt()  # the norm of such noise
+                norm = torch.linalg.vector_norm(wanted_magnitude, dim=(1, 2)).maximum(quietest)
             difference = torch.linalg.vector_norm(made.sqrt() - wanted_magnitude, dim=(1, 2))
             convergences.append((difference / norm).mean())
             logs.append((made.log() - wanted_log).abs().mean() / 2)  # the logarithm of the power is twice as large
