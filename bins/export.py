@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR",
         help="the model: an experiment, a checkpoint inside one (both with what training needs to go on), a bundle, or "
-        "a folder in a published layout",
+        "a folder in a published layout; where training keeps a moving average, that is the model",
     )
     formats = ", ".join(f"{name} for a {model_type}" for name, model_type in published_formats().items())
     add("--format", required=True, choices=list(published_formats()), help=f"whose layout: {formats}")

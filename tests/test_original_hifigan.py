@@ -403,6 +403,16 @@ def test_training_begins_with_a_bundle_or_a_checkpoint_as_it_learned(experiment,
         assert nearly(found, weights_after(experiment, 3, "generator"))
 
 
+def test_discriminators_that_rested_are_exported_with_nothing_to_remember(train, tmp_path, command):
+    code, _, errors = train("resting", "train.max_steps=3", "train.adversarial_start_step=100")
+    assert code == 0, errors
+    folder = exported(tmp_path / "resting" / "checkpoint" / "step-00000003", tmp_path / "original", command)
+    payload = read(folder / "do_00000003")
+    assert payload["optim_d"]["state"] == {} and payload["optim_g"]["state"]
+    code, printed, errors = train("second", *STILL, more=finetune(folder))
+    assert code == 0 and "discriminator and generator at step 3" in printed, errors
+
+
 def test_what_does_not_fit_is_refused_by_name(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     for place in (folder, experiment / "bundle", experiment):
