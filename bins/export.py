@@ -23,6 +23,8 @@ def main(arguments: argparse.Namespace) -> int:
             f"{model_type}"
         )
     training = find_training(arguments.bundle, bundle.settings)
+    if training is not None:
+        bundle = find_bundle(training.place)  # an experiment's bundle may be older than its newest checkpoint
     folder = Path(arguments.output_dir)
     names = layout_of_format(arguments.format).write_published(folder, bundle, training, arguments.overwrite)
     say(f"wrote {', '.join(names)} to {folder}")

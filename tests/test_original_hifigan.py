@@ -8,12 +8,15 @@ import os
 import pickle
 import shutil
 import sys
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from tiny_vocoder import tiny_vocoder_bundle
 from tiny_voice import tiny_bundle
+from torch import nn
 
 import bins.export
 import bins.train
@@ -22,12 +25,14 @@ from config.load import SettingsError, load_settings
 from models.bundle import Bundle, BundleError, find_bundle
 from models.hifigan.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from models.hifigan.original import open_published, published_training, write_published
+from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.registry import make_task, open_network, settings_class
 from models.vocoder import open_vocoder
 from tests.test_fastspeech2 import TINY as TINY_FASTSPEECH2
 from tests.test_hifigan import TINY, load
 from tests.tiny_features import PREPROCESS, write_features
 from utils.checkpoint import open_checkpoint
+from utils.optimizer_state import load_moments
 
 
 @pytest.fixture
@@ -337,6 +342,64 @@ def test_an_experiment_is_exported_with_all_its_training_needs(experiment, tmp_p
         assert_same(training.modules[name], checkpoint.weights(name))
 
 
+def by_torch(module):
+    """The same layers under the same names, normed by torch itself, as the published code has them."""
+    twin = nn.Module()
+    for name, layer in module.named_children():
+        if isinstance(layer, WeightNormed | SpectralNormed):
+            is_spectral = isinstance(layer, SpectralNormed)
+            normed = nn.Module()
+            normed.weight = nn.Parameter((layer.weight_orig if is_spectral else layer.weight_v).detach().clone())
+            normed.bias = nn.Parameter(layer.bias.detach().clone())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                (nn.utils.spectral_norm if is_spectral else nn.utils.weight_norm)(normed)
+            twin.add_module(name, normed)
+        else:
+            twin.add_module(name, by_torch(layer))
+    return twin
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_states_of_an_optimizer_over_torchs_own_norms_are_read_by_name(original, tmp_path, old):
+    """Older versions of torch counted steps by plain integers."""
+    write_features(tmp_path / "processed")
+    task = make_task(load(tmp_path / "processed"))
+    modules = task.modules
+    twins = {name: by_torch(module) for name, module in modules.items()}
+    optimizers = {
+        "optim_g": torch.optim.AdamW(twins["generator"].parameters(), 1e-9),
+        "optim_d": torch.optim.AdamW(itertools.chain(twins["msd"].parameters(), twins["mpd"].parameters()), 1e-9),
+    }
+    gradients = {}
+    for module_name, twin in twins.items():
+        for name, parameter in twin.named_parameters():
+            gradients[f"{module_name}.{name}"] = parameter.grad = torch.randn_like(parameter)
+    payload = {name: twins[name].state_dict() for name in ("mpd", "msd")} | {"steps": 1, "epoch": 0}
+    for name, optimizer in optimizers.items():
+        optimizer.step()
+        payload[name] = optimizer.state_dict()
+        for kept in payload[name]["state"].values() if old else ():
+            kept["step"] = int(kept["step"])
+    torch.save({"generator": twins["generator"].state_dict()}, original / "g_00000001")
+    torch.save(payload, original / "do_00000001")
+    beginning = published_training(original)
+    beginning.load_into(modules)
+    for name, twin in twins.items():
+        assert_same(modules[name].state_dict(), twin.state_dict())
+    for name, optimization in task.optimizers().items():
+        moments = beginning.optimizers[name].moments
+        expected = {key for key in gradients if key.partition(".")[0] in optimization.modules}
+        assert moments.keys() == expected
+        for key in expected:
+            torch.testing.assert_close(moments[key]["exp_avg"], 0.1 * gradients[key])
+        load_moments(optimization.optimizer, modules, beginning.optimizers[name])
+        assert {float(kept["step"]) for kept in optimization.optimizer.state.values()} == {1.0}
+        for parameter in optimization.optimizer.param_groups[0]["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+        optimization.optimizer.step()
+
+
 def test_exported_discriminators_have_the_published_names_and_shapes(golden):
     from models.hifigan.original import _in_order
 
@@ -401,6 +464,15 @@ def test_training_begins_with_a_bundle_or_a_checkpoint_as_it_learned(experiment,
         assert code == 0 and "step-00000003: generator, mpd, msd\nbeginning afresh: optimizer" in printed, errors
         found = weights_after(tmp_path / f"third-{number}", 1, "generator")
         assert nearly(found, weights_after(experiment, 3, "generator"))
+
+
+def test_generator_and_discriminators_are_exported_from_one_checkpoint(experiment, tmp_path, command):
+    """Also where a kill came between a checkpoint and its bundle, so that the bundle is of an older one."""
+    bundle = Bundle.open(experiment / "bundle")
+    replace(bundle, weights={name: tensor + 1 for name, tensor in bundle.weights.items()}).save(experiment / "bundle")
+    folder = exported(experiment, tmp_path / "original", command)
+    checkpoint = open_checkpoint(experiment / "checkpoint" / "step-00000003")
+    assert_same(find_bundle(folder).weights, checkpoint.weights("generator_average"))
 
 
 def test_discriminators_that_rested_are_exported_with_nothing_to_remember(train, tmp_path, command):
