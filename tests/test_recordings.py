@@ -109,6 +109,27 @@ def test_a_vocoder_also_takes_what_a_transcript_lacks(tmp_path):
         read_corpus("toy", "ljspeech", tmp_path, language="en")
 
 
+@pytest.mark.parametrize("layout", ["ljspeech", "speaker_folders", "jsonl"])
+def test_a_vocoder_asks_no_recording_what_became_of_its_text(tmp_path, layout):
+    folder = tmp_path / {"ljspeech": "wavs", "speaker_folders": "anna", "jsonl": "."}[layout]
+    for name in ("fine", "none", "odd"):
+        write_sound(folder / f"{name}.wav")
+    if layout == "ljspeech":
+        (tmp_path / "metadata.csv").write_text("fine|So.\nnone\nodd|a|b|c|d\n")
+    elif layout == "speaker_folders":
+        (folder / "fine.lab").write_text("So.")
+        (folder / "odd.lab").write_bytes(b"caf\xe9\xff")
+    else:
+        lines = ({"text": "So."}, {}, {"text": 7})
+        listed = zip(("fine", "none", "odd"), lines, strict=True)
+        manifest_lines = (json.dumps({"audio_filepath": f"{name}.wav", **line}) for name, line in listed)
+        (tmp_path / "manifest.jsonl").write_text("\n".join(manifest_lines))
+    of_voice = read_corpus("toy", layout, tmp_path, language="en")
+    assert (len(of_voice.utterances), len(of_voice.problems)) == (1, 2)
+    of_vocoder = read(tmp_path, layout)
+    assert (len(of_vocoder.utterances), of_vocoder.problems) == (3, ())
+
+
 # Stage 1
 
 

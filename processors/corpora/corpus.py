@@ -24,11 +24,13 @@ class Problem:
         where: the file, with the line where it has lines.
         utterance_id: as far as it is known, else empty.
         reason: what is wrong with it.
+        is_of_text: whether the recording itself is fine, and of use where no text is asked for.
     """
 
     where: str
     utterance_id: str
     reason: str
+    is_of_text: bool = False
 
     def __str__(self) -> str:
         return (
@@ -47,7 +49,7 @@ class Corpus:
         utterances: in the corpus's own order, each id once.
         problems: what was left out, each with its reason.
         notes: what else is worth telling.
-        without_text: recordings that were left out only because they have no text.
+        without_text: recordings that were left out only because they have no text that can be used.
     """
 
     utterances: tuple[Utterance, ...]
@@ -59,7 +61,7 @@ class Corpus:
         """Give the corpus as it is for those who ask for no texts: recordings without one follow behind the others."""
         spoken = {utterance.id: utterance for utterance in (*self.without_text, *self.utterances)}
         others = [utterance for utterance in spoken.values() if not utterance.text]
-        problems = tuple(problem for problem in self.problems if problem.reason != _NO_TEXT)
+        problems = tuple(problem for problem in self.problems if not problem.is_of_text)
         return replace(self, utterances=(*self.utterances, *others), problems=problems, without_text=())
 
     def require_usable(self, where: Path, dataset: str) -> None:
@@ -95,8 +97,9 @@ class CorpusBuilder:
         speaker: str = "",
         language: str = "",
         duration_s: float = 0.0,
+        no_text: str = "",
     ) -> None:
-        """Take a recording, or note why it cannot be used."""
+        """Take a recording, or note why it cannot be used; `no_text` says why there is no text, if more is known."""
         utterance_id = unicodedata.normalize("NFC", utterance_id)
         speaker = speaker or self._dataset
         if reason := unsafe_name_reason(speaker):
@@ -119,7 +122,7 @@ class CorpusBuilder:
                 self._first_seen[utterance_id] = where
                 self._utterances[utterance_id] = utterance
             else:
-                self.leave_out(where, utterance_id, _NO_TEXT)
+                self._problems.append(Problem(where, utterance_id, no_text or _NO_TEXT, is_of_text=True))
                 self._without_text.setdefault(utterance_id, utterance)
 
     def leave_out(self, where: str, utterance_id: str, reason: str) -> None:

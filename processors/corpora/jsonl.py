@@ -63,14 +63,20 @@ def _add(builder: CorpusBuilder, where: str, fields: dict[str, Any], folder: Pat
     elif not audio_path.is_file():
         builder.leave_out(where, utterance_id, f"no recording {audio_path}")
     else:
+        language = _text_field(fields, "language", where, default="")
+        try:
+            text, no_text = _text_field(fields, "text", where), ""
+        except ManifestError as error:
+            text, no_text = "", str(error).removeprefix(f"{where}: ")
         builder.add(
             where,
             utterance_id,
-            text=_text_field(fields, "text", where),
+            text=text,
             audio_path=audio_path,
             speaker=speaker,
-            language=_text_field(fields, "language", where, default=""),
+            language=language,
             duration_s=float(duration_s),
+            no_text=no_text,
         )
 
 

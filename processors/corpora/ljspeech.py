@@ -30,10 +30,8 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
         utterance_id = _without_suffix(columns[0])
         name = unicodedata.normalize("NFC", utterance_id)
         unlisted.pop(name, None)
-        if len(columns) == 1:
-            builder.leave_out(where, "", f"expected id|text, found no | in {line.strip()[:60]!r}")
-        elif len(columns) > 3:
-            builder.leave_out(where, utterance_id, f"expected id|text or id|text|text, found {len(columns)} columns")
+        if not 2 <= len(columns) <= 3:
+            _take_without_text(builder, where, columns, utterance_id, recordings.get(name))
         elif name not in recordings and not unsafe_name_reason(utterance_id):
             builder.leave_out(where, utterance_id, f"no recording wavs/{utterance_id}.wav (or .flac)")
         else:
@@ -41,6 +39,20 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     if unlisted:
         builder.note(f"{metadata}: {len(unlisted)} recordings in wavs/ are not listed: {some(unlisted)}")
     return builder.corpus(metadata)
+
+
+def _take_without_text(
+    builder: CorpusBuilder, where: str, columns: list[str], utterance_id: str, audio_path: Path | None
+) -> None:
+    """Note a line in which nobody can tell the text; its recording, where there is one, may do without."""
+    if len(columns) == 1:
+        reason, known_id = f"expected id|text, found no | in {columns[0][:60]!r}", ""
+    else:
+        reason, known_id = f"expected id|text or id|text|text, found {len(columns)} columns", utterance_id
+    if audio_path is None:
+        builder.leave_out(where, known_id, reason)
+    else:
+        builder.add(where, utterance_id, text="", audio_path=audio_path, no_text=reason)
 
 
 def _without_suffix(name: str) -> str:

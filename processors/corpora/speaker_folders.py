@@ -39,15 +39,13 @@ def _read_speaker(builder: CorpusBuilder, folder: Path) -> None:
     recordings, transcripts = recordings_in(folder), _transcripts_in(folder)
     for name, path in recordings.items():
         utterance_id = utterance_id_for(folder.name, name)
-        if name not in transcripts:
-            builder.leave_out(str(path), utterance_id, f"no transcript {name}.lab (or .txt) beside it")
-            continue
-        try:
-            text = read_text_file(transcripts[name])
-        except ManifestError as error:
-            builder.leave_out(str(path), utterance_id, str(error))
-            continue
-        builder.add(str(path), utterance_id, text=text, audio_path=path, speaker=folder.name)
+        text, no_text = "", f"no transcript {name}.lab (or .txt) beside it"
+        if name in transcripts:
+            try:
+                text, no_text = read_text_file(transcripts[name]), ""
+            except ManifestError as error:
+                no_text = str(error)
+        builder.add(str(path), utterance_id, text=text, audio_path=path, speaker=folder.name, no_text=no_text)
     for name in sorted(transcripts.keys() - recordings.keys()):
         path = transcripts[name]
         # A folder may hold a readme.txt; a .lab is nothing but a transcript.
