@@ -18,7 +18,7 @@ from processors.corpora.registry import read_corpus
 from processors.feature_store import FeatureStore, ShardWriter
 from processors.preparation import report
 from processors.preparation.plan import store_settings
-from processors.preparation.prepare import prepare
+from processors.preparation.prepare import PreparationError, prepare
 from processors.preparation.work import ACOUSTIC_FEATURES, VOCODER_FEATURES
 from processors.utterance import read_manifest
 
@@ -277,3 +277,33 @@ def test_what_a_voice_is_tested_on_no_vocoder_has_heard(tmp_path, seed):
     assert of_vocoder["test"] == of_voice["test"]
     assert of_vocoder["valid"] == of_voice["valid"]
     assert len(of_vocoder["train"]) == len(of_voice["train"]) + 7
+
+
+@pytest.mark.parametrize(
+    ("layout", "other"), [("recordings", {}), ("ljspeech", {"split_seed": 7}), ("ljspeech", {"test_size": 1})]
+)
+def test_a_vocoder_is_refused_what_a_voice_is_tested_on(tmp_path, layout, other):
+    make_corpus(tmp_path / "corpus", 20)
+    options = {"valid_size": 3, "test_size": 4}
+    voice = write_config(tmp_path, tmp_path / "corpus", **options)
+    prepare(load(voice))
+    before = {split: names(tmp_path / "processed", split) for split in SPLITS}
+    vocoder = vocoder_config(tmp_path, tmp_path / "corpus", layout, **{**options, **other})
+    with pytest.raises(PreparationError, match=r"would train the vocoder \(clip_.*dataset_layout, split_seed"):
+        prepare(load(vocoder), features=VOCODER_FEATURES)
+    assert {split: names(tmp_path / "processed", split) for split in SPLITS} == before
+    assert len(open_acoustic(voice)) == len(before["train"])
+
+
+def test_a_vocoder_follows_a_voice_whose_corpus_has_grown(tmp_path):
+    make_corpus(tmp_path / "corpus", 20)
+    write_metadata(tmp_path / "corpus", dict(list(texts(20).items())[:12]))
+    options = {"valid_size": 0.2, "test_size": 0.2}
+    voice = write_config(tmp_path, tmp_path / "corpus", **options)
+    prepare(load(voice))
+    write_metadata(tmp_path / "corpus", texts(20))
+    prepare(load(voice))
+    of_voice = {split: names(tmp_path / "processed", split) for split in SPLITS}
+    vocoder = vocoder_config(tmp_path, tmp_path / "corpus", **options)
+    assert prepare(load(vocoder), features=VOCODER_FEATURES).made == 0
+    assert {split: names(tmp_path / "processed", split) for split in SPLITS} == of_voice

@@ -11,7 +11,7 @@ from pathlib import Path
 from config.load import write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
-from processors.corpora.corpus import Corpus
+from processors.corpora.corpus import Corpus, some
 from processors.corpora.registry import layout_of, read_corpus
 from processors.feature_store import FeatureStore
 from processors.preparation.outcome import (
@@ -37,7 +37,7 @@ from processors.preparation.work import (
 )
 from processors.statistics import SpeakerStatistics, StatisticsCollector, save_statistics
 from processors.text.symbols import SymbolTable
-from processors.utterance import write_manifest
+from processors.utterance import read_manifest, write_manifest
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
@@ -121,6 +121,9 @@ def prepare(
             )
             for dataset, corpus in corpora.items()
         ]
+        if not with_text and not overwrite:
+            for plan in plans:
+                _refuse_to_train_on_held_out(plan)
         workers = num_workers or preprocess.num_workers or available_cores()
         try:
             failures = _work_off(plans, preprocess, features, workers)
@@ -153,6 +156,29 @@ def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpu
     for note in corpus.notes:
         warn(note)
     return corpus
+
+
+def _refuse_to_train_on_held_out(plan: Plan) -> None:
+    """Raise a `PreparationError` if a vocoder would hear in training what a voice of this corpus is judged by.
+
+    The recordings themselves are compared: another layout gives them other ids, and by these another split.
+    """
+    held_out = {
+        utterance.audio_path.resolve(): utterance.id
+        for split in ("valid", "test")
+        if (plan.folder / f"{split}.jsonl").is_file()
+        for utterance in read_manifest(plan.folder / f"{split}.jsonl")
+        if utterance.phones
+    }
+    if not held_out:
+        return
+    training = {utterance.audio_path.resolve() for utterance in plan.utterances if utterance.split == "train"}
+    if heard := [id_ for path, id_ in held_out.items() if path in training]:
+        raise PreparationError(
+            f"{plan.folder}: {len(heard)} recordings that a voice is validated or tested on would train the vocoder "
+            f"({some(heard)}); give it the voice's dataset_layout, split_seed, valid_size and test_size, or run "
+            "the voice's stage 1 again if its corpus has changed"
+        )
 
 
 def _work_off(
