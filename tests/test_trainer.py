@@ -18,10 +18,11 @@ import pytest
 import torch
 
 from tests.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, make_batch, train_toy
+from tests.two_processes import TASKS
 from utils.checkpoint import CheckpointError, open_checkpoint
 from utils.logbook import read_logbook
 from utils.stop_request import StopRequest
-from utils.task import Optimization, Sum, Term
+from utils.task import Optimization, Sum, Term, Update
 from utils.trainer import TrainerOptions, TrainingError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -112,12 +113,13 @@ def two_processes(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-@pytest.mark.parametrize("make_task", [ToyRegression, ToyGan])
-def test_two_processes_equal_one_with_batches_twice_as_large(tmp_path, two_processes, make_task, accumulation):
-    together = two_processes / f"{'gan' if make_task is ToyGan else 'regression'}-{accumulation}"
+@pytest.mark.parametrize("name", TASKS)
+def test_two_processes_equal_one_with_batches_twice_as_large(tmp_path, two_processes, name, accumulation):
+    """With a moving average, and with an optimizer that rests at first."""
+    together = two_processes / f"{name}-{accumulation}"
     torch.manual_seed(5)
     options = TrainerOptions(max_steps=9, gradient_clip=0.5, save_every_steps=9, log_every_steps=3)
-    train_toy(tmp_path, make_task(), ToyBatches(24, 8), options)
+    train_toy(tmp_path, TASKS[name](), ToyBatches(24, 8), options)
     assert greatest_difference(weights_of(tmp_path, 9), weights_of(together, 9)) < 2e-6
     for one, two in zip(steady_lines(tmp_path), steady_lines(together), strict=True):
         assert one == pytest.approx(two, rel=1e-4, abs=1e-6)
@@ -429,6 +431,33 @@ def test_an_optimizer_may_rest_for_the_first_steps(tmp_path):
     assert [line["step"] for line in lines if "train/discriminator/loss" in line] == [6, 7, 8, 9]
 
 
+def test_an_optimizer_may_rest_in_fp16(tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.trainer._check_precision", lambda precision, device: None)
+    for stops, name in (((40,), "straight"), ((3, 40), "stopped")):
+        for max_steps in stops:
+            torch.manual_seed(2)
+            train_toy(tmp_path / name, ToyGan(start_step=5), precision="fp16", max_steps=max_steps, log_every_steps=1)
+    straight = weights_of(tmp_path / "straight", 40)
+    assert greatest_difference(straight, weights_of(tmp_path / "stopped", 40)) == 0.0
+    torch.manual_seed(2)
+    fresh = ToyGan().modules["discriminator"].state_dict()
+    assert all(not torch.equal(straight[f"discriminator.{name}"], fresh[name]) for name in fresh)
+
+
+class Undecided(ToyRegression):
+    """Rests for the first micro-batch of a step only."""
+
+    def updates(self, batch, step):
+        [update] = super().updates(batch, step)
+        self.rests = not getattr(self, "rests", False)
+        yield Update("network", {}) if self.rests else update
+
+
+def test_an_optimizer_cannot_rest_for_a_part_of_a_step(tmp_path):
+    with pytest.raises(AssertionError, match="network rests for a part of the step only"):
+        train_toy(tmp_path, Undecided(), ToyBatches(accumulation=2))
+
+
 class BundlesItsWeights(ToyRegression):
     def bundle(self, folder):
         torch.save(self.modules["network"].state_dict(), folder / "weights.pt")
@@ -462,6 +491,16 @@ def test_averaged_weights_speak_and_come_back(tmp_path):
         train_toy(tmp_path / "stopped", make_task(), max_steps=max_steps, save_every_steps=1)
     resumed = open_checkpoint(tmp_path / "stopped" / "checkpoint" / "step-00000006").weights("network_average")
     assert all(torch.equal(resumed[name], averaged[name]) for name in averaged)
+
+
+def test_an_average_that_begins_late_begins_with_the_weights(tmp_path):
+    for max_steps, decay in ((4, 0.0), (5, 0.9)):
+        torch.manual_seed(0)
+        train_toy(tmp_path, ToyRegression(ema_decay=decay), max_steps=max_steps, save_every_steps=1, keep_last=9)
+    before, after = (weights_of(tmp_path, step) for step in (4, 5))
+    for name, value in before.items():
+        expected = value + 0.9 * (after[name] - value)  # the first share: 1 - 1/10
+        torch.testing.assert_close(after[name.replace("network.", "network_average.")], expected)
 
 
 def test_concerns_are_told_once(tmp_path, capsys):

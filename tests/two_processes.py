@@ -15,17 +15,18 @@ from tests.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, train_toy
 from utils.leaving import leave
 from utils.trainer import Processes, TrainerOptions, TrainingError
 
+TASKS = {"regression": lambda: ToyRegression(ema_decay=0.6), "gan": lambda: ToyGan(start_step=2)}
 OPTIONS = TrainerOptions(max_steps=9, gradient_clip=0.5, save_every_steps=9, log_every_steps=3)
 
 
 def main() -> None:
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     torch.set_num_threads(1)
-    for task, name in ((ToyRegression, "regression"), (ToyGan, "gan")):
+    for name, make_task in TASKS.items():
         for accumulation in (1, 2):
             torch.manual_seed(5)
             batches = ToyBatches(24, 4 // accumulation, accumulation, rank=rank, world_size=2)
-            train_toy(folder / f"{name}-{accumulation}", task(), batches, OPTIONS)
+            train_toy(folder / f"{name}-{accumulation}", make_task(), batches, OPTIONS)
 
     for name, stops in (("straight", (9,)), ("stopped", (4, 9))):
         for max_steps in stops:

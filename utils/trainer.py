@@ -690,8 +690,9 @@ class Trainer:
             checkpoint.load_module(name, module)
         state, facts = checkpoint.training_state(), checkpoint.facts
         for name, average in self._averages.items():
-            checkpoint.load_module(average_name(name), average.network)
-            average.n_updates = state["averaged"][name]
+            average.n_updates = state.get("averaged", {}).get(name, 0)
+            # A run that kept no average until now begins one with its weights.
+            checkpoint.load_module(average_name(name) if average.n_updates else name, average.network)
         if set(state["optimizers"]) != set(self._optimizations):
             raise CheckpointError(
                 f"{checkpoint.folder}: has optimizers for {', '.join(state['optimizers'])}, "
