@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, make_batch
 from tests.two_processes import TASKS
 from utils.checkpoint import CheckpointError, open_checkpoint
 from utils.logbook import read_logbook
+from utils.meters import LossWatch
 from utils.stop_request import StopRequest
 from utils.task import Optimization, Sum, Term, Update
 from utils.trainer import TrainerOptions, TrainingError
@@ -503,8 +505,52 @@ def test_an_average_that_begins_late_begins_with_the_weights(tmp_path):
         torch.testing.assert_close(after[name.replace("network.", "network_average.")], expected)
 
 
-def test_concerns_are_told_once(tmp_path, capsys):
-    task = ToyRegression()
-    task.worrying_loss = 0.0
-    train_toy(tmp_path, task, max_steps=8, log_every_steps=1)
-    assert capsys.readouterr().err.count("the loss is high") == 1
+def test_concerns_are_told_once_until_they_were_absent(tmp_path, capsys):
+    class Worried(ToyRegression):
+        def concerns(self, losses):
+            assert "train/network/squared" in losses
+            self.lines = getattr(self, "lines", 0) + 1
+            return ["the loss is high"] * (self.lines != 4) + ["it is late"] * (self.lines > 6)
+
+    train_toy(tmp_path, Worried(), max_steps=8, log_every_steps=1)
+    told = re.findall(r"step (\d): (the loss is high|it is late)", capsys.readouterr().err)
+    assert told == [("1", "the loss is high"), ("5", "the loss is high"), ("7", "it is late")]
+
+
+def test_validation_that_gains_nothing_is_told_also_of_a_resumed_run(tmp_path, capsys):
+    class Scripted(ToyRegression):
+        losses = iter([3.0, 2.0] + [2.0, 5.0] * 5 + [1.0] + [2.0] * 10)
+
+        def validate(self, batch):
+            return {"loss": Sum(next(self.losses), 1)}
+
+    for max_steps in (7, 23):
+        train_toy(tmp_path, Scripted(), max_steps=max_steps, valid_every_steps=1)
+    told = re.findall(r"step (\d+): the validation loss has not got lower in 10", capsys.readouterr().err)
+    assert told == ["12", "23"]
+
+
+def test_losses_that_run_away_are_told_but_not_single_bad_lines():
+    watch = LossWatch()
+    steady = [10.0, 5.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert not any(watch.train({"mel": loss, "pitch": 1.0, "bound": -loss}) for loss in [*steady, 4.0, 1.0, 1.0, 1.0])
+    assert any(watch.train({"mel": 10.0, "pitch": 1.0}) for _ in range(3))
+    again = LossWatch()
+    again.load_state_dict(watch.state_dict())
+    [concern] = again.train({"mel": 10.0, "pitch": 1.0})
+    assert concern.startswith("mel has grown to over 3 times its lowest")
+
+
+def test_runaway_training_loss_is_told(tmp_path, capsys):
+    task = ToyRegression(learning_rate=0.02)
+    optimizers = task.optimizers
+
+    def diverging():
+        made = optimizers()
+        optimizer = made["network"].optimizer
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 if step < 40 else 500.0)
+        return {"network": Optimization(optimizer, ("network",), scheduler)}
+
+    task.optimizers = diverging
+    train_toy(tmp_path, task, max_steps=60, log_every_steps=5)
+    assert "train/network/squared has grown" in capsys.readouterr().err

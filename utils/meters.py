@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +12,10 @@ from torch import Tensor
 
 AddUp = Callable[[Tensor], Tensor]
 """Adds a tensor up over all processes."""
+
+_LATEST_SHARE = 0.3  # of a smoothed loss
+_RUNAWAY = 3.0
+_PATIENCE = 10
 
 
 class LossMeter:
@@ -54,6 +59,58 @@ class LossMeter:
         """Bring back what `state_dict` gave."""
         self._totals = {name: torch.tensor(total, device=self._device) for name, (total, _) in state.items()}
         self._counts = {name: count for name, (_, count) in state.items()}
+
+
+class LossWatch:
+    """Notices training losses that run away, and a validation loss that no longer gets lower.
+
+    Its sentences hold no figures that change: the same concern is the same sentence.
+    """
+
+    def __init__(self) -> None:
+        self._smoothed: dict[str, float] = {}
+        self._lowest: dict[str, float] = {}  # of the smoothed ones
+        self._lowest_valid = math.inf
+        self._in_vain = 0  # validations since the lowest one
+
+    def train(self, losses: Mapping[str, float]) -> list[str]:
+        """Take in a line of the logbook, and give what is to worry about in it."""
+        concerns = []
+        for name, loss in losses.items():
+            before = self._smoothed.get(name, loss)
+            smoothed = self._smoothed[name] = before + _LATEST_SHARE * (loss - before)
+            lowest = self._lowest[name] = min(smoothed, self._lowest.get(name, smoothed))
+            if 0 < _RUNAWAY * lowest < smoothed:
+                concerns.append(
+                    f"{name} has grown to over {_RUNAWAY:g} times its lowest: if it stays there, go back to an earlier "
+                    "checkpoint with a lower train.learning_rate"
+                )
+        return concerns
+
+    def valid(self, loss: float) -> list[str]:
+        """Take in the loss of a validation, and give what is to worry about."""
+        self._in_vain = 0 if loss < self._lowest_valid else self._in_vain + 1
+        self._lowest_valid = min(loss, self._lowest_valid)
+        if self._in_vain < _PATIENCE:
+            return []
+        return [
+            f"the validation loss has not got lower in {_PATIENCE} validations: stop, unless the samples still get "
+            "better"
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what was noticed so far."""
+        return {
+            "smoothed": self._smoothed,
+            "lowest": self._lowest,
+            "lowest_valid": self._lowest_valid,
+            "in_vain": self._in_vain,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Bring back what `state_dict` gave."""
+        self._smoothed, self._lowest = dict(state["smoothed"]), dict(state["lowest"])
+        self._lowest_valid, self._in_vain = state["lowest_valid"], state["in_vain"]
 
 
 class SpeedMeter:

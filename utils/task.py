@@ -181,6 +181,8 @@ class Task(Protocol):
     def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
         """Say what in the latest means of the losses should worry a person, in a sentence each; mostly nothing.
 
+        The same concern is the same sentence, without figures that change: it is told once, until it was absent.
+
         Args:
             losses: by their names in the logbook, `train/<update>/<term>`.
         """

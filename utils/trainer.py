@@ -30,7 +30,7 @@ from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import atomic_folder, sweep
 from utils.logbook import Logbook
-from utils.meters import LossMeter, SpeedMeter
+from utils.meters import LossMeter, LossWatch, SpeedMeter
 from utils.moving_average import MovingAverage
 from utils.optimizer_state import OptimizerState, OptimizerStateError, load_moments
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
@@ -255,7 +255,8 @@ class Trainer:
             for name in optimization.modules
             if optimization.ema_decay
         }
-        self._concerns: tuple[str, ...] = ()
+        self._watch = LossWatch()
+        self._concerns: dict[str, Sequence[str]] = {}  # the latest, by what they are about
         self._trainable = {
             name: [parameter for parameter in module.parameters() if parameter.requires_grad]
             for name, module in self._plain.items()
@@ -564,10 +565,11 @@ class Trainer:
         values |= {f"speed/{name}": value for name, value in speed.items()}
         if logbook is not None:
             logbook.scalars(self._position.step, values, epoch=self._position.epoch)
-            before, self._concerns = self._concerns, tuple(self.task.concerns(losses))
-            for concern in self._concerns:
-                if concern not in before:
-                    warn(f"step {self._position.step}: {concern}")
+            concerns = list(self.task.concerns(losses))
+            # The losses of networks that learn against each other rise whenever the other gets better.
+            if len(self._optimizations) == 1:
+                concerns += self._watch.train(losses)
+            self._tell("training", concerns)
         self._note = ", ".join(
             [f"epoch {self._position.epoch}"]
             + [
@@ -578,6 +580,13 @@ class Trainer:
             + [f"{value:,.0f} {name.removesuffix('_per_second')}/s" for name, value in _paces(speed)]
             + [f"{value:.0%} padding" for name, value in speed.items() if name.endswith("_padding_share")][:1]
         )
+
+    def _tell(self, about: str, concerns: Sequence[str]) -> None:
+        """Warn of what was not among the concerns the last time."""
+        before, self._concerns[about] = self._concerns.get(about, ()), concerns
+        for concern in concerns:
+            if concern not in before:
+                warn(f"step {self._position.step}: {concern}")
 
     def _validate(self, logbook: Logbook | None) -> bool:
         """Measure the validation data; gives whether its loss is the lowest so far."""
@@ -605,6 +614,7 @@ class Trainer:
             logbook.scalars(self._position.step, values, epoch=self._position.epoch)
             told = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
             say(f"step {self._position.step}: validation: {told}")
+            self._tell("validation", self._watch.valid(means["loss"]))
         if not math.isfinite(means["loss"]):
             return False
         self._valid_loss = means["loss"]
@@ -666,6 +676,7 @@ class Trainer:
                 "scaler": self._scaler.state_dict(),
                 "overflows": self._overflows,
                 "norms": self._norms,
+                "watch": self._watch.state_dict(),
                 "averaged": {name: average.n_updates for name, average in self._averages.items()},
                 "processes": own_states,
             },
@@ -705,6 +716,8 @@ class Trainer:
         if self._scaler.is_enabled() and state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
         self._overflows, self._norms = state["overflows"], state["norms"]
+        if "watch" in state:
+            self._watch.load_state_dict(state["watch"])
         self._position = _Position(checkpoint.step, facts["epoch"], facts["group"])
         if facts["best_valid_loss"] is not None:
             self._best_valid_loss = facts["best_valid_loss"]
