@@ -18,7 +18,7 @@ from config.schema import ExperimentSettings
 from models.registry import published_layout, settings_class
 from processors.statistics import SpeakerStatistics, open_statistics, save_statistics
 from processors.text.symbols import SymbolTable
-from utils.checkpoint import average_name
+from utils.checkpoint import average_name, unfitting
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
 
@@ -122,17 +122,8 @@ class Bundle:
         Raises:
             BundleError: tensors are missing, unknown or of another shape; each is named.
         """
-        expected = network.state_dict()
-        faults = [f"{name} is missing" for name in expected if name not in self.weights]
-        faults += [f"{name} is unknown" for name in self.weights if name not in expected]
-        faults += [
-            f"{name} has shape {tuple(self.weights[name].shape)}, the settings ask for {tuple(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in self.weights and self.weights[name].shape != tensor.shape
-        ]
-        if faults:
-            shown = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
-            raise BundleError(f"{self.folder}: the weights do not fit the network of its settings: {shown}")
+        if faults := unfitting(network, self.weights):
+            raise BundleError(f"{self.folder}: the weights do not fit the network of its settings: {faults}")
         network.load_state_dict(dict(self.weights))
 
 

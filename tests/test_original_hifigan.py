@@ -490,7 +490,7 @@ def test_what_does_not_fit_is_refused_by_name(experiment, tmp_path, train, comma
     for place in (folder, experiment / "bundle", experiment):
         code, _, errors = train("second", "model.upsample_initial_channel=32", more=finetune(place))
         assert code == 1 and "the weights of generator are not those of this network" in errors
-        assert "conv_pre.weight_v: (16, 12, 7) where the network has (32, 12, 7)" in errors
+        assert "conv_pre.weight_v has shape (16, 12, 7) where the network has (32, 12, 7)" in errors
     payload = read(folder / "do_00000003")
     payload["optim_d"]["state"][3]["exp_avg"] = torch.zeros(2)
     torch.save(payload, folder / "do_00000003")

@@ -148,7 +148,7 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     before, after = weights(tmp_path / "ckpts/first", 8), weights(tmp_path / "ckpts/second", 1)
     assert torch.allclose(before, after, atol=1e-6)
     code, _, errors = train("--name", "third", *arguments[2:], "--set", "model.hidden_size=4")
-    assert code == 1 and "0.weight: (8, 3) where the network has (4, 3)" in errors
+    assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
 
 
 @pytest.mark.parametrize(

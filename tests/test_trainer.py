@@ -247,7 +247,7 @@ def test_resume_with_another_network_says_what_differs(tmp_path):
     train_toy(tmp_path, max_steps=4)
     task = ToyRegression()
     task.modules["network"] = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
-    with pytest.raises(CheckpointError, match=r"0\.weight: \(16, 3\) where the network has \(8, 3\)"):
+    with pytest.raises(CheckpointError, match=r"0\.weight has shape \(16, 3\) where the network has \(8, 3\)"):
         train_toy(tmp_path, task, max_steps=8)
 
 

@@ -86,20 +86,24 @@ def load_weights(module: nn.Module, saved: Mapping[str, Tensor], told: str) -> N
     Raises:
         CheckpointError: a tensor is missing, too many or of another shape; lists them.
     """
-    own = module.state_dict()
-    problems = [f"{key}: missing" for key in own if key not in saved]
-    problems += [f"{key}: unknown to the network" for key in saved if key not in own]
-    problems += [
-        f"{key}: {tuple(saved[key].shape)} where the network has {tuple(own[key].shape)}"
-        for key in own
-        if key in saved and saved[key].shape != own[key].shape
-    ]
-    if problems:
-        shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if len(problems) > 6 else "")
+    if faults := unfitting(module, saved):
         raise CheckpointError(
-            f"{told} are not those of this network ({shown}); use the settings that the checkpoint was trained with"
+            f"{told} are not those of this network ({faults}); use the settings that the checkpoint was trained with"
         )
     module.load_state_dict(dict(saved))
+
+
+def unfitting(module: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Name the tensors that are missing, unknown to a module or of another shape, and how; "" if all fit."""
+    own = module.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in weights]
+    faults += [f"{name} is unknown" for name in weights if name not in own]
+    faults += [
+        f"{name} has shape {tuple(weights[name].shape)} where the network has {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in weights and weights[name].shape != tensor.shape
+    ]
+    return "; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if len(faults) > 6 else "")
 
 
 def open_checkpoint(folder: Path | str) -> Checkpoint:
