@@ -1,0 +1,46 @@
+"""The one convolution over time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.layers.convolve import convolve
+
+
+@pytest.mark.parametrize("length", [40, 41, 43])
+@pytest.mark.parametrize(
+    ("channels", "kernel_size", "options"),
+    [
+        ((1, 4), 15, {"padding": 7}),
+        ((4, 6), 5, {"padding": 2, "stride": 3}),
+        ((8, 8), 7, {"padding": 3, "stride": 2, "groups": 4}),
+        ((8, 16), 7, {"padding": 3, "stride": 4, "groups": 2}),
+        ((8, 16), 8, {"padding": 0, "stride": 4, "groups": 2}),
+        ((8, 8), 7, {"padding": 3, "groups": 4}),
+        ((6, 3), 3, {"padding": 4, "dilation": 4}),
+    ],
+)
+def test_it_is_torchs_convolution_with_its_gradients(length, channels, kernel_size, options):
+    chance = torch.Generator().manual_seed(0)
+    c_in, c_out = channels
+    x = torch.randn(3, c_in, length, generator=chance, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(c_out, c_in // options.get("groups", 1), kernel_size, generator=chance, dtype=torch.float64)
+    bias = torch.randn(c_out, generator=chance, dtype=torch.float64, requires_grad=True)
+    weight.requires_grad_()
+    ours, theirs = convolve(x, weight, bias, **options), F.conv1d(x, weight, bias, **options)
+    torch.testing.assert_close(ours, theirs)
+    towards = torch.randn(theirs.shape, generator=chance, dtype=torch.float64)
+    expected = torch.autograd.grad(theirs, (x, weight, bias), towards)
+    torch.testing.assert_close(torch.autograd.grad(ours, (x, weight, bias), towards), expected)
+
+
+def test_half_precision_is_as_near_as_torchs():
+    chance = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(2, 16, 100, generator=chance), torch.randn(16, 4, 9, generator=chance)
+    exact = F.conv1d(x, weight, stride=2, padding=4, groups=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = convolve(x, weight, None, stride=2, padding=4, groups=4), F.conv1d(x, weight, None, 2, 4, 1, 4)
+    assert ours.dtype == torch.bfloat16
+    assert (ours - exact).abs().mean() <= 1.2 * (theirs - exact).abs().mean()
