@@ -60,22 +60,6 @@ def mel_panel(
     )
 
 
-def mel_picture(
-    mel: np.ndarray,
-    *,
-    seconds_per_frame: float,
-    f0_hz: np.ndarray | None = None,
-    phones: Sequence[str] = (),
-    durations: Sequence[int] | np.ndarray = (),
-    title: str = "",
-) -> Figure:
-    """Draw one mel; the arguments are those of `mel_panel`."""
-    panel = mel_panel(
-        mel, seconds_per_frame=seconds_per_frame, f0_hz=f0_hz, phones=phones, durations=durations, height=1.4
-    )
-    return draw([panel], title=title, width=_width(len(mel) * seconds_per_frame) if len(phones) else 10.0)
-
-
 def mels_picture(mels: Mapping[str, np.ndarray], *, seconds_per_frame: float, title: str = "") -> Figure:
     """Draw mels one above the other on one time axis and one scale, e.g. recorded and predicted.
 

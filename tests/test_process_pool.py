@@ -53,6 +53,10 @@ def make_sleeper(folder):
     return sleep
 
 
+def process_ids(pool: ProcessPool) -> list[int]:
+    return [worker.process.pid for worker in pool._workers]
+
+
 def is_running(process_id: int) -> bool:
     try:
         return Path(f"/proc/{process_id}/stat").read_text().split(")")[1].split()[0] != "Z"
@@ -85,11 +89,11 @@ def test_pool_without_tasks_ends():
 
 def test_error_is_an_event_and_the_worker_goes_on():
     with ProcessPool(1, make_square, 0) as pool:
-        worker = pool.process_ids()
+        worker = process_ids(pool)
         for task in (1, "explode", 2):
             pool.submit(task)
         events = [event for event in pool.events() if not isinstance(event, Noted)]
-        assert pool.process_ids() == worker
+        assert process_ids(pool) == worker
     assert [type(event) for event in events] == [Finished, Failed, Finished]
     failure = events[1]
     assert isinstance(failure, Failed)
@@ -157,7 +161,7 @@ def test_starting_workers_leaves_our_environment_alone():
 
 def test_leaving_early_ends_the_workers(tmp_path):
     with pytest.raises(KeyboardInterrupt), ProcessPool(2, make_sleeper, str(tmp_path)) as pool:
-        ids = pool.process_ids()
+        ids = process_ids(pool)
         pool.submit(1)
         pool.submit(2)
         for worker in pool._workers:  # hand out the tasks without waiting for their end

@@ -9,15 +9,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from utils.files import write_atomically
 
 COLORS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e09f3e", "#7a5195")
 """Told apart also by most people who see few colours."""
@@ -142,11 +139,6 @@ def png(figure: Figure) -> bytes:
     # Without the software's version the same picture is the same file.
     canvas.print_png(content, metadata={"Software": None})
     return content.getvalue()
-
-
-def save_png(path: Path | str, figure: Figure) -> None:
-    """Write a figure as a PNG file, whole or not at all."""
-    write_atomically(path, png(figure))
 
 
 def pixels(figure: Figure) -> np.ndarray:

@@ -144,10 +144,6 @@ class ProcessPool:
         """Put a task at the end of the queue."""
         self._waiting.append(task)
 
-    def process_ids(self) -> list[int]:
-        """Give the workers' process ids, for those who want to watch their memory."""
-        return [worker.process.pid for worker in self._workers]
-
     def events(self) -> Iterator[Event]:
         """Hand out tasks and give what happens to them, as it happens, until every task is done.
 
