@@ -101,6 +101,18 @@ def test_chunks_put_together_are_the_whole(shape, n_frames):
     torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+@pytest.mark.parametrize("n_frames", [1, 13, 40])
+def test_tiles_of_a_stage_change_nothing(shape, n_frames, fused, monkeypatch):
+    if not fused:
+        monkeypatch.setattr(fast_generator, "fuses", lambda weight: False)
+    generator, mel = make_generator(shape), torch.stack([mel_of(n_frames), -mel_of(n_frames)])
+    monkeypatch.setattr(fast_generator, "TILE_BYTES", 1)  # the smallest that are ever made
+    with torch.no_grad():
+        torch.testing.assert_close(generator.for_speaking()(mel), generator(mel), rtol=0, atol=1e-5)
+
+
 def test_a_long_mel_takes_no_more_memory_than_its_waveform():
     """At once, these 400,000 frames would take over a gigabyte."""
     program = """
