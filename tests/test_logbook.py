@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -36,6 +37,9 @@ def test_resumed_logbook_drops_what_came_after_the_step(tmp_path):
     for step in (10, 20, 30):
         logbook.scalars(step, {"loss": float(step)})
     logbook.close()
+    # TensorBoard reads files in the order of their names: the second, then the process, then a number without leading
+    # zeros, so that within one second "10" comes before "9". Another process takes over a second to get here.
+    time.sleep(1.1)
     logbook = Logbook(tmp_path, after_step=20)
     logbook.scalars(30, {"loss": -30.0})
     logbook.close()
