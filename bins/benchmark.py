@@ -24,12 +24,12 @@ def main(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from models.benchmarking import Plan, as_table, made_up_settings, peak_memory_mib
+    from models.benchmarking import Plan, as_table, made_up_settings
     from models.registry import benchmark_of
     from models.system_benchmark import measure_extraction, measure_system
     from utils.console import say
     from utils.files import write_atomically
-    from utils.machine import describe_machine
+    from utils.machine import describe_machine, peak_memory_mib
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -42,25 +42,27 @@ def main(arguments: argparse.Namespace) -> int:
         long_s=arguments.long_s,
     )
     machine = describe_machine()
-    sections = []
+    sections, peak_mib = [], 0
     for config in arguments.configs:
         say(f"{config}: {plan.steps} training steps and {plan.runs} times speaking, ours and plain")
         model_type = made_up_settings(config, arguments.set).model_type
         sections += benchmark_of(model_type).measure(config, arguments.set, plan)
+        peak_mib = max(peak_mib, peak_memory_mib())  # a model's benchmark may begin to count anew
     if arguments.extraction:
         preprocess = made_up_settings(arguments.configs[0], arguments.set).preprocess
         sections += measure_extraction(preprocess, plan)
     if arguments.infer_expt_dir:
         sections += measure_system(arguments.infer_expt_dir, arguments.vocoder_dir, plan)
+    peak_mib = max(peak_mib, peak_memory_mib())
     told = {"threads": torch.get_num_threads(), "load_at_end": describe_machine()["load"]}
     say(_headline(machine | told))
     say(as_table(sections))
-    say(f"\npeak memory of this process: {peak_memory_mib()} MiB")
+    say(f"\npeak memory of this process: {peak_mib} MiB")
     if arguments.output:
         result = {
             "machine": machine,
             **told,
-            "peak_memory_mib": peak_memory_mib(),
+            "peak_memory_mib": peak_mib,
             "sections": [asdict(section) for section in sections],
         }
         write_atomically(Path(arguments.output), json.dumps(result, indent=2) + "\n")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -89,12 +87,6 @@ def percentiles_ms(seconds: np.ndarray) -> dict[str, float]:
     """Give the latency's 50th, 90th, 95th and 99th percentile in milliseconds, as columns of a table."""
     values = np.percentile(seconds, [50, 90, 95, 99]) * 1e3
     return {f"p{rank} ms": float(value) for rank, value in zip((50, 90, 95, 99), values, strict=True)}
-
-
-def peak_memory_mib() -> int:
-    """Give the most memory that this process ever held, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def as_table(sections: Sequence[Section]) -> str:

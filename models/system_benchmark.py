@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from config.schema import PreprocessSettings
 from models.benchmarking import Plan, Section, percentiles_ms, time_in_turn
+from models.bundle import find_bundle
 from models.synthesizer import Synthesizer
+from models.vocoder import Precision, open_vocoder
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
 
@@ -31,28 +32,38 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
     Args:
         acoustic: an experiment, a checkpoint or a bundle.
         vocoder: likewise; None for Griffin-Lim.
-        plan: how often to speak.
+        plan: how often to speak, and in which precisions of the vocoder; the acoustic model and Griffin-Lim are fp32.
 
     Raises:
         BundleError: a folder holds no such model.
+        VocoderError: the vocoder was trained on mels of another kind.
     """
-    synthesizer = Synthesizer.open(acoustic, vocoder=vocoder)
+    bundle = find_bundle(acoustic)
+    if vocoder is None:
+        voices = {"fp32": Synthesizer(bundle)}
+    else:
+        expect = bundle.settings.preprocess
+        voices = {
+            name: Synthesizer(bundle, open_vocoder(vocoder, expect=expect, precision=cast(Precision, name)))
+            for name in plan.precisions
+        }
     rows = []
     for text in _TEXTS:
-        seconds = time_in_turn({"": partial(synthesizer, text)}, plan.runs)[""]
-        speech_s = synthesizer(text).duration_s
-        speed = speech_s / float(np.median(seconds))
-        rows.append(
-            {
-                "voice": acoustic,
-                "vocoder": vocoder or "Griffin-Lim",
-                "characters": len(text),
-                "speech s": speech_s,
-                "speech s per s": speed,
-                "s per speech s": 1.0 / speed if speed else math.inf,
-                **percentiles_ms(seconds),
-            }
-        )
+        times = time_in_turn({precision: partial(voice, text) for precision, voice in voices.items()}, plan.runs)
+        for precision, seconds in times.items():
+            speech_s, median_s = voices[precision](text).duration_s, float(np.median(seconds))
+            rows.append(
+                {
+                    "voice": acoustic,
+                    "vocoder": vocoder or "Griffin-Lim",
+                    "precision": precision,
+                    "characters": len(text),
+                    "speech s": speech_s,
+                    "speech s per s": speech_s / median_s,
+                    "s per speech s": median_s / speech_s,
+                    **percentiles_ms(seconds),
+                }
+            )
     return [Section("Text to sound", "one text at a time, front end included", rows)]
 
 

@@ -116,13 +116,12 @@ def test_tiles_of_a_stage_change_nothing(shape, n_frames, fused, monkeypatch):
 def test_a_long_mel_takes_no_more_memory_than_its_waveform():
     """At once, these 400,000 frames would take over a gigabyte."""
     program = """
-import resource, sys, torch
+import torch
+from utils.machine import peak_memory_mib as peak
 from tests.test_fast_generator import make_generator
 torch.set_num_threads(1)
 speaking = make_generator().for_speaking()
 total = 0
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 for chunk in speaking.stream(torch.zeros(12, 4000)):
     total += len(chunk)
 before = peak()
