@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from models.layers.convolve import convolve
 
 
+@pytest.mark.parametrize("leaky_slope", [None, 0.1])
 @pytest.mark.parametrize("length", [40, 41, 43])
 @pytest.mark.parametrize(
     ("channels", "kernel_size", "options"),
@@ -19,17 +20,24 @@ from models.layers.convolve import convolve
         ((8, 16), 7, {"padding": 3, "stride": 4, "groups": 2}),
         ((8, 16), 8, {"padding": 0, "stride": 4, "groups": 2}),
         ((8, 8), 7, {"padding": 3, "groups": 4}),
+        ((8, 8), 19, {"padding": 9, "groups": 4}),
+        ((8, 16), 31, {"padding": 15, "stride": 2, "groups": 2}),
+        ((32, 40), 5, {"padding": 2, "stride": 3}),
+        ((40, 32), 5, {"padding": 2}),
         ((6, 3), 3, {"padding": 4, "dilation": 4}),
     ],
 )
-def test_it_is_torchs_convolution_with_its_gradients(length, channels, kernel_size, options):
+def test_it_is_torchs_convolution_with_its_gradients(length, channels, kernel_size, options, leaky_slope):
     chance = torch.Generator().manual_seed(0)
     c_in, c_out = channels
     x = torch.randn(3, c_in, length, generator=chance, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(c_out, c_in // options.get("groups", 1), kernel_size, generator=chance, dtype=torch.float64)
     bias = torch.randn(c_out, generator=chance, dtype=torch.float64, requires_grad=True)
     weight.requires_grad_()
-    ours, theirs = convolve(x, weight, bias, **options), F.conv1d(x, weight, bias, **options)
+    ours = convolve(x, weight, bias, leaky_slope=leaky_slope, **options)
+    theirs = F.conv1d(x, weight, bias, **options)
+    if leaky_slope is not None:
+        theirs = F.leaky_relu(theirs, leaky_slope)
     torch.testing.assert_close(ours, theirs)
     towards = torch.randn(theirs.shape, generator=chance, dtype=torch.float64)
     expected = torch.autograd.grad(theirs, (x, weight, bias), towards)

@@ -100,16 +100,22 @@ class _ConvolutionStack(nn.Module):
         """Judge (N, 1, T); N is a multiple of B."""
         features = []
         for convolution, layer in zip(self.convs, self._layers, strict=True):
-            x = F.leaky_relu(self._convolve(x, convolution, layer), LEAKY_SLOPE, inplace=True)
+            x = self._convolve(x, convolution, layer, LEAKY_SLOPE)
             features.append(x)
         score = self._convolve(x, self.conv_post, self._last)
         return Judgement(score, [*features, score])
 
-    def _convolve(self, x: Tensor, convolution: nn.Module, layer: _Layer) -> Tensor:
+    def _convolve(self, x: Tensor, convolution: nn.Module, layer: _Layer, leaky_slope: float | None = None) -> Tensor:
         assert isinstance(convolution, WeightNormed | SpectralNormed)
         weight = convolution.weight.flatten(2)  # without the width of 1
         return convolve(
-            x, weight, convolution.bias, stride=layer.stride, padding=layer.kernel_size // 2, groups=layer.groups
+            x,
+            weight,
+            convolution.bias,
+            stride=layer.stride,
+            padding=layer.kernel_size // 2,
+            groups=layer.groups,
+            leaky_slope=leaky_slope,
         )
 
 
