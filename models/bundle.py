@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +28,8 @@ SYMBOLS_FILE = "symbols.json"
 STATISTICS_FILE = "statistics.json"
 SPEAKERS_FILE = "speakers.json"
 LEXICON_FILE = "lexicon.txt"
+
+_PLACES_OF_PREPROCESS = ("processed_dir", "lexicon_path", "textgrid_dir")
 
 
 class BundleError(RecitalError):
@@ -189,6 +191,33 @@ def _read_speakers(path: Path) -> dict[str, int]:
     return speakers
 
 
-def to_dtype(weights: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Copy weights with the floating ones in another precision, e.g. for a smaller bundle."""
-    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+def for_others(bundle: Bundle, dtype: torch.dtype) -> Bundle:
+    """Make a bundle fit to be passed on: its weights in `dtype`, its settings without this machine's folders.
+
+    Of a folder outside the project only the last name stays.
+
+    Raises:
+        BundleError: a weight is too large for `dtype`.
+    """
+    weights = {name: _in_dtype(name, tensor, dtype) for name, tensor in bundle.weights.items()}
+    settings = bundle.settings
+    preprocess = settings.preprocess.model_copy(
+        update={name: _name_alone(getattr(settings.preprocess, name)) for name in _PLACES_OF_PREPROCESS}
+    )
+    dataset_path = {name: _name_alone(path) for name, path in settings.dataset_path.items()}
+    update = {"dataset_path": dataset_path, "log_dir": _name_alone(settings.log_dir), "preprocess": preprocess}
+    return replace(bundle, settings=settings.model_copy(update=update), weights=weights)
+
+
+def _in_dtype(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    converted = tensor.to(dtype)
+    if not torch.isfinite(converted).all():
+        raise BundleError(f"{name}: reaches {float(tensor.abs().max()):.4g}, which {dtype} cannot hold; choose another")
+    return converted
+
+
+def _name_alone(place: str) -> str:
+    outside = PurePath(place).is_absolute() or ".." in PurePath(place).parts
+    return PurePath(place).name if outside else place

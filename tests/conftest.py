@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
+
+from bins.command import run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -25,3 +29,17 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the reference values in ../shared/golden")
     return folder
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Call a command; gives its exit code and what it printed."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+    def call(module, *arguments):
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            run(module.main, module._parser(), check=getattr(module, "_check", None))
+        return left.value.code, *capsys.readouterr()
+
+    return call

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from tiny_voice import tiny_bundle
 
-from models.bundle import Bundle, BundleError, find_bundle
+import bins.export
+from models.bundle import Bundle, BundleError, find_bundle, for_others
 from models.registry import open_network
 
 
@@ -110,3 +111,59 @@ def test_the_users_lexicon_travels_with_the_bundle(tmp_path):
     assert opened.lexicon_path.read_text() == "zyx Z IH1 K S\n"
     opened.save(tmp_path / "copy")
     assert Bundle.open(tmp_path / "copy").lexicon_path.read_text() == "zyx Z IH1 K S\n"
+
+
+# To be passed on
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp16", torch.float16), ("bf16", torch.bfloat16)])
+def test_a_bundle_for_others_is_smaller_and_tells_nothing_of_this_machine(tmp_path, command, precision, dtype):
+    corpus, lexicon = tmp_path / "private" / "LJSpeech", tmp_path / "mine.txt"
+    lexicon.write_text("zyx Z IH1 K S\n")
+    places = (
+        f"dataset_path={{LJSpeech: '{corpus}'}}",
+        f"preprocess.lexicon_path={lexicon}",
+        "preprocess.processed_dir=../elsewhere/features",
+        f"log_dir={tmp_path}/ckpts",
+    )
+    original = tiny_bundle(*places)
+    original.save(tmp_path / "bundle")
+    arguments = ("--bundle", tmp_path / "bundle", "--format", "bundle", "--precision", precision)
+    code, printed, _ = command(bins.export, *arguments, "--output_dir", tmp_path / "for_others")
+    assert code == 0 and "model.safetensors" in printed
+    told = (tmp_path / "for_others" / "settings.json").read_text()
+    assert str(tmp_path) not in told and ".." not in told
+    opened = Bundle.open(tmp_path / "for_others")
+    assert opened.settings.dataset_path == {"LJSpeech": "LJSpeech"}
+    assert opened.settings.preprocess.processed_dir == "features"
+    assert opened.lexicon_path is not None and opened.lexicon_path.read_text() == "zyx Z IH1 K S\n"
+    for name, tensor in original.weights.items():
+        if tensor.is_floating_point():
+            assert opened.weights[name].dtype == dtype
+            torch.testing.assert_close(opened.weights[name].float(), tensor, rtol=torch.finfo(dtype).eps, atol=1e-7)
+        else:
+            assert torch.equal(opened.weights[name], tensor)
+    open_network(opened)
+    code, _, errors = command(bins.export, *arguments, "--output_dir", tmp_path / "for_others")
+    assert code == 1 and "--overwrite" in errors
+
+
+def test_weights_that_a_precision_cannot_hold_are_named():
+    bundle = tiny_bundle()
+    name = next(name for name, tensor in bundle.weights.items() if tensor.is_floating_point())
+    bundle.weights[name].fill_(1e6)
+    with pytest.raises(BundleError, match=rf"{name}: reaches 1e\+06, which torch.float16 cannot hold"):
+        for_others(bundle, torch.float16)
+    for_others(bundle, torch.bfloat16)
+
+
+def test_only_a_bundle_is_written_in_another_precision(tmp_path, command):
+    arguments = ("--format", "hifigan", "--precision", "fp16", "--output_dir", tmp_path / "original")
+    code, _, errors = command(bins.export, "--bundle", tmp_path, *arguments)
+    assert code == 2 and "--precision needs --format bundle" in errors
+
+
+def test_whoever_may_read_new_files_may_read_a_bundle(tmp_path, saved):
+    (tmp_path / "new").touch()
+    rights = (tmp_path / "new").stat().st_mode
+    assert {path.stat().st_mode for path in saved.iterdir()} == {rights}

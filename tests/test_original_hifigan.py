@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import shutil
-import sys
 import warnings
 from dataclasses import replace
 
@@ -20,7 +19,6 @@ from torch import nn
 
 import bins.export
 import bins.train
-from bins.command import run
 from config.load import SettingsError, load_settings
 from models.bundle import Bundle, BundleError, find_bundle
 from models.hifigan.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
@@ -41,20 +39,6 @@ def original(tmp_path):
     folder = tmp_path / "original"
     write_published(folder, tiny_vocoder_bundle(), None)
     return folder
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Call a command; gives its exit code and what it printed."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-
-    def call(module, *arguments):
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            run(module.main, module._parser())
-        return left.value.code, *capsys.readouterr()
-
-    return call
 
 
 def read(path):

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What new files are not to allow; it can be read only by setting it, which one thread alone may do.
+_WITHHELD_RIGHTS = os.umask(0o077)
+os.umask(_WITHHELD_RIGHTS)
+
 
 def _place_beside(path: Path) -> Path:
     # The dot hides the half-written file from globs; the random part keeps two writers apart.
@@ -28,6 +32,8 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as written:
             os.fsync(written.fileno())
+        # Some libraries write what only its owner may read, which helps nobody who shares a folder.
+        partial.chmod(0o666 & ~_WITHHELD_RIGHTS)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
