@@ -70,7 +70,13 @@ def choose_gpus(gpus: str | None) -> None:
             )
 
 
-def chosen_experiment(settings: ExperimentSettings, infer_expt_dir: str | None, name: str | None, verb: str) -> Path:
+def chosen_experiment(
+    settings: ExperimentSettings,
+    infer_expt_dir: str | None,
+    name: str | None,
+    verb: str,
+    otherwise: Path | None = None,
+) -> Path:
     """Find what stage 3 uses: the folder given, else the experiment of that name, else the only one there is.
 
     Args:
@@ -78,11 +84,13 @@ def chosen_experiment(settings: ExperimentSettings, infer_expt_dir: str | None, 
         infer_expt_dir: the flag.
         name: the flag.
         verb: what it shall do, for the message.
+        otherwise: what comes with the project and is used where there is no experiment yet.
 
     Raises:
-        RecitalError: there is no experiment, or there are several.
+        RecitalError: there is no experiment and nothing else, or there are several.
     """
     from config.paths import rooted
+    from utils.console import say
     from utils.errors import RecitalError
 
     if infer_expt_dir:
@@ -93,6 +101,9 @@ def chosen_experiment(settings: ExperimentSettings, infer_expt_dir: str | None, 
     found = sorted(bundle.parent for bundle in folder.glob("*/bundle"))
     if len(found) == 1:
         return found[0]
+    if not found and otherwise is not None:
+        say(f"{folder}: no experiment yet; what comes with Recital shall {verb}: {otherwise}")
+        return otherwise
     there = f"found {', '.join(path.name for path in found)}" if found else "none has a bundle yet: run stage 2"
     raise RecitalError(f"{folder}: which experiment shall {verb}? Give --infer_expt_dir or --name; {there}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+from config.paths import SHIPPED_VOICE
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     settings = load(arguments).settings
-    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "speak")
+    expt_dir, name = arguments.infer_expt_dir, arguments.name
+    experiment = chosen_experiment(settings, expt_dir, name, "speak", otherwise=SHIPPED_VOICE)
 
     import torch
 
@@ -62,7 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser("bins.synthesize", "Speak with a trained model: a text, a file of texts, or a test set.")
     add = parser.add_argument
     add("--infer_expt_dir", metavar="DIR", help="what speaks: an experiment, a checkpoint inside one, or a bundle")
-    add("--name", help="the experiment in log_dir that speaks, instead of --infer_expt_dir")
+    add(
+        "--name",
+        help="the experiment in log_dir that speaks, instead of --infer_expt_dir; without either, the only one there "
+        "is, or the voice that comes with Recital",
+    )
     add("--infer_output_dir", metavar="DIR", help="where recordings go; <infer_expt_dir>/result unless given")
     add("--infer_mode", choices=["single", "batch"], default="single", help="one text, or many")
     add("--infer_text", metavar="TEXT", help="what to say; for batch, a file of `name|text` or text lines")

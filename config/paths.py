@@ -1,10 +1,11 @@
-"""Where relative paths in settings start."""
+"""Where relative paths in settings start, and where what comes with the project lies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+SHIPPED_VOICE = REPOSITORY / "ckpts" / "tts" / "kathleen"
 
 
 def rooted(path: str | Path) -> Path:

@@ -5,6 +5,7 @@
 #   infer_flags                 prints the flags of stage 3 as `flags` below does, infer_mode among them
 #   check_infer                 ends with usage_error, or only_in, where stage 3 could not do what was asked in $mode
 #   demo_asks                   sets flag_<name> for the stage 3 of the demo
+#   demo_begins                 runs what the demo shows before its stages
 # POSIX sh: dash, bash and macOS's sh read it; there is no getopt here.
 # shellcheck shell=sh
 set -u
@@ -32,7 +33,7 @@ gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in
 resume_type|TYPE|none|resume goes on with the settings an experiment began with; finetune begins one from --checkpoint
 checkpoint|DIR|the newest of the experiment|what to resume or fine-tune from
 main_process_port|PORT|any free one|port on which several processes of stage 2 meet
-infer_expt_dir|DIR|log_dir/NAME|what stage 3 uses: an experiment, a checkpoint inside one, or a bundle
+infer_expt_dir|DIR|log_dir/NAME, or the only one there|what stage 3 uses: an experiment, a checkpoint inside one, or a bundle
 infer_output_dir|DIR|infer_expt_dir/result|where stage 3 writes
 EOF
     infer_flags
@@ -225,6 +226,7 @@ start_demo() {
     # Half precision is three times as fast where the CPU knows it, and slow where it is imitated.
     if ! grep -q bf16 /proc/cpuinfo 2>/dev/null; then first_set=0 set_0=train.precision=fp32; fi
     stage=0
+    demo_begins
     command='-m bins.make_demo_corpus --output_dir "$demo_dir/corpus"'
     with debug
     [ -f "$demo_dir/corpus/metadata.csv" ] || run

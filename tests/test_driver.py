@@ -311,13 +311,16 @@ def test_the_last_stage_takes_the_shells_place(house):
 def test_the_demo_makes_its_corpus_and_runs_every_stage(house, tmp_path):
     done = house.run("--demo", where=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert house.modules == ["bins.make_demo_corpus", *STAGES.values()]
+    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *STAGES.values()]
     demo = house.root / "data" / "demo"
-    assert value_of(house.calls[0], "--output_dir") == str(demo / "corpus")
-    for call in house.calls[1:]:
+    first, corpus, *stages = house.calls
+    assert value_of(first, "--infer_expt_dir") == str(house.root / "ckpts" / "tts" / "kathleen")
+    assert value_of(first, "--infer_output_dir") == str(demo / "FastSpeech2" / "first" / "result")
+    assert value_of(corpus, "--output_dir") == str(demo / "corpus")
+    for call in stages:
         assert value_of(call, "--config") == str(house.recipe / "demo.json")
-    assert value_of(house.calls[3], "--infer_text")
-    assert value_of(house.calls[3], "--infer_output_dir") == str(demo / "FastSpeech2" / "result")
+    assert value_of(stages[2], "--infer_text")
+    assert value_of(stages[2], "--infer_output_dir") == str(demo / "FastSpeech2" / "result")
 
 
 def test_the_vocoders_demo_copies_the_test_set(vocoder_house, tmp_path):
@@ -339,6 +342,7 @@ def test_demos_share_the_corpus_and_spare_each_others_results(house):
         assert house.run("--demo", STUB_WRITES="pred/a.wav").returncode == 0
         assert house.modules == [*corpus, *STAGES_OF[VOCODER_RECIPE].values()]
     assert sorted(path.relative_to(demo).as_posix() for path in demo.rglob("*.wav")) == [
+        "FastSpeech2/first/result/said.wav",
         "FastSpeech2/result/said.wav",
         "HiFiGAN/result/pred/a.wav",
     ]
@@ -363,12 +367,12 @@ def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(house):
     corpus = house.root / "data" / "demo" / "corpus"
     corpus.mkdir(parents=True)
     (corpus / "metadata.csv").touch()
-    assert house.run("--demo", STUB_FAILS="bins.train").returncode == 3
+    assert house.run("--demo", STUB_WRITES="said.wav", STUB_FAILS="bins.train").returncode == 3
     assert (corpus / "metadata.csv").exists()
     assert house.run("--demo").returncode == 0
     assert house.modules == list(STAGES.values())
     house.run("--demo")
-    assert house.modules == ["bins.make_demo_corpus", *STAGES.values()]
+    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *STAGES.values()]
 
 
 @pytest.mark.parametrize(

@@ -35,4 +35,13 @@ demo_asks() {
     flag_infer_text=${flag_infer_text-This voice learned to speak from two hundred short sentences, in a few minutes.}
 }
 
+demo_begins() {
+    [ ! -d "$demo_made/first/result" ] || return 0
+    command='-m bins.synthesize --config "$flag_config" --infer_expt_dir "$root/ckpts/tts/kathleen" \
+        --infer_text "This voice comes with Recital. Now hear how one is made." --infer_output_dir "$demo_made/first/result"'
+    with debug
+    run
+    say "listen to it while another voice is made, which takes some minutes"
+}
+
 . "$recipe_dir/../../driver.sh"

@@ -39,4 +39,6 @@ demo_asks() {
     :
 }
 
+demo_begins() { :; }
+
 . "$recipe_dir/../../driver.sh"
