@@ -38,7 +38,7 @@ demo_asks() {
 demo_begins() {
     [ ! -d "$demo_made/first/result" ] || return 0
     command='-m bins.synthesize --config "$flag_config" --infer_expt_dir "$root/ckpts/tts/kathleen" \
-        --infer_text "This voice comes with Recital. Now hear how one is made." --infer_output_dir "$demo_made/first/result"'
+        --infer_text "This voice comes with Recital, and now you hear how one is made." --infer_output_dir "$demo_made/first/result"'
     with debug
     run
     say "listen to it while another voice is made, which takes some minutes"
