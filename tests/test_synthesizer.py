@@ -236,7 +236,6 @@ def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
         (["--infer_text", "x", "--infer_dataset", "LJSpeech"], 2, "--infer_dataset needs --infer_mode batch"),
         (["--infer_txet", "x"], 2, "unrecognized arguments"),
         (["--infer_text", "x", "--infer_expt_dir", "nowhere"], 1, "there is no such folder"),
-        (["--infer_text", "x", "--set", "log_dir=nowhere"], 1, "which experiment shall speak"),
         (["--infer_text", "x", "--pitch_control", "0", "--infer_expt_dir", "x"], 1, "pitch_control"),
     ],
 )
