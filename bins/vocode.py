@@ -43,7 +43,8 @@ def _sources(arguments: argparse.Namespace, settings: ExperimentSettings, mel: P
         return sources_from_features(Path(arguments.infer_feature_dir), mel)
     processed_dir = rooted(settings.preprocess.processed_dir)
     datasets = _names(arguments.infer_datasets, settings.dataset) if arguments.infer_datasets else settings.dataset
-    return sources_from_dataset(processed_dir, datasets, arguments.infer_testing_set or "test", mel)
+    testing_set, mel_source = arguments.infer_testing_set or "test", arguments.infer_mel_source or "recorded"
+    return sources_from_dataset(processed_dir, datasets, testing_set, mel, mel_source)
 
 
 def _names(given: list[str], known: tuple[str, ...]) -> list[str]:
@@ -73,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     sets = ["test", "valid", "train", "golden_test"]
     add("--infer_testing_set", choices=sets, help="which set of the corpora; test unless given")
+    add(
+        "--infer_mel_source",
+        choices=["recorded", "predicted"],
+        help="the mels of the recordings, or those that bins.predict_mels wrote beside them; recorded unless given",
+    )
     add("--infer_feature_dir", metavar="DIR", help="a feature store, <processed_dir>/<dataset>, or a folder of .npy")
     add("--infer_audio_dir", metavar="DIR", help="a folder of recordings, sub-folders included")
     add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="arithmetic; fp16 needs a GPU")
@@ -84,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 _MODE_OF = {
     "infer_datasets": "infer_from_dataset",
     "infer_testing_set": "infer_from_dataset",
+    "infer_mel_source": "infer_from_dataset",
     "infer_feature_dir": "infer_from_feature",
     "infer_audio_dir": "infer_from_audio",
 }

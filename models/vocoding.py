@@ -21,6 +21,7 @@ from processors.audio.audio_file import AUDIO_SUFFIXES, read_audio, write_wav
 from processors.audio.mel import MEL_FLOOR, MelSpectrogram
 from processors.feature_store import FeatureStore, is_store
 from processors.utterance import read_split
+from processors.vocoder_data import MEL_FEATURES, open_recordings
 from utils.console import Progress, say
 
 # Wider than what the definition can give, for a model's mels are not exact; decibels or plain magnitudes leave it.
@@ -57,7 +58,11 @@ class Source:
 
 
 def sources_from_dataset(
-    processed_dir: Path, datasets: Sequence[str], testing_set: str, mel: PreprocessSettings
+    processed_dir: Path,
+    datasets: Sequence[str],
+    testing_set: str,
+    mel: PreprocessSettings,
+    mel_source: str = "recorded",
 ) -> list[Source]:
     """Take mels and recordings of one of the sets of each corpus, as stage 1 split and stored them.
 
@@ -66,17 +71,23 @@ def sources_from_dataset(
         datasets: names of the corpora; of several, each gets a folder of its name.
         testing_set: `test`, `valid`, ...
         mel: settings of the vocoder's mels.
+        mel_source: `recorded` or `predicted`, as `train.mel_source`.
 
     Raises:
         ManifestError, StoreError: stage 1 has not made what is asked for.
         VocoderError: the mels are of another kind.
+        DataError: they are to be predicted ones, and some are missing.
     """
     sources = []
     for dataset in datasets:
         utterances = read_split(processed_dir, dataset, testing_set)
         store = _open_store(processed_dir / dataset, mel)
         place = f"{dataset}/" if len(datasets) > 1 else ""
-        sources += [_stored(store, utterance.id, place) for utterance in utterances]
+        ids = [utterance.id for utterance in utterances]
+        if mel_source == "predicted":  # which some recordings may do without, but not those that a model could speak
+            found, _ = open_recordings(processed_dir, [dataset], testing_set, mel_feature=MEL_FEATURES[mel_source])
+            ids = [utterance_id for utterance_id, _ in found]
+        sources += [_stored(store, utterance_id, place, MEL_FEATURES[mel_source]) for utterance_id in ids]
     return sources
 
 
@@ -193,11 +204,11 @@ def _open_store(folder: Path, mel: PreprocessSettings) -> FeatureStore:
     return store
 
 
-def _stored(store: FeatureStore, utterance_id: str, place: str = "") -> Source:
+def _stored(store: FeatureStore, utterance_id: str, place: str = "", feature: str = "mel") -> Source:
     has_recording = store.has(utterance_id, ("waveform",))
 
     def read() -> Copied:
-        mel = np.ascontiguousarray(store.read(utterance_id, "mel").T)
+        mel = np.ascontiguousarray(store.read(utterance_id, feature).T)
         return Copied(mel, store.read(utterance_id, "waveform") if has_recording else None)
 
     return Source(f"{place}{utterance_id}", has_recording, read)

@@ -21,6 +21,8 @@ PREDICTED_MEL = "predicted_mel"
 """The feature of a store that holds an acoustic model's mel of a recording, (T_mel, M), frame for frame with it."""
 PREDICTED_BY = "predicted_by"
 """The feature that marks the model that made it, (8,) uint8."""
+MEL_FEATURES = {"recorded": "mel", "predicted": PREDICTED_MEL}
+"""The feature that a vocoder hears, by what `train.mel_source` says."""
 
 
 @dataclass(frozen=True)

@@ -375,19 +375,22 @@ def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(house):
     assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *STAGES.values()]
 
 
+OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]
+
+
 @pytest.mark.parametrize(
     ("recipe", "stage", "mode", "others"),
     [
         *((RECIPE, stage, "batch", []) for stage in STAGES),
         (VOCODER_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
-        (VOCODER_RECIPE, 3, "infer_from_feature", ["infer_datasets", "infer_testing_set", "infer_audio_dir"]),
-        (VOCODER_RECIPE, 3, "infer_from_audio", ["infer_datasets", "infer_testing_set", "infer_feature_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_feature", [*OF_A_DATASET, "infer_audio_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_audio", [*OF_A_DATASET, "infer_feature_dir"]),
     ],
 )
 def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, recipe, stage, mode, others):
     house = House(tmp_path, SHELLS[0], recipe)
     given = {"stage": str(stage), "set": "a=b", "resume_type": "resume", "infer_mode": mode, "num_workers": "1"}
-    given |= {"gpu": "0", "main_process_port": "1", "precision": "bf16"}
+    given |= {"gpu": "0", "main_process_port": "1", "precision": "bf16", "infer_mel_source": "predicted"}
     flags = [flag for flag in flags_of(recipe) if flag not in others]
     house.run("--debug", "--overwrite", *(f"--{flag}={given.get(flag, 'x')}" for flag in flags))
     [call] = house.calls

@@ -18,6 +18,7 @@ from models import predicted_mels
 from models.bundle import find_bundle
 from models.predicted_mels import PredictionError, predict_mels
 from models.registry import MODELS, make_task, settings_class
+from models.vocoding import sources_from_dataset
 from processors.acoustic_data import DataError
 from processors.feature_store import FeatureStore, ShardWriter
 from processors.utterance import write_manifest
@@ -195,6 +196,21 @@ def test_a_vocoder_trains_on_predicted_mels_in_step_with_the_waveform(house):
     [start] = [at for at in range(len(mel)) if np.array_equal(mel[at : at + len(segment)], segment)]
     np.testing.assert_array_equal(batch.waveform[0], sound[start * HOP_SIZE :][: batch.waveform.shape[1]])
     assert all("sound" not in batch.ids for group in task.train_batches().groups(0) for batch in group)
+
+
+def test_predicted_mels_of_a_set_are_made_audible(house):
+    def sources(mel_source):
+        return sources_from_dataset(house.processed_dir, ["tiny"], "valid", preprocess, mel_source)
+
+    preprocess = house.bundle().settings.preprocess
+    with pytest.raises(DataError, match=r"no predicted_mel, among them .*; run python -m bins.predict_mels"):
+        sources("predicted")
+    house.predict(house.bundle())
+    recorded, predicted = sources("recorded"), sources("predicted")
+    assert predicted and [source.name for source in predicted] == [source.name for source in recorded]
+    for source, other in zip(predicted, recorded, strict=True):
+        np.testing.assert_array_equal(source.read().mel.T, house.predicted()[source.name])
+        np.testing.assert_array_equal(source.read().recording, other.read().recording)
 
 
 def test_a_model_of_other_features_is_refused_by_name(house):

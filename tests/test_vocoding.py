@@ -253,6 +253,8 @@ def test_the_command_ends_with_1_when_something_could_not_be_made(recipe, tmp_pa
         (["--infer_mode", "infer_from_feature"], 2, "needs --infer_feature_dir"),
         (["--infer_audio_dir", "x"], 2, "--infer_audio_dir needs --infer_mode infer_from_audio"),
         (["--infer_mode", "infer_from_audio", "--infer_audio_dir", "x", "--infer_testing_set", "test"], 2, "needs"),
+        (["--infer_mode", "infer_from_audio", "--infer_audio_dir", "x", "--infer_mel_source", "predicted"], 2, "needs"),
+        (["--infer_mel_source", "predicted"], 1, "no predicted_mel"),
         (["--infer_datasets", " ,"], 2, "names no corpus"),
         (["--precision", "fp16", "--gpu", ""], 1, "precision fp16: needs a GPU"),
         (["--infer_mode", "infer_from_audio", "--infer_audio_dir", "nowhere"], 1, "nowhere: there is no such folder"),

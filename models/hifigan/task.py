@@ -25,7 +25,14 @@ from processors.judging.perception import is_installed, pesq, stoi
 from processors.preparation.plan import store_settings
 from processors.preparation.work import VOCODER_FEATURES
 from processors.speech_pictures import mels_picture
-from processors.vocoder_data import Segments, VocoderBatch, WholeRecordings, collate_vocoder, open_recordings
+from processors.vocoder_data import (
+    MEL_FEATURES,
+    Segments,
+    VocoderBatch,
+    WholeRecordings,
+    collate_vocoder,
+    open_recordings,
+)
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 
@@ -33,7 +40,6 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
 
 _DISCRIMINATORS = ("mpd", "msd")
-_MEL_FEATURES = {"recorded": "mel", "predicted": "predicted_mel"}
 # What stands for listeners, where installed; of so many validation recordings, for their sake a tenth of a second each.
 _LISTENERS = {"pesq": pesq, "stoi": stoi}
 _MOST_LISTENED_TO = 20
@@ -107,7 +113,7 @@ class HiFiGANTask:
 
     @property
     def _mel_feature(self) -> str:
-        return _MEL_FEATURES[self._settings.train.mel_source]
+        return MEL_FEATURES[self._settings.train.mel_source]
 
     def _open(self, split: str) -> tuple[list[tuple[str, str]], dict[str, FeatureStore]]:
         preprocess = self._settings.preprocess
