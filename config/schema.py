@@ -162,7 +162,8 @@ class ExperimentSettings(Settings):
     dataset_path: dict[str, str] = setting("folder of each corpus")
     dataset_layout: dict[str, str] = setting(
         "layout of each corpus whose name is not known: ljspeech, speaker_folders, jsonl or, for a vocoder, "
-        "recordings: any folder of sound files, without transcripts"
+        "recordings: any folder of sound files, without transcripts; for a famous corpus under a name of your own "
+        "vctk, libritts, hifitts, cmu_arctic, aishell3, baker, or ljspeech_official: LJSpeech split 12,500 / 100 / 500"
     )
     dataset_subset: dict[str, tuple[str, ...]] = setting(
         "of a corpus only these of its parts (such as train-clean-100, mic2, clean) or speakers; all of it where it is "

@@ -150,7 +150,14 @@ def prepare(
 def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpus:
     layout = layout_of(dataset, settings.dataset_layout)
     folder = rooted(settings.dataset_path[dataset])
-    corpus = read_corpus(dataset, layout, folder, language=settings.preprocess.language, needs_text=needs_text)
+    corpus = read_corpus(
+        dataset,
+        layout,
+        folder,
+        language=settings.preprocess.language,
+        needs_text=needs_text,
+        subset=settings.dataset_subset.get(dataset, ()),
+    )
     left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
     say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
     for note in corpus.notes:
