@@ -87,7 +87,7 @@ def read(layout: str, dataset: str, folder: Path, *, language: str, subset: Sequ
             f"dataset_path.{dataset}: {folder}: does not look like {layout}, whose folder holds {recipe.looks_like}"
             f"{_meant(recipe, folder)}"
         )
-    parts = _chosen(there, subset)
+    parts = chosen_parts(there, subset)
     builder = CorpusBuilder(dataset, language)
     logged = _Logged()
     speakers_asked = set(subset) - {name for part in there for name in (part.name, part.kind)}
@@ -144,7 +144,8 @@ def _meant(recipe: Recipe, folder: Path) -> str:
     return f"; did you mean {inner}?" if inner else ""
 
 
-def _chosen(there: Sequence[Part], subset: Sequence[str]) -> list[Part]:
+def chosen_parts(there: Sequence[Part], subset: Sequence[str]) -> list[Part]:
+    """Give the parts that a `dataset_subset` names, by their names, their kinds or both; names of others it ignores."""
     names = {part.name for part in there} & set(subset)
     kinds = {part.kind for part in there if part.kind} & set(subset)
     return [
