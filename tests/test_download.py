@@ -295,6 +295,14 @@ def test_a_corpus_brought_by_hand_is_left_alone(toy, server, tmp_path):
     assert server.asked == [] and names_in(tmp_path / "toy") == []
 
 
+def test_of_a_corpus_brought_by_hand_other_parts_come_only_where_they_are_named(toy, server, tmp_path, capsys):
+    (tmp_path / "toy" / "dev-two").mkdir(parents=True)
+    bring("Toy", tmp_path / "toy")
+    assert server.asked == [] and "dev-two is in" in capsys.readouterr().out
+    bring("Toy", tmp_path / "toy", subset=["dev-two", "train-one"])
+    assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["train-one"]])
+
+
 def test_a_kill_while_unpacking_is_made_good(toy, tmp_path, monkeypatch):
     def killed(source, target):
         (target / "train-one").mkdir()

@@ -12,7 +12,7 @@ import soundfile
 
 from processors.corpora.corpus import Corpus, CorpusError
 from processors.corpora.registry import layout_of, read_corpus
-from processors.preparation.plan import _with_splits
+from processors.preparation.plan import with_splits
 from processors.preparation.prepare import prepare
 from processors.splits import assign_splits
 from tests.small_corpus import load, texts, waveform_of, write_config
@@ -303,7 +303,7 @@ def test_lhotse_itself_is_left_as_it_was(tmp_path):
 def splits_of(corpus: Corpus, tmp_path: Path, **preprocess: object) -> dict[str, set[str]]:
     settings = load(write_config(tmp_path / "settings", tmp_path, **preprocess)).preprocess
     found: dict[str, set[str]] = {"train": set(), "valid": set(), "test": set()}
-    for utterance in _with_splits(corpus.utterances, settings):
+    for utterance in with_splits(corpus.utterances, settings):
         found[utterance.split].add(utterance.id)
     return found
 
@@ -326,7 +326,7 @@ def test_a_corpus_without_splits_is_split_as_before(tmp_path):
     corpus = read("VCTK", vctk(tmp_path, {f"p225_{i:03d}": f"Sentence {i}." for i in range(20)}))
     settings = load(write_config(tmp_path / "settings", tmp_path, valid_size=2, test_size=3)).preprocess
     expected = assign_splits(corpus.utterances, valid_size=2, test_size=3, seed=settings.split_seed)
-    assert _with_splits(corpus.utterances, settings) == expected
+    assert with_splits(corpus.utterances, settings) == expected
 
 
 def test_ljspeech_has_the_split_that_models_are_compared_by(tmp_path):

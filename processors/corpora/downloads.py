@@ -163,8 +163,13 @@ def bring(
     chosen = chosen_parts([archive.part for archive in archives], subset)
     wanted = [archive for archive in archives if archive.part in chosen]
     missing = [archive for archive in wanted if not _is_there(folder, archive)]
+    by_hand = [archive.holds for archive in wanted if _is_there(folder, archive)] if not _record(folder) else []
     if not missing:
         say(f"{dataset}: is in {folder}")
+        return
+    if by_hand and not subset:
+        # Tens of gigabytes that nobody has asked for
+        say(f"{dataset}: {', '.join(by_hand)} is in {folder}; name other parts in dataset_subset to have them brought")
         return
     say(f"{dataset}: bringing {', '.join(archive.name for archive in missing)} into {folder}")
     with sole_user(folder):

@@ -86,12 +86,12 @@ def make_plan(
     remove_partial_files(folder)
     if damaged := tidy_store(folder):
         warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
-    utterances = _with_splits(corpus.utterances, settings)
+    utterances = with_splits(corpus.utterances, settings)
     jobs = tuple(_missing(utterances, FeatureStore.open(folder), folder, settings, features))
     return Plan(dataset, folder, tuple(utterances), jobs)
 
 
-def _with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:
+def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:
     """Split what the corpus itself has not split.
 
     Those with a text are split as if there were no others, which train; a corpus without texts is split by itself.

@@ -107,7 +107,7 @@ def prepare(
     preprocess = settings.preprocess
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
-    corpora = {dataset: _read(settings, dataset, with_text) for dataset in settings.dataset}
+    corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
     symbols = SymbolTable(make_front_end(preprocess).inventory) if with_text else None
     with sole_user(processed_dir):
         plans = [
@@ -147,7 +147,8 @@ def prepare(
         return _write_down(outcomes, settings, symbols)
 
 
-def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpus:
+def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = True) -> Corpus:
+    """Read one corpus as the settings say, and tell how much was found."""
     layout = layout_of(dataset, settings.dataset_layout)
     folder = rooted(settings.dataset_path[dataset])
     corpus = read_corpus(
