@@ -221,15 +221,19 @@ def _vctk(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterat
         ending = f"_{part.name}" if is_092 else ""
         with tempfile.TemporaryDirectory() as beside:
             # The recipe ends at the first text without a recording (p280 has none from the second microphone), so it
-            # gets a view of the corpus in which none is missing.
+            # gets a view of the corpus in which none is missing, and of what this microphone has heard alone.
             view = Path(beside)
-            for name in (audio.name, "speaker-info.txt"):
-                (view / name).symlink_to(folder / name)
-            for speaker in folders_in(folder / "txt"):
-                (view / "txt" / speaker.name).mkdir(parents=True)
-                for text in sorted(speaker.glob("*.txt")):
-                    if text.stem + ending in names.get(speaker.name, {}):
-                        (view / "txt" / speaker.name / text.name).symlink_to(text)
+            (view / "speaker-info.txt").symlink_to(folder / "speaker-info.txt")
+            for speaker, recordings in names.items():
+                (view / audio.name / speaker).mkdir(parents=True)
+                for name, path in recordings.items():
+                    if name.endswith(ending):
+                        (view / audio.name / speaker / path.name).symlink_to(path)
+            for texts in folders_in(folder / "txt"):
+                (view / "txt" / texts.name).mkdir(parents=True)
+                for text in sorted(texts.glob("*.txt")):
+                    if text.stem + ending in names.get(texts.name, {}):
+                        (view / "txt" / texts.name / text.name).symlink_to(text)
                     elif not text.name.startswith("."):
                         builder.leave_out(str(text), text.stem, f"no recording {text.stem}{ending} in {audio.name}")
             manifests = prepare_vctk(view, use_edinburgh_vctk_url=is_092, mic_id=part.name)
