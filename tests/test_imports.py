@@ -19,6 +19,7 @@ HOMES = {
     "espeakng_loader": ["processors/demo_corpus.py"],
     "g2p_en": [],  # only its weights are read
     "json5": ["config"],
+    "lhotse": ["processors/corpora/lhotse_recipes.py"],
     "librosa": ["processors/audio"],
     "matplotlib": ["utils/pictures.py"],
     "parselmouth": ["processors/audio/pitch.py"],

@@ -76,6 +76,7 @@ class FastSpeech2Task:
             max_frames_per_batch=train.max_frames_per_batch,
             micro_batches=world_size * train.gradient_accumulation_steps,
             seed=train.seed,
+            weights=data.weights(self._settings.dataset_weight),
         )
         return PlannedBatches(data, _collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
 

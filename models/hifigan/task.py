@@ -90,6 +90,7 @@ class HiFiGANTask:
             batch_size=train.batch_size,
             micro_batches=world_size * train.gradient_accumulation_steps,
             seed=train.seed,
+            weights=data.weights(self._settings.dataset_weight),
         )
         return PlannedBatches(
             data,
