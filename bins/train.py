@@ -80,6 +80,8 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     processes.in_main(lambda: write_settings(folder / "settings.json", settings))
     if processes.is_main:
         _announce(folder, settings, task.modules, processes, resume, beginning, trainer.optimizer_names)
+        for line in trainer.parts_story():
+            say(line)
     outcome = trainer.fit(resume)
     if processes.is_main:
         if outcome.finished:

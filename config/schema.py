@@ -7,6 +7,7 @@ where a user says nothing stand in the JSON5 files beside this one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -133,6 +134,16 @@ class TrainSettings(Settings):
     max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
     gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)
+    freeze: tuple[str, ...] = setting(
+        "parts of the networks that stay as they are: names of modules or parameters, with wildcards, as in "
+        '["encoder", "decoder.blocks.0"]',
+        default=(),
+    )
+    lr_groups: dict[str, float] = setting(
+        'factors on the learning rate of parts of the networks, named likewise, as in {"encoder": 0.1}; the first '
+        "name that fits counts",
+        default={},
+    )
     ema_decay: float = setting(
         "decay of the weights' moving average, which then validates and speaks in their place; 0 for none",
         default=0.0,
@@ -151,6 +162,12 @@ class TrainSettings(Settings):
     def contradictions(self) -> Iterator[Contradiction]:
         if not self.max_steps and not self.max_epochs:
             yield Contradiction(("max_steps", "max_epochs"), "training would never end: set max_steps or max_epochs")
+        for part, factor in self.lr_groups.items():
+            if not 0 < factor < math.inf:
+                yield Contradiction(
+                    ("lr_groups",),
+                    f'{factor:g} for "{part}" is no factor above 0; train.freeze lets a part stay as it is',
+                )
 
 
 class ExperimentSettings(Settings):

@@ -33,6 +33,7 @@ from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ACOUSTIC_FEATURES
 from processors.speech_pictures import curves_picture, mels_picture
+from utils.parts import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Update
 
@@ -109,7 +110,7 @@ class FastSpeech2Task:
         """Adam with warm-up, decay and annealing."""
         train = self._settings.train
         optimizer = torch.optim.Adam(
-            self.modules["network"].parameters(),
+            learning_groups(self.modules, ("network",), train.lr_groups, train.learning_rate),
             lr=train.learning_rate,
             betas=train.adam_betas,
             eps=train.adam_eps,

@@ -26,6 +26,7 @@ from processors.preparation.plan import store_settings
 from processors.preparation.work import VOCODER_FEATURES
 from processors.speech_pictures import mels_picture
 from processors.vocoder_data import Segments, VocoderBatch, WholeRecordings, collate_vocoder, open_recordings
+from utils.parts import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 
@@ -129,7 +130,7 @@ class HiFiGANTask:
     def _optimization(self, names: tuple[str, ...], ema_decay: float = 0.0) -> Optimization:
         train = self._settings.train
         optimizer = torch.optim.AdamW(
-            [parameter for name in names for parameter in self.modules[name].parameters()],
+            learning_groups(self.modules, names, train.lr_groups, train.learning_rate),
             lr=train.learning_rate,
             betas=train.adam_betas,
             weight_decay=train.weight_decay,
