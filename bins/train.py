@@ -68,7 +68,7 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
-    beginning = find_beginning(begin_at, settings, task.modules) if begin_at is not None else None
+    beginning = find_beginning(begin_at, settings, task) if begin_at is not None else None
     if beginning is not None:
         beginning.load_into(task.modules)
     batches = task.train_batches(processes.rank, processes.world_size)
