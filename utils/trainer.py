@@ -290,7 +290,7 @@ class Trainer:
         for name, optimization in self._optimizations.items():
             for group in optimization.optimizer.param_groups:
                 if "part" in group:
-                    size = _millions(group["params"])
+                    size = _millions(parameter for parameter in group["params"] if parameter.requires_grad)
                     yield f"learning rate of {name} x {group['factor']:g} for {size} parameters: {group['part']}"
 
     def begin_with(self, states: Mapping[str, OptimizerState]) -> None:
