@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
@@ -133,6 +133,16 @@ class TrainSettings(Settings):
     max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
     gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)
+    freeze: tuple[str, ...] = setting(
+        "parts of the networks that stay as they are: names of modules or parameters, with wildcards, as in "
+        '["encoder", "decoder.blocks.0"]',
+        default=(),
+    )
+    lr_groups: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = setting(
+        'factors on the learning rate of parts of the networks, named likewise, as in {"encoder": 0.1}; the first '
+        "name that fits counts",
+        default={},
+    )
     ema_decay: float = setting(
         "decay of the weights' moving average, which then validates and speaks in their place; 0 for none",
         default=0.0,
