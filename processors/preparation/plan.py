@@ -14,7 +14,7 @@ from processors.corpora.corpus import Corpus
 from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
-from processors.preparation.work import Group, Job, needs_text
+from processors.preparation.work import Group, Job, needs_alignment, needs_text
 from processors.splits import assign_splits
 from processors.utterance import Utterance
 from utils.console import say, warn
@@ -151,15 +151,16 @@ def _missing(
     features: Sequence[str],
 ) -> Iterator[Job]:
     with_text = needs_text(features)
-    textgrids = _textgrids(folder, utterances, settings) if with_text else None
+    textgrids = _textgrids(folder, utterances, settings) if needs_alignment(features) else None
     has_lexicon = with_text and settings.lexicon_path
     lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if has_lexicon else ""
     lexicon_stamp = stamp(lexicon).hex()
     limits = stamp(settings.min_duration_s, settings.max_duration_s)
     for utterance in utterances:
         text, given, own, textgrid = NOTHING, None, Path(), NOTHING
-        if textgrids is not None:
+        if with_text:
             text = stamp(utterance.text, lexicon_stamp)
+        if textgrids is not None:
             given = textgrids.given(utterance)
             own = textgrids.own(utterance)
             textgrid = stamp_of_file(given or own)
