@@ -30,6 +30,7 @@ name|NAME|none|the experiment, which is its folder in log_dir: stage 2 trains it
 set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
 mirror|URL|the official addresses|stage 0: an address that has the archives under their official file names
 num_workers|N|every core|processes of stage 1
+shard|N/M|the whole|of several machines that see one processed_dir, the N-th of M shares of stage 1
 gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
 resume_type|TYPE|none|resume goes on with the settings an experiment began with; finetune begins one from --checkpoint
 checkpoint|DIR|the newest of the experiment|what to resume or fine-tune from
@@ -154,6 +155,9 @@ esac
 if [ "$first" -le 2 ] && [ "$last" -ge 2 ] && [ -z "${flag_name-}" ]; then
     usage_error "stage 2 needs --name"
 fi
+if [ -n "${flag_shard+given}" ] && [ "$last" -ge 2 ]; then
+    usage_error "--shard is of stage 1, and training begins when all shares are made: --stage 1"
+fi
 case ${flag_gpu-} in *[!0-9,]* | ,* | *, | *,,*) usage_error "--gpu $flag_gpu: not a list of numbers such as 0,1" ;; esac
 case ${flag_num_workers-1} in '' | *[!0-9]*) usage_error "--num_workers $flag_num_workers: not a number" ;; esac
 case ${flag_main_process_port-1} in '' | *[!0-9]*) usage_error "--main_process_port $flag_main_process_port: not a number" ;; esac
@@ -200,7 +204,7 @@ stage_0() {
 
 stage_1() {
     command='-m bins.preprocess'
-    with config num_workers overwrite set debug
+    with config num_workers shard overwrite set debug
     run
 }
 

@@ -20,16 +20,33 @@ def sole_user(folder: Path | str) -> Iterator[None]:
     Where the system or the disk knows no locks, nobody is kept out.
 
     Raises:
-        InUseError: another process is in such a block with this folder.
+        InUseError: another process is in such a block, or in one of `joint_user`, with this folder.
     """
+    with _locked(folder, alone=True):
+        yield
+
+
+@contextmanager
+def joint_user(folder: Path | str) -> Iterator[None]:
+    """Keep those out of a folder within the block who want to be alone in it; others may join.
+
+    Raises:
+        InUseError: another process is in a block of `sole_user` with this folder.
+    """
+    with _locked(folder, alone=False):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path | str, *, alone: bool) -> Iterator[None]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
+    with (folder / ".lock").open("a+") as file:
         try:
             import fcntl
 
             # A record lock, because worker processes that outlive a killed parent do not inherit it.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except ImportError:
             pass
         except (BlockingIOError, PermissionError):

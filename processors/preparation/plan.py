@@ -54,6 +54,21 @@ class Plan:
     jobs: tuple[Job, ...]
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one of several machines does, `number` of `count`, counted from 1."""
+
+    number: int
+    count: int
+
+    def has(self, utterance_id: str) -> bool:
+        """Whether an utterance belongs to it; that depends on nothing but the id."""
+        return int.from_bytes(stamp(utterance_id), "big") % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
 def make_plan(
     dataset: str,
     corpus: Corpus,
@@ -61,7 +76,8 @@ def make_plan(
     features: Sequence[str],
     *,
     inventory: Sequence[str],
-    overwrite: bool,
+    overwrite: bool = False,
+    share: Share | None = None,
 ) -> Plan:
     """Compare a corpus with its feature store, which is made ready to be written.
 
@@ -75,6 +91,7 @@ def make_plan(
         features: which are wanted.
         inventory: all phones of the front end, which decide the numbers of stored phonemes.
         overwrite: whether to forget all features made before.
+        share: what to do of it while other machines do the others; the store is then left as it is found.
 
     Raises:
         StoreError: the store was made with other settings.
@@ -83,11 +100,14 @@ def make_plan(
     if overwrite:
         remove_store(folder)
     prepare_store(folder, store_settings(settings, features, inventory))
-    remove_partial_files(folder)
-    if damaged := tidy_store(folder):
-        warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
+    if share is None:
+        remove_partial_files(folder)
+        if damaged := tidy_store(folder):
+            warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
     utterances = with_splits(corpus.utterances, settings)
-    jobs = tuple(_missing(utterances, FeatureStore.open(folder), folder, settings, features))
+    store = FeatureStore.open(folder, skip_damaged=share is not None)
+    mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
+    jobs = tuple(_missing(mine, store, folder, settings, features))
     return Plan(dataset, folder, tuple(utterances), jobs)
 
 

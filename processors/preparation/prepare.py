@@ -22,7 +22,7 @@ from processors.preparation.outcome import (
     outcome_of,
     without_untrained_speakers,
 )
-from processors.preparation.plan import Plan, groups_of, make_plan, remove_partial_files
+from processors.preparation.plan import Plan, Share, groups_of, make_plan, remove_partial_files
 from processors.preparation.problems import Bad
 from processors.preparation.report import write_report
 from processors.preparation.work import (
@@ -41,7 +41,7 @@ from processors.utterance import read_manifest, write_manifest
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
-from utils.lock import sole_user
+from utils.lock import InUseError, joint_user, sole_user
 from utils.process_pool import Died, Failed, Noted, ProcessPool, available_cores
 
 # Less than this is known to give poor voices.
@@ -109,16 +109,10 @@ def prepare(
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
     symbols = SymbolTable(make_front_end(preprocess).inventory) if with_text else None
+    inventory = symbols.symbols if symbols else ()
     with sole_user(processed_dir):
         plans = [
-            make_plan(
-                dataset,
-                corpus,
-                preprocess,
-                features,
-                inventory=symbols.symbols if symbols else (),
-                overwrite=overwrite,
-            )
+            make_plan(dataset, corpus, preprocess, features, inventory=inventory, overwrite=overwrite)
             for dataset, corpus in corpora.items()
         ]
         if not with_text and not overwrite:
@@ -145,6 +139,62 @@ def prepare(
             for plan in plans
         ]
         return _write_down(outcomes, settings, symbols)
+
+
+def prepare_share(
+    settings: ExperimentSettings,
+    share: Share,
+    *,
+    num_workers: int = 0,
+    features: Sequence[str] = ACOUSTIC_FEATURES,
+) -> Summary | None:
+    """Do one machine's share of stage 1 in a folder that several machines see; the last one does what `prepare` does.
+
+    Machines may begin, be killed and begin again in any order. They need the same settings and the same corpora.
+
+    Args:
+        settings: of the whole experiment.
+        share: which part is this machine's.
+        num_workers: as for `prepare`.
+        features: which features training will read.
+
+    Returns:
+        What there is now, or None while something is left to be made by others.
+
+    Raises:
+        RecitalError: as `prepare`; or this share, or the whole, is being made by another process.
+    """
+    preprocess = settings.preprocess
+    processed_dir = rooted(preprocess.processed_dir)
+    with_text = needs_text(features)
+    corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
+    inventory = SymbolTable(make_front_end(preprocess).inventory).symbols if with_text else ()
+
+    def plans_of(part: Share) -> list[Plan]:
+        return [
+            make_plan(dataset, corpus, preprocess, features, inventory=inventory, share=part)
+            for dataset, corpus in corpora.items()
+        ]
+
+    own_folder = processed_dir / ".shares" / f"{share.number}-of-{share.count}"
+    with joint_user(processed_dir), sole_user(own_folder):
+        plans = plans_of(share)
+        if not with_text:
+            for plan in plans:
+                _refuse_to_train_on_held_out(plan)
+        _work_off(plans, preprocess, features, num_workers or preprocess.num_workers or available_cores())
+        left = sum(len(plan.jobs) for plan in plans_of(Share(1, 1)))
+    if left:
+        say(
+            f"share {share} is done; {left} utterances are left for others, the last of whom finishes the whole. Once "
+            "nobody is at work any more, stage 1 without --shard makes what may be left"
+        )
+        return None
+    try:
+        return prepare(settings, num_workers=num_workers, features=features)
+    except InUseError:
+        say(f"share {share} is done; another machine is finishing the whole")
+        return None
 
 
 def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = True) -> Corpus:
