@@ -65,6 +65,16 @@ class PreprocessSettings(Settings):
     pitch_extractor: Literal["parselmouth", "dio", "harvest", "pyin"] = setting("the pitch tracker")
     f0_min: float = setting("lowest pitch that is looked for, in Hz", gt=0)
     f0_max: float = setting("highest pitch that is looked for, in Hz", gt=0)
+    # Speakers
+    speaker_encoder: Literal["none", "statistics", "resemblyzer", "onnx"] = setting(
+        "what hears each speaker's voice, where a model wants it as a vector: statistics (nothing to install), "
+        "resemblyzer (pip install resemblyzer), onnx (your network), or none",
+        default="none",
+    )
+    speaker_encoder_path: str = setting(
+        "for onnx, a file with a network that hears a waveform of 16 kHz, (1, T), and gives a vector; else empty",
+        default="",
+    )
     # Text
     language: str = setting("language of the texts, as a code such as en", min_length=2)
     phone_extractor: Literal["lexicon"] = setting("how text becomes phones: lexicon (English, ARPAbet)")
@@ -109,6 +119,12 @@ class PreprocessSettings(Settings):
         if (self.n_fft - self.hop_size) % 2:
             yield Contradiction(
                 ("hop_size", "n_fft"), f"n_fft - hop_size is {self.n_fft - self.hop_size}; it must be even"
+            )
+        if (self.speaker_encoder == "onnx") != bool(self.speaker_encoder_path):
+            yield Contradiction(
+                ("speaker_encoder_path", "speaker_encoder"),
+                f'"{self.speaker_encoder_path}" with speaker_encoder "{self.speaker_encoder}": a file is wanted for '
+                '"onnx", and only then',
             )
         if self.min_duration_s >= self.max_duration_s:
             yield Contradiction(

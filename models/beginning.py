@@ -101,12 +101,12 @@ def _find_beginning(place: Path, settings: ExperimentSettings, task: Task) -> Be
             return beginning
         bundle = Bundle.open(bundle_folder)
         _require_same_model(bundle, place, settings)
-        return replace(beginning, names=_names(bundle), remarks=_mel_remarks(bundle, settings))
+        return replace(beginning, names=_names(bundle), remarks=_remarks(bundle, settings))
     if (layout := _published_layout(place)) is not None:
         bundle = layout.open_published(place)
         _require_same_model(bundle, place, settings)
         beginning = layout.published_training(place)
-        return replace(beginning, remarks=(*beginning.remarks, *_mel_remarks(bundle, settings)))
+        return replace(beginning, remarks=(*beginning.remarks, *_remarks(bundle, settings)))
     return _of_bundle(find_bundle(place), place, settings, task.modules)
 
 
@@ -177,7 +177,7 @@ def _of_bundle(
     _require_same_model(bundle, place, settings)
     # A bundle holds the one network that is used; most of its names are that network's even where it does not fit.
     name = max(modules, key=lambda name: len(modules[name].state_dict().keys() & bundle.weights.keys()))
-    return Beginning(place, {name: bundle.weights}, names=_names(bundle), remarks=_mel_remarks(bundle, settings))
+    return Beginning(place, {name: bundle.weights}, names=_names(bundle), remarks=_remarks(bundle, settings))
 
 
 def _names(bundle: Bundle) -> dict[Kind, Sequence[str]]:
@@ -233,9 +233,13 @@ def _require_same_model(bundle: Bundle, place: Path, settings: ExperimentSetting
         )
 
 
-def _mel_remarks(bundle: Bundle, settings: ExperimentSettings) -> tuple[str, ...]:
+def _remarks(bundle: Bundle, settings: ExperimentSettings) -> tuple[str, ...]:
     ours, theirs = (
         each.preprocess.model_dump(mode="json", include=_OF_THE_MEL) for each in (settings, bundle.settings)
     )
     differing = differing_settings(ours, theirs)
-    return (f"it was trained on other mels; it had -> now asked for: {'; '.join(differing)}",) if differing else ()
+    remarks = [f"it was trained on other mels; it had -> now asked for: {'; '.join(differing)}"] if differing else []
+    encoder = settings.preprocess.speaker_encoder
+    if bundle.embeddings is not None and bundle.embeddings.encoder != encoder:
+        remarks.append(f"it knew speakers by what {bundle.embeddings.encoder} hears, and now {encoder} is asked for")
+    return tuple(remarks)

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from processors.audio.mel import MEL_FLOOR
 from processors.feature_store import FeatureStore
 from processors.prosody import average_per_phone, interpolate_unvoiced
+from processors.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.statistics import SpeakerStatistics, open_statistics
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest
@@ -130,18 +131,21 @@ class Voice:
         symbols: the front end's symbol table.
         speakers: name to row of the speaker table.
         statistics: by the speakers' names.
+        embeddings: likewise; None where stage 1 made none.
     """
 
     symbols: SymbolTable
     speakers: Mapping[str, int]
     statistics: Mapping[str, SpeakerStatistics]
+    embeddings: SpeakerEmbeddings | None = None
 
 
 def open_voice(processed_dir: Path) -> Voice:
-    """Read symbol table, speakers and statistics from `processed_dir`.
+    """Read symbol table, speakers, statistics and, where there are any, speaker embeddings from `processed_dir`.
 
     Raises:
         DataError: a file is missing or damaged, or a speaker has no statistics.
+        SpeakerEmbeddingsError: that file is damaged.
     """
     try:
         symbols = SymbolTable.open(processed_dir / "symbols.json")
@@ -155,7 +159,8 @@ def open_voice(processed_dir: Path) -> Voice:
     statistics = open_statistics(processed_dir / "statistics.json")
     if missing := [name for name in speakers if name not in statistics]:
         raise DataError(f"{processed_dir / 'statistics.json'}: knows nothing of {missing[0]}; run stage 1 again")
-    return Voice(symbols, speakers, statistics)
+    path = processed_dir / EMBEDDINGS_FILE
+    return Voice(symbols, speakers, statistics, SpeakerEmbeddings.open(path) if path.is_file() else None)
 
 
 class AcousticData(Dataset[AcousticExample]):

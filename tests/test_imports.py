@@ -24,12 +24,13 @@ HOMES = {
     "matplotlib": ["utils/pictures.py"],
     "parselmouth": ["processors/audio/pitch.py"],
     "num2words": ["processors/text/number_names.py"],
-    "onnxruntime": [],  # speechmos runs its networks with it
+    "onnxruntime": ["processors/speaker_encoders.py"],  # speechmos runs its networks with it, too
     "pesq": ["processors/judging/perception.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],
     "pydantic": ["config"],
     "pystoi": ["processors/judging/perception.py"],
     "pyworld": ["processors/audio/pitch.py"],
+    "resemblyzer": ["processors/speaker_encoders.py"],
     "safetensors": ["processors/feature_store.py", "utils/checkpoint.py", "models/bundle.py"],
     "soundfile": ["processors/audio/audio_file.py"],
     "soxr": ["processors/audio/audio_file.py"],

@@ -469,6 +469,26 @@ def test_discriminators_that_rested_are_exported_with_nothing_to_remember(train,
     assert code == 0 and "discriminator and generator at step 3" in printed, errors
 
 
+def test_groups_of_learning_rates_and_frozen_parts_are_exported_as_one_group_by_name(train, tmp_path, command):
+    groups = ("train.lr_groups={'generator.ups': 0.1, 'msd': 0.5}", "train.freeze=['mpd', 'conv_pre']")
+    code, _, errors = train("first", "train.max_steps=3", *groups)
+    assert code == 0, errors
+    folder = exported(tmp_path / "first", tmp_path / "original", command)
+    payload = read(folder / "do_00000003")
+    for name in ("optim_g", "optim_d"):
+        [group] = payload[name]["param_groups"]
+        assert not {"part", "factor"} & group.keys() and group["lr"] == 0.002
+    kept = published_training(folder).optimizers
+    ours = open_checkpoint(tmp_path / "first" / "checkpoint" / "step-00000003").weights("generator")
+    learned = {f"generator.{key}" for key in ours if not key.startswith("conv_pre.")}
+    assert kept["generator"].moments.keys() == learned
+    assert {key.partition(".")[0] for key in kept["discriminator"].moments} == {"msd"}
+    code, printed, errors = train("second", *STILL, *groups, more=finetune(folder))
+    assert code == 0 and "discriminator and generator at step 3" in printed, errors
+    state = open_checkpoint(tmp_path / "second" / "checkpoint" / "step-00000001").training_state()["optimizers"]
+    assert {float(each["step"]) for of in state.values() for each in of["state"].values()} == {4.0}
+
+
 def test_what_does_not_fit_is_refused_by_name(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     for place in (folder, experiment / "bundle", experiment):

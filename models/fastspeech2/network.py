@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from models.fastspeech2.settings import FastSpeech2ModelSettings, FastSpeech2Settings
 from models.fastspeech2.variance_adaptor import SpeakerScales, VarianceAdaptor
 from models.layers.conv1d import Conv1d
+from models.layers.heard_speakers import HeardSpeakers
 from models.layers.masks import padding_mask
 from models.layers.positions import SinusoidalPositions
 from models.layers.postnet import Postnet
 from models.layers.transformer import FeedForwardTransformer
 from processors.acoustic_data import AcousticBatch
 from processors.audio.mel import MEL_FLOOR
+from processors.speaker_embeddings import SpeakerEmbeddings, rows_of
 from processors.statistics import SpeakerStatistics
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
@@ -82,10 +84,17 @@ class FastSpeech2(nn.Module):
         n_mel: M.
         is_pause: (n_symbols,) symbols that may last no frame; symbol 0 is padding.
         scales: of pitch and energy, one row per speaker.
+        voices: (n_speakers, E) what each speaker's voice is like; None to learn a vector for each.
     """
 
     def __init__(
-        self, settings: FastSpeech2ModelSettings, *, n_mel: int, is_pause: Tensor, scales: SpeakerScales
+        self,
+        settings: FastSpeech2ModelSettings,
+        *,
+        n_mel: int,
+        is_pause: Tensor,
+        scales: SpeakerScales,
+        voices: Tensor | None = None,
     ) -> None:
         super().__init__()
         hidden_size = settings.hidden_size
@@ -103,7 +112,9 @@ class FastSpeech2(nn.Module):
             )
 
         self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)
-        self.speaker_embedding = nn.Embedding(len(scales.pitch_std), hidden_size)
+        self.speaker_embedding = (
+            nn.Embedding(len(scales.pitch_std), hidden_size) if voices is None else HeardSpeakers(voices, hidden_size)
+        )
         self.positions = SinusoidalPositions(hidden_size)
         self.encoder = transformer(settings.encoder_layers)
         self.variance_adaptor = VarianceAdaptor(settings, is_pause=is_pause, scales=scales)
@@ -128,11 +139,17 @@ class FastSpeech2(nn.Module):
         symbols: SymbolTable | None,
         speakers: Mapping[str, int],
         statistics: Mapping[str, SpeakerStatistics],
+        embeddings: SpeakerEmbeddings | None = None,
     ) -> FastSpeech2:
-        """Make a network for these symbols and speakers, with random weights."""
+        """Make a network for these symbols and speakers, with random weights.
+
+        Raises:
+            SpeakerEmbeddingsError: the settings want speaker embeddings, and some are missing or of another encoder.
+        """
         assert isinstance(settings, FastSpeech2Settings)
         assert symbols is not None, "a FastSpeech 2 reads text"
-        spreads = [statistics[name] for name in sorted(speakers, key=lambda name: speakers[name])]
+        names = sorted(speakers, key=lambda name: speakers[name])
+        spreads = [statistics[name] for name in names]
         scales = SpeakerScales(
             pitch_mean=torch.tensor([spread.pitch.mean for spread in spreads]),
             pitch_std=torch.tensor([spread.pitch.std for spread in spreads]),
@@ -140,7 +157,10 @@ class FastSpeech2(nn.Module):
             energy_std=torch.tensor([spread.energy.std for spread in spreads]),
         )
         is_pause = torch.tensor([symbol in PAUSES for symbol in symbols.symbols])
-        return cls(settings.model, n_mel=settings.preprocess.n_mel, is_pause=is_pause, scales=scales)
+        voices = None
+        if settings.model.speaker_conditioning == "encoder":
+            voices = torch.from_numpy(rows_of(embeddings, names, settings.preprocess.speaker_encoder))
+        return cls(settings.model, n_mel=settings.preprocess.n_mel, is_pause=is_pause, scales=scales, voices=voices)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> FastSpeech2:
@@ -150,7 +170,7 @@ class FastSpeech2(nn.Module):
             BundleError: the bundle lacks a part, or the weights do not fit its settings.
         """
         bundle.require_front_end()
-        network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics)
+        network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics, bundle.embeddings)
         bundle.load_into(network)
         network.lay_out_for_speaking()
         return network

@@ -14,6 +14,10 @@ class FastSpeech2ModelSettings(Settings):
     """The network."""
 
     hidden_size: int = setting("width of encoder and decoder", ge=2)
+    speaker_conditioning: Literal["table", "encoder"] = setting(
+        "how the model knows its speakers: by a learned vector each, or by what preprocess.speaker_encoder hears",
+        default="table",
+    )
     n_heads: int = setting("attention heads; a divisor of hidden_size", ge=1)
     encoder_layers: int = setting("transformer blocks over phones", ge=1)
     decoder_layers: int = setting("transformer blocks over frames", ge=1)
@@ -76,3 +80,11 @@ class FastSpeech2Settings(ExperimentSettings):
 
     model: FastSpeech2ModelSettings = setting("the network")
     train: FastSpeech2TrainSettings = setting("how the network is trained")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        if self.model.speaker_conditioning == "encoder" and self.preprocess.speaker_encoder == "none":
+            yield Contradiction(
+                ("model.speaker_conditioning", "preprocess.speaker_encoder"),
+                '"encoder" wants a preprocess.speaker_encoder, such as "statistics"',
+            )

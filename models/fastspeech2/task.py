@@ -56,7 +56,7 @@ class FastSpeech2Task:
 
     def __init__(self, settings: FastSpeech2Settings, voice: Voice) -> None:
         self._settings, self._voice = settings, voice
-        network = FastSpeech2.untrained(settings, voice.symbols, voice.speakers, voice.statistics)
+        network = FastSpeech2.untrained(settings, voice.symbols, voice.speakers, voice.statistics, voice.embeddings)
         self.modules: dict[str, nn.Module] = {"network": network}
 
     @classmethod
@@ -71,11 +71,12 @@ class FastSpeech2Task:
 
     def named_rows(self) -> Mapping[str, NamedRows]:
         """The tables of phones and speakers (`models.named_rows.HasNamedRows`)."""
-        symbols, speakers = self._voice.symbols.symbols, self._voice.speakers
-        return {
-            "network.phoneme_embedding.weight": NamedRows("symbol", symbols),
-            "network.speaker_embedding.weight": NamedRows("speaker", sorted(speakers, key=lambda name: speakers[name])),
-        }
+        speakers = self._voice.speakers
+        tables = {"network.phoneme_embedding.weight": NamedRows("symbol", self._voice.symbols.symbols)}
+        if self._settings.model.speaker_conditioning == "table":
+            names = sorted(speakers, key=lambda name: speakers[name])
+            tables["network.speaker_embedding.weight"] = NamedRows("speaker", names)
+        return tables
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Give one process's share of the training data."""
@@ -194,7 +195,9 @@ class FastSpeech2Task:
         """Write a bundle of the network as it is now."""
         voice = self._voice
         weights = self.modules["network"].state_dict()
-        Bundle(self._settings, weights, voice.symbols, voice.statistics, voice.speakers).save(folder)
+        by_voice = self._settings.model.speaker_conditioning == "encoder"
+        embeddings = voice.embeddings if by_voice else None
+        Bundle(self._settings, weights, voice.symbols, voice.statistics, voice.speakers, embeddings).save(folder)
 
     @property
     def _network(self) -> FastSpeech2:

@@ -35,6 +35,8 @@ from processors.preparation.work import (
     make_work,
     needs_text,
 )
+from processors.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
+from processors.speaker_encoders import SpeakerEncoder, make_speaker_encoder
 from processors.statistics import SpeakerStatistics, StatisticsCollector, save_statistics
 from processors.text.symbols import SymbolTable
 from processors.utterance import read_manifest, write_manifest
@@ -110,6 +112,7 @@ def prepare(
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
     symbols = SymbolTable(make_front_end(preprocess).inventory) if with_text else None
     inventory = symbols.symbols if symbols else ()
+    encoder = make_speaker_encoder(preprocess) if with_text else None
     with sole_user(processed_dir):
         plans = [
             make_plan(dataset, corpus, preprocess, features, inventory=inventory, overwrite=overwrite)
@@ -138,7 +141,7 @@ def prepare(
             )
             for plan in plans
         ]
-        return _write_down(outcomes, settings, symbols)
+        return _write_down(outcomes, settings, symbols, encoder)
 
 
 def prepare_share(
@@ -307,7 +310,12 @@ def _again(death: Died, culprit: tuple[Path, str], failures: Failures) -> Group 
     return Group(death.task.store, jobs) if jobs else None
 
 
-def _write_down(outcomes: Sequence[Outcome], settings: ExperimentSettings, symbols: SymbolTable | None) -> Summary:
+def _write_down(
+    outcomes: Sequence[Outcome],
+    settings: ExperimentSettings,
+    symbols: SymbolTable | None,
+    encoder: SpeakerEncoder | None,
+) -> Summary:
     """Write reports, then, if enough is usable, all that training reads.
 
     A recipe that asks for no text keeps what one that did has left: its voice and the phones in its manifests.
@@ -326,6 +334,8 @@ def _write_down(outcomes: Sequence[Outcome], settings: ExperimentSettings, symbo
     _refuse_if_too_few(outcomes, settings.preprocess)
     if with_text or symbols is None:
         _write_voice(outcomes, settings, symbols, statistics)
+    if encoder is not None:
+        _embed_speakers(outcomes, settings.preprocess, encoder)
     for outcome in outcomes:
         store = FeatureStore.open(outcome.folder)
         for split in SPLITS:
@@ -355,6 +365,17 @@ def _write_voice(
     rows = {speaker: row for row, speaker in enumerate(speakers)}
     write_atomically(processed_dir / "speakers.json", json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     write_settings(processed_dir / "settings.json", settings)
+
+
+def _embed_speakers(outcomes: Sequence[Outcome], settings: PreprocessSettings, encoder: SpeakerEncoder) -> None:
+    embeddings = embed_speakers(
+        [utterance for outcome in outcomes for utterance in outcome.good if utterance.split == "train"],
+        {outcome.dataset: FeatureStore.open(outcome.folder) for outcome in outcomes},
+        encoder,
+        name=settings.speaker_encoder,
+        sample_rate=settings.sample_rate,
+    )
+    embeddings.save(rooted(settings.processed_dir) / EMBEDDINGS_FILE)
 
 
 def _tally(outcome: Outcome, symbols: SymbolTable | None, collector: StatisticsCollector) -> Tally:
