@@ -68,7 +68,7 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
-    beginning = find_beginning(begin_at, settings, task.modules) if begin_at is not None else None
+    beginning = find_beginning(begin_at, settings, task) if begin_at is not None else None
     if beginning is not None:
         beginning.load_into(task.modules)
     batches = task.train_batches(processes.rank, processes.world_size)
@@ -80,6 +80,8 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     processes.in_main(lambda: write_settings(folder / "settings.json", settings))
     if processes.is_main:
         _announce(folder, settings, task.modules, processes, resume, beginning, trainer.optimizer_names)
+        for line in trainer.parts_story():
+            say(line)
     outcome = trainer.fit(resume)
     if processes.is_main:
         if outcome.finished:

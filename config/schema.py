@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
@@ -133,6 +133,16 @@ class TrainSettings(Settings):
     max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
     gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)
+    freeze: tuple[str, ...] = setting(
+        "parts of the networks that stay as they are: names of modules or parameters, with wildcards, as in "
+        '["encoder", "decoder.blocks.0"]',
+        default=(),
+    )
+    lr_groups: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = setting(
+        'factors on the learning rate of parts of the networks, named likewise, as in {"encoder": 0.1}; the first '
+        "name that fits counts",
+        default={},
+    )
     ema_decay: float = setting(
         "decay of the weights' moving average, which then validates and speaks in their place; 0 for none",
         default=0.0,
@@ -162,7 +172,16 @@ class ExperimentSettings(Settings):
     dataset_path: dict[str, str] = setting("folder of each corpus")
     dataset_layout: dict[str, str] = setting(
         "layout of each corpus whose name is not known: ljspeech, speaker_folders, jsonl or, for a vocoder, "
-        "recordings: any folder of sound files, without transcripts"
+        "recordings: any folder of sound files, without transcripts; for a famous corpus under a name of your own "
+        "vctk, libritts, hifitts, cmu_arctic, aishell3, baker, or ljspeech_official: LJSpeech split 12,500 / 100 / 500"
+    )
+    dataset_subset: dict[str, tuple[str, ...]] = setting(
+        "of a corpus only these of its parts (such as train-clean-100, mic2, clean) or speakers; all of it where it is "
+        "not named",
+        default={},
+    )
+    dataset_weight: dict[str, float] = setting(
+        "how often the utterances of a corpus are drawn per epoch of training; 1 where it is not named", default={}
     )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
     preprocess: PreprocessSettings = setting("how a corpus becomes features")
@@ -182,3 +201,13 @@ class ExperimentSettings(Settings):
         for name in self.dataset:
             if name in {".", ".."} or any(mark in name for mark in "/\\\0") or not name.strip():
                 yield Contradiction(("dataset",), f'"{name}" cannot be the name of a folder')
+        for setting_name in ("dataset_subset", "dataset_weight"):
+            for name in getattr(self, setting_name):
+                if name not in self.dataset:
+                    yield Contradiction((f"{setting_name}.{name}", "dataset"), f"dataset does not name {name}")
+        for name, weight in self.dataset_weight.items():
+            if not 0 < weight < float("inf"):
+                yield Contradiction((f"dataset_weight.{name}",), f"{weight:g} is not above 0; leave out the dataset")
+        for name, subset in self.dataset_subset.items():
+            if not subset:
+                yield Contradiction((f"dataset_subset.{name}",), "is empty; leave it out for the whole corpus")

@@ -28,6 +28,7 @@ stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
 config|FILE|$recipe_dir/exp_config.json|settings of the experiment
 name|NAME|none|the experiment, which is its folder in log_dir: stage 2 trains it, stage 3 uses it
 set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
+mirror|URL|the official addresses|stage 0: an address that has the archives under their official file names
 num_workers|N|every core|processes of stage 1
 gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
 resume_type|TYPE|none|resume goes on with the settings an experiment began with; finetune begins one from --checkpoint
@@ -47,10 +48,11 @@ usage: sh run.sh --stage N|N-M|all [flags]
        sh run.sh --demo
 
 stages
+  0  download the settings' corpora, where they can be had, into their dataset_path
   1  corpus to features: $features
   2  train
   3  $infers
-A corpus is brought by hand: name its folder in the settings' dataset_path.
+A corpus of your own is brought by hand: name its folder in the settings' dataset_path.
 
 flags (--flag VALUE or --flag=VALUE)
 EOF
@@ -132,7 +134,7 @@ done
 demo_dir=$root/data/demo
 demo_made=$demo_dir/${recipe_dir##*/}
 if [ -n "$demo" ]; then
-    flag_stage=${flag_stage-all}
+    flag_stage=${flag_stage-1-3}
     flag_config=$recipe_dir/demo.json
     flag_name=demo
     flag_infer_output_dir=$demo_made/result
@@ -141,13 +143,13 @@ fi
 flag_config=${flag_config-$recipe_dir/exp_config.json}
 mode=${flag_infer_mode-${infer_modes%% *}}
 case ${flag_stage-} in
-    all) first=1 last=3 ;;
+    all) first=0 last=3 ;;
     [0-9]) first=$flag_stage last=$flag_stage ;;
     [0-9]-[0-9]) first=${flag_stage%-*} last=${flag_stage#*-} ;;
     '') usage_error "--stage is needed: a number, a range such as 1-3, or all" ;;
     *) usage_error "--stage $flag_stage: not a number, a range such as 1-3, or all" ;;
 esac
-[ "$first" -ge 1 ] && [ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 1 to 3"
+[ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 0 to 3"
 [ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range runs backwards"
 if [ "$first" -le 2 ] && [ "$last" -ge 2 ] && [ -z "${flag_name-}" ]; then
     usage_error "stage 2 needs --name"
@@ -188,6 +190,12 @@ run() {
         say "stopped in stage $stage"
         exit $status
     }
+}
+
+stage_0() {
+    command='-m bins.download'
+    with config mirror set debug
+    run
 }
 
 stage_1() {

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from config.load import differing_settings
-from config.paths import rooted
 from config.schema import ExperimentSettings
-from models.bundle import SYMBOLS_FILE, WEIGHTS_FILE, Bundle, BundleError, find_bundle
+from models.bundle import WEIGHTS_FILE, Bundle, BundleError, find_bundle
+from models.named_rows import HasNamedRows, Kind, match_rows
 from models.registry import PublishedLayout, make_task, published_layout
-from processors.text.symbols import SymbolTable
 from utils.checkpoint import Checkpoint, CheckpointFolder, load_weights, open_checkpoint
 from utils.optimizer_state import OptimizerState, OptimizerStateError, named_state, parameter_names
+from utils.parts import is_part
+from utils.task import Task
 
 _OF_THE_MEL = {"sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax"}
 
@@ -31,6 +33,8 @@ class Beginning:
         step: steps that lie behind it; None where nobody wrote them down.
         epoch: likewise.
         remarks: what a person should know who begins with it.
+        names: of the symbols and speakers that its tables have rows for, in their order; nothing where it has no such
+            tables, or nobody wrote them down.
     """
 
     place: Path
@@ -39,6 +43,7 @@ class Beginning:
     step: int | None = None
     epoch: int | None = None
     remarks: Sequence[str] = ()
+    names: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
 
     def load_into(self, modules: Mapping[str, nn.Module]) -> None:
         """Give modules their weights; those without any stay as they are.
@@ -68,30 +73,41 @@ class Beginning:
         yield from self.remarks
 
 
-def find_beginning(place: Path | str, settings: ExperimentSettings, modules: Mapping[str, nn.Module]) -> Beginning:
+def find_beginning(place: Path | str, settings: ExperimentSettings, task: Task) -> Beginning:
     """Open what a new training shall begin with.
 
     A checkpoint, the newest one of an experiment, a bundle, or a checkpoint in a published layout. Of a checkpoint of
-    ours the weights as they are learned are taken, not their moving averages.
+    ours the weights as they are learned are taken, not their moving averages. Where the new training has other
+    symbols or speakers, rows of tables are carried over by name (see `match_rows`); what an optimizer remembers of a
+    table that changed is left behind.
 
     Args:
         place: names it.
         settings: of the new training.
-        modules: of the new training; only their names, and those of their parameters, matter here.
+        task: the new training; its weights do not matter here.
 
     Raises:
-        BundleError: there is nothing of the kind, or it is another model's.
+        BundleError: there is nothing of the kind, it is another model's, or nobody knows its symbols or speakers.
         CheckpointError: a checkpoint is damaged.
     """
-    place = Path(place)
+    return _with_our_rows(_find_beginning(Path(place), settings, task), settings, task)
+
+
+def _find_beginning(place: Path, settings: ExperimentSettings, task: Task) -> Beginning:
     if (checkpoint := find_checkpoint(place)) is not None:
-        return _of_checkpoint(checkpoint, modules)
+        beginning = _of_checkpoint(checkpoint, task.modules)
+        bundle_folder = checkpoint.folder.parent.parent / "bundle"
+        if not isinstance(task, HasNamedRows) or not bundle_folder.is_dir():
+            return beginning
+        bundle = Bundle.open(bundle_folder)
+        _require_same_model(bundle, place, settings)
+        return replace(beginning, names=_names(bundle), remarks=_mel_remarks(bundle, settings))
     if (layout := _published_layout(place)) is not None:
         bundle = layout.open_published(place)
         _require_same_model(bundle, place, settings)
         beginning = layout.published_training(place)
         return replace(beginning, remarks=(*beginning.remarks, *_mel_remarks(bundle, settings)))
-    return _of_bundle(find_bundle(place), place, settings, modules)
+    return _of_bundle(find_bundle(place), place, settings, task.modules)
 
 
 def find_training(place: Path | str, settings: ExperimentSettings) -> Beginning | None:
@@ -159,18 +175,55 @@ def _of_bundle(
     bundle: Bundle, place: Path, settings: ExperimentSettings, modules: Mapping[str, nn.Module]
 ) -> Beginning:
     _require_same_model(bundle, place, settings)
-    symbols_path = rooted(settings.preprocess.processed_dir) / SYMBOLS_FILE
-    if bundle.symbols is not None and symbols_path.is_file():
-        ours, theirs = SymbolTable.open(symbols_path).symbols, bundle.symbols.symbols
-        if ours != theirs:
-            differing = sorted(set(ours) ^ set(theirs)) or ["their order"]
-            raise BundleError(
-                f"{place}: was trained on other symbols than {symbols_path} ({', '.join(differing[:6])}); "
-                "prepare the corpus with the same front end"
-            )
     # A bundle holds the one network that is used; most of its names are that network's even where it does not fit.
     name = max(modules, key=lambda name: len(modules[name].state_dict().keys() & bundle.weights.keys()))
-    return Beginning(place, {name: bundle.weights}, remarks=_mel_remarks(bundle, settings))
+    return Beginning(place, {name: bundle.weights}, names=_names(bundle), remarks=_mel_remarks(bundle, settings))
+
+
+def _names(bundle: Bundle) -> dict[Kind, Sequence[str]]:
+    names: dict[Kind, Sequence[str]] = {}
+    if bundle.symbols is not None:
+        names["symbol"] = bundle.symbols.symbols
+    if bundle.speakers:
+        names["speaker"] = sorted(bundle.speakers, key=lambda name: bundle.speakers[name])
+    return names
+
+
+def _with_our_rows(beginning: Beginning, settings: ExperimentSettings, task: Task) -> Beginning:
+    """Fit tables with a row per symbol or speaker to those of the new training."""
+    if not isinstance(task, HasNamedRows):
+        return beginning
+    weights = {name: dict(tensors) for name, tensors in beginning.modules.items()}
+    remarks, changed = list(beginning.remarks), set()
+    generator = torch.Generator().manual_seed(settings.train.seed)
+    for parameter, ours in task.named_rows().items():
+        module, _, name = parameter.partition(".")
+        table = weights.get(module, {}).get(name)
+        if table is None:
+            continue  # the module begins afresh, or loading will say that its weights are not this network's
+        theirs = beginning.names.get(ours.kind)
+        if theirs is None and len(table) == len(ours.names):
+            remarks.append(f"nobody wrote down whose rows {parameter} has: they are taken to stand as in the new data")
+            continue
+        if theirs is None or len(theirs) != len(table):
+            told = "nothing says for which" if theirs is None else f"its bundle names {len(theirs)}"
+            raise BundleError(
+                f"{beginning.place}: {parameter} has {len(table)} rows of {ours.kind}s, and {told}; begin with the "
+                "experiment's bundle"
+            )
+        weights[module][name], match = match_rows(table, theirs, ours, generator)
+        remarks.append(match.story())
+        if match.is_as_it_was:
+            weights[module][name] = table
+        else:
+            changed.add(parameter)
+        if match.added and any(is_part(parameter, pattern) for pattern in settings.train.freeze):
+            remarks.append(f"{parameter} is frozen: its new {ours.kind}s stay as they begin, and are not learned")
+    optimizers = {
+        name: replace(state, moments={key: kept for key, kept in state.moments.items() if key not in changed})
+        for name, state in beginning.optimizers.items()
+    }
+    return replace(beginning, modules=weights, optimizers=optimizers, remarks=remarks)
 
 
 def _require_same_model(bundle: Bundle, place: Path, settings: ExperimentSettings) -> None:

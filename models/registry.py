@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from utils.task import Task
 
 
-Kind = Literal["acoustic", "vocoder"]
+Kind = Literal["acoustic", "vocoder", "aligner"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Model:
         network: the network class in `network.py`, which has `from_bundle`.
         task: the task class in `task.py`, which has `from_settings`.
         config: its defaults, from the repository root.
-        kind: an acoustic model makes a mel from text, a vocoder a waveform from a mel.
+        kind: an acoustic model makes a mel from text, a vocoder a waveform from a mel, an aligner finds a text's phones
+            in a mel.
         published: the module that knows the layout of its authors' checkpoints (`PublishedLayout`); empty for none.
     """
 
@@ -66,6 +67,7 @@ class PublishedLayout(Protocol):
 
 
 MODELS = {
+    "Aligner": Model("models.aligner", "AlignerSettings", "Aligner", "AlignerTask", "config/aligner.json", "aligner"),
     "FastSpeech2": Model(
         "models.fastspeech2", "FastSpeech2Settings", "FastSpeech2", "FastSpeech2Task", "config/fastspeech2.json"
     ),

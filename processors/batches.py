@@ -7,6 +7,7 @@ epoch goes on where it was without reading what it has had, and several processe
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -34,8 +35,9 @@ class BatchPlan:
 
     Utterances of like length meet, so that little is padding, while chance decides which of them and in which order
     groups come. Each is seen once per epoch (where micro-batches are as small as one utterance, a few may be seen
-    twice), and no group is much smaller than the others. Which utterances form a group depends on the number of
-    micro-batches only by its product with `batch_size`: two processes at b see together what one sees at 2b.
+    twice), or as often as its weight says, and no group is much smaller than the others. Which utterances form a group
+    depends on the number of micro-batches only by its product with `batch_size`: two processes at b see together what
+    one sees at 2b.
 
     Args:
         lengths: frames of every utterance.
@@ -43,6 +45,9 @@ class BatchPlan:
         max_frames_per_batch: frames of a micro-batch at most, padding included; 0 for no limit.
         micro_batches: per group: processes times gradient accumulation steps.
         seed: another seed, another order.
+        weights: how often each utterance is drawn per epoch; once unless given. Of utterances with one weight, 0.5
+            draws every other in each epoch, 2.5 all twice and every other a third time, in turn: none is drawn more
+            than once more than another.
 
     Raises:
         BatchError: there are too few utterances, or one is longer than a micro-batch may be.
@@ -56,13 +61,16 @@ class BatchPlan:
         max_frames_per_batch: int = 0,
         micro_batches: int = 1,
         seed: int = 0,
+        weights: Sequence[float] | np.ndarray | None = None,
     ) -> None:
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self._batch_size, self._budget = batch_size, max_frames_per_batch
         self._micro_batches, self._seed = micro_batches, seed
-        if len(self.lengths) < micro_batches:
+        self._classes = _classes_of_weight(weights, seed)
+        drawn = sum(int(weight * len(members)) for weight, members in self._classes) if self._classes else len(lengths)
+        if drawn < micro_batches:
             raise BatchError(
-                f"{len(self.lengths)} utterances for training cannot fill {micro_batches} batches at once; "
+                f"{drawn} utterances for training cannot fill {micro_batches} batches at once; "
                 "use fewer processes or a smaller train.gradient_accumulation_steps"
             )
         if max_frames_per_batch and (longest := int(self.lengths.max())) > max_frames_per_batch:
@@ -74,9 +82,21 @@ class BatchPlan:
     def groups(self, epoch: int) -> list[Group]:
         """Give all groups of epoch number `epoch`, in order."""
         chance = np.random.default_rng([self._seed, epoch])
-        strayed = self.lengths * (1.0 + _STRAY * chance.uniform(-1.0, 1.0, len(self.lengths)))
-        members = self._cut(np.argsort(-strayed, kind="stable"))
+        drawn = self._drawn(epoch)
+        strayed = self.lengths[drawn] * (1.0 + _STRAY * chance.uniform(-1.0, 1.0, len(drawn)))
+        members = self._cut(drawn[np.argsort(-strayed, kind="stable")])
         return [self._deal(members[place]) for place in chance.permutation(len(members))]
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        """Give the utterances of an epoch, each as often as it is drawn, in ascending order."""
+        if not self._classes:
+            return np.arange(len(self.lengths))
+        parts = []
+        for weight, members in self._classes:
+            # Where the last epoch ended in the circle of members, this one goes on.
+            start, stop = round(weight * len(members) * epoch), round(weight * len(members) * (epoch + 1))
+            parts.append(members[np.arange(start, stop) % len(members)])
+        return np.sort(np.concatenate(parts))
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
         """Cut utterances, the longest first, into groups."""
@@ -109,6 +129,18 @@ class BatchPlan:
         return [by_length[first :: self._micro_batches] for first in range(self._micro_batches)]
 
 
+def _classes_of_weight(weights: Sequence[float] | np.ndarray | None, seed: int) -> list[tuple[float, np.ndarray]]:
+    """Give each weight with its utterances in an order of chance; nothing where all are drawn once."""
+    if weights is None or all(weight == 1 for weight in weights):
+        return []
+    of_utterance = np.asarray(weights, dtype=np.float64)
+    chance = np.random.default_rng([seed, len(of_utterance)])
+    return [
+        (float(weight), chance.permutation(np.flatnonzero(of_utterance == weight)))
+        for weight in np.unique(of_utterance)
+    ]
+
+
 def _size(span: tuple[int, int]) -> int:
     return span[1] - span[0]
 
@@ -125,8 +157,8 @@ class PlannedBatches:
         rank: number of this process.
         world_size: how many processes there are.
         num_workers: worker processes; 0 to prepare batches here.
-        by_epoch: whether `data` is asked for (index, epoch) instead of an index, as one that draws something anew
-            in each epoch needs.
+        by_epoch: whether `data` is asked for (index, epoch, turn) instead of an index, as one that draws something anew
+            in each epoch needs; the turn counts how often the index has come before in this epoch.
     """
 
     def __init__(
@@ -151,14 +183,24 @@ class PlannedBatches:
 
     def groups(self, epoch: int, start_group: int = 0) -> Iterator[list[Any]]:
         """Give this process's micro-batches of each group from number `start_group` on; nothing else is read."""
-        shares = [group[self._rank :: self._world_size] for group in self._plan.groups(epoch)[start_group:]]
-        self._wanted.batches = [self._keys(indices, epoch) for share in shares for indices in share]
+        groups = self._keyed(self._plan.groups(epoch), epoch)
+        shares = [group[self._rank :: self._world_size] for group in groups[start_group:]]
+        self._wanted.batches = [keys for share in shares for keys in share]
         prepared = iter(self._loader)
         for share in shares:
             yield [next(prepared) for _ in share]
 
-    def _keys(self, indices: np.ndarray, epoch: int) -> list[Any]:
-        return [(index, epoch) for index in indices.tolist()] if self._by_epoch else indices.tolist()
+    def _keyed(self, groups: list[Group], epoch: int) -> list[list[list[Any]]]:
+        """Give what `data` is asked for in place of each index."""
+        if not self._by_epoch:
+            return [[indices.tolist() for indices in group] for group in groups]
+        turns: Counter[int] = Counter()
+
+        def key(index: int) -> tuple[int, int, int]:
+            turns[index] += 1
+            return index, epoch, turns[index] - 1
+
+        return [[[key(index) for index in indices.tolist()] for indices in group] for group in groups]
 
 
 class OrderedBatches:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import functools
 import re
-import shutil
-import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +15,7 @@ from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import resample, write_wav
 from processors.text.arpabet import is_vowel
+from processors.text.espeak import EspeakError, espeak
 from utils.console import Progress
 from utils.errors import RecitalError
 from utils.files import write_atomically
@@ -132,7 +129,6 @@ class _Speech:
 
 
 # From espeak-ng's speak_lib.h.
-_SYNCHRONOUS, _PHONE_EVENTS, _RETURN_ERRORS = 2, 0x0001, 0x8000
 _CHARACTERS, _UTF8 = 1, 1
 _LAST_EVENT, _WORD, _PHONE = 0, 1, 7
 
@@ -337,41 +333,32 @@ def _words(text: str, speech: _Speech, phones: list[_Span]) -> list[_Span]:
     return words
 
 
-class _Espeak:
-    """libespeak-ng, of which a process can have only one."""
+class _Engine:
+    """espeak-ng, with what it says about its own speech."""
 
     def __init__(self) -> None:
         try:
-            import espeakng_loader
-        except ImportError:
-            raise DemoCorpusError(
-                "the demo corpus is spoken by espeak-ng, which is not installed: pip install -r requirements/demo.txt"
-            ) from None
-        try:
-            self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-            data = espeakng_loader.get_data_path()
-        except (OSError, RuntimeError) as error:
-            raise DemoCorpusError(f"espeak-ng cannot be loaded ({error}); install espeakng-loader again") from error
-        self._declare()
-        self._lock = threading.Lock()
+            self._espeak = espeak()
+            self._voice = self._espeak.voice_of("en-us")
+        except EspeakError as error:
+            raise DemoCorpusError(f"the demo corpus is spoken by espeak-ng: {error}") from None
+        self.sample_rate = self._espeak.sample_rate
         self._samples: list[np.ndarray] = []
         self._phones: list[_PhoneEvent] = []
         self._word_begins: list[int] = []
-        self.sample_rate = self._library.espeak_Initialize(
-            _SYNCHRONOUS, 0, _short_path(data).encode(), _PHONE_EVENTS | _RETURN_ERRORS
-        )
-        if self.sample_rate <= 0 or self._library.espeak_SetVoiceByName(b"en-us") != 0:
-            raise DemoCorpusError(f"{data}: espeak-ng finds no American English there; install espeakng-loader again")
         # Kept, for the library calls it as long as it lives.
         self._callback = _CALLBACK(self._heard)
-        self._library.espeak_SetSynthCallback(self._callback)
+        with self._espeak.speaking(self._voice) as library:
+            library.espeak_SetSynthCallback.argtypes = [_CALLBACK]
+            library.espeak_SetSynthCallback.restype = None
+            library.espeak_SetSynthCallback(self._callback)
 
     def speech(self, text: str) -> _Speech:
         """Speak a text."""
         encoded = text.encode("utf-8")
-        with self._lock:
+        with self._espeak.speaking(self._voice) as library:
             self._samples, self._phones, self._word_begins = [np.zeros(0, np.int16)], [], []
-            failure = self._library.espeak_Synth(encoded, len(encoded) + 1, 0, _CHARACTERS, 0, _UTF8, None, None)
+            failure = library.espeak_Synth(encoded, len(encoded) + 1, 0, _CHARACTERS, 0, _UTF8, None, None)
             if failure:
                 raise DemoCorpusError(f"{text[:60]!r}: espeak-ng gave up on it (code {failure})")
             return _Speech(np.concatenate(self._samples), tuple(self._phones), tuple(self._word_begins))
@@ -389,29 +376,10 @@ class _Espeak:
             self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    def _declare(self) -> None:
-        library, number, text = self._library, ctypes.c_int, ctypes.c_char_p
-        library.espeak_Initialize.argtypes = [number, number, text, number]
-        library.espeak_SetVoiceByName.argtypes = [text]
-        library.espeak_SetSynthCallback.argtypes = [_CALLBACK]
-        library.espeak_SetSynthCallback.restype = None
-        unsigned, pointer = ctypes.c_uint, ctypes.c_void_p
-        library.espeak_Synth.argtypes = [text, ctypes.c_size_t, unsigned, number, unsigned, unsigned, pointer, pointer]
-
 
 @functools.lru_cache(maxsize=1)
-def _engine() -> _Espeak:
-    return _Espeak()
-
-
-def _short_path(data: str) -> str:
-    """Give a path to espeak-ng's data that fits the 160 bytes which it has for one."""
-    if len(data.encode()) < 150:
-        return data
-    shortcut = Path(tempfile.mkdtemp()) / "espeak-ng-data"
-    atexit.register(shutil.rmtree, shortcut.parent, ignore_errors=True)
-    shortcut.symlink_to(data, target_is_directory=True)
-    return str(shortcut)
+def _engine() -> _Engine:
+    return _Engine()
 
 
 def _until_the_last(events: ctypes._Pointer[_Event]) -> Iterator[_Event]:

@@ -72,6 +72,36 @@ def mels_picture(mels: Mapping[str, np.ndarray], *, seconds_per_frame: float, ti
     return draw(panels, title=title)
 
 
+def alignment_picture(
+    mel: np.ndarray,
+    likelihood: np.ndarray,
+    *,
+    phones: Sequence[str],
+    durations: Sequence[int] | np.ndarray,
+    seconds_per_frame: float,
+    title: str = "",
+) -> Figure:
+    """Draw where phones lie in a mel, and below it how likely each of them is over time.
+
+    Args:
+        mel: (T_mel, M), natural logarithm.
+        likelihood: (T_mel, T_text), from 0 to 1.
+        phones: T_text labels.
+        durations: T_text frames per phone.
+        seconds_per_frame: hop_size / sample_rate.
+        title: above it.
+    """
+    below = Panel(
+        image=np.asarray(likelihood, dtype=np.float32).T,
+        image_step=seconds_per_frame,
+        image_range=(0.0, 1.0),
+        y_label="phone",
+    )
+    return draw(
+        [mel_panel(mel, seconds_per_frame=seconds_per_frame, phones=phones, durations=durations), below], title=title
+    )
+
+
 def curves_picture(
     curves: Mapping[str, np.ndarray], *, y_label: str, step: float = 1.0, x_label: str = "phone", title: str = ""
 ) -> Figure:

@@ -84,6 +84,10 @@ class _VocoderData:
         self.lengths = np.array([stores[dataset].length(id_, "mel") for id_, dataset in items], dtype=np.int64)
         """(len(self),) frames of every recording."""
 
+    def weights(self, dataset_weight: Mapping[str, float]) -> list[float]:
+        """How often each recording shall be drawn per epoch, by the setting of that name."""
+        return [dataset_weight.get(dataset, 1.0) for _, dataset in self._items]
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -108,7 +112,8 @@ class WholeRecordings(_VocoderData, Dataset[VocoderExample]):
 class Segments(_VocoderData, Dataset[VocoderExample]):
     """A segment of every recording, another one in each epoch; only its bytes are read.
 
-    Which one follows from seed, epoch and index alone. Recordings shorter than a segment are left out.
+    Which one follows from seed, epoch, index and, where it comes several times per epoch, turn alone. Recordings
+    shorter than a segment are left out.
 
     Args:
         items: id and corpus of each recording.
@@ -144,9 +149,9 @@ class Segments(_VocoderData, Dataset[VocoderExample]):
         self._items = [item for item, keep in zip(items, long_enough, strict=True) if keep]
         self.lengths = self.lengths[long_enough]
 
-    def __getitem__(self, place: tuple[int, int]) -> VocoderExample:
-        index, epoch = place
-        chance = np.random.default_rng([self._seed, epoch, index])
+    def __getitem__(self, place: tuple[int, int, int]) -> VocoderExample:
+        index, epoch, turn = place
+        chance = np.random.default_rng([self._seed, epoch, index, *([turn] if turn else [])])
         start = int(chance.integers(0, self.lengths[index] - self._segment_frames + 1))
         return self._read(index, start, start + self._segment_frames)
 

@@ -97,6 +97,45 @@ def test_an_utterance_beyond_the_budget_is_refused():
         BatchPlan([10, 1200], batch_size=8, max_frames_per_batch=1000)
 
 
+def test_weights_say_how_often_an_utterance_is_drawn():
+    weights = [0.5] * 40 + [1.0] * 30 + [2.5] * 20
+    plan = BatchPlan(lengths_like_kathleen()[:90], batch_size=8, micro_batches=2, seed=3, weights=weights)
+    seen: Counter[int] = Counter()
+    for epoch in range(4):
+        drawn = Counter(index for group in members(plan.groups(epoch)) for index in group)
+        assert [sum(drawn[index] for index in part) for part in (range(40), range(40, 70), range(70, 90))] == [
+            20,
+            30,
+            50,
+        ]
+        seen.update(drawn)
+    # In turn: after four epochs none of them is ahead.
+    assert [seen[index] for index in range(90)] == [2] * 40 + [4] * 30 + [10] * 20
+    assert members(plan.groups(0)) != members(plan.groups(1))
+
+
+def test_weights_of_one_change_nothing():
+    lengths = lengths_like_kathleen()
+    plain, weighted = BatchPlan(lengths, batch_size=8), BatchPlan(lengths, batch_size=8, weights=[1.0] * len(lengths))
+    assert members(plain.groups(2)) == members(weighted.groups(2))
+
+
+def test_weights_that_leave_too_little_are_told():
+    with pytest.raises(BatchError, match="2 utterances for training cannot fill 4 batches"):
+        BatchPlan([10] * 20, batch_size=8, micro_batches=4, weights=[0.1] * 20)
+
+
+def test_a_weighted_epoch_goes_on_in_the_middle_as_if_never_stopped():
+    data = Numbers(30)
+    plan = BatchPlan(list(range(50, 80)), batch_size=4, weights=[2.5] * 10 + [1.0] * 20)
+    batches = PlannedBatches(data, list, plan, by_epoch=True)
+    whole = [batch for group in batches.groups(1) for batch in group]
+    assert [batch for group in batches.groups(1, start_group=5) for batch in group] == whole[5:]
+    places = [place for batch in whole for place in batch]
+    assert len(set(places)) == len(places) == 45
+    assert {turn for index, _, turn in places if index >= 10} == {0}
+
+
 class Numbers(Dataset):
     """Gives its index, and remembers which were asked for."""
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from processors.corpora.corpus import Corpus, CorpusError
+from processors.corpora.jsonl import write as write_jsonl
 from processors.corpora.registry import LAYOUTS, layout_of, read_corpus
 from processors.utterance import ManifestError, Utterance, read_manifest, write_manifest
 
@@ -274,6 +275,37 @@ def test_a_manifest_is_found_by_its_folder_or_its_own_name(tmp_path):
     empty.mkdir()
     with pytest.raises(CorpusError, match="holds no manifest"):
         read_corpus("toy", "jsonl", empty, language="en")
+
+
+def test_manifests_by_split_come_back_as_they_were_written(tmp_path):
+    names = {"a": "train", "b": "valid", "c": "test", "d": "train"}
+    utterances = [
+        Utterance(
+            id=name,
+            dataset="toy",
+            speaker="anna",
+            language="de",
+            text=f"Text {name}.",
+            audio_path=record(tmp_path / "audio" / f"{name}.wav"),
+            duration_s=0.01,
+            split=split,
+            phones=("sil",),
+            frames=3,
+            durations=(3,),
+        )
+        for name, split in names.items()
+    ]
+    written = write_jsonl(tmp_path / "out", utterances)
+    assert [path.name for path in written] == ["train.jsonl", "valid.jsonl", "test.jsonl"]
+    fields = json.loads((tmp_path / "out" / "valid.jsonl").read_text())
+    assert {"audio_filepath", "text", "duration", "speaker"} <= set(fields) and "phones" not in fields
+    corpus = read_corpus("toy", "jsonl", tmp_path / "out", language="en")
+    assert {utterance.id: utterance.split for utterance in corpus.utterances} == names
+    assert {(utterance.speaker, utterance.language, utterance.duration_s) for utterance in corpus.utterances} == {
+        ("anna", "de", 0.01)
+    }
+    assert [path.name for path in write_jsonl(tmp_path / "out", utterances[:1])] == ["train.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["train.jsonl"]
 
 
 # Names

@@ -16,6 +16,7 @@ from processors.alignment.textgrid import read_textgrid
 from processors.audio.audio_file import audio_info, read_audio
 from processors.corpora.registry import layout_of, read_corpus
 from processors.demo_corpus import DemoCorpusError, make_demo_corpus, sentences, speak
+from processors.text import espeak
 from processors.text.arpabet import CONSONANTS, PHONES, VOWELS, is_vowel
 
 RATE = 22050
@@ -190,10 +191,10 @@ def test_nothing_to_say_is_an_error():
 
 def test_without_espeak_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    demo_corpus._engine.cache_clear()
-    with pytest.raises(DemoCorpusError, match=r"pip install -r requirements/demo\.txt"):
+    monkeypatch.setattr(espeak, "_loaded", espeak.Espeak)
+    monkeypatch.setattr(demo_corpus, "_engine", demo_corpus._Engine)
+    with pytest.raises(DemoCorpusError, match=r"pip install -r requirements/espeak\.txt"):
         make_demo_corpus(tmp_path / "corpus")
-    demo_corpus._engine.cache_clear()
     assert not (tmp_path / "corpus" / "metadata.csv").exists()
 
 
@@ -202,6 +203,6 @@ def test_a_long_way_to_the_data_is_shortened(tmp_path):
     data = tmp_path / ("x" * 100) / ("y" * 100) / "espeak-ng-data"
     data.mkdir(parents=True)
     (data / "phontab").write_text("content")
-    short = demo_corpus._short_path(str(data))
+    short = espeak._short_path(str(data))
     assert len(short) < 150 and (Path(short) / "phontab").read_text() == "content"
-    assert demo_corpus._short_path("/usr/share/espeak-ng-data") == "/usr/share/espeak-ng-data"
+    assert espeak._short_path("/usr/share/espeak-ng-data") == "/usr/share/espeak-ng-data"

@@ -97,13 +97,24 @@ def flags_of(recipe: Path) -> list[str]:
     return re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
 
 
-STAGES = {1: "bins.preprocess", 2: "bins.train", 3: "bins.synthesize"}
+STAGES = {0: "bins.download", 1: "bins.preprocess", 2: "bins.train", 3: "bins.synthesize"}
 STAGES_OF = {RECIPE: STAGES, VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"}}
+DEMO_STAGES = {recipe: [stages[number] for number in (1, 2, 3)] for recipe, stages in STAGES_OF.items()}
 
 
 @pytest.mark.parametrize(
     ("stages", "ran"),
-    [("1", [1]), ("2", [2]), ("3", [3]), ("1-3", [1, 2, 3]), ("2-3", [2, 3]), ("2-2", [2]), ("all", [1, 2, 3])],
+    [
+        ("0", [0]),
+        ("1", [1]),
+        ("2", [2]),
+        ("3", [3]),
+        ("0-3", [0, 1, 2, 3]),
+        ("1-3", [1, 2, 3]),
+        ("2-3", [2, 3]),
+        ("2-2", [2]),
+        ("all", [0, 1, 2, 3]),
+    ],
 )
 def test_stages_run_in_order(house, stages, ran):
     done = house.run("--stage", stages, "--name", "voice", "--infer_text", "Hello.")
@@ -116,7 +127,7 @@ def test_stage_has_a_short_flag(house):
     assert house.modules == ["bins.preprocess"]
 
 
-@pytest.mark.parametrize("stages", ["9", "0", "4", "3-1", "1-", "-1", "1-9", "x", "", "1 2", "all-3", "11", "1-3-2"])
+@pytest.mark.parametrize("stages", ["9", "0-4", "4", "3-1", "1-", "-1", "1-9", "x", "", "1 2", "all-3", "11", "1-3-2"])
 def test_an_impossible_stage_is_wrong_usage(house, stages):
     done = house.run("--stage", stages)
     assert done.returncode == 2
@@ -273,7 +284,7 @@ def test_the_recipes_own_settings_are_the_default(house):
 def test_a_failing_stage_ends_the_run_with_its_code(house):
     done = house.run("--stage", "all", "--name", "voice", "--infer_text=x", STUB_FAILS="bins.train")
     assert done.returncode == 3
-    assert house.modules == ["bins.preprocess", "bins.train"]
+    assert house.modules == ["bins.download", "bins.preprocess", "bins.train"]
     assert "stage 2" in done.stderr
 
 
@@ -311,7 +322,7 @@ def test_the_last_stage_takes_the_shells_place(house):
 def test_the_demo_makes_its_corpus_and_runs_every_stage(house, tmp_path):
     done = house.run("--demo", where=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *STAGES.values()]
+    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *DEMO_STAGES[RECIPE]]
     demo = house.root / "data" / "demo"
     first, corpus, *stages = house.calls
     assert value_of(first, "--infer_expt_dir") == str(house.root / "ckpts" / "tts" / "kathleen")
@@ -340,7 +351,7 @@ def test_demos_share_the_corpus_and_spare_each_others_results(house):
     house.recipe = house.root / VOCODER_RECIPE
     for corpus in ([], ["bins.make_demo_corpus"]):  # the second begins anew
         assert house.run("--demo", STUB_WRITES="pred/a.wav").returncode == 0
-        assert house.modules == [*corpus, *STAGES_OF[VOCODER_RECIPE].values()]
+        assert house.modules == [*corpus, *DEMO_STAGES[VOCODER_RECIPE]]
     assert sorted(path.relative_to(demo).as_posix() for path in demo.rglob("*.wav")) == [
         "FastSpeech2/first/result/said.wav",
         "FastSpeech2/result/said.wav",
@@ -370,9 +381,9 @@ def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(house):
     assert house.run("--demo", STUB_WRITES="said.wav", STUB_FAILS="bins.train").returncode == 3
     assert (corpus / "metadata.csv").exists()
     assert house.run("--demo").returncode == 0
-    assert house.modules == list(STAGES.values())
+    assert house.modules == DEMO_STAGES[RECIPE]
     house.run("--demo")
-    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *STAGES.values()]
+    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *DEMO_STAGES[RECIPE]]
 
 
 OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]

@@ -190,7 +190,7 @@ def test_our_own_environment_may_be_active(house):
 def test_an_unknown_extra_lists_the_known(house):
     done = house.run("dve")
     assert done.returncode == 2
-    assert "demo dev judge wetext" in done.stderr
+    assert "corpora demo dev judge wetext" in done.stderr
 
 
 def lines_of(name: str) -> list[str]:
@@ -212,7 +212,7 @@ def test_the_lock_holds_every_package_that_is_asked_for():
     locked = {re.split(r"==", line)[0] for line in lines_of("lock.txt")}
     asked = {
         re.split(r"[^\w.-]", line)[0].lower().replace("_", "-")
-        for name in ("base.txt", "dev.txt", "demo.txt", "judge.txt", "wetext.txt")
+        for name in ("base.txt", "corpora.txt", "dev.txt", "demo.txt", "judge.txt", "wetext.txt")
         for line in lines_of(name)
         if not line.startswith("-r")
     }

@@ -180,7 +180,7 @@ def test_segments_are_aligned_slices_that_change_with_the_epoch(processed_dir):
     store = FeatureStore.open(processed_dir / "tiny")
     starts = set()
     for epoch in range(6):
-        example = data[(2, epoch)]
+        example = data[(2, epoch, 0)]
         mel, waveform = store.read(example.id, "mel"), store.read(example.id, "waveform")
         [start] = [
             start
@@ -188,9 +188,17 @@ def test_segments_are_aligned_slices_that_change_with_the_epoch(processed_dir):
             if np.array_equal(waveform[start * HOP_SIZE : (start + 4) * HOP_SIZE], example.waveform)
         ]
         assert np.array_equal(mel[start : start + 4], example.mel) and example.mel.shape == (4, N_MEL)
-        assert np.array_equal(data[(2, epoch)].waveform, example.waveform)
+        assert np.array_equal(data[(2, epoch, 0)].waveform, example.waveform)
         starts.add(start)
     assert len(starts) > 1
+
+
+def test_a_recording_drawn_twice_in_an_epoch_gives_two_segments(processed_dir):
+    items, stores = open_recordings(processed_dir, ["tiny"], "train")
+    data = Segments(items, stores, "mel", segment_frames=4, seed=7)
+    turns = [data[(2, 0, turn)].waveform for turn in range(6)]
+    assert any(not np.array_equal(turns[0], other) for other in turns[1:])
+    assert np.array_equal(turns[1], data[(2, 0, 1)].waveform)
 
 
 def test_segments_longer_than_every_recording_are_refused(processed_dir):

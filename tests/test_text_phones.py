@@ -388,7 +388,7 @@ def test_cmudict_speaks_the_inventory_only():
 
 
 def test_unknown_extractor_lists_the_known_ones():
-    with pytest.raises(TextError, match="phone_extractor 'espeek' is unknown; known: lexicon"):
+    with pytest.raises(TextError, match="phone_extractor 'espeek' is unknown; known: char, espeak, lexicon"):
         make_phone_extractor("espeek")
     with pytest.raises(TextError, match="language 'de'"):
         make_phone_extractor("lexicon", language="de")

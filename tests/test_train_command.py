@@ -151,6 +151,19 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
 
 
+def test_frozen_parts_are_told_and_stay_so_when_training_goes_on(train, tmp_path):
+    parts = ("--set", "train.freeze=['0']")
+    code, printed, _ = train(*parts, "--set", "train.max_steps=4")
+    assert code == 0 and "frozen: 0.00 M of 0.00 M parameters: 0\n" in printed
+    first = weights(tmp_path / "ckpts/first", 4)
+    code, printed, errors = train("--set", "train.max_steps=6")
+    assert code == 1 and 'train.freeze: ["0"] -> []' in errors
+    code, printed, _ = train(*parts, "--set", "train.max_steps=6")
+    assert code == 0 and torch.equal(first, weights(tmp_path / "ckpts/first", 6))
+    code, _, errors = train("--name", "second", "--set", "train.freeze=['netwrk']")
+    assert code == 1 and 'train.freeze: "netwrk" names no part' in errors and "near it: network" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

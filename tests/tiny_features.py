@@ -46,10 +46,11 @@ def write_features(
     n_train: int = 10,
     n_valid: int = 3,
     speakers: tuple[str, ...] = ("a", "b"),
+    inventory: tuple[str, ...] = INVENTORY,
 ) -> list[Utterance]:
     """Leave in `processed_dir` what training needs; lengths, pitch and energy differ between utterances."""
     chance = np.random.default_rng(1)
-    symbols = SymbolTable(INVENTORY)
+    symbols = SymbolTable(inventory)
     folder = processed_dir / dataset
     prepare_store(folder, store_settings(_preprocess_settings(), ACOUSTIC_FEATURES, symbols.symbols))
     collector = StatisticsCollector()

@@ -40,7 +40,7 @@ class Progress:
     def __init__(self, total: int | None, description: str, unit: str = "it", plain_every_s: float = 10.0) -> None:
         self.total, self.description, self.unit = total, description, unit
         self._plain_every_s = plain_every_s
-        self._done = 0
+        self._done = self._skipped = 0
         self._started = self._last_line = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():
@@ -64,9 +64,17 @@ class Progress:
             self._last_line = time.monotonic()
             print(self._plain_line(note), file=sys.stderr, flush=True)
 
+    def skip(self, amount: int) -> None:
+        """Count `amount` units as done that took no time, such as those of an earlier run."""
+        self._done += amount
+        self._skipped += amount
+        if self._bar is not None:
+            self._bar.initial += amount
+            self._bar.update(amount)
+
     def _plain_line(self, note: str) -> str:
         elapsed = max(time.monotonic() - self._started, 1e-9)
-        rate = self._done / elapsed
+        rate = (self._done - self._skipped) / elapsed
         line = f"{self.description}: {self._done}"
         if self.total is not None:
             line += f" of {self.total}"

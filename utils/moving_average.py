@@ -27,12 +27,18 @@ class MovingAverage:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.n_updates = 0
         self._decay = decay
+        # What is frozen is its own average, to the bit.
+        self._learning = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Take in the network's weights after a step."""
         share = 1.0 - min(self._decay, (1 + self.n_updates) / (10 + self.n_updates))
-        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), share)
+        averages, latest_ones = dict(self.network.named_parameters()), dict(network.named_parameters())
+        if self._learning:
+            torch._foreach_lerp_(
+                [averages[name] for name in self._learning], [latest_ones[name] for name in self._learning], share
+            )
         for own, latest in zip(self.network.buffers(), network.buffers(), strict=True):
             own.copy_(latest)
         self.n_updates += 1

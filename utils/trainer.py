@@ -33,6 +33,7 @@ from utils.logbook import Logbook
 from utils.meters import LossMeter, LossWatch, SpeedMeter
 from utils.moving_average import MovingAverage
 from utils.optimizer_state import OptimizerState, OptimizerStateError, load_moments
+from utils.parts import PartError, freeze
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
 from utils.stop_request import StopRequest
 from utils.task import Batches, Optimization, Task, Update, ValidationBatches
@@ -56,6 +57,7 @@ class TrainerOptions:
         max_steps: optimizer steps after which training ends; 0 for no limit.
         max_epochs: epochs after which training ends; 0 for no limit.
         gradient_clip: largest norm of an optimizer's gradients; 0 for no clipping.
+        freeze: patterns of parts that stay as they are, to the bit (see `utils.parts.is_part`).
         seed: of everything random.
         log_every_steps: steps between lines in the logbook.
         valid_every_steps: steps between validations.
@@ -70,6 +72,7 @@ class TrainerOptions:
     max_steps: int = 0
     max_epochs: int = 0
     gradient_clip: float = 0.0
+    freeze: tuple[str, ...] = ()
     seed: int = 0
     log_every_steps: int = 100
     valid_every_steps: int = 1000
@@ -212,6 +215,9 @@ class Trainer:
         folder: of the experiment: gets `checkpoint/`, `tensorboard/`, `logbook.jsonl` and `bundle/`.
         options: how to train.
         processes: who trains together.
+
+    Raises:
+        PartError: `options.freeze` names what there is not, or leaves nothing to learn.
     """
 
     def __init__(
@@ -244,7 +250,15 @@ class Trainer:
         for module in task.modules.values():
             module.to(device)
         self._plain = dict(task.modules)
+        self._still = freeze(self._plain, options.freeze)
         self._optimizations = dict(task.optimizers())
+        self._resting = {
+            name
+            for name, optimization in self._optimizations.items()
+            if not any(parameter.requires_grad for parameter in _parameters(optimization))
+        }
+        if self._resting == set(self._optimizations):
+            raise PartError("train.freeze: names everything there is, and leaves nothing to learn")
         learning = {name for optimization in self._optimizations.values() for name in optimization.modules}
         self._wrapped = {
             name: processes.wrap(module) if name in learning else module for name, module in self._plain.items()
@@ -266,6 +280,18 @@ class Trainer:
     def optimizer_names(self) -> list[str]:
         """The names of the optimizers, in the order in which they act."""
         return list(self._optimizations)
+
+    def parts_story(self) -> Iterator[str]:
+        """Say how much is frozen, and what learns at a pace of its own; nothing where all learns alike."""
+        parameters = [parameter for module in self._plain.values() for parameter in module.parameters()]
+        if self.options.freeze:
+            frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+            yield f"frozen: {_millions(frozen)} of {_millions(parameters)} parameters: {', '.join(self.options.freeze)}"
+        for name, optimization in self._optimizations.items():
+            for group in optimization.optimizer.param_groups:
+                if "part" in group:
+                    size = _millions(parameter for parameter in group["params"] if parameter.requires_grad)
+                    yield f"learning rate of {name} x {group['factor']:g} for {size} parameters: {group['part']}"
 
     def begin_with(self, states: Mapping[str, OptimizerState]) -> None:
         """Let optimizers begin, before `fit`, with what others remembered; their options stay those of the settings.
@@ -391,6 +417,7 @@ class Trainer:
                         for term_name, term in update.terms.items():
                             self._losses.add(f"train/{name}/{term_name}", term.value, batch.counts[term.per])
                     self._losses.add(f"train/{name}/loss", loss, 1)
+                if loss is not None and name not in self._resting:
                     stop = self._step(name, optimization, loss, batches, updates, request) or stop
                 self._set_requires_grad(optimization.modules, False)
             for story in stories:
@@ -440,8 +467,9 @@ class Trainer:
                 [term.weight * share[term.per] * term.value.float() for term in update.terms.values() if term.weight]
             ).sum()
             is_last = len(updates) == len(stories)
-            with self.processes.together(wrapped if is_last else ()):
-                self._scaler.scale(loss).backward()
+            if name not in self._resting:
+                with self.processes.together(wrapped if is_last else ()):
+                    self._scaler.scale(loss).backward()
             losses.append(loss.detach().float())
         return updates, torch.stack(losses).sum() if losses else None
 
@@ -457,8 +485,8 @@ class Trainer:
         """Clip, and let the optimizer act if all is sound; gives whether any process was asked to stop."""
         optimizer = optimization.optimizer
         self._scaler.unscale_(optimizer)
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = get_total_norm([p.grad for p in parameters])
+        parameters = [parameter for parameter in _parameters(optimization) if parameter.grad is not None]
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         asked = torch.full_like(loss, float(request.signal_number))
         summed = self.processes.add_up(torch.stack([loss, asked]))
         # The one moment of a step at which a GPU is waited for: nothing may touch the weights before this is known.
@@ -527,6 +555,8 @@ class Trainer:
     def _set_training(self, training: bool) -> None:
         for module in self._wrapped.values():
             module.train(training)
+        for module in self._still:
+            module.training = False
 
     # Between steps
 
@@ -556,7 +586,9 @@ class Trainer:
         self._last_losses = losses
         values = dict(losses)
         for name, optimization in self._optimizations.items():
-            values[f"learning_rate/{name}"] = float(optimization.optimizer.param_groups[0]["lr"])
+            for group in optimization.optimizer.param_groups:
+                part = f"/{group['part']}" if "part" in group else ""
+                values[f"learning_rate/{name}{part}"] = float(group["lr"])
             if norms := self._norms.pop(name, []):
                 values[f"gradient_norm/{name}"] = sum(norms) / len(norms)
                 values[f"gradient_norm/{name}_max"] = max(norms)
@@ -749,6 +781,14 @@ class Trainer:
             ends.append(self._position.step + epochs_left * n_groups - self._position.group)
         total = max(min(ends) - self._position.step, 0) if ends else None
         return Progress(total, "training", "steps", plain_every_s=30.0)
+
+
+def _parameters(optimization: Optimization) -> list[nn.Parameter]:
+    return [parameter for group in optimization.optimizer.param_groups for parameter in group["params"]]
+
+
+def _millions(parameters: Iterable[Tensor]) -> str:
+    return f"{sum(parameter.numel() for parameter in parameters) / 1e6:.2f} M"
 
 
 def _paces(speed: Mapping[str, float]) -> list[tuple[str, float]]:

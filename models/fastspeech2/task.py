@@ -19,6 +19,7 @@ from models.fastspeech2.network import FastSpeech2, GeneratedSpeech, Prediction
 from models.fastspeech2.schedule import learning_rate_share
 from models.fastspeech2.settings import FastSpeech2Settings
 from models.layers.length_regulator import frame_index
+from models.named_rows import NamedRows
 from processors.acoustic_data import (
     AcousticBatch,
     AcousticData,
@@ -33,6 +34,7 @@ from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ACOUSTIC_FEATURES
 from processors.speech_pictures import curves_picture, mels_picture
+from utils.parts import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Update
 
@@ -67,6 +69,14 @@ class FastSpeech2Task:
         assert isinstance(settings, FastSpeech2Settings)
         return cls(settings, open_voice(rooted(settings.preprocess.processed_dir)))
 
+    def named_rows(self) -> Mapping[str, NamedRows]:
+        """The tables of phones and speakers (`models.named_rows.HasNamedRows`)."""
+        symbols, speakers = self._voice.symbols.symbols, self._voice.speakers
+        return {
+            "network.phoneme_embedding.weight": NamedRows("symbol", symbols),
+            "network.speaker_embedding.weight": NamedRows("speaker", sorted(speakers, key=lambda name: speakers[name])),
+        }
+
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Give one process's share of the training data."""
         train, data = self._settings.train, self._open("train")
@@ -76,6 +86,7 @@ class FastSpeech2Task:
             max_frames_per_batch=train.max_frames_per_batch,
             micro_batches=world_size * train.gradient_accumulation_steps,
             seed=train.seed,
+            weights=data.weights(self._settings.dataset_weight),
         )
         return PlannedBatches(data, _collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
 
@@ -109,7 +120,7 @@ class FastSpeech2Task:
         """Adam with warm-up, decay and annealing."""
         train = self._settings.train
         optimizer = torch.optim.Adam(
-            self.modules["network"].parameters(),
+            learning_groups(self.modules, ("network",), train.lr_groups, train.learning_rate),
             lr=train.learning_rate,
             betas=train.adam_betas,
             eps=train.adam_eps,

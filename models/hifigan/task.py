@@ -33,6 +33,7 @@ from processors.vocoder_data import (
     collate_vocoder,
     open_recordings,
 )
+from utils.parts import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 
@@ -90,6 +91,7 @@ class HiFiGANTask:
             batch_size=train.batch_size,
             micro_batches=world_size * train.gradient_accumulation_steps,
             seed=train.seed,
+            weights=data.weights(self._settings.dataset_weight),
         )
         return PlannedBatches(
             data,
@@ -135,7 +137,7 @@ class HiFiGANTask:
     def _optimization(self, names: tuple[str, ...], ema_decay: float = 0.0) -> Optimization:
         train = self._settings.train
         optimizer = torch.optim.AdamW(
-            [parameter for name in names for parameter in self.modules[name].parameters()],
+            learning_groups(self.modules, names, train.lr_groups, train.learning_rate),
             lr=train.learning_rate,
             betas=train.adam_betas,
             weight_decay=train.weight_decay,

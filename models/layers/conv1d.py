@@ -124,5 +124,9 @@ class _TrainedOnCpu(torch.autograd.Function):
         if weight.dtype == torch.float32 and weight.shape[3] > 1:
             # Of the weights only the layout matters here, and theirs would bring channels last back.
             of_y, pictures, weight = of_y.contiguous(), pictures.contiguous(), torch.empty(weight.shape)
-        of_weight = _convolution_backward(of_y, pictures, weight, None, *geometry, [False, True, False])[1]
-        return of_x, of_weight.squeeze(2), of_bias, None, None, None
+        of_weight = None
+        if context.needs_input_grad[1]:
+            of_weight = _convolution_backward(of_y, pictures, weight, None, *geometry, [False, True, False])[1].squeeze(
+                2
+            )
+        return of_x, of_weight, of_bias, None, None, None

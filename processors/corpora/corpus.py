@@ -97,9 +97,13 @@ class CorpusBuilder:
         speaker: str = "",
         language: str = "",
         duration_s: float = 0.0,
+        split: str = "",
         no_text: str = "",
     ) -> None:
-        """Take a recording, or note why it cannot be used; `no_text` says why there is no text, if more is known."""
+        """Take a recording, or note why it cannot be used.
+
+        `split` is the corpus's own, where it has one; `no_text` says why there is no text, if more is known.
+        """
         utterance_id = unicodedata.normalize("NFC", utterance_id)
         speaker = speaker or self._dataset
         if reason := unsafe_name_reason(speaker):
@@ -117,6 +121,7 @@ class CorpusBuilder:
                 text=" ".join(text.split()),
                 audio_path=audio_path,
                 duration_s=duration_s,
+                split=split,
             )
             if utterance.text:
                 self._first_seen[utterance_id] = where

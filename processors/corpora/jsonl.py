@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from processors.corpora.corpus import Corpus, CorpusBuilder, CorpusError, some, utterance_id_for
-from processors.utterance import ManifestError, json_object, numbered_lines
+from processors.utterance import ManifestError, Utterance, json_object, numbered_lines, write_manifest
+
+_SPLITS = ("train", "valid", "test")
 
 
 def read(dataset: str, folder: Path, *, language: str) -> Corpus:
-    """Read a manifest with one object per line.
+    """Read a manifest with one object per line, or one manifest per split.
 
     Its fields are `audio_filepath` (absolute, or from the manifest's folder), `text`, and if known `duration` in
     seconds, `speaker`, `language` and `id`; others are passed over. Without `id` it is the recording's file name,
@@ -19,29 +23,56 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
 
     Args:
         dataset: name of the corpus.
-        folder: the manifest, or the folder it lies in.
+        folder: the manifest, or the folder it lies in; `train.jsonl` beside `valid.jsonl` or `test.jsonl` (or the like
+            with `.json`) says how the corpus is split.
         language: of lines that name none.
     """
-    manifest = _manifest_in(folder)
+    manifests = _manifests_in(folder)
     builder = CorpusBuilder(dataset, language)
-    for number, line in numbered_lines(manifest):
-        where = f"{manifest}:{number}"
-        try:
-            fields = json_object(line, where)
-            _add(builder, where, fields, manifest.parent)
-        except ManifestError as error:
-            builder.leave_out(where, "", str(error).removeprefix(f"{where}: "))
-    return builder.corpus(manifest)
+    for split, manifest in manifests.items():
+        for number, line in numbered_lines(manifest):
+            where = f"{manifest}:{number}"
+            try:
+                fields = json_object(line, where)
+                _add(builder, where, fields, manifest.parent, split)
+            except ManifestError as error:
+                builder.leave_out(where, "", str(error).removeprefix(f"{where}: "))
+    return builder.corpus(folder if len(manifests) > 1 else manifest)
 
 
-def _manifest_in(folder: Path) -> Path:
+def write(folder: Path, utterances: Iterable[Utterance]) -> list[Path]:
+    """Write one manifest per split, `<split>.jsonl`, as `read` and NeMo read it; give their paths.
+
+    What stage 1 has found out besides the duration is left away. A manifest of an earlier call that has no utterances
+    any more is removed.
+    """
+    by_split: dict[str, list[Utterance]] = {split: [] for split in _SPLITS}
+    for utterance in utterances:
+        by_split[utterance.split].append(replace(utterance, phones=(), durations=(), frames=0))
+    written = []
+    for split, members in by_split.items():
+        path = folder / f"{split}.jsonl"
+        if members:
+            write_manifest(path, members)
+            written.append(path)
+        else:
+            path.unlink(missing_ok=True)
+    return written
+
+
+def _manifests_in(folder: Path) -> dict[str, Path]:
+    """Give the manifests by the split that each is; one of all is that of no split."""
     if folder.is_file():
-        return folder
+        return {"": folder}
     if (folder / "manifest.jsonl").is_file():
-        return folder / "manifest.jsonl"
+        return {"": folder / "manifest.jsonl"}
+    for suffix in (".jsonl", ".json"):
+        splits = {split: path for split in _SPLITS if (path := folder / f"{split}{suffix}").is_file()}
+        if len(splits) > 1 and "train" in splits:
+            return splits
     found = sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".json") and path.is_file())
     if len(found) == 1:
-        return found[0]
+        return {"": found[0]}
     if found:
         raise CorpusError(
             f"{folder}: holds several manifests ({some(path.name for path in found)}); name one of them in dataset_path"
@@ -49,7 +80,7 @@ def _manifest_in(folder: Path) -> Path:
     raise CorpusError(f"{folder}: holds no manifest (manifest.jsonl)")
 
 
-def _add(builder: CorpusBuilder, where: str, fields: dict[str, Any], folder: Path) -> None:
+def _add(builder: CorpusBuilder, where: str, fields: dict[str, Any], folder: Path, split: str) -> None:
     audio_path = folder / _text_field(fields, "audio_filepath", where)
     speaker = _text_field(fields, "speaker", where, default="")
     utterance_id = _text_field(fields, "id", where, default=utterance_id_for(speaker, audio_path.stem))
@@ -76,6 +107,7 @@ def _add(builder: CorpusBuilder, where: str, fields: dict[str, Any], folder: Pat
             speaker=speaker,
             language=language,
             duration_s=float(duration_s),
+            split=split,
             no_text=no_text,
         )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 from processors.audio.audio_file import AUDIO_SUFFIXES
 from processors.corpora.corpus import Corpus, CorpusBuilder, CorpusError, folders_in, recordings_in, some
 from processors.utterance import numbered_lines, unsafe_name_reason
+
+_USUAL_SPLIT = Path(__file__).with_name("ljspeech_split.txt")
 
 
 def read(dataset: str, folder: Path, *, language: str) -> Corpus:
@@ -39,6 +42,26 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     if unlisted:
         builder.note(f"{metadata}: {len(unlisted)} recordings in wavs/ are not listed: {some(unlisted)}")
     return builder.corpus(metadata)
+
+
+def read_with_usual_split(dataset: str, folder: Path, *, language: str) -> Corpus:
+    """Read LJSpeech itself, with the split into 12,500, 100 and 500 recordings by which its models are compared."""
+    corpus = read(dataset, folder, language=language)
+    split_of = usual_split()
+    utterances = (replace(utterance, split=split_of.get(utterance.id, "train")) for utterance in corpus.utterances)
+    return replace(corpus, utterances=tuple(utterances))
+
+
+def usual_split() -> dict[str, str]:
+    """Give the ids of LJSpeech's usual validation and test set with their split."""
+    split_of: dict[str, str] = {}
+    split = ""
+    for _, line in numbered_lines(_USUAL_SPLIT):
+        if line in ("valid", "test"):
+            split = line
+        elif not line.startswith("#"):
+            split_of.update((f"LJ{number}", split) for number in line.split())
+    return split_of
 
 
 def _take_without_text(

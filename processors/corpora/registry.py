@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from processors.corpora import jsonl, ljspeech, recordings, speaker_folders
-from processors.corpora.corpus import Corpus, CorpusError
+from processors.corpora import jsonl, lhotse_recipes, ljspeech, recordings, speaker_folders
+from processors.corpora.corpus import Corpus, CorpusError, some
 
 
 class Reader(Protocol):
@@ -22,12 +24,22 @@ LAYOUTS: dict[str, Reader] = {
     "speaker_folders": speaker_folders.read,
     "jsonl": jsonl.read,
     "recordings": recordings.read,
+    "ljspeech_official": ljspeech.read_with_usual_split,
 }
+OFFICIAL_LAYOUTS = {layout: partial(lhotse_recipes.read, layout) for layout in lhotse_recipes.RECIPES}
+"""Layouts of famous corpora, whose readers know the corpus's parts and splits."""
 WITHOUT_TEXTS = ("recordings",)
 """Layouts of corpora that have no transcripts; a vocoder learns from them."""
 
 LAYOUT_OF_DATASET = {
     "LJSpeech": "ljspeech",
+    "VCTK": "vctk",
+    "LibriTTS": "libritts",
+    "LibriTTS_R": "libritts",
+    "HiFiTTS": "hifitts",
+    "CMU_ARCTIC": "cmu_arctic",
+    "AISHELL-3": "aishell3",
+    "Baker": "baker",
     "demo": "ljspeech",
 }
 
@@ -49,13 +61,21 @@ def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
         raise CorpusError(
             f"dataset: unknown name {dataset!r}{f', did you mean {meant!r}?' if meant else ''}; known are "
             f'{", ".join(LAYOUT_OF_DATASET)}; for your own add "dataset_layout": {{"{dataset}": '
-            f'"{"|".join(LAYOUTS)}"}}'
+            f'"{"|".join((*LAYOUTS, *OFFICIAL_LAYOUTS))}"}}'
         )
     _check_layout(dataset, layout)
     return layout
 
 
-def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str, needs_text: bool = True) -> Corpus:
+def read_corpus(
+    dataset: str,
+    layout: str,
+    folder: Path | str,
+    *,
+    language: str,
+    needs_text: bool = True,
+    subset: Sequence[str] = (),
+) -> Corpus:
     """Find the recordings of a dataset and their texts.
 
     Sound files are not opened: a damaged one comes to light where it is read, and `duration_s` is 0 unless the
@@ -63,10 +83,11 @@ def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str,
 
     Args:
         dataset: its name, which is also the speaker's where there is one speaker.
-        layout: one of `LAYOUTS`.
+        layout: one of `LAYOUTS` or `OFFICIAL_LAYOUTS`.
         folder: where it lies, from `dataset_path`.
         language: of the texts.
         needs_text: whether recordings without a text are of no use.
+        subset: only these parts, where the layout knows parts, or speakers; everything unless given.
 
     Raises:
         CorpusError: no such folder, not this layout, or nothing usable in it.
@@ -83,13 +104,34 @@ def read_corpus(dataset: str, layout: str, folder: Path | str, *, language: str,
             f"dataset_layout.{dataset}: {layout} have no transcripts, which an acoustic model needs; name a layout "
             f"that has them ({', '.join(name for name in LAYOUTS if name not in WITHOUT_TEXTS)}), or train a vocoder"
         )
-    corpus = LAYOUTS[layout](dataset, folder, language=language)
+    if layout in OFFICIAL_LAYOUTS:
+        corpus = OFFICIAL_LAYOUTS[layout](dataset, folder, language=language, subset=subset)
+    else:
+        corpus = _of_speakers(LAYOUTS[layout](dataset, folder, language=language), dataset, folder, subset)
     if not needs_text:
         return corpus.for_sound_alone()
     corpus.require_usable(folder, dataset)
     return corpus
 
 
+def _of_speakers(corpus: Corpus, dataset: str, folder: Path, subset: Sequence[str]) -> Corpus:
+    """Give what the speakers named say, or everything where none is named."""
+    if not subset:
+        return corpus
+    speakers = {utterance.speaker for utterance in (*corpus.utterances, *corpus.without_text)}
+    if unknown := [name for name in subset if name not in speakers]:
+        raise CorpusError(
+            f"dataset_subset.{dataset}: {some(unknown)} does not speak in {folder}; there are "
+            f"{some(sorted(speakers), most=20)}"
+        )
+    utterances, without_text = (
+        tuple(utterance for utterance in group if utterance.speaker in subset)
+        for group in (corpus.utterances, corpus.without_text)
+    )
+    return replace(corpus, utterances=utterances, without_text=without_text)
+
+
 def _check_layout(dataset: str, layout: str) -> None:
-    if layout not in LAYOUTS:
-        raise CorpusError(f"dataset_layout.{dataset}: unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
+    known = (*LAYOUTS, *OFFICIAL_LAYOUTS)
+    if layout not in known:
+        raise CorpusError(f"dataset_layout.{dataset}: unknown layout {layout!r}; known are {', '.join(known)}")

@@ -14,7 +14,7 @@ from processors.corpora.corpus import Corpus
 from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
-from processors.preparation.work import Group, Job, needs_text
+from processors.preparation.work import Group, Job, needs_alignment, needs_text
 from processors.splits import assign_splits
 from processors.utterance import Utterance
 from utils.console import say, warn
@@ -86,18 +86,29 @@ def make_plan(
     remove_partial_files(folder)
     if damaged := tidy_store(folder):
         warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
-    utterances = _with_splits(corpus.utterances, settings)
+    utterances = with_splits(corpus.utterances, settings)
     jobs = tuple(_missing(utterances, FeatureStore.open(folder), folder, settings, features))
     return Plan(dataset, folder, tuple(utterances), jobs)
 
 
-def _with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:
-    """Split those with a text as if there were no others, which train; a corpus without texts is split by itself."""
-    drawn = [utterance for utterance in utterances if utterance.text] or utterances
+def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:
+    """Split what the corpus itself has not split.
+
+    Those with a text are split as if there were no others, which train; a corpus without texts is split by itself.
+    A set that the corpus brings stays as it is, and nothing is drawn for it, unless none of its speakers is heard in
+    training (as in LibriTTS): models that know speakers by name are then judged by what is drawn besides.
+    """
+    own = {utterance.id: utterance.split for utterance in utterances if utterance.split in ("valid", "test")}
+    free = [utterance for utterance in utterances if utterance.id not in own]
+    trained = {utterance.speaker for utterance in free}
+    brought = {own[utterance.id] for utterance in utterances if utterance.id in own and utterance.speaker in trained}
     assigned = assign_splits(
-        drawn, valid_size=settings.valid_size, test_size=settings.test_size, seed=settings.split_seed
+        [utterance for utterance in free if utterance.text] or free,
+        valid_size=0 if "valid" in brought else settings.valid_size,
+        test_size=0 if "test" in brought else settings.test_size,
+        seed=settings.split_seed,
     )
-    split_of = {utterance.id: utterance.split for utterance in assigned}
+    split_of = {utterance.id: utterance.split for utterance in assigned} | own
     return [replace(utterance, split=split_of.get(utterance.id, "train")) for utterance in utterances]
 
 
@@ -140,15 +151,16 @@ def _missing(
     features: Sequence[str],
 ) -> Iterator[Job]:
     with_text = needs_text(features)
-    textgrids = _textgrids(folder, utterances, settings) if with_text else None
+    textgrids = _textgrids(folder, utterances, settings) if needs_alignment(features) else None
     has_lexicon = with_text and settings.lexicon_path
     lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if has_lexicon else ""
     lexicon_stamp = stamp(lexicon).hex()
     limits = stamp(settings.min_duration_s, settings.max_duration_s)
     for utterance in utterances:
         text, given, own, textgrid = NOTHING, None, Path(), NOTHING
-        if textgrids is not None:
+        if with_text:
             text = stamp(utterance.text, lexicon_stamp)
+        if textgrids is not None:
             given = textgrids.given(utterance)
             own = textgrids.own(utterance)
             textgrid = stamp_of_file(given or own)

@@ -107,7 +107,7 @@ def prepare(
     preprocess = settings.preprocess
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
-    corpora = {dataset: _read(settings, dataset, with_text) for dataset in settings.dataset}
+    corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
     symbols = SymbolTable(make_front_end(preprocess).inventory) if with_text else None
     with sole_user(processed_dir):
         plans = [
@@ -147,10 +147,18 @@ def prepare(
         return _write_down(outcomes, settings, symbols)
 
 
-def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpus:
+def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = True) -> Corpus:
+    """Read one corpus as the settings say, and tell how much was found."""
     layout = layout_of(dataset, settings.dataset_layout)
     folder = rooted(settings.dataset_path[dataset])
-    corpus = read_corpus(dataset, layout, folder, language=settings.preprocess.language, needs_text=needs_text)
+    corpus = read_corpus(
+        dataset,
+        layout,
+        folder,
+        language=settings.preprocess.language,
+        needs_text=needs_text,
+        subset=settings.dataset_subset.get(dataset, ()),
+    )
     left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
     say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
     for note in corpus.notes:

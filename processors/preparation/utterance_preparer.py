@@ -15,6 +15,7 @@ from processors.alignment.aligners import Aligner, make_aligner
 from processors.alignment.durations import durations_from_times
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.match import AlignedPhones, phones_with_pauses
+from processors.alignment.script import script_of
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
@@ -22,7 +23,7 @@ from processors.audio.pitch import extract_pitch
 from processors.preparation.problems import DurationError
 from processors.preparation.sources import SOURCE, stamp, stamp_of_file
 from processors.preparation.trimming import ends_within, speech_span
-from processors.preparation.work import ALIGNMENT_SCORE, RECORDING_S, Job, make_front_end, needs_text
+from processors.preparation.work import ALIGNMENT_SCORE, RECORDING_S, Job, make_front_end, needs_alignment, needs_text
 from processors.text.phone_extractor import Token, Word
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance
@@ -49,7 +50,7 @@ class UtterancePreparer:
 
     def __init__(self, settings: PreprocessSettings, features: Sequence[str]) -> None:
         self._settings, self._features = settings, frozenset(features)
-        self._needs_text = needs_text(features)
+        self._needs_text, self._needs_alignment = needs_text(features), needs_alignment(features)
         self._mel = MelSpectrogram.from_settings(settings)
         if self._needs_text:
             self._phone_extractor = make_front_end(settings)
@@ -74,7 +75,10 @@ class UtterancePreparer:
         features: dict[str, np.ndarray] = {RECORDING_S: np.array([recording_s])}
         start, stop = 0, len(recording)
         aligned = None
-        if self._needs_text:
+        if self._needs_text and not self._needs_alignment:
+            phones = script_of(self._phone_extractor.tokens(utterance.text)).phones
+            features["phonemes"] = np.array(self._symbols.ids(phones, where=utterance.id), dtype=np.int32)
+        elif self._needs_alignment:
             aligned, textgrid = self._align(job, recording)
             source = replace(source, textgrid=stamp_of_file(textgrid))
             features |= _alignment_score(textgrid)

@@ -24,6 +24,8 @@ from utils.process_pool import Note, Work
 
 ACOUSTIC_FEATURES = ("mel", "f0", "energy", "durations", "phonemes", "waveform")
 """What a model needs that reads text."""
+ALIGNER_FEATURES = ("mel", "phonemes")
+"""What a model needs that finds phones in recordings: here the phones as the text has them, with no durations yet."""
 VOCODER_FEATURES = ("mel", "waveform")
 """What a model needs that turns mels into waveforms; they are made without looking at the text."""
 RECORDING_S = "recording_s"
@@ -51,6 +53,11 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
 def needs_text(features: Sequence[str]) -> bool:
     """Whether any of the features can only be made with the text at hand."""
     return not {"durations", "phonemes"}.isdisjoint(features)
+
+
+def needs_alignment(features: Sequence[str]) -> bool:
+    """Whether any of the features can only be made once it is known where the phones lie."""
+    return "durations" in features
 
 
 def make_front_end(settings: PreprocessSettings) -> PhoneExtractor:

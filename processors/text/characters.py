@@ -24,6 +24,8 @@ _CHARACTERS = str.maketrans(_REPLACED)
 _SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 # Invisible, private, unassigned and half characters: controls, joiners, byte-order marks, lone surrogates.
 _DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+# But for joiners, which shape letters in Persian and Indian scripts.
+_JOINERS = "\u200c\u200d"
 
 
 def map_characters(text: str) -> str:
@@ -38,6 +40,18 @@ def map_characters(text: str) -> str:
         text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
         text = "".join(_ascii_digit(character) for character in text)
     return " ".join(text.split())
+
+
+def composed(text: str) -> str:
+    """Give a text of any language in Unicode's composed form (NFC), evenly spaced, without what cannot be seen."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    seen = (
+        " " if character.isspace() else character
+        for character in text
+        if character.isspace() or character in _JOINERS or unicodedata.category(character) not in _DROPPED_CATEGORIES
+    )
+    return " ".join("".join(seen).split())
 
 
 def _visible(character: str) -> str:

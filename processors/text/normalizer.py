@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 
 from processors.text.abbreviations import expand_abbreviations
-from processors.text.characters import map_characters
+from processors.text.characters import composed, map_characters
 from processors.text.dates_and_times import speak_dates, speak_times
 from processors.text.measures import speak_measures
 from processors.text.money import speak_money
@@ -56,37 +56,43 @@ _PRONOUNS = re.compile(
 
 
 def normalize(text: str, language: str = "en", backend: str = "rules") -> str:
-    """Give a text the way it is spoken: no digits, symbols or abbreviations, punctuation kept.
+    """Give a text the way it is spoken, as far as its language and the backend know it.
 
-    Handles numbers, ordinals, decimals, fractions, ranges, money, dates, times, years, telephone numbers, units,
-    abbreviations, Roman numerals, initials and web addresses, in American English; ordinary words and phones in braces
+    In English no digits, symbols or abbreviations are left, and punctuation is kept. The rules handle numbers,
+    ordinals, decimals, fractions, ranges, money, dates, times, years, telephone numbers, units, abbreviations, Roman
+    numerals, initials and web addresses, in American English; ordinary words and phones in braces
     (`{HH AH0 L OW1}`) stay as they are. Normalising twice changes nothing. Any string is accepted; what has no sound
     (emoji) is dropped, and letters of other scripts are kept for the front end to judge.
 
-    The `rules` are the default. The `wetext` backend (Apache licence, `pip install wetext`, 0.1.8 tried) puts its WFST
-    grammars before the rules, which then speak what it left: 2 ms a sentence, numbers with "and" ("two hundred
-    and fifty"), dates day first ("the fifth of january"). On the 77 sentences of the tests it did no class better than
-    the rules: it cannot read five of them ("#1", "99¢"; they go to the rules), reads "1920s" as seconds, "Maple Dr."
-    as a doctor, and drops the full stop that "p.m." swallows.
+    | backend | English | Chinese | other languages |
+    |---|---|---|---|
+    | `rules` | the rules | as written | as written |
+    | `wetext` | its grammar, then the rules | its grammar | as written |
+    | `num2words` | the rules | as written | numbers spelled out, where it knows the language |
+
+    What is left as written goes to the front end, where espeak-ng speaks numbers itself.
+
+    `wetext` (Apache licence, 0.1.8 tried): 2 ms a sentence, English numbers with "and" ("two hundred and fifty"), dates
+    day first ("the fifth of january"). On the 77 English sentences of the tests it did no class better than the rules:
+    it cannot read five of them ("#1", "99¢"; they go to the rules), reads "1920s" as seconds, "Maple Dr." as a
+    doctor, and drops the full stop that "p.m." swallows.
 
     Args:
         text: any text.
-        language: `en`, or a variety of it such as `en-gb`.
-        backend: `rules` or `wetext`.
+        language: such as `en`, `en-gb` or `de`.
+        backend: `rules`, `wetext` or `num2words`.
 
     Raises:
-        TextError: the backend or language is unknown, or the backend is not installed.
+        TextError: the backend is unknown, or is needed for the language and not installed.
     """
     return make_normalizer(language, backend)(text)
 
 
 def make_normalizer(language: str = "en", backend: str = "rules") -> Callable[[str], str]:
     """Give the function from text to spoken text that a language and backend name; see `normalize`."""
-    if re.split("[-_]", language.lower())[0] != "en":
-        raise TextError(f"no normalizer for language {language!r}; known: en")
     if backend not in _BACKENDS:
         raise TextError(f"normalizer {backend!r} is unknown; known: {', '.join(sorted(_BACKENDS))}")
-    return _BACKENDS[backend]()
+    return _BACKENDS[backend](language) or composed
 
 
 def _until_stable(speak: Callable[[str], str], text: str) -> str:
@@ -141,25 +147,51 @@ def _tidy(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _rules() -> Callable[[str], str]:
-    return partial(_until_stable, _speak)
+def _primary(language: str) -> str:
+    return re.split("[-_]", language.lower())[0]
 
 
-@lru_cache(maxsize=1)
-def _wetext() -> Callable[[str], str]:
+def _rules(language: str) -> Callable[[str], str] | None:
+    return partial(_until_stable, _speak) if _primary(language) == "en" else None
+
+
+def _wetext(language: str) -> Callable[[str], str] | None:
+    if _primary(language) in ("zh", "cmn"):
+        return _with_wetext("zh", composed)
+    return partial(_until_stable, _with_wetext("en", _speak)) if _primary(language) == "en" else None
+
+
+@lru_cache(maxsize=2)
+def _with_wetext(language: str, after: Callable[[str], str]) -> Callable[[str], str]:
     try:
         from wetext import Normalizer
     except ImportError as error:
-        raise TextError("normalizer 'wetext' is not installed; run `pip install wetext`, or use 'rules'") from error
-    grammar = Normalizer(lang="en", operator="tn")
+        raise TextError(
+            "normalizer 'wetext' is not installed; run `pip install -r requirements/wetext.txt`, or use 'rules'"
+        ) from error
+    grammar = Normalizer(lang=language, operator="tn")
 
     def speak(text: str) -> str:
         # It asserts that its grammar covers the text, which signs such as "#" break.
         with suppress(AssertionError, IndexError, KeyError, ValueError):
             text = grammar.normalize(text)
-        return _speak(text)
+        return after(text)
 
-    return partial(_until_stable, speak)
+    return speak
 
 
-_BACKENDS: dict[str, Callable[[], Callable[[str], str]]] = {"rules": _rules, "wetext": _wetext}
+def _num2words(language: str) -> Callable[[str], str] | None:
+    if _primary(language) == "en":
+        return _rules(language)
+    # Only here, for it is the home of a library that few need.
+    from processors.text.number_names import number_speaker
+
+    return number_speaker(language)
+
+
+# Each gives None for a language whose texts it leaves as they are written.
+_BACKENDS: dict[str, Callable[[str], Callable[[str], str] | None]] = {
+    "rules": _rules,
+    "wetext": _wetext,
+    "num2words": _num2words,
+}

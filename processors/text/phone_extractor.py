@@ -58,11 +58,16 @@ Token = Word | Pause
 
 
 class PhoneExtractor(Protocol):
-    """What turns texts into phones: a lexicon now; others keep to the same two names."""
+    """What turns texts of one language into phones."""
 
     @property
     def inventory(self) -> tuple[str, ...]:
-        """Every symbol that `tokens` can ever give, and those that an aligner adds."""
+        """Every symbol that `tokens` can ever give, and those that an aligner adds; if `is_open`, the latter only."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `tokens` also gives symbols that nobody knows beforehand; stage 1 collects them from the texts."""
         ...
 
     def tokens(self, text: str) -> list[Token]:
@@ -94,9 +99,9 @@ def make_phone_extractor(
     """Make the front end that the settings name.
 
     Args:
-        name: `lexicon`.
+        name: `lexicon`, `espeak` or `char`.
         language: of the texts; `lexicon` speaks English only.
-        lexicon_path: a user's lexicon, whose words go before CMUdict's; none where empty.
+        lexicon_path: a user's lexicon, whose words go before CMUdict's; none where empty. Only for `lexicon`.
         normalizer: the backend of `normalize`.
 
     Raises:
@@ -136,6 +141,7 @@ class LexiconPhoneExtractor:
     """
 
     inventory = INVENTORY
+    is_open = False
 
     def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
         if re.split("[-_]", language.lower())[0] != "en":
@@ -259,7 +265,24 @@ class LexiconPhoneExtractor:
         self._user_lexicon = state["user_lexicon"]
 
 
-_EXTRACTORS: dict[str, Callable[[str, str | Path, str], PhoneExtractor]] = {"lexicon": LexiconPhoneExtractor}
+def _make_espeak(language: str, lexicon_path: str | Path, normalizer: str) -> PhoneExtractor:
+    # Loaded on demand, so that a lexicon does not need espeak-ng.
+    from processors.text.espeak_phones import EspeakPhoneExtractor
+
+    return EspeakPhoneExtractor(language, normalizer)
+
+
+def _make_char(language: str, lexicon_path: str | Path, normalizer: str) -> PhoneExtractor:
+    from processors.text.letters import CharPhoneExtractor
+
+    return CharPhoneExtractor(language, normalizer)
+
+
+_EXTRACTORS: dict[str, Callable[[str, str | Path, str], PhoneExtractor]] = {
+    "lexicon": LexiconPhoneExtractor,
+    "espeak": _make_espeak,
+    "char": _make_char,
+}
 
 
 def _letter_name(letter: str, lexicon: Lexicon) -> Pronunciation:

@@ -1,0 +1,1 @@
+"""An aligner that learns from a corpus where its phones lie (arXiv:2108.10447)."""

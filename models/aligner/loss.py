@@ -1,0 +1,142 @@
+"""What the aligner is trained to make likely: that the phones are heard one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from processors.aligner_data import AlignerBatch
+from processors.alignment.monotonic_search import best_durations
+from utils.task import Term
+
+_IMPOSSIBLE = -1e30
+
+
+def loss_terms(
+    log_probabilities: Tensor, is_optional: Tensor, batch: AlignerBatch, *, binarization_weight: float | None
+) -> dict[str, Term]:
+    """Give the losses per real frame.
+
+    arXiv:2108.10447, sections 2.1 and 2.3: the forward sum over all ways of hearing the phones in order, and the
+    Kullback-Leibler divergence of the soft alignment from its one best way.
+
+    Args:
+        log_probabilities: (B, T_mel, T_text) of `Aligner`.
+        is_optional: (B, T_text) which phones may be passed over.
+        batch: what was aligned.
+        binarization_weight: of the second loss; None leaves it out.
+    """
+    frames = batch.counts["frames"]
+    sums = forward_sum(log_probabilities, batch.phoneme_lengths, batch.mel_lengths, is_optional)
+    terms = {"forward_sum": Term(-sums.sum() / frames, per="frames")}
+    if binarization_weight is not None:
+        weight = best_path(log_probabilities.detach(), is_optional, batch)
+        terms["binarization"] = Term(-(log_probabilities * weight).sum() / frames, binarization_weight, per="frames")
+    return terms
+
+
+def best_path(log_probabilities: Tensor, is_optional: Tensor, batch: AlignerBatch) -> Tensor:
+    """Give (B, T_mel, T_text): 1 where the likeliest way passes, 0 elsewhere and on padding."""
+    durations = best_durations(
+        log_probabilities.float().cpu().numpy(),
+        batch.phoneme_lengths.cpu().numpy(),
+        batch.mel_lengths.cpu().numpy(),
+        is_optional.cpu().numpy(),
+    )
+    ends = torch.from_numpy(durations).to(log_probabilities.device).cumsum(dim=1).unsqueeze(1)
+    starts = ends - torch.from_numpy(durations).to(ends.device).unsqueeze(1)
+    frame = torch.arange(log_probabilities.shape[1], device=ends.device).view(1, -1, 1)
+    return ((frame >= starts) & (frame < ends)).to(log_probabilities.dtype)
+
+
+def forward_sum(log_probabilities: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor) -> Tensor:
+    """Add up the probabilities of all ways through a recording that hear its phones in order.
+
+    The forward algorithm of hidden Markov models (Rabiner, 1989, section III.A). The paper has CTC's, with a blank
+    added; CTC wants every label heard, while here silences may be passed over.
+
+    Args:
+        log_probabilities: (B, T_mel, T_text) finite.
+        phoneme_lengths: (B,).
+        mel_lengths: (B,).
+        is_optional: (B, T_text) which phones may be passed over; no two neighbours.
+
+    Returns:
+        (B,) logarithms of the sums; 0, without gradient, where there are fewer frames than phones.
+    """
+    sums: Tensor = _ForwardSum.apply(log_probabilities, phoneme_lengths, mel_lengths, is_optional)
+    return sums
+
+
+class _ForwardSum(torch.autograd.Function):
+    """With its gradient, which is how probable each phone is at each frame in view of the whole recording.
+
+    Plain NumPy in float64: a step over all phones of all utterances costs a CPU less than autograd's bookkeeping.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        context: Any, log_probabilities: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor
+    ) -> Tensor:
+        scores = log_probabilities.detach().double().cpu().numpy()
+        n_phones, n_frames = phoneme_lengths.cpu().numpy(), mel_lengths.cpu().numpy()
+        optional = is_optional.cpu().numpy()
+        rows = np.arange(len(scores))
+        forward = _forward(scores, optional)
+        ends, last = n_frames - 1, n_phones - 1
+        before_last = np.where(optional[rows, last] & (last > 0), forward[ends, rows, last - 1], _IMPOSSIBLE)
+        sums = np.logaddexp(forward[ends, rows, last], before_last)
+        possible = sums > _IMPOSSIBLE / 2
+        if log_probabilities.requires_grad:
+            # From the end backwards is forwards in the mirror.
+            time, phone = _mirrored(n_frames, scores.shape[1]), _mirrored(n_phones, scores.shape[2])
+            mirror = (rows[:, None, None], time[:, :, None], phone[:, None, :])
+            backward = _forward(scores[mirror], optional[rows[:, None], phone]).transpose(1, 0, 2)[mirror]
+            occupancy = np.exp(np.minimum(forward.transpose(1, 0, 2) + backward - scores - sums[:, None, None], 0.0))
+            is_real = (np.arange(scores.shape[1]) < n_frames[:, None])[:, :, None] & (
+                np.arange(scores.shape[2]) < n_phones[:, None]
+            )[:, None, :]
+            occupancy = np.where(is_real & possible[:, None, None], occupancy, 0.0)
+            context.save_for_backward(torch.from_numpy(occupancy).to(log_probabilities))
+        return torch.from_numpy(np.where(possible, sums, 0.0)).to(log_probabilities)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (occupancy,) = context.saved_tensors
+        return gradient.view(-1, 1, 1) * occupancy, None, None, None
+
+
+def _forward(scores: npt.NDArray[np.float64], optional: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Give the (T_mel, B, T_text) logarithms of the sums over all ways that end in each phone at each frame."""
+    n_utterances, n_frames, n_phones = scores.shape
+    # Two places that nothing reaches stand before the first phone.
+    sums = np.full((n_frames, n_utterances, n_phones + 2), _IMPOSSIBLE)
+    passing = np.full((n_utterances, n_phones), _IMPOSSIBLE)
+    passing[:, 1:][optional[:, :-1]] = 0.0
+    per_frame = np.ascontiguousarray(scores.transpose(1, 0, 2))
+    sums[0, :, 2] = per_frame[0, :, 0]
+    if n_phones > 1:
+        sums[0, :, 3] = np.where(optional[:, 0], per_frame[0, :, 1], _IMPOSSIBLE)
+    for frame in range(1, n_frames):
+        stayed, came = sums[frame - 1, :, 2:], sums[frame - 1, :, 1:-1]
+        passed = sums[frame - 1, :, :-2] + passing
+        highest = np.maximum(np.maximum(stayed, came), passed)
+        total = np.exp(stayed - highest)
+        total += np.exp(came - highest)
+        total += np.exp(passed - highest)
+        np.log(total, out=total)
+        total += highest
+        total += per_frame[frame]
+        sums[frame, :, 2:] = np.maximum(total, _IMPOSSIBLE)
+    return sums[:, :, 2:]
+
+
+def _mirrored(lengths: npt.NDArray[np.integer], longest: int) -> npt.NDArray[np.integer]:
+    """Give the (B, T) places that lie opposite within each row; padding stays where it is."""
+    places = np.arange(longest)
+    opposite: npt.NDArray[np.integer] = np.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
+    return opposite

@@ -1,0 +1,147 @@
+"""The aligner: how likely each phone of a text is at each frame of its recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from models.aligner.settings import AlignerModelSettings, AlignerSettings
+from models.layers.conv1d import Conv1d
+from models.layers.masks import padding_mask
+from processors.aligner_data import AlignerBatch
+from processors.text.arpabet import PAUSES
+from processors.text.symbols import SymbolTable
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
+    from models.bundle import Bundle
+
+# Log-mels of speech lie round -5, give or take 2.
+_MEL_CENTRE, _MEL_SPREAD = -5.0, 2.0
+_LEAST = -1e4  # the logarithm of no probability, with room to add some
+
+
+class Aligner(nn.Module):
+    """Places phones and frames in one space, where those that belong together come to lie together.
+
+    One TTS Alignment To Rule Them All (Badlani et al., arXiv:2108.10447, sections 2.1 and 2.2): the negative squared
+    distance of a frame from each phone of its utterance is the logit of that phone, weighed by a beta-binomial prior
+    that keeps to the diagonal. It differs from the paper in that silences between words are phones that may be
+    passed over (see `forward_sum`), so that pauses without punctuation are found too.
+
+    Args:
+        settings: of the model.
+        n_mel: M.
+        is_pause: (n_symbols,) symbols that may last no frame; symbol 0 is padding.
+    """
+
+    is_pause: Tensor
+
+    def __init__(self, settings: AlignerModelSettings, *, n_mel: int, is_pause: Tensor) -> None:
+        super().__init__()
+        hidden_size, space_size = settings.hidden_size, settings.space_size
+        self.prior_sharpness = settings.prior_sharpness
+        self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)
+        self.text_encoder = nn.ModuleList(
+            [
+                Conv1d(hidden_size, hidden_size, settings.text_kernel_size, relu=True),
+                Conv1d(hidden_size, space_size),
+            ]
+        )
+        self.mel_encoder = nn.ModuleList(
+            [
+                Conv1d(n_mel, hidden_size, settings.mel_kernel_size, relu=True),
+                Conv1d(hidden_size, hidden_size, relu=True),
+                Conv1d(hidden_size, space_size),
+            ]
+        )
+        # Not among the weights: it follows from the symbol table.
+        self.register_buffer("is_pause", is_pause, persistent=False)
+
+    @classmethod
+    def untrained(cls, settings: ExperimentSettings, symbols: SymbolTable | None) -> Aligner:
+        """Make a network for these symbols, with random weights."""
+        assert isinstance(settings, AlignerSettings)
+        assert symbols is not None, "an aligner reads text"
+        is_pause = torch.tensor([symbol in PAUSES for symbol in symbols.symbols])
+        return cls(settings.model, n_mel=settings.preprocess.n_mel, is_pause=is_pause)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Aligner:
+        """Make the network of a bundle, with its weights.
+
+        Raises:
+            BundleError: the weights do not fit the bundle's settings.
+        """
+        network = cls.untrained(bundle.settings, bundle.symbols)
+        bundle.load_into(network)
+        return network
+
+    def forward(self, batch: AlignerBatch) -> Tensor:
+        """Give the (B, T_mel, T_text) log-probabilities of each frame's being each of its utterance's phones.
+
+        Those of a frame add up to 1 over the real phones; anything finite stands on padding.
+        """
+        is_phoneme_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
+        is_frame_padding = padding_mask(batch.mel_lengths, batch.mel.shape[2])
+        phones = self.phoneme_embedding(batch.phoneme_ids)
+        for layer in self.text_encoder:
+            phones = layer(phones, is_phoneme_padding.unsqueeze(2))
+        frames = (batch.mel.transpose(1, 2) - _MEL_CENTRE) / _MEL_SPREAD  # (B, M, T_mel) -> (B, T_mel, M)
+        for layer in self.mel_encoder:
+            frames = layer(frames, is_frame_padding.unsqueeze(2))
+        # float32: the difference of large squares is what counts.
+        with torch.autocast(frames.device.type, enabled=False):
+            logits = -_squared_distances(frames.float(), phones.float())
+            if self.prior_sharpness:
+                logits = logits + beta_binomial_prior(
+                    batch.phoneme_lengths,
+                    batch.mel_lengths,
+                    n_phones=batch.phoneme_ids.shape[1],
+                    n_frames=batch.mel.shape[2],
+                    sharpness=self.prior_sharpness,
+                )
+            return logits.masked_fill(is_phoneme_padding.unsqueeze(1), _LEAST).log_softmax(dim=2)
+
+    def is_optional(self, batch: AlignerBatch) -> Tensor:
+        """Give the (B, T_text) mark of phones that may be passed over."""
+        return self.is_pause[batch.phoneme_ids]
+
+
+def _squared_distances(frames: Tensor, phones: Tensor) -> Tensor:
+    """Give the (B, T_mel, T_text) squared distances of (B, T_mel, D) from (B, T_text, D)."""
+    squares = frames.square().sum(dim=2).unsqueeze(2) + phones.square().sum(dim=2).unsqueeze(1)
+    return squares - 2.0 * frames @ phones.transpose(1, 2)
+
+
+def beta_binomial_prior(
+    phoneme_lengths: Tensor, mel_lengths: Tensor, *, n_phones: int, n_frames: int, sharpness: float
+) -> Tensor:
+    """Give the logarithm of how likely each phone is at each frame before anything is heard.
+
+    arXiv:2108.10447, section 2.2: at frame t of T, counted from 1, phone k of N, counted from 0, is as likely as k
+    successes in N - 1 trials under a beta-binomial distribution with alpha = s * t and beta = s * (T - t + 1).
+
+    Args:
+        phoneme_lengths: (B,) N of each utterance.
+        mel_lengths: (B,) T of each utterance.
+        n_phones: T_text, with padding.
+        n_frames: T_mel, with padding.
+        sharpness: s; the greater, the closer to the diagonal.
+
+    Returns:
+        (B, T_mel, T_text); anything finite on padding.
+    """
+    device = phoneme_lengths.device
+    trials = (phoneme_lengths - 1).view(-1, 1, 1).float()
+    k = torch.minimum(torch.arange(n_phones, device=device).float(), trials)
+    t = torch.arange(1, n_frames + 1, device=device).view(1, -1, 1)
+    t = torch.minimum(t, mel_lengths.view(-1, 1, 1)).float()
+    alpha, beta = sharpness * t, sharpness * (mel_lengths.view(-1, 1, 1) - t + 1.0)
+    # The parts that depend on k alone or t alone are small; only two of the logarithms of gamma are of full size.
+    choose = torch.lgamma(trials + 1) - torch.lgamma(k + 1) - torch.lgamma(trials - k + 1)
+    of_frame = torch.lgamma(alpha + beta) - torch.lgamma(alpha) - torch.lgamma(beta)
+    of_frame = of_frame - torch.lgamma(trials + alpha + beta)
+    return choose + of_frame + torch.lgamma(k + alpha) + torch.lgamma(trials - k + beta)

@@ -1,0 +1,49 @@
+"""What may be set of the aligner and its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+
+
+class AlignerModelSettings(Settings):
+    """The network."""
+
+    hidden_size: int = setting("width of both encoders", ge=1)
+    text_kernel_size: int = setting("how many phones the text encoder sees at once; odd", ge=1)
+    mel_kernel_size: int = setting("how many frames the first layer of the mel encoder sees at once; odd", ge=1)
+    space_size: int = setting("dimensions of the space in which phones and frames are compared", ge=1)
+    prior_sharpness: float = setting(
+        "how firmly phones are expected where they would lie if all lasted alike; 0 for not at all", ge=0
+    )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        for name in ("text_kernel_size", "mel_kernel_size"):
+            if getattr(self, name) % 2 == 0:
+                yield Contradiction((name,), f"{getattr(self, name)} is not an odd number")
+
+
+class AlignerTrainSettings(TrainSettings):
+    """Training with Adam: warm-up, then a cosine down to max_steps."""
+
+    learning_rate: float = setting("highest learning rate, reached at the end of the warm-up", gt=0)
+    adam_betas: tuple[float, float] = setting("Adam's decay of the gradients' mean and of their square")
+    warmup_steps: int = setting("optimizer steps over which the learning rate rises", ge=0)
+    decay_steps: int = setting("optimizer step at which the cosine ends, at a hundredth of learning_rate", ge=1)
+    binarize_from_step: int = setting("optimizer step from which on the one best path counts as well", ge=0)
+    binarization_weight: float = setting("share of that path's loss", ge=0)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        if any(not 0 <= beta < 1 for beta in self.adam_betas):
+            yield Contradiction(("adam_betas",), f"{list(self.adam_betas)} are not both from 0 to below 1")
+        if self.decay_steps <= self.warmup_steps:
+            yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not behind warmup_steps")
+
+
+class AlignerSettings(ExperimentSettings):
+    """Everything a recipe of the aligner can set."""
+
+    model: AlignerModelSettings = setting("the network")
+    train: AlignerTrainSettings = setting("how the network is trained")

@@ -1,0 +1,165 @@
+"""The aligner in training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from config.paths import rooted
+from models.aligner.loss import best_path, loss_terms
+from models.aligner.network import Aligner
+from models.aligner.settings import AlignerSettings, AlignerTrainSettings
+from models.bundle import Bundle
+from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_data, open_symbols
+from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.preparation.plan import store_settings
+from processors.preparation.work import ALIGNER_FEATURES
+from processors.speech_pictures import alignment_picture
+from processors.text.symbols import SymbolTable
+from utils.pictures import pixels
+from utils.task import Optimization, Samples, Sum, Update
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
+
+_SAMPLES = 2
+_LOWEST_SHARE = 0.01  # of the learning rate, where the cosine ends
+_collate = partial(collate_aligner, length_step=8)
+
+
+class AlignerTask:
+    """Trains the aligner with one optimizer (`utils.task.Task`).
+
+    Args:
+        settings: of the experiment.
+        symbols: of its front end.
+    """
+
+    def __init__(self, settings: AlignerSettings, symbols: SymbolTable) -> None:
+        self._settings, self._symbols = settings, symbols
+        self.modules: dict[str, nn.Module] = {"network": Aligner.untrained(settings, symbols)}
+
+    @classmethod
+    def from_settings(cls, settings: ExperimentSettings) -> AlignerTask:
+        """Make the task from what stage 1 left in `processed_dir`.
+
+        Raises:
+            DataError: stage 1 has not been run.
+        """
+        assert isinstance(settings, AlignerSettings)
+        return cls(settings, open_symbols(rooted(settings.preprocess.processed_dir)))
+
+    def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
+        """Give one process's share of the training data."""
+        train, data = self._settings.train, self._open("train")
+        plan = BatchPlan(
+            data.lengths,
+            batch_size=train.batch_size,
+            max_frames_per_batch=train.max_frames_per_batch,
+            micro_batches=world_size * train.gradient_accumulation_steps,
+            seed=train.seed,
+        )
+        return PlannedBatches(data, _collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
+
+    def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
+        """Give one process's share of the validation data."""
+        train, data = self._settings.train, self._open("valid")
+        return OrderedBatches(
+            data,
+            _collate,
+            data.lengths,
+            batch_size=train.batch_size,
+            max_frames_per_batch=train.max_frames_per_batch,
+            rank=rank,
+            world_size=world_size,
+            num_workers=min(train.num_workers, 1),
+        )
+
+    def _open(self, split: str) -> AlignerData:
+        preprocess = self._settings.preprocess
+        return open_aligner_data(
+            rooted(preprocess.processed_dir),
+            self._settings.dataset,
+            [split],
+            expect=store_settings(preprocess, ALIGNER_FEATURES, self._symbols.symbols),
+        )
+
+    def optimizers(self) -> Mapping[str, Optimization]:
+        """Adam with warm-up and a cosine."""
+        train = self._settings.train
+        optimizer = torch.optim.Adam(
+            self.modules["network"].parameters(), lr=train.learning_rate, betas=train.adam_betas, fused=True
+        )
+        scheduler = LambdaLR(optimizer, partial(_learning_rate_share, train))
+        return {"network": Optimization(optimizer, ("network",), scheduler, ema_decay=train.ema_decay)}
+
+    def updates(self, batch: AlignerBatch, step: int) -> Iterator[Update]:
+        """Make the phones' order likely and, once that is learned, one way through them."""
+        train = self._settings.train
+        weight = train.binarization_weight if step >= train.binarize_from_step else None
+        log_probabilities = self.modules["network"](batch)
+        yield Update("network", loss_terms(log_probabilities, self._optional(batch), batch, binarization_weight=weight))
+
+    def validate(self, batch: AlignerBatch) -> Mapping[str, Sum]:
+        """Measure the losses, both counted from the beginning so that all checkpoints compare."""
+        network, train = self._network, self._settings.train
+        terms = loss_terms(network(batch), self._optional(batch), batch, binarization_weight=train.binarization_weight)
+        frames = batch.counts["frames"]
+        loss = sum((term.weight * term.value for term in terms.values()), start=torch.zeros(()))
+        return {
+            "loss": Sum(loss * frames, frames),
+            **{name: Sum(term.value * frames, frames) for name, term in terms.items()},
+        }
+
+    def samples(self, batch: AlignerBatch) -> Samples:
+        """Draw how likely the phones of some utterances are over time, and the best way through them."""
+        log_probabilities = self._network(batch)
+        path = best_path(log_probabilities, self._optional(batch), batch)
+        preprocess = self._settings.preprocess
+        pictures = {}
+        for row in range(min(_SAMPLES, len(batch.ids))):
+            n_frames, n_phonemes = int(batch.mel_lengths[row]), int(batch.phoneme_lengths[row])
+            figure = alignment_picture(
+                _array(batch.mel[row, :, :n_frames].T),
+                _array(log_probabilities[row, :n_frames, :n_phonemes].exp()),
+                phones=self._symbols.phones(batch.phoneme_ids[row, :n_phonemes].tolist()),
+                durations=_array(path[row, :, :n_phonemes].sum(dim=0)),
+                seconds_per_frame=preprocess.hop_size / preprocess.sample_rate,
+                title=batch.ids[row],
+            )
+            pictures[f"sample_{row}/alignment"] = pixels(figure)
+        return Samples(pictures)
+
+    def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
+        """Nothing beyond what the trainer sees itself."""
+        return ()
+
+    def bundle(self, folder: Path) -> None:
+        """Write a bundle of the network as it is now."""
+        Bundle(self._settings, self.modules["network"].state_dict(), self._symbols).save(folder)
+
+    def _optional(self, batch: AlignerBatch) -> Tensor:
+        return self._network.is_pause[batch.phoneme_ids]
+
+    @property
+    def _network(self) -> Aligner:
+        return cast(Aligner, self.modules["network"])
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
+
+
+def _learning_rate_share(settings: AlignerTrainSettings, step: int) -> float:
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    progress = min((step - settings.warmup_steps) / (settings.decay_steps - settings.warmup_steps), 1.0)
+    return _LOWEST_SHARE + (1.0 - _LOWEST_SHARE) * (1.0 + math.cos(math.pi * progress)) / 2.0

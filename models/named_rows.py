@@ -1,0 +1,119 @@
+"""Tables with a row for each symbol or speaker, carried over by name to a model that has others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+Kind = Literal["symbol", "speaker"]
+
+# Of the spread of what was learned. New speakers begin as nobody in particular, and not all exactly alike.
+_SPEAKER_NOISE = 0.1
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class NamedRows:
+    """What the rows of a parameter stand for.
+
+    Attributes:
+        kind: of things.
+        names: of each row's.
+    """
+
+    kind: Kind
+    names: Sequence[str]
+
+
+@runtime_checkable
+class HasNamedRows(Protocol):
+    """A task of which some parameters have a row per symbol or speaker; a task without any need not offer this."""
+
+    def named_rows(self) -> Mapping[str, NamedRows]:
+        """Say which: `<module>.<parameter>` to what its rows stand for."""
+
+
+@dataclass(frozen=True)
+class RowMatch:
+    """What became of a table's rows.
+
+    Attributes:
+        kind: of things that they stand for.
+        kept: names in both models.
+        added: names in the new one alone.
+        dropped: names in the old one alone.
+        moved: whether any row changed its place.
+    """
+
+    kind: Kind
+    kept: Sequence[str]
+    added: Sequence[str]
+    dropped: Sequence[str]
+    moved: bool
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether the new table is the old one."""
+        return not (self.added or self.dropped or self.moved)
+
+    def story(self) -> str:
+        """Say what was kept, added and dropped, and how what was added begins."""
+        parts = [f"{len(self.kept)} kept"]
+        if self.added:
+            parts.append(f"{len(self.added)} added ({_shown(self.added)}), which begin {_BEGINS[self.kind]}")
+        if self.dropped:
+            parts.append(f"{len(self.dropped)} dropped ({_shown(self.dropped)})")
+        return f"{self.kind}s: {'; '.join(parts)}"
+
+
+_BEGINS: Mapping[Kind, str] = {
+    "symbol": "at random, spread as those learned are",
+    "speaker": "near the mean of those learned",
+}
+
+
+def match_rows(
+    table: Tensor, theirs: Sequence[str], ours: NamedRows, generator: torch.Generator
+) -> tuple[Tensor, RowMatch]:
+    """Make a table for our names from one for theirs.
+
+    A row is carried over to wherever its name now stands. A new symbol's row is drawn from the normal distribution
+    whose mean and standard deviation are, column by column, those of all their rows: a sound of its own from the
+    start. A new speaker's row is the mean of all their rows with a tenth of their spread as noise, so that of a
+    single speaker's model every voice begins with that one's.
+
+    Args:
+        table: (len(theirs), ...) learned; in any floating-point type.
+        theirs: names of its rows.
+        ours: names of the rows to make.
+        generator: draws new rows.
+
+    Returns:
+        (len(ours.names), ...) in float32, and what became of the rows.
+    """
+    learned = table.float()
+    places = {name: row for row, name in enumerate(theirs)}
+    mean = learned.mean(dim=0)
+    spread = learned.std(dim=0, correction=0) if ours.kind == "symbol" else _SPEAKER_NOISE * learned.std(correction=0)
+    rows = mean + spread * torch.randn(len(ours.names), *learned.shape[1:], generator=generator)
+    kept = [name for name in ours.names if name in places]
+    for row, name in enumerate(ours.names):
+        if name in places:
+            rows[row] = learned[places[name]]
+    match = RowMatch(
+        ours.kind,
+        kept=kept,
+        added=[name for name in ours.names if name not in places],
+        dropped=[name for name in theirs if name not in set(ours.names)],
+        moved=any(places[name] != row for row, name in enumerate(ours.names) if name in places),
+    )
+    return rows, match
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,389 @@
+"""Famous corpora as their authors lay them out, read by lhotse's recipes.
+
+What lhotse knows of a corpus (which file holds the texts, which part a recording belongs to) is its recipes' affair.
+Ours is what to take of it: one text of several, official speakers and splits, and that a recording that is missing or
+damaged costs itself alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from processors.corpora.corpus import Corpus, CorpusBuilder, CorpusError, folders_in, recordings_in, some
+from processors.utterance import numbered_lines
+from utils.errors import RecitalError
+
+_MOST_NOTES = 5
+_SPLITS = {"train": "train", "dev": "valid", "test": "test"}
+# What recipes raise at a tree that is not as they expect it.
+_RECIPE_ERRORS = (AssertionError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a corpus, as its authors cut it.
+
+    Attributes:
+        name: as `dataset_subset` names it.
+        split: `train`, `valid` or `test` where the authors say so, else empty.
+        kind: another name, shared with other parts, such as `clean`.
+        by_default: whether it is taken where `dataset_subset` names no part.
+    """
+
+    name: str
+    split: str = ""
+    kind: str = ""
+    by_default: bool = True
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the corpora of one layout are read.
+
+    Attributes:
+        looks_like: what lies in the folder of such a corpus, for messages.
+        parts: gives the parts that lie in a folder; none means that this is no such folder.
+        listed: gives what lhotse lists of some of them, by part: recordings and supervisions.
+        text: gives the text of a supervision; its own unless given.
+        speaker: gives its speaker, empty for the dataset's only one.
+        id: gives its id, from the supervision and whether several parts are read.
+    """
+
+    looks_like: str
+    parts: Callable[[Path], list[Part]]
+    listed: Callable[[Path, Sequence[Part], CorpusBuilder], Iterator[tuple[Part, Any, Any]]]
+    text: Callable[[Any], str] = lambda supervision: supervision.text or ""
+    speaker: Callable[[Part, Any], str] = lambda part, supervision: supervision.speaker or ""
+    id: Callable[[Any, bool], str] = lambda supervision, several: supervision.id
+
+
+def read(layout: str, dataset: str, folder: Path, *, language: str, subset: Sequence[str] = ()) -> Corpus:
+    """Read a corpus of one of the layouts of `RECIPES`.
+
+    No sound file is opened.
+
+    Args:
+        layout: a key of `RECIPES`.
+        dataset: name of the corpus.
+        folder: as the corpus's archive unpacks it.
+        language: of the texts.
+        subset: names of parts, kinds of parts and speakers to take; none for all that is taken by default.
+
+    Raises:
+        CorpusError: lhotse is not installed, the folder holds no such corpus, or not what the subset names.
+    """
+    recipe = RECIPES[layout]
+    _require_lhotse(layout)
+    there = recipe.parts(folder)
+    if not there:
+        raise CorpusError(
+            f"dataset_path.{dataset}: {folder}: does not look like {layout}, whose folder holds {recipe.looks_like}"
+            f"{_meant(recipe, folder)}"
+        )
+    parts = chosen_parts(there, subset)
+    builder = CorpusBuilder(dataset, language)
+    logged = _Logged()
+    speakers_asked = set(subset) - {name for part in there for name in (part.name, part.kind)}
+    speakers_there: set[str] = set()
+    try:
+        with _recordings_left_closed(), logged:
+            listed = list(recipe.listed(folder, parts, builder))
+    except _RECIPE_ERRORS as error:
+        if isinstance(error, RecitalError):
+            raise
+        raise CorpusError(
+            f"{folder}: lhotse's recipe for {layout} cannot read it ({type(error).__name__}: {error}); compare the "
+            "folder with what the corpus's archive holds"
+        ) from error
+    for part, recordings, supervisions in listed:
+        audio_paths = {recording.id: Path(recording.sources[0].source) for recording in recordings}
+        for supervision in sorted(supervisions, key=lambda supervision: supervision.id):
+            speaker = recipe.speaker(part, supervision)
+            speakers_there.add(speaker)
+            if speakers_asked and speaker not in speakers_asked:
+                continue
+            audio_path = audio_paths[supervision.recording_id]
+            builder.add(
+                str(audio_path),
+                recipe.id(supervision, len(parts) > 1),
+                text=recipe.text(supervision),
+                audio_path=audio_path,
+                speaker=speaker,
+                split=part.split,
+            )
+    if unknown := sorted(speakers_asked - speakers_there):
+        known = [*(part.name for part in there), *sorted({part.kind for part in there} - {""}), *sorted(speakers_there)]
+        raise CorpusError(
+            f"dataset_subset.{dataset}: {some(unknown)} is no part and no speaker of {folder}; "
+            f"there are {some(filter(None, known), most=20)}"
+        )
+    for message in logged.messages[:_MOST_NOTES]:
+        builder.note(f"{folder}: lhotse: {message}")
+    return builder.corpus(folder)
+
+
+def _require_lhotse(layout: str) -> None:
+    try:
+        import lhotse  # noqa: F401
+    except ImportError as error:
+        raise CorpusError(
+            f"dataset_layout: {layout} is read through lhotse, which is not installed; run `sh env.sh corpora`, or "
+            "`pip install lhotse` in an environment of your own"
+        ) from error
+
+
+def _meant(recipe: Recipe, folder: Path) -> str:
+    inner = next((inner for inner in folders_in(folder) if recipe.parts(inner)), None)
+    return f"; did you mean {inner}?" if inner else ""
+
+
+def chosen_parts(there: Sequence[Part], subset: Sequence[str]) -> list[Part]:
+    """Give the parts that a `dataset_subset` names, by their names, their kinds or both; names of others it ignores."""
+    names = {part.name for part in there} & set(subset)
+    kinds = {part.kind for part in there if part.kind} & set(subset)
+    return [
+        part
+        for part in there
+        if (part.name in names if names else part.by_default or bool(kinds)) and (not kinds or part.kind in kinds)
+    ]
+
+
+@contextlib.contextmanager
+def _recordings_left_closed() -> Iterator[None]:
+    """Let recipes list recordings without opening them, and without bars.
+
+    A recipe opens every recording to learn its length, and ends at the first that is damaged; stage 1 finds both out
+    where it reads them, and leaves that one out. The lengths listed meanwhile mean nothing.
+    """
+    from lhotse.audio import AudioSource, Recording
+
+    def from_file(path: Any, recording_id: Any = None, **options: Any) -> Recording:
+        path = Path(path)
+        id_ = path.stem if recording_id is None else recording_id(path) if callable(recording_id) else recording_id
+        source = AudioSource(type="file", channels=[0], source=str(path))
+        return Recording(id=id_, sources=[source], sampling_rate=16000, num_samples=16000, duration=1.0)
+
+    original = Recording.__dict__["from_file"]
+    Recording.from_file = staticmethod(from_file)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        Recording.from_file = original
+
+
+class _Logged(logging.Handler):
+    """Takes what recipes log in place of showing it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+    def __enter__(self) -> _Logged:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logging.getLogger().removeHandler(self)
+
+
+# --- VCTK ---
+
+_VCTK_092, _VCTK_080 = "wav48_silence_trimmed", "wav48"
+
+
+def _vctk_parts(folder: Path) -> list[Part]:
+    """0.92 has each sentence from two microphones, of which the second is the cleaner; the versions before have one."""
+    if not (folder / "txt").is_dir():
+        return []
+    if (folder / _VCTK_092).is_dir():
+        return [Part("mic1", by_default=False), Part("mic2")]
+    return [Part("wav48")] if (folder / _VCTK_080).is_dir() else []
+
+
+def _vctk(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+    from lhotse.recipes.vctk import prepare_vctk
+
+    is_092 = parts[0].name != "wav48"
+    audio = folder / (_VCTK_092 if is_092 else _VCTK_080)
+    names = {speaker.name: recordings_in(speaker) for speaker in folders_in(audio)}
+    for part in parts:
+        ending = f"_{part.name}" if is_092 else ""
+        with tempfile.TemporaryDirectory() as beside:
+            # The recipe ends at the first text without a recording (p280 has none from the second microphone), so it
+            # gets a view of the corpus in which none is missing, and of what this microphone has heard alone.
+            view = Path(beside)
+            (view / "speaker-info.txt").symlink_to(folder / "speaker-info.txt")
+            for speaker, recordings in names.items():
+                (view / audio.name / speaker).mkdir(parents=True)
+                for name, path in recordings.items():
+                    if name.endswith(ending):
+                        (view / audio.name / speaker / path.name).symlink_to(path)
+            for texts in folders_in(folder / "txt"):
+                (view / "txt" / texts.name).mkdir(parents=True)
+                for text in sorted(texts.glob("*.txt")):
+                    if text.stem + ending in names.get(texts.name, {}):
+                        (view / "txt" / texts.name / text.name).symlink_to(text)
+                    elif not text.name.startswith("."):
+                        builder.leave_out(str(text), text.stem, f"no recording {text.stem}{ending} in {audio.name}")
+            manifests = prepare_vctk(view, use_edinburgh_vctk_url=is_092, mic_id=part.name)
+            yield part, _at(manifests["recordings"], view, folder), manifests["supervisions"]
+
+
+def _vctk_id(supervision: Any, several: bool) -> str:
+    """Give p225_001 where one microphone is read, and p225_001_mic1 where both are."""
+    return supervision.id if several else supervision.id.removesuffix("_mic1").removesuffix("_mic2")
+
+
+def _at(recordings: Any, view: Path, folder: Path) -> Any:
+    """Give recordings that were listed in a view of a folder their places in the folder itself."""
+    for recording in recordings:
+        source = recording.sources[0]
+        source.source = str(folder / Path(source.source).relative_to(view))
+    return recordings
+
+
+# --- LibriTTS and LibriTTS-R ---
+
+
+def _libritts_parts(folder: Path) -> list[Part]:
+    names = (
+        "train-clean-100",
+        "train-clean-360",
+        "train-other-500",
+        "dev-clean",
+        "dev-other",
+        "test-clean",
+        "test-other",
+    )
+    return [
+        Part(name, _SPLITS[name.split("-")[0]], kind=name.split("-")[1]) for name in names if (folder / name).is_dir()
+    ]
+
+
+def _libritts(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+    from lhotse.recipes.libritts import prepare_libritts
+
+    manifests = prepare_libritts(folder, dataset_parts=[part.name for part in parts])
+    for part in parts:
+        yield part, manifests[part.name]["recordings"], manifests[part.name]["supervisions"]
+
+
+# --- Hi-Fi TTS ---
+
+
+def _hifitts_parts(folder: Path) -> list[Part]:
+    """Give one part per manifest, <reader>_manifest_<clean|other>_<train|dev|test>.json."""
+    parts = []
+    for path in sorted(folder.glob("*_manifest_*_*.json")):
+        reader, _, kind, split = path.stem.split("_", 3)
+        if split in _SPLITS:
+            parts.append(Part(f"{reader}_{kind}_{split}", _SPLITS[split], kind))
+    return parts
+
+
+def _hifitts(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+    from lhotse.recipes.hifitts import prepare_single_partition
+
+    for part in parts:
+        reader, kind, split = part.name.split("_", 2)
+        manifest = folder / f"{reader}_manifest_{kind}_{split}.json"
+        yield part, *prepare_single_partition(manifest, folder, reader, kind)
+
+
+# --- CMU ARCTIC ---
+
+
+def _cmu_arctic_parts(folder: Path) -> list[Part]:
+    speakers = [inner for inner in folders_in(folder) if (inner / "etc" / "txt.done.data").is_file()]
+    return [Part("all")] if any(inner.name.startswith("cmu_us_") for inner in speakers) else []
+
+
+def _cmu_arctic(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+    from lhotse.recipes.cmu_arctic import prepare_cmu_arctic
+
+    with tempfile.TemporaryDirectory() as beside:
+        # As with VCTK: the recipe ends at the first prompt without a recording, and takes other folders' sounds too.
+        view = Path(beside)
+        for speaker in folders_in(folder):
+            prompts = speaker / "etc" / "txt.done.data"
+            if not speaker.name.startswith("cmu_us_") or not prompts.is_file() or not (speaker / "wav").is_dir():
+                continue
+            recordings = recordings_in(speaker / "wav")
+            for inner in ("etc", "wav"):
+                (view / speaker.name / inner).mkdir(parents=True)
+            for path in recordings.values():
+                (view / speaker.name / "wav" / path.name).symlink_to(path)
+            kept = []
+            for number, line in numbered_lines(prompts):
+                words = line.strip("() ").split(maxsplit=1)
+                if len(words) == 2 and words[0] in recordings:
+                    kept.append(f"( {line.strip('() ')} )\n")
+                else:
+                    builder.leave_out(
+                        f"{prompts}:{number}", words[0] if words else "", "no recording in wav/, or no text"
+                    )
+            (view / speaker.name / "etc" / prompts.name).write_text("".join(kept), encoding="utf-8")
+        manifests = prepare_cmu_arctic(view)
+        yield parts[0], _at(manifests["recordings"], view, folder), manifests["supervisions"]
+
+
+# --- AISHELL-3 and Baker ---
+
+
+def _aishell3_parts(folder: Path) -> list[Part]:
+    return [Part(name, name) for name in ("train", "test") if (folder / name / "content.txt").is_file()]
+
+
+def _aishell3(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+    from lhotse import RecordingSet
+    from lhotse.recipes.aishell3 import prepare_aishell3
+
+    manifests = prepare_aishell3(folder)
+    for part in parts:
+        # lhotse 1.33 gives the two sets under each other's name.
+        sets = sorted(manifests[part.name].values(), key=lambda found: not isinstance(found, RecordingSet))
+        yield part, *sets
+
+
+def _baker_parts(folder: Path) -> list[Part]:
+    return [Part("all")] if (folder / "ProsodyLabeling" / "000001-010000.txt").is_file() else []
+
+
+def _baker(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+    from lhotse.recipes.baker_zh import prepare_baker_zh
+
+    manifests = prepare_baker_zh(folder)
+    yield parts[0], manifests["recordings"], manifests["supervisions"]
+
+
+RECIPES = {
+    "vctk": Recipe("txt/ and wav48_silence_trimmed/ (or wav48/)", _vctk_parts, _vctk, id=_vctk_id),
+    "libritts": Recipe("train-clean-100/, dev-clean/ and the like", _libritts_parts, _libritts),
+    "hifitts": Recipe(
+        "92_manifest_clean_train.json and the like",
+        _hifitts_parts,
+        _hifitts,
+        text=lambda supervision: supervision.custom["text_punct"],  # the other has neither case nor punctuation
+        speaker=lambda part, supervision: part.name.split("_")[0],  # as the corpus numbers its readers
+    ),
+    "cmu_arctic": Recipe("cmu_us_bdl_arctic/ and the like", _cmu_arctic_parts, _cmu_arctic),
+    "aishell3": Recipe("train/content.txt and test/content.txt", _aishell3_parts, _aishell3),
+    "baker": Recipe(
+        "ProsodyLabeling/000001-010000.txt and Wave/",
+        _baker_parts,
+        _baker,
+        text=lambda supervision: supervision.custom["normalized_text"],  # without the marks of prosody, #1 to #4
+    ),
+}
+"""By layout; LibriTTS-R has that of LibriTTS."""

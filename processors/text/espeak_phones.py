@@ -1,0 +1,204 @@
+"""Phones of a hundred languages by espeak-ng, in IPA."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import zip_longest
+from typing import Any
+
+from processors.text.characters import composed
+from processors.text.espeak import espeak
+from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces
+from processors.text.lexicon import Pronunciation
+from processors.text.normalizer import make_normalizer
+from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
+from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
+from processors.text.text_error import TextError
+
+_INLINE = re.compile(r"\[\[(.*?)\]\]")
+_IN_BRACES = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
+# Between words espeak-ng then speaks none of them as one, as it does with "of the", and yet knows their neighbours.
+_JOINT = "\u00a0"
+_WORDS_REMEMBERED = 20_000
+
+
+class EspeakPhoneExtractor:
+    """Any of espeak-ng's languages to IPA with stress.
+
+    A symbol is a phone with the marks that belong to it: stress before a vowel (`ˈoʊ`), length, nasality and tones
+    behind (`iː`, `ɑ̃`); affricates and diphthongs are one phone (`tʃ`, `aɪ`), without tie bars. Clauses go to espeak-ng
+    whole, so that words sound as their neighbours ask (`ðɪ ˈæpəl`, `lez amˈi`), and what comes back is parted
+    among the words as they are written. Numbers that `normalizer` leaves are espeak-ng's to speak. `[[həˈloʊ]]` in the
+    text is taken as phones.
+
+    Objects are safe to share between threads, and cheap to pickle.
+    """
+
+    # Which phones a language has, espeak-ng does not tell: stage 1 collects them from the texts.
+    inventory = (*PAUSES, SPOKEN_NOISE)
+    is_open = True
+
+    def __init__(self, language: str = "en", normalizer: str = "rules") -> None:
+        self._arguments = (language, normalizer)
+        self._language, self._voice = language, espeak().voice_of(language)
+        self._normalize = make_normalizer(language, normalizer)
+        self._alone = lru_cache(maxsize=_WORDS_REMEMBERED)(self._say_alone)
+
+    def tokens(self, text: str) -> list[Token]:
+        """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        tokens: list[Token] = []
+        for place, part in enumerate(_INLINE.split(text)):
+            if place % 2:
+                tokens.extend(_inline_words(part))
+            elif part.strip():
+                if braces := _IN_BRACES.search(part):
+                    raise TextError(
+                        f"phones {braces[0]!r} are ARPAbet, which phone_extractor 'lexicon' knows; "
+                        "'espeak' takes IPA in double brackets, as in [[həˈloʊ]]"
+                    )
+                tokens.extend(self._tokens_of_part(self._normalize(part)))
+        tokens = with_single_pauses(tokens)
+        if not any(isinstance(token, Word) for token in tokens):
+            shown = text if len(text) <= 40 else text[:37] + "..."
+            raise TextError(f"text empty: nothing to speak in {shown!r}")
+        return tokens
+
+    def _tokens_of_part(self, text: str) -> list[Token]:
+        tokens: list[Token] = []
+        clause: list[str] = []
+        pieces = split_at_punctuation(composed(text), self._language)
+        for piece, following in zip_longest(pieces, pieces[1:]):
+            if not isinstance(piece, str):
+                tokens.extend(self._words(clause))
+                tokens.append(piece)
+                clause = []
+                continue
+            stem, stops = without_final_stop(piece)
+            if stops and isinstance(following, str) and not self._is_sentence_end(piece, following):
+                clause.append(piece)
+                continue
+            clause.append(stem)
+            if stops:
+                tokens.extend(self._words(clause))
+                tokens.append(Pause("."))
+                clause = []
+        tokens.extend(self._words(clause))
+        return tokens
+
+    def _is_sentence_end(self, written: str, following: str) -> bool:
+        """Whether a full stop before a word is more than an abbreviation's, or an initial's."""
+        if following[0].islower() or (len(written) == 2 and written[0].isupper()):
+            return False
+        return espeak().ends_clause(f"{written} {following}", self._voice)
+
+    def _words(self, clause: Sequence[str]) -> list[Word]:
+        """Give the words of a clause that have any sound."""
+        if not clause:
+            return []
+        together = espeak().words(_JOINT.join(_spoken(written) for written in clause), self._voice)
+        alone = [self._alone(written) for written in clause]
+        shares = _parted(together, alone)
+        return [
+            Word(_as_label(written), (tuple(phones),)) for written, phones in zip(clause, shares, strict=True) if phones
+        ]
+
+    def _say_alone(self, written: str) -> tuple[Pronunciation, ...]:
+        return tuple(tuple(phones_from_pieces(word)) for word in espeak().words(_spoken(written), self._voice))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"arguments": self._arguments}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(*state["arguments"])  # type: ignore[misc]
+
+
+def _inline_words(written: str) -> list[Word]:
+    """Read what stands in double brackets: words of IPA between spaces.
+
+    Raises:
+        TextError: there is no IPA in it.
+    """
+    words = [Word(f"[[{word}]]", (tuple(phones),)) for word in written.split() if (phones := phones_from_ipa(word))]
+    strange = [phone for word in words for phone in word.pronunciations[0] if not phone.strip(STRESSES)[:1].isalpha()]
+    if strange or not words:
+        raise TextError(f"'[[{written}]]': {f'{strange[0]!r} is no phone' if strange else 'no phones'} of IPA in it")
+    return words
+
+
+def _spoken(written: str) -> str:
+    # A full stop that is not the last letter would end the clause, were it not for the word behind it.
+    stem, stops = without_final_stop(written)
+    return f"{stem}." if stops else stem
+
+
+def _as_label(written: str) -> str:
+    # Signs and marks stay on their letter, as the vowel signs of Hindi.
+    label = written.strip(
+        "".join(letter for letter in written if unicodedata.category(letter)[0] in "PSZ" and letter != "'")
+    )
+    label = label or written
+    if label[0] == label[-1] == "'":
+        label = label.strip("'") or label
+    return label.casefold()
+
+
+def _parted(together: Sequence[Sequence[str]], alone: Sequence[Sequence[Pronunciation]]) -> list[list[str]]:
+    """Part what espeak-ng makes of a clause among its written words.
+
+    Args:
+        together: pieces of the spoken words of the clause; a written one may be several, such as a number.
+        alone: the spoken words that each written one is by itself.
+
+    Returns:
+        For each written word its phones in the clause.
+    """
+    if len(together) == sum(map(len, alone)):
+        spoken = iter(together)
+        return [[phone for _ in word for phone in phones_from_pieces(next(spoken))] for word in alone]
+    phones = [phone for word in together for phone in phones_from_pieces(word)]
+    by_themselves = [[phone for spoken in word for phone in spoken] for word in alone]
+    owners = _owners(phones, [(phone, index) for index, word in enumerate(by_themselves) for phone in word])
+    parted: list[list[str]] = [[] for _ in alone]
+    for phone, owner in zip(phones, owners, strict=True):
+        parted[owner].append(phone)
+    has_all = all(bool(share) == bool(word) for share, word in zip(parted, by_themselves, strict=True))
+    return parted if has_all else by_themselves
+
+
+def _owners(phones: Sequence[str], expected: Sequence[tuple[str, int]]) -> list[int]:
+    """Give for each phone the word it belongs to, by the alignment of least edits with the words by themselves."""
+    if not expected:
+        return [0] * len(phones)
+    rows, columns = len(phones), len(expected)
+    costs = [[0.0] * (columns + 1) for _ in range(rows + 1)]
+    for column in range(columns + 1):
+        costs[0][column] = column
+    for row in range(1, rows + 1):
+        costs[row][0] = row
+        for column in range(1, columns + 1):
+            other = _difference(phones[row - 1], expected[column - 1][0])
+            costs[row][column] = min(
+                costs[row - 1][column - 1] + other, costs[row - 1][column] + 1, costs[row][column - 1] + 1
+            )
+    owners = [0] * rows
+    row, column = rows, columns
+    while row:
+        owners[row - 1] = expected[max(column - 1, 0)][1]
+        if column and costs[row][column] == costs[row - 1][column - 1] + _difference(
+            phones[row - 1], expected[column - 1][0]
+        ):
+            row, column = row - 1, column - 1
+        elif costs[row][column] == costs[row - 1][column] + 1:
+            row -= 1
+        else:
+            column -= 1
+    return owners
+
+
+def _difference(phone: str, other: str) -> float:
+    if phone == other:
+        return 0.0
+    return 0.25 if phone.strip(STRESSES) == other.strip(STRESSES) else 1.5

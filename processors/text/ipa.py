@@ -1,0 +1,198 @@
+"""Phones in the International Phonetic Alphabet: one symbol each, with the marks that belong to it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+STRESSES = "ˈˌ"
+LONG = "ːˑ"
+_TIES = "͜͡"
+_SYLLABIC = "\u0329"
+
+# Height from close to open, frontness from front to back, and whether the lips are rounded: the chart of vowels.
+_VOWELS = {
+    "i": (0, 0, 0), "y": (0, 0, 1), "ɨ": (0, 2, 0), "ʉ": (0, 2, 1), "ɯ": (0, 4, 0), "u": (0, 4, 1),
+    "ɪ": (1, 1, 0), "ʏ": (1, 1, 1), "ᵻ": (1, 2, 0), "ᵿ": (1, 2, 1), "ʊ": (1, 3, 1),
+    "e": (2, 0, 0), "ø": (2, 0, 1), "ɘ": (2, 2, 0), "ɵ": (2, 2, 1), "ɤ": (2, 4, 0), "o": (2, 4, 1),
+    "ə": (3, 2, 0), "ɚ": (3, 2, 0), "ɛ": (4, 0, 0), "œ": (4, 0, 1), "ɜ": (4, 2, 0), "ɝ": (4, 2, 0), "ɞ": (4, 2, 1),
+    "ʌ": (4, 4, 0), "ɔ": (4, 4, 1), "æ": (5, 0, 0), "ɐ": (5, 2, 0),
+    "a": (6, 0, 0), "ɶ": (6, 0, 1), "ä": (6, 2, 0), "ɑ": (6, 4, 0), "ɒ": (6, 4, 1),
+}  # fmt: skip
+
+# Consonants by manner; in each row from the lips to the glottis, voiceless before voiced, "." where there is none:
+# labial, labiodental, dental, alveolar, postalveolar, retroflex, palatal, velar, uvular, pharyngeal, glottal.
+_MANNERS = {
+    "stop": "pb .. .. td .. ʈɖ cɟ kɡ qɢ .. ʔ.",
+    "nasal": ".m .ɱ .. .n .. .ɳ .ɲ .ŋ .ɴ .. ..",
+    "trill": ".ʙ .. .. .r .. .. .. .. .ʀ .. ..",
+    "tap": ".. .ⱱ .. .ɾ .. .ɽ .. .. .. .. ..",
+    "fricative": "ɸβ fv θð sz ʃʒ ʂʐ çʝ xɣ χʁ ħʕ hɦ",
+    "alveolopalatal": ".. .. .. .. ɕʑ .. .. .. .. .. ..",
+    "lateral fricative": ".. .. .. ɬɮ .. .. .. .. .. .. ..",
+    "approximant": ".. .ʋ .. .ɹ .. .ɻ .j .ɰ .. .. ..",
+    "rounded approximant": "ʍw .. .. .. .. .. .ɥ .. .. .. ..",
+    "lateral": ".. .. .. .l .. .ɭ .ʎ .ʟ .. .. ..",
+    "dark lateral": ".. .. .. .ɫ .. .. .. .. .. .. ..",
+}
+# How far manners lie apart, where less than 4.
+_NEAR_MANNERS = {
+    frozenset(("trill", "tap")): 1, frozenset(("trill", "approximant")): 1, frozenset(("tap", "approximant")): 1,
+    frozenset(("fricative", "alveolopalatal")): 1, frozenset(("lateral", "dark lateral")): 1,
+    frozenset(("approximant", "rounded approximant")): 2, frozenset(("fricative", "approximant")): 2,
+    frozenset(("trill", "fricative")): 2, frozenset(("lateral", "approximant")): 2, frozenset(("stop", "tap")): 2,
+    frozenset(("fricative", "lateral fricative")): 2, frozenset(("fricative", "stop")): 3,
+}  # fmt: skip
+_CONSONANTS = {
+    letter: (place, manner, voiced)
+    for manner, row in _MANNERS.items()
+    for place, pair in enumerate(row.split())
+    for voiced, letter in enumerate(pair)
+    if letter != "."
+}
+_DIFFERENT_MANNER = 4
+
+# Letters that are one phone together where nothing says otherwise.
+_AFFRICATES = {"ts", "dz", "tʃ", "dʒ", "tɕ", "dʑ", "tʂ", "dʐ", "ʈʂ", "ɖʐ", "pf", "tθ", "dð", "kx", "cç"}
+_DIPHTHONGS = {
+    "aɪ", "aʊ", "ai", "au", "ɑi", "ɑu", "eɪ", "ei", "oʊ", "ou", "əʊ", "ɔɪ", "ɔø", "ɔʏ", "ɔy", "ɛɪ", "ɛi", "œy", "œʏ",
+    "ʌʊ", "ʌu", "ɑʊ", "ɪə", "iə", "eə", "ɛə", "ʊə", "uə", "oi", "ui",
+}  # fmt: skip
+
+_WRITTEN_OTHERWISE = str.maketrans({"g": "ɡ", ":": "ː", "'": "ˈ", "ʼ": "ˈ", "ε": "ɛ", "ʦ": "ts", "ʧ": "tʃ", "ʤ": "dʒ",
+                                    "ʣ": "dz", "ʨ": "tɕ", "ʥ": "dʑ"})  # fmt: skip
+_DROPPED = re.compile(r"[\s\u200b-\u200f()|‖‿\[\]/-]")
+
+
+def is_vowel(phone: str) -> bool:
+    """Say whether a phone, with whatever marks, can carry a syllable."""
+    return any(letter in _VOWELS for letter in phone) or _SYLLABIC in unicodedata.normalize("NFD", phone)
+
+
+def phones_from_pieces(pieces: Iterable[str]) -> list[str]:
+    """Give the phones of one word that comes in pieces, each a phone or a vowel with its consonant.
+
+    Length, nasality, tone and other marks stay with the letter before them, tie bars are left away (`t͡ʃ` is `tʃ`), and
+    stress stands with the vowel of its syllable, wherever it was written: `ˈt`, `ɛ` are `t`, `ˈɛ`.
+    """
+    return _stressed([cluster for piece in pieces for cluster in _clusters_of_piece(piece)])
+
+
+def phones_from_ipa(written: str) -> list[str]:
+    """Give the phones of one word as a person writes it, such as `həˈloʊ`; see `phones_from_pieces`.
+
+    Common affricates and diphthongs are one phone; `_` or `.` between letters keeps them apart.
+    """
+    phones: list[str] = []
+    for part in re.split("[_.]", written):
+        for cluster in _clusters(part):
+            pair = phones[-1] + cluster if phones and cluster else ""
+            if _bare(pair) in _AFFRICATES | _DIPHTHONGS and cluster[0] not in STRESSES:
+                phones[-1] = pair
+            else:
+                phones.append(cluster)
+        phones.append("")  # what stands on two sides of a mark is not joined
+    return _stressed([phone for phone in phones if phone])
+
+
+def stand_in(phone: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Say a phone with those that a model knows.
+
+    In this order: the same phone with other stress, length or marks; its letters one by one (`aɪ` as `a`, `ɪ`); for a
+    single letter the nearest of the known ones on the IPA's chart, a vowel for a vowel and a consonant for a consonant.
+
+    Args:
+        phone: of IPA.
+        known: symbols; others than phones are not looked at.
+
+    Returns:
+        One or more known symbols; none where nothing of the kind is known.
+    """
+    if phone in known:
+        return (phone,)
+    if same := [symbol for symbol in known if _bare(symbol) == _bare(phone) != ""]:
+        return (min(same, key=lambda symbol: (_mark_distance(phone, symbol), symbol)),)
+    clusters = _clusters(phone)
+    if len(clusters) > 1:
+        return tuple(each for cluster in clusters for each in stand_in(cluster, known))
+    near = [(_letter_distance(_bare(phone), _bare(symbol)), _mark_distance(phone, symbol), symbol) for symbol in known]
+    near = [found for found in near if found[0] is not None]
+    return (min(near)[2],) if near else ()
+
+
+def _clusters_of_piece(piece: str) -> list[str]:
+    """Join a piece's vowels to one phone, and its consonants, but not the ones to the others."""
+    joined: list[str] = []
+    for cluster in _clusters(piece):
+        if joined and cluster[0] not in STRESSES and is_vowel(joined[-1]) == is_vowel(cluster):
+            joined[-1] += cluster
+        else:
+            joined.append(cluster)
+    return joined
+
+
+def _clusters(written: str) -> list[str]:
+    """Cut IPA before every letter; marks behind a letter stay with it, stress with what follows."""
+    plain = unicodedata.normalize("NFC", _DROPPED.sub("", written).translate(_WRITTEN_OTHERWISE))
+    clusters: list[str] = []
+    stress, tied = "", False
+    for character in plain:
+        if character in STRESSES:
+            stress = character
+        elif character in _TIES:
+            tied = True
+        elif _is_mark(character):
+            if clusters:
+                clusters[-1] += character
+        elif tied and clusters:
+            clusters[-1] += character
+            tied = False
+        else:
+            clusters.append(stress + character)
+            stress = ""
+    return clusters
+
+
+def _is_mark(character: str) -> bool:
+    return character not in _VOWELS and unicodedata.category(character) in {"Mn", "Lm", "Sk", "Nd", "No", "Po", "Sm"}
+
+
+def _stressed(phones: Sequence[str]) -> list[str]:
+    """Move each stress mark from the consonants before a vowel to the vowel."""
+    moved: list[str] = []
+    pending, pending_from = "", 0
+    for phone in phones:
+        bare = phone.lstrip(STRESSES)
+        if phone != bare:
+            pending, pending_from = phone[0], len(moved)
+        if pending and is_vowel(bare):
+            bare, pending = pending + bare, ""
+        moved.append(bare)
+    if pending:  # no vowel follows
+        moved[pending_from] = pending + moved[pending_from]
+    return moved
+
+
+def _bare(phone: str) -> str:
+    """Give the letters of a phone without any marks."""
+    return "".join(
+        letter for letter in phone if letter not in STRESSES and letter not in _TIES and not _is_mark(letter)
+    )
+
+
+def _mark_distance(phone: str, other: str) -> int:
+    """Say how much two phones of the same letters differ: stress least, then length, then other marks."""
+    marks, other_marks = ({letter for letter in each if letter not in _bare(each)} for each in (phone, other))
+    return sum(1 if mark in STRESSES else 2 if mark in LONG else 4 for mark in marks ^ other_marks)
+
+
+def _letter_distance(letter: str, other: str) -> int | None:
+    if letter in _VOWELS and other in _VOWELS:
+        (height, back, rounded), (other_height, other_back, other_rounded) = _VOWELS[letter], _VOWELS[other]
+        return 2 * abs(height - other_height) + abs(back - other_back) + 2 * abs(rounded - other_rounded)
+    if letter in _CONSONANTS and other in _CONSONANTS:
+        (place, manner, voiced), (other_place, other_manner, other_voiced) = _CONSONANTS[letter], _CONSONANTS[other]
+        apart = _NEAR_MANNERS.get(frozenset((manner, other_manner)), _DIFFERENT_MANNER) if manner != other_manner else 0
+        return 2 * apart + abs(place - other_place) + 2 * abs(voiced - other_voiced)
+    return None

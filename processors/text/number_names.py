@@ -1,0 +1,79 @@
+"""Numbers spelled out in languages other than English, by num2words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from processors.text.text_error import TextError
+
+_COMMA_IS_DECIMAL = {
+    "de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "no", "fi", "is", "pl", "cs", "sk", "sl", "hr", "sr", "hu",
+    "ro", "ru", "uk", "be", "bg", "lt", "lv", "et", "tr", "id", "el", "ca", "vi", "az", "kk",
+}  # fmt: skip
+_NUMBER = re.compile(r"(?<![\w.,:/])[-−]?\d+(?:[.,'’\u00a0\u202f]\d+)*(?![\w:/])")
+# A number with a full stop before a further word counts in order there: am 3. Mai.
+_ORDINAL_STOP = {"de", "da", "nb", "no", "fi", "is", "cs", "sk", "sl", "sr", "hu", "lv", "tr"}
+_ORDINAL = re.compile(r"(?<![\w.,:/-])(\d{1,2})\.(?=\s+[^\W\d_])")
+
+
+def number_speaker(language: str) -> Callable[[str], str] | None:
+    """Give what spells out the numbers of a text; None for a language that num2words does not know.
+
+    Whole numbers, decimal fractions with the language's own mark, thousands with the other one, minus, and ordinals
+    where a full stop marks them (`3. Mai`). Dates in digits, times, money and units stay as they are written. Where the
+    comma is decimal, `1.234` has thousands and `1.5` a fraction.
+
+    Raises:
+        TextError: num2words is not installed.
+    """
+    try:
+        from num2words import CONVERTER_CLASSES, num2words
+    except ImportError as error:
+        raise TextError(
+            "normalizer 'num2words' is not installed; run `pip install -r requirements/num2words.txt`, or use 'rules'"
+        ) from error
+    code = language.replace("-", "_")
+    primary = code.split("_")[0].lower()
+    named: dict[str, Any] = {name.lower(): name for name in CONVERTER_CLASSES}
+    found = named.get(code.lower()) or named.get({"nb": "no"}.get(primary, primary))
+    if found is None:
+        return None
+    decimal_mark = "," if primary in _COMMA_IS_DECIMAL else "."
+
+    def spelled(match: re.Match[str], to: str = "cardinal") -> str:
+        value = _value(match[1] if to == "ordinal" else match[0], decimal_mark)
+        if value is not None:
+            # Its converters each have their own limits, of size or of fractions; what one cannot say stays written.
+            with suppress(Exception):
+                return str(num2words(value, lang=found, to=to)).strip()
+        return match[0]
+
+    def speak(text: str) -> str:
+        if primary in _ORDINAL_STOP:
+            text = _ORDINAL.sub(lambda match: spelled(match, "ordinal"), text)
+        return " ".join(_NUMBER.sub(spelled, text).split())
+
+    return speak
+
+
+def _value(written: str, decimal_mark: str) -> int | Decimal | None:
+    """Read a number as a person writes it; None for what is not one number, such as a date."""
+    plain = re.sub("['’\u00a0\u202f]", "", written.replace("−", "-"))
+    grouping = "." if decimal_mark == "," else ","
+    whole, mark, fraction = plain.partition(decimal_mark)
+    parts = whole.split(grouping)
+    if len(parts) > 1 and (len(parts[0].lstrip("-")) > 3 or any(len(part) != 3 for part in parts[1:])):
+        if len(parts) != 2 or mark:
+            return None
+        whole, fraction = parts  # someone wrote the decimals the English way, or the other way round
+        parts = [whole]
+    if decimal_mark in fraction or grouping in fraction:
+        return None
+    with suppress(InvalidOperation):
+        digits = "".join(parts)
+        return Decimal(f"{digits}.{fraction}") if fraction else int(digits)
+    return None

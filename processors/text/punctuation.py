@@ -1,0 +1,67 @@
+"""The words and pauses of a text in any language, by its spaces and punctuation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from processors.text.phone_extractor import Pause, Token, Word
+
+# Marks to pauses; where several follow each other the strongest wins.
+_PAUSE_OF = {
+    **dict.fromkeys(",;:()[]—–…،؛、，；：（）「」『』《》〈〉【】¿¡·", ","),
+    **dict.fromkeys(".。．｡।॥።۔", "."),
+    **dict.fromkeys("!！", "!"),
+    **dict.fromkeys("?？؟", "?"),
+}
+_STRENGTH = ("", ",", ".", "!", "?")
+_QUOTES = re.compile('["«»„“”‹›″]')
+_APOSTROPHES = str.maketrans(dict.fromkeys("‘’‚‛`´＇", "'"))
+_ELLIPSIS = re.compile(r"\.{2,}")
+_DASH = re.compile(r"(?<!\S)-+(?!\S)|--+|―|—")
+# Commas, colons and full stops between digits or letters belong to what stands around them: 3,5; 12:30; z.B.
+_BREAKING = re.compile(rf"(?<!\d)[,:]|[,:](?!\d)|[{re.escape(''.join(set(_PAUSE_OF) - set(',:.')))}]")
+_FINAL_STOPS = re.compile(r"(.*?)\.+('?)$")
+
+
+def split_at_punctuation(text: str, language: str) -> list[str | Pause]:
+    """Cut a text into what is written between spaces and punctuation, and pauses.
+
+    A full stop stays on its word, for only who knows the language can tell an abbreviation's.
+
+    Args:
+        text: as `composed` gives it.
+        language: decides what `;` means, which asks in Greek.
+    """
+    text = _QUOTES.sub(" ", _ELLIPSIS.sub("…", text.translate(_APOSTROPHES)))
+    if language.lower().startswith("el"):
+        text = text.replace(";", "?")
+    text = _BREAKING.sub(r" \g<0> ", _DASH.sub(" — ", text))
+    pieces: list[str | Pause] = []
+    for piece in text.split():
+        if piece.strip("."):
+            pieces.append(piece if piece not in _PAUSE_OF else Pause(_PAUSE_OF[piece]))
+        else:
+            pieces.append(Pause("."))
+    return pieces
+
+
+def without_final_stop(written: str) -> tuple[str, bool]:
+    """Take the full stop off the end of a word, and say whether there was one."""
+    match = _FINAL_STOPS.match(written)
+    return (match[1] + match[2], True) if match else (written, False)
+
+
+def with_single_pauses(tokens: Iterable[Token]) -> list[Token]:
+    """Keep of pauses in a row the strongest, none before the first word, and one behind the last."""
+    kept: list[Token] = []
+    for token in tokens:
+        if isinstance(token, Word):
+            kept.append(token)
+        elif kept and isinstance(before := kept[-1], Pause):
+            kept[-1] = max(before, token, key=lambda pause: _STRENGTH.index(pause.symbol))
+        elif kept:
+            kept.append(token)
+    if kept and isinstance(kept[-1], Word):
+        kept.append(Pause("."))
+    return kept

@@ -1,0 +1,119 @@
+"""The aligner: what is special about it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from models.aligner.loss import forward_sum
+from models.aligner.network import beta_binomial_prior
+from processors.alignment.monotonic_search import best_durations
+
+TINY = (
+    "preprocess.trim_silence=true",  # as the made-up features say they are
+    "model.hidden_size=24",
+    "model.space_size=16",
+    "train.learning_rate=0.01",
+    "train.warmup_steps=0",
+    "train.binarize_from_step=0",
+)
+
+
+def use(network, batch):
+    return network(batch)
+
+
+def ways(n_phones, n_frames, optional):
+    """Every way to deal frames to phones, one or more each, but for optional ones, which may get none."""
+    for durations in itertools.product(range(n_frames + 1), repeat=n_phones):
+        if sum(durations) == n_frames and all(duration or optional[phone] for phone, duration in enumerate(durations)):
+            yield durations
+
+
+def score(log_probabilities, durations):
+    phones = np.repeat(np.arange(len(durations)), durations)
+    return log_probabilities[np.arange(len(phones)), phones].sum()
+
+
+CASES = [  # frames, phones, optional ones
+    (1, 1, ()),
+    (5, 1, (0,)),
+    (4, 4, ()),
+    (6, 3, ()),
+    (6, 3, (0, 2)),
+    (7, 4, (1,)),
+    (3, 5, (0, 2, 4)),
+    (6, 5, (0, 2, 4)),
+    (2, 3, (0, 2)),
+]
+
+
+def made_up(case, seed):
+    n_frames, n_phones, optional = case
+    chance = np.random.default_rng(seed)
+    values = chance.normal(size=(n_frames, n_phones)).astype(np.float32) * 2
+    return values, np.isin(np.arange(n_phones), optional)
+
+
+def batch_of(seed):
+    """All cases in one batch, with anything on padding."""
+    cases = [made_up(case, seed) for case in CASES]
+    n_frames, n_phones = max(case[0] for case in CASES), max(case[1] for case in CASES)
+    values = np.random.default_rng(seed + 1).normal(size=(len(CASES), n_frames, n_phones)).astype(np.float32)
+    optional = np.zeros((len(CASES), n_phones), dtype=bool)
+    for row, (value, is_optional) in enumerate(cases):
+        values[row, : value.shape[0], : value.shape[1]] = value
+        optional[row, : value.shape[1]] = is_optional
+    lengths = np.array([case[1] for case in CASES]), np.array([case[0] for case in CASES])
+    return values, *lengths, optional
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_search_finds_the_best_of_all_ways(seed):
+    values, phoneme_lengths, mel_lengths, optional = batch_of(seed)
+    found = best_durations(values, phoneme_lengths, mel_lengths, optional)
+    for row, case in enumerate(CASES):
+        own, own_optional = made_up(case, seed)
+        best = max(ways(case[1], case[0], own_optional), key=lambda durations: score(own, durations))
+        assert found[row, : case[1]].tolist() == list(best)
+        assert not found[row, case[1] :].any()
+
+
+def test_too_few_frames_give_no_way():
+    values = np.zeros((1, 2, 3), dtype=np.float32)
+    assert not best_durations(values, np.array([3]), np.array([2]), np.zeros((1, 3), dtype=bool)).any()
+    scores = torch.zeros(1, 2, 3, requires_grad=True)
+    total = forward_sum(scores, torch.tensor([3]), torch.tensor([2]), torch.zeros(1, 3, dtype=torch.bool))
+    total.sum().backward()
+    assert total.item() == 0.0
+    assert not scores.grad.any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_forward_sum_is_that_of_all_ways(seed):
+    values, phoneme_lengths, mel_lengths, optional = batch_of(seed)
+    scores = torch.from_numpy(values).double().requires_grad_()
+    lengths = torch.from_numpy(phoneme_lengths), torch.from_numpy(mel_lengths)
+    found = forward_sum(scores, *lengths, torch.from_numpy(optional))
+    for row, case in enumerate(CASES):
+        own, own_optional = made_up(case, seed)
+        every = [score(own.astype(np.float64), durations) for durations in ways(case[1], case[0], own_optional)]
+        assert found[row].item() == pytest.approx(np.logaddexp.reduce(every))
+    assert torch.autograd.gradcheck(
+        lambda each: forward_sum(each, *lengths, torch.from_numpy(optional)), scores, fast_mode=True
+    )
+
+
+def test_the_prior_is_the_beta_binomial_distribution():
+    from scipy.stats import betabinom
+
+    lengths = torch.tensor([4, 3]), torch.tensor([9, 5])
+    prior = beta_binomial_prior(*lengths, n_phones=4, n_frames=9, sharpness=1.5).exp()
+    assert torch.isfinite(prior).all()
+    for row, (n_phones, n_frames) in enumerate([(4, 9), (3, 5)]):
+        for t in range(1, n_frames + 1):
+            exact = betabinom(n_phones - 1, 1.5 * t, 1.5 * (n_frames - t + 1)).pmf(np.arange(n_phones))
+            np.testing.assert_allclose(prior[row, t - 1, :n_phones].numpy(), exact, rtol=1e-3)

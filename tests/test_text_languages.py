@@ -1,0 +1,283 @@
+"""Phones by espeak-ng and letters: words stay known, marks stay with their phones, in any language and process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.text import espeak as espeak_module
+from processors.text.ipa import phones_from_ipa, phones_from_pieces, stand_in
+from processors.text.letters import stand_in_letter
+from processors.text.phone_extractor import PAUSES, Pause, TextError, Word, make_phone_extractor, phones_of
+from processors.utterance import read_text_file
+
+
+@pytest.fixture(autouse=True)
+def espeak_where_needed(request):
+    if "char" not in request.node.name and "marks" not in request.node.name:
+        pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+
+
+def said(text: str, language: str, normalizer: str = "rules") -> str:
+    """Words and pauses, each word as text=phones."""
+    tokens = make_phone_extractor("espeak", language=language, normalizer=normalizer).tokens(text)
+    return " ".join(
+        f"{token.text}={'_'.join(token.pronunciations[0])}" if isinstance(token, Word) else token.symbol
+        for token in tokens
+    )
+
+
+# espeak-ng
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en-us", "Hello there!", "hello=h_ə_l_ˈoʊ there=ð_ˈɛ_ɹ !"),
+        ("en", "Cheese, of the judge.", "cheese=tʃ_ˈiː_z , of=ʌ_v the=ð_ə judge=dʒ_ˈʌ_dʒ ."),
+        ("de", "Ich möchte Äpfel.", "ich=ɪ_ç möchte=m_ˈœ_ç_t_ə äpfel=ˈɛ_p_f_ə_l ."),
+        ("de", "Die Pfütze: tschüss!", "die=d_iː pfütze=pf_ˈʏ_ts_ə , tschüss=tʃ_ˈʏ_s !"),
+        ("nl", "Wat een mooi huis?", "wat=ʋ_ɑ_t een=ə_n mooi=m_ˈoː_j huis=h_ˈœy_s ?"),
+        ("ru", "Привет, мир", "привет=p_rʲ_i_vʲ_ˈe_t , мир=mʲ_ˈi_r ."),
+        ("hi", "नमस्ते।", "नमस्ते=n_ə_m_ˈʌ_s_t_eː ."),
+    ],
+)
+def test_words_keep_their_phones(language, text, expected):
+    assert said(text, language) == expected
+
+
+def test_words_sound_as_their_neighbours_ask():
+    assert "the=ð_ɪ" in said("the apple", "en-us") and "the=ð_ə" in said("the cat", "en-us")
+    assert said("les amis", "fr").startswith("les=l_e_z amis=a_m_ˈi")
+
+
+def test_numbers_are_left_to_espeak_unless_a_normalizer_speaks_them():
+    assert said("25 Äpfel", "de").startswith("25=f_ˈʏ_n_f_ʊ_n_t")
+    pytest.importorskip("num2words")
+    assert said("25 Äpfel", "de", "num2words").startswith("fünfundzwanzig=f_ˈʏ_n_f")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "pauses"),
+    [
+        ("de", "z.B. hier", "."),
+        ("en-us", "J. Smith and U.S. visas... well - no", ",,."),
+        ("de", "Haus. Katze – ja (nein)!", ".,,!"),
+        ("el", "Τι κάνεις; Καλά.", "?."),
+        ("ar", "مرحبا؟ نعم، لا", "?,."),
+        ("zh", "你好，世界。", ",."),
+    ],
+)
+def test_punctuation_pauses_and_abbreviations_do_not(language, text, pauses):
+    tokens = make_phone_extractor("espeak", language=language).tokens(text)
+    assert "".join(token.symbol for token in tokens if isinstance(token, Pause)) == pauses
+
+
+def test_inline_phones_mix_with_text():
+    assert said("Say [[həˈloʊ ˈt͡ʃiːz]], please", "en") == (
+        "say=s_ˈeɪ [[həˈloʊ]]=h_ə_l_ˈoʊ [[ˈt͡ʃiːz]]=tʃ_ˈiː_z , please=p_l_ˈiː_z ."
+    )
+
+
+@pytest.mark.parametrize("text", ["[[]]", "say [[%]]", "a [[3]]", "{HH AH0 L OW1} there"])
+def test_inline_phones_that_are_none_are_errors(text):
+    with pytest.raises(TextError, match="IPA"):
+        make_phone_extractor("espeak").tokens(text)
+
+
+@pytest.mark.parametrize("text", ["", "...", " ?! ", "\x00", "\u200e"])
+def test_nothing_to_say_is_an_error(text):
+    for name in ("espeak", "char"):
+        with pytest.raises(TextError, match="text empty"):
+            make_phone_extractor(name, language="de").tokens(text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=40), st.sampled_from(["de", "en", "nl", "zh", "ar"]))
+def test_any_text_gives_words_between_single_pauses(text, language):
+    for name in ("espeak", "char"):
+        try:
+            tokens = make_phone_extractor(name, language=language).tokens(text)
+        except TextError:
+            continue
+        assert isinstance(tokens[0], Word) and isinstance(tokens[-1], Pause)
+        assert not any(isinstance(left, Pause) and isinstance(right, Pause) for left, right in pairwise(tokens))
+        assert all(token.pronunciations[0] for token in tokens if isinstance(token, Word))
+        spoken = [phone for token in tokens if isinstance(token, Word) for phone in token.pronunciations[0]]
+        assert all(phone.split() == [phone] and phone not in PAUSES for phone in spoken)
+
+
+def test_regions_and_capitals_find_their_language():
+    espeak = espeak_module.espeak()
+    assert espeak.voice_of("de_AT") == espeak.voice_of("DE") == "gmw/de"
+    assert espeak.voice_of("en") == espeak.voice_of("en-US")
+    assert espeak.voice_of("fr-FR") and espeak.voice_of("pt-br") != espeak.voice_of("pt")
+    for code in espeak.languages:
+        with espeak.speaking(espeak.voice_of(code)):
+            pass
+
+
+def test_unknown_language_lists_near_ones():
+    with pytest.raises(TextError, match=r"does not know the language 'german'; near it: de \(German\)"):
+        make_phone_extractor("espeak", language="german")
+    with pytest.raises(TextError, match="'xq'; "):
+        make_phone_extractor("espeak", language="xq")
+
+
+def test_without_espeak_the_error_says_what_to_run(monkeypatch):
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    monkeypatch.setattr(espeak_module, "_loaded", espeak_module.Espeak)
+    with pytest.raises(TextError, match=r"sh env\.sh espeak"):
+        make_phone_extractor("espeak")
+
+
+_TEXTS = {
+    "de": "Am Abend gingen die Kinder über den Fluss nach Hause.",
+    "nl": "Gisteren hebben wij een mooi huis gezien.",
+    "en": "The old cheese of the judge is an apple.",
+}
+
+
+def _phones(language: str) -> list[str]:
+    return phones_of(make_phone_extractor("espeak", language=language).tokens(_TEXTS[language]))
+
+
+def test_threads_of_several_languages_do_not_disturb_each_other():
+    expected = {language: _phones(language) for language in _TEXTS}
+    extractors = {language: make_phone_extractor("espeak", language=language) for language in _TEXTS}
+    wrong: list[str] = []
+
+    def speak(language: str) -> None:
+        for _ in range(60):
+            if phones_of(extractors[language].tokens(_TEXTS[language])) != expected[language]:
+                wrong.append(language)
+
+    threads = [threading.Thread(target=speak, args=(language,)) for language in [*_TEXTS, *_TEXTS]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong and not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
+def test_processes_say_the_same(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this platform has no {method}")
+    expected = [_phones(language) for language in _TEXTS]
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map_async(_phones, list(_TEXTS)).get(60) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_in_the_midst_of_speech_does_not_lock_the_child():
+    extractor = make_phone_extractor("espeak", language="de")
+    stop = threading.Event()
+
+    def speak() -> None:
+        while not stop.is_set():
+            extractor.tokens(_TEXTS["de"])
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    try:
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=_phones, args=("nl",)) for _ in range(10)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(30)
+        assert [child.exitcode for child in children] == [0] * 10
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_extractors_travel_between_processes():
+    extractor = pickle.loads(pickle.dumps(make_phone_extractor("espeak", language="nl")))
+    assert phones_of(extractor.tokens(_TEXTS["nl"])) == _phones("nl")
+
+
+def test_real_texts_give_each_written_word_its_phones(shared_data):
+    for speaker, language in (("kerstin", "de"), ("flemishguy", "nl"), ("nathalie", "nl")):
+        extractor = make_phone_extractor("espeak", language=language)
+        for path in sorted((shared_data / "three_voices" / speaker).glob("*.lab")):
+            text = read_text_file(path)
+            words = [token for token in extractor.tokens(text) if isinstance(token, Word)]
+            assert len(words) == len([piece for piece in text.split() if any(map(str.isalnum, piece))]), text
+
+
+# IPA
+
+
+@pytest.mark.parametrize(
+    ("written", "phones"),
+    [
+        ("həˈloʊ", "h ə l ˈoʊ"),
+        ("ˈstɹɛŋθs", "s t ɹ ˈɛ ŋ θ s"),
+        ("t͡ʃiːz", "tʃ iː z"),
+        ("t_ʃa.i", "t ʃ a i"),
+        ("ˈmɛtn̩", "m ˈɛ t n̩"),
+        ("bɔ̃ʒuːʁ", "b ɔ̃ ʒ uː ʁ"),
+        ("gaɪ", "ɡ aɪ"),
+        ("ˈpst", "ˈp s t"),
+    ],
+)
+def test_marks_stay_with_their_phone(written, phones):
+    assert phones_from_ipa(written) == phones.split()
+
+
+def test_marks_of_pieces_move_to_the_vowel_and_consonants_part():
+    assert phones_from_pieces(["ð", "ˈɛɹ"]) == ["ð", "ˈɛ", "ɹ"]
+    assert phones_from_pieces(["ˈs", "t", "aɪ", "d͡ʒ"]) == ["s", "t", "ˈaɪ", "dʒ"]
+
+
+@pytest.mark.parametrize(
+    ("phone", "expected"),
+    [
+        ("ˈɪ", ("ɪ",)),
+        ("a", ("a",)),
+        ("aː", ("a",)),
+        ("ˈaɪ", ("ˈa", "ɪ")),
+        ("tʃ", ("t", "ʃ")),
+        ("ø", ("œ",)),
+        ("ɹ", ("r",)),
+        ("ð", ("s",)),
+        ("ʘ", ()),
+    ],
+)
+def test_marks_and_letters_are_given_up_for_a_known_phone(phone, expected):
+    assert stand_in(phone, [*PAUSES, "a", "ˈa", "ɪ", "t", "s", "ʃ", "l", "ɛ", "œ", "r", "n"]) == expected
+
+
+# Letters
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Привет, мир!", ["п р и в е т", ",", "м и р", "!"]),
+        ("नमस्ते दुनिया।", ["न म स ् त े", "द ु न ि य ा", "."]),
+        ("Straße, cafe\u0301", ["s t r a s s e", ",", "c a f é", "."]),
+        ("Don't co-operate 'now'...", ["d o n ' t", "c o", "o p e r a t e", "n o w", ","]),
+        ("日本語。", ["日 本 語", "."]),
+    ],
+)
+def test_char_gives_letters_of_any_script(text, expected):
+    tokens = make_phone_extractor("char", language="xx").tokens(text)
+    assert [
+        " ".join(token.pronunciations[0]) if isinstance(token, Word) else token.symbol for token in tokens
+    ] == expected
+
+
+def test_char_stands_in_for_accents_it_does_not_know():
+    assert stand_in_letter("é", ("e", "f")) == ("e",)
+    assert stand_in_letter("ж", ("e", "f")) == ()

@@ -1,0 +1,251 @@
+"""Large files from the network: resumed where they broke off, and compared with their checksum."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from utils.console import Progress, say, warn
+from utils.errors import RecitalError
+from utils.files import write_atomically
+
+_CHUNK = 1 << 20
+_MB = 1_000_000
+_NETWORK_ERRORS = (
+    urllib.error.URLError,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+    http.client.HTTPException,
+)
+# What a server may answer while it is only busy.
+_PASSING_ANSWERS = {408, 425, 429, 500, 502, 503, 504}
+
+
+class DownloadError(RecitalError):
+    """A file that could not be brought, or is not the one that was published."""
+
+
+class _BrokenOffError(Exception):
+    """An attempt that another may go on from."""
+
+
+def download(
+    url: str,
+    path: Path,
+    *,
+    checksum: str = "",
+    room_factor: float = 0.0,
+    attempts: int = 5,
+    pause_s: float = 2.0,
+    timeout_s: float = 60.0,
+) -> str:
+    """Bring a file, or the rest of it; a file that is there and right is left as it is.
+
+    What has come lies beside `path` as `<name>.part` until all is there and right, so that a kill costs nothing. A
+    server that has changed the file meanwhile, or knows no ranges, sends it from the beginning.
+
+    Args:
+        url: http or https.
+        path: where to put it.
+        checksum: as published, `md5:...` or `sha256:...`; empty where none is.
+        room_factor: how many times the file's size must be free on the disk besides the file.
+        attempts: how often in a row the connection may break without bringing anything.
+        pause_s: waited after the first of them, twice as long after each further one.
+        timeout_s: how long the server may be silent.
+
+    Returns:
+        The file's own `sha256:...`.
+
+    Raises:
+        DownloadError: the server does not have it or cannot be reached, the disk is too small, or it is another file.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise DownloadError(f"{url}: is no http or https address")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        found = _digests(path, checksum)
+        if not checksum or checksum in found:
+            return found[-1]
+        warn(f"{path}: is not the file that was published; it is brought anew")
+        path.unlink()
+    part = _Part(url, path)
+    fruitless = 0
+    while True:
+        before = part.size
+        try:
+            _attempt(part, room_factor, timeout_s)
+            break
+        except _BrokenOffError as error:
+            fruitless = 0 if part.size > before else fruitless + 1
+            told = f"{url}: broke off after {_told_size(part.size)} ({error})"
+            if fruitless >= attempts:
+                raise DownloadError(f"{told}; run the same command again to go on from there") from error
+            warn(f"{told}; trying again")
+            time.sleep(pause_s * 2 ** max(fruitless - 1, 0))
+    found = _digests(part.path, checksum)
+    if checksum and checksum not in found:
+        part.remove()
+        raise DownloadError(
+            f"{url}: is not the file that was published: its checksum is {found[0]}, not {checksum}; it was deleted. "
+            "Run the same command again; if that does not help, its publisher has changed it"
+        )
+    os.replace(part.path, path)
+    part.remove()
+    return found[-1]
+
+
+class _Part:
+    """What has come of a file, with the server's mark of the version that it belongs to."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.url = url
+        self.path = path.with_name(f"{path.name}.part")
+        self._mark_path = path.with_name(f"{path.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    @property
+    def mark(self) -> str:
+        """The version's mark, empty where nothing of this address has come."""
+        try:
+            noted = json.loads(self._mark_path.read_text(encoding="utf-8"))
+            return str(noted["mark"]) if noted["url"] == self.url else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def note(self, mark: str) -> None:
+        write_atomically(self._mark_path, json.dumps({"url": self.url, "mark": mark}))
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._mark_path.unlink(missing_ok=True)
+
+
+def _attempt(part: _Part, room_factor: float, timeout_s: float) -> None:
+    """Bring as much as comes.
+
+    Raises:
+        _BrokenOffError: not everything came.
+    """
+    request = urllib.request.Request(part.url, headers={"User-Agent": "Recital", "Accept-Encoding": "identity"})
+    # Without a mark nobody could tell whether the rest belongs to what is here.
+    if part.size and part.mark:
+        request.add_header("Range", f"bytes={part.size}-")
+        request.add_header("If-Range", part.mark)
+    try:
+        with contextlib.closing(_opened(request, timeout_s)) as response:
+            start, total = _span(response, part)
+            _require_room(part, start, total, room_factor)
+            _take(response, part, start, total)
+    except urllib.error.HTTPError as error:
+        _judge(error, part)
+    except _NETWORK_ERRORS as error:
+        if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+            raise DownloadError(f"{part.url}: {error.reason}; is the clock of this machine right?") from error  # type: ignore[union-attr]
+        raise _BrokenOffError(str(getattr(error, "reason", "")) or str(error) or type(error).__name__) from error
+
+
+def _opened(request: urllib.request.Request, timeout_s: float) -> Any:
+    return urllib.request.urlopen(request, timeout=timeout_s)
+
+
+def _judge(error: urllib.error.HTTPError, part: _Part) -> None:
+    """Say whether another attempt may help where a server has answered with an error; 416 may mean all is here."""
+    if error.code == 416:
+        total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+        if total and int(total.group(1)) == part.size:
+            return
+        part.remove()
+        raise _BrokenOffError("the server has another file now, which is brought from the beginning") from error
+    if error.code in _PASSING_ANSWERS:
+        raise _BrokenOffError(f"the server answers {error.code} {error.reason}") from error
+    raise DownloadError(
+        f"{part.url}: the server answers {error.code} {error.reason}; if the file has moved, bring it by hand or from "
+        "a mirror"
+    ) from error
+
+
+def _span(response: Any, part: _Part) -> tuple[int, int | None]:
+    """Give where what comes begins, and how long the whole is."""
+    headers = response.headers
+    if response.status == 206:
+        sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        if sent is None or int(sent.group(1)) != part.size:
+            part.remove()
+            raise _BrokenOffError("the server sends another range than it was asked for")
+        return part.size, int(sent.group(2)) if sent.group(2) != "*" else None
+    part.remove()
+    tag = headers.get("ETag", "")
+    part.note(tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", ""))
+    length = headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+def _take(response: Any, part: _Part, start: int, total: int | None) -> None:
+    name = part.path.name.removesuffix(".part")
+    with (
+        part.path.open("ab" if start else "wb") as file,
+        Progress(None if total is None else -(-total // _MB), name, "MB") as progress,
+    ):
+        at = start
+        progress.skip(at // _MB)
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            progress.advance((at + len(chunk)) // _MB - at // _MB)
+            at += len(chunk)
+    if total is not None and at < total:
+        raise _BrokenOffError(f"{_told_size(total)} were promised")
+    if total is not None and at > total:
+        part.remove()
+        raise _BrokenOffError("more came than was promised")
+
+
+def _require_room(part: _Part, start: int, total: int | None, room_factor: float) -> None:
+    if total is None:
+        return
+    needed = total - start + room_factor * total
+    free = shutil.disk_usage(part.path.parent).free
+    if free < needed:
+        raise DownloadError(
+            f"{part.path.parent}: {_told_size(int(needed))} are needed to bring and unpack {part.url}, "
+            f"{_told_size(free)} are free; make room, or choose another folder"
+        )
+    if not start:
+        say(f"{part.url}: {_told_size(total)}")
+
+
+def _digests(path: Path, like: str) -> list[str]:
+    """Give a file's checksum of the kind of `like`, if any, and its SHA-256."""
+    kinds = [kind for kind in (like.partition(":")[0],) if kind and kind != "sha256"] + ["sha256"]
+    digests = [hashlib.new(kind, usedforsecurity=False) for kind in kinds]
+    with Progress(-(-path.stat().st_size // _MB), f"checking {path.name}", "MB") as progress:
+        for chunk in _chunks(path):
+            for digest in digests:
+                digest.update(chunk)
+            progress.advance(len(chunk) // _MB)
+    return [f"{kind}:{digest.hexdigest()}" for kind, digest in zip(kinds, digests, strict=True)]
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(8 * _MB):
+            yield chunk
+
+
+def _told_size(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
