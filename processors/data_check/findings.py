@@ -36,6 +36,7 @@ class Finding:
 _CLIPPED_SHARE = 2e-4
 _DC_OFFSET = 0.01
 _LOWEST_SNR_DB = 10.0
+_QUIET_ENOUGH_DB = 20.0  # in whatever company
 _LONGEST_EDGE_S = 1.0
 _LOWEST_LEVEL_DBFS = -45.0
 _NARROWER_BAND = 0.85
@@ -66,7 +67,7 @@ def findings_of_sound(clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
             yield Finding(
                 id_, "DC offset", f"its mean is {clip.dc_offset:+.3f} of full scale", abs(clip.dc_offset) / _DC_OFFSET
             )
-        if clip.snr_db < max(_LOWEST_SNR_DB, usual["snr_db"].below):
+        if clip.snr_db < min(max(_LOWEST_SNR_DB, usual["snr_db"].below), _QUIET_ENOUGH_DB):
             yield Finding(
                 id_,
                 "noise",
