@@ -92,6 +92,11 @@ class PreprocessSettings(Settings):
     trim_silence: bool = setting("whether silence at both ends of a recording is cut")
     edge_silence_ms: float = setting("how much silence trimming leaves at each end, in milliseconds", ge=0)
     # Selection
+    leave_out: str = setting(
+        "file with the ids of recordings to leave out, one per line, as bins.check_data writes it, with {dataset} "
+        "replaced by the dataset's name; empty for none",
+        default="",
+    )
     min_duration_s: float = setting("shorter recordings are left out, in seconds", ge=0)
     max_duration_s: float = setting("longer recordings are left out, in seconds", gt=0)
     max_bad_share: float = setting("stage 1 fails when a larger share of the recordings is bad", ge=0, le=1)

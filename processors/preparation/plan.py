@@ -10,7 +10,7 @@ from typing import Any
 from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
-from processors.corpora.corpus import Corpus
+from processors.corpora.corpus import Corpus, CorpusError, some
 from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
@@ -95,6 +95,7 @@ def make_plan(
 
     Raises:
         StoreError: the store was made with other settings.
+        CorpusError: the list of recordings to leave out cannot be read.
     """
     folder = rooted(settings.processed_dir) / dataset
     if overwrite:
@@ -104,11 +105,34 @@ def make_plan(
         remove_partial_files(folder)
         if damaged := tidy_store(folder):
             warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
-    utterances = with_splits(corpus.utterances, settings)
+    utterances = _wanted(dataset, corpus, settings)
     store = FeatureStore.open(folder, skip_damaged=share is not None)
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
     jobs = tuple(_missing(mine, store, folder, settings, features))
     return Plan(dataset, folder, tuple(utterances), jobs)
+
+
+def _wanted(dataset: str, corpus: Corpus, settings: PreprocessSettings) -> list[Utterance]:
+    """Split a corpus, and only then leave out what is not wanted, so that the others' splits stay what they are."""
+    unwanted = _unwanted(dataset, settings)
+    utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in unwanted]
+    if n_left_out := len(corpus.utterances) - len(utterances):
+        say(f"{dataset}: {n_left_out} recordings are left out, as preprocess.leave_out says")
+    if unknown := unwanted - {each.id for each in corpus.utterances}:
+        warn(f"preprocess.leave_out: {dataset} has no {some(sorted(unknown))}")
+    return utterances
+
+
+def _unwanted(dataset: str, settings: PreprocessSettings) -> set[str]:
+    """Read which recordings of a corpus are to be left out; what follows a # is for people."""
+    if not settings.leave_out:
+        return set()
+    path = rooted(settings.leave_out.replace("{dataset}", dataset))
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {error}") from None
+    return {id_ for line in lines if (id_ := line.partition("#")[0].strip())}
 
 
 def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:

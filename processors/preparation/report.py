@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import wave
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +11,7 @@ import numpy as np
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
 from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
+from processors.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.speech_pictures import utterance_picture
 from processors.statistics import SpeakerStatistics
 from processors.text.symbols import SymbolTable
@@ -29,23 +25,10 @@ _N_DOUBTFUL = 10
 _MOST_SHOWN_S = 15.0
 _MOST_SPEAKERS = 200
 _RARE = 5
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of a report: a heading, sentences, and a table or list.
-
-    Attributes:
-        heading: of the part.
-        lines: one paragraph each.
-        header: of the table's columns; empty for a list of single cells.
-        rows: the table's.
-    """
-
-    heading: str
-    lines: Sequence[str] = ()
-    header: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
+_GALLERY_NOTE = (
+    "Edge silence is cut. Lines on the mel are where phones end, the light blue curve is the pitch; "
+    "a phone that the recording skips has no width and no label."
+)
 
 
 def write_report(
@@ -70,8 +53,10 @@ def write_report(
     sections = list(_sections(outcome, tally, statistics, symbols, settings))
     title = f"Stage 1: {outcome.dataset}"
     path = outcome.folder / "report.md"
-    write_atomically(path, _markdown(title, sections))
-    write_atomically(outcome.folder / "report.html", _page(title, sections, _shown(outcome, tally, symbols, settings)))
+    write_atomically(path, markdown(title, sections))
+    shown = _shown(outcome, tally, symbols, settings)
+    html = page(title, sections, shown, gallery="Some utterances", gallery_note=_GALLERY_NOTE)
+    write_atomically(outcome.folder / "report.html", html)
     return path
 
 
@@ -155,15 +140,6 @@ def _pitch(of_speaker: SpeakerStatistics | None) -> str:
     return f"{middle:.0f} ({low:.0f} to {high:.0f})"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """An utterance as a person should see and hear it."""
-
-    caption: str
-    picture: bytes
-    sound: bytes
-
-
 def _shown(
     outcome: Outcome, tally: Tally, symbols: SymbolTable | None, settings: PreprocessSettings
 ) -> Iterator[Shown]:
@@ -197,76 +173,4 @@ def _draw(utterance: Utterance, store: FeatureStore, settings: PreprocessSetting
         durations=utterance.durations,
     )
     caption = f"{utterance.id} ({', '.join(filter(None, [utterance.speaker, utterance.split, why]))}): {utterance.text}"
-    return Shown(caption, png(figure), _wav(waveform, settings.sample_rate))
-
-
-def _wav(waveform: np.ndarray, sample_rate: int) -> bytes:
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(waveform.astype("<i2").tobytes())
-    return content.getvalue()
-
-
-def _markdown(title: str, sections: Iterable[Section]) -> str:
-    lines = [f"# {title}", ""]
-    for section in sections:
-        lines += [f"## {section.heading}", ""]
-        for line in section.lines:
-            lines += [line, ""]
-        if section.header:
-            lines.append(_markdown_row(section.header))
-            lines.append(_markdown_row(["---"] * len(section.header)))
-            lines += [_markdown_row(row) for row in section.rows]
-            lines.append("")
-    return "\n".join(lines)
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 1040px; margin: 2em auto;
-  padding: 0 1em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .2em 1.2em .2em 0;
-  border-bottom: 1px solid #ddd; vertical-align: top; overflow-wrap: anywhere; }
-th { font-weight: 600; color: #555; }
-figure { margin: 2em 0; } figcaption { margin-bottom: .4em; } figure div { overflow-x: auto; }
-audio { display: block; width: 100%; }
-"""
-
-
-def _page(title: str, sections: Iterable[Section], shown: Iterable[Shown]) -> str:
-    """Give a page that needs no other file."""
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>",
-    ]
-    for section in sections:
-        parts.append(f"<h2>{html.escape(section.heading)}</h2>")
-        parts += [f"<p>{html.escape(line)}</p>" for line in section.lines]
-        if section.header:
-            rows = [_html_row("th", section.header), *(_html_row("td", row) for row in section.rows)]
-            parts.append("<table>\n" + "\n".join(rows) + "\n</table>")
-    parts.append("<h2>Some utterances</h2>")
-    parts.append(
-        "<p>Edge silence is cut. Lines on the mel are where phones end, the light blue curve is the pitch; "
-        "a phone that the recording skips has no width and no label.</p>"
-    )
-    for each in shown:
-        picture, sound = (base64.b64encode(content).decode("ascii") for content in (each.picture, each.sound))
-        parts.append(
-            f"<figure>\n<figcaption>{html.escape(each.caption)}</figcaption>\n"
-            f'<div><img alt="waveform and mel" src="data:image/png;base64,{picture}"></div>\n'
-            f'<audio controls preload="none" src="data:audio/wav;base64,{sound}"></audio>\n</figure>'
-        )
-    parts.append("</body>\n</html>\n")
-    return "\n".join(parts)
-
-
-def _html_row(cell: str, values: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{cell}>{html.escape(value)}</{cell}>" for value in values) + "</tr>"
+    return Shown(caption, png(figure), wav_bytes(waveform, settings.sample_rate))

@@ -1,0 +1,1 @@
+"""Finding bad recordings before hours are spent on them."""

@@ -1,0 +1,161 @@
+"""What can be measured of one recording by itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import scipy.signal
+
+_FRAME_S, _HOP_S = 0.025, 0.010
+_QUIETEST_DB = -100.0
+# A frame counts as speech if it is this near the loud ones; the quiet parts of phones are well within.
+_SPEECH_RANGE_DB = 35.0
+_SPEECH_OVER_NOISE_DB = 6.0
+# Of a flat top: as long as this, and as flat. Music and speech touch their peak for one or two samples.
+_FLAT_SAMPLES = 4
+_FLATNESS = 2e-4
+# A resampler's edge falls by this much within one band and nothing lies beyond it.
+_BAND_HZ = 250.0
+_EDGE_DB = 20.0
+_LOWEST_EDGE_HZ = 2000.0
+_SPECTRUM_SIZE = 1024
+_FINGERPRINT_TIMES, _FINGERPRINT_BANDS = 24, 16
+
+
+@dataclass(frozen=True)
+class ClipMeasures:
+    """One recording in numbers.
+
+    Attributes:
+        duration_s: its length.
+        sample_rate: of the file, in Hz.
+        level_dbfs: of the parts that hold speech, root mean square, 0 for a square wave at full scale.
+        peak_dbfs: of the largest sample.
+        clipped_share: samples on flat tops at the peak, as a share of all.
+        dc_offset: the mean, as a share of full scale.
+        snr_db: how far the loud tenth of the frames is above the quiet tenth; an estimate that pauses make better.
+        leading_silence_s: before the first speech.
+        trailing_silence_s: after the last.
+        bandwidth_hz: where the spectrum ends; half the sample rate if it does not end before.
+        fingerprint: (24 * 16,) of unit length: the shape of the spectrogram, the same at any level and rate.
+    """
+
+    duration_s: float
+    sample_rate: int
+    level_dbfs: float
+    peak_dbfs: float
+    clipped_share: float
+    dc_offset: float
+    snr_db: float
+    leading_silence_s: float
+    trailing_silence_s: float
+    bandwidth_hz: float
+    fingerprint: np.ndarray
+
+    @property
+    def speech_s(self) -> float:
+        """Length without the silence at both ends."""
+        return max(self.duration_s - self.leading_silence_s - self.trailing_silence_s, 0.0)
+
+
+def measure_clip(waveform: np.ndarray, sample_rate: int) -> ClipMeasures:
+    """Measure a recording.
+
+    Args:
+        waveform: (T_wav,) in [-1, 1], at the rate of its file: resampling would hide where its spectrum ends.
+        sample_rate: in Hz.
+    """
+    waveform = np.asarray(waveform, dtype=np.float64)
+    dc_offset = float(waveform.mean())
+    centred = waveform - dc_offset
+    levels = _frame_levels(centred, sample_rate)
+    loud, quiet = np.percentile(levels, 90), np.percentile(levels, 10)
+    is_speech = levels > max(loud - _SPEECH_RANGE_DB, min(quiet + _SPEECH_OVER_NOISE_DB, loud - _SPEECH_OVER_NOISE_DB))
+    spoken = np.flatnonzero(is_speech)
+    duration_s = len(waveform) / sample_rate
+    first, last = (spoken[0], spoken[-1]) if len(spoken) else (len(levels), -1)
+    frequencies, times, spectrogram = _spectrogram(centred, sample_rate)
+    return ClipMeasures(
+        duration_s=duration_s,
+        sample_rate=sample_rate,
+        level_dbfs=_decibels(np.mean(10 ** (levels[is_speech] / 10))) if len(spoken) else _QUIETEST_DB,
+        peak_dbfs=2 * _decibels(float(np.abs(waveform).max())),
+        clipped_share=_clipped_share(waveform),
+        dc_offset=dc_offset,
+        snr_db=float(loud - quiet),
+        leading_silence_s=float(min(first * _HOP_S, duration_s)),
+        trailing_silence_s=float(max(duration_s - (last * _HOP_S + _FRAME_S), 0.0)) if len(spoken) else 0.0,
+        bandwidth_hz=_bandwidth(frequencies, spectrogram, sample_rate),
+        fingerprint=_fingerprint(frequencies, spectrogram[:, _within(times, first * _HOP_S, last * _HOP_S)]),
+    )
+
+
+def _decibels(power: float) -> float:
+    return max(10 * math.log10(max(power, 1e-12)), _QUIETEST_DB)
+
+
+def _frame_levels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    frame, hop = max(int(_FRAME_S * sample_rate), 1), max(int(_HOP_S * sample_rate), 1)
+    padded = np.pad(waveform, (0, max(frame - len(waveform), 0)))
+    energy = np.concatenate([[0.0], np.cumsum(padded**2)])
+    starts = np.arange(0, len(padded) - frame + 1, hop)
+    power = (energy[starts + frame] - energy[starts]) / frame
+    return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-12)), _QUIETEST_DB))
+
+
+def _clipped_share(waveform: np.ndarray) -> float:
+    peak = float(np.abs(waveform).max())
+    if peak == 0.0:
+        return 0.0
+    clipped = 0
+    for side in (waveform, -waveform):
+        is_top = side >= peak * (1 - _FLATNESS)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], is_top, [False]]).astype(np.int8)))
+        lengths = edges[1::2] - edges[::2]
+        clipped += int(lengths[lengths >= _FLAT_SAMPLES].sum())
+    return clipped / len(waveform)
+
+
+def _spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    padded = np.pad(waveform, (0, max(_SPECTRUM_SIZE - len(waveform), 0)))
+    hop = max(int(_HOP_S * sample_rate), 1)
+    return scipy.signal.spectrogram(
+        padded, sample_rate, "hann", nperseg=_SPECTRUM_SIZE, noverlap=max(_SPECTRUM_SIZE - hop, 0), detrend=False
+    )
+
+
+def _within(times: np.ndarray, start_s: float, end_s: float) -> np.ndarray:
+    chosen = (times >= start_s) & (times <= end_s)
+    return chosen if chosen.any() else np.ones_like(chosen)
+
+
+def _bandwidth(frequencies: np.ndarray, spectrogram: np.ndarray, sample_rate: int) -> float:
+    """Find the highest frequency at which the mean spectrum falls off a cliff, as a resampler leaves it."""
+    mean = spectrogram.mean(axis=1)
+    n_bands = int(sample_rate / 2 // _BAND_HZ)
+    bands = np.minimum((frequencies / _BAND_HZ).astype(int), n_bands - 1)
+    power = np.bincount(bands, weights=mean, minlength=n_bands) / np.maximum(np.bincount(bands, minlength=n_bands), 1)
+    levels = 10 * np.log10(power + 1e-20)
+    for band in range(int(_LOWEST_EDGE_HZ / _BAND_HZ), n_bands - 2):
+        before = levels[band - 2 : band + 1].mean()
+        if before - levels[band + 2 :].max() > _EDGE_DB:
+            return (band + 1) * _BAND_HZ
+    return sample_rate / 2
+
+
+def _fingerprint(frequencies: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:
+    """Average the log spectrogram over a grid of equal stretches of time and of bands up to 3.5 kHz."""
+    edges = np.geomspace(150.0, 3500.0, _FINGERPRINT_BANDS + 1)
+    rows = [_mean_of(spectrogram, (frequencies >= low) & (frequencies < high)) for low, high in pairwise(edges)]
+    times = np.array_split(np.stack(rows), _FINGERPRINT_TIMES, axis=1)
+    grid = np.stack([part.mean(axis=1) if part.size else np.zeros(len(rows)) for part in times])
+    levels = np.log(grid + 1e-4 * grid.max() + 1e-20)
+    levels -= levels.mean()
+    return (levels / max(float(np.linalg.norm(levels)), 1e-9)).astype(np.float32).ravel()
+
+
+def _mean_of(spectrogram: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return spectrogram[rows].mean(axis=0) if rows.any() else np.zeros(spectrogram.shape[1])

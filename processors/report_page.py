@@ -1,0 +1,116 @@
+"""Reports for people: tables as Markdown, and as a page with pictures and players that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import wave
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report: a heading, sentences, and a table or list.
+
+    Attributes:
+        heading: of the part.
+        lines: one paragraph each.
+        header: of the table's columns; empty for a list of single cells.
+        rows: the table's.
+    """
+
+    heading: str
+    lines: Sequence[str] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An utterance as a person should see and hear it."""
+
+    caption: str
+    picture: bytes
+    sound: bytes
+
+
+def wav_bytes(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """Give (T_wav,) int16 as the bytes of a WAV file."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate)
+        file.writeframes(waveform.astype("<i2").tobytes())
+    return content.getvalue()
+
+
+def markdown(title: str, sections: Iterable[Section]) -> str:
+    """Give a report to be read as plain text."""
+    lines = [f"# {title}", ""]
+    for section in sections:
+        lines += [f"## {section.heading}", ""]
+        for line in section.lines:
+            lines += [line, ""]
+        if section.header:
+            lines.append(_markdown_row(section.header))
+            lines.append(_markdown_row(["---"] * len(section.header)))
+            lines += [_markdown_row(row) for row in section.rows]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 1040px; margin: 2em auto;
+  padding: 0 1em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
+table { border-collapse: collapse; } th, td { text-align: left; padding: .2em 1.2em .2em 0;
+  border-bottom: 1px solid #ddd; vertical-align: top; overflow-wrap: anywhere; }
+th { font-weight: 600; color: #555; }
+figure { margin: 2em 0; } figcaption { margin-bottom: .4em; } figure div { overflow-x: auto; }
+audio { display: block; width: 100%; }
+"""
+
+
+def page(title: str, sections: Iterable[Section], shown: Iterable[Shown], *, gallery: str, gallery_note: str) -> str:
+    """Give a page that needs no other file.
+
+    Args:
+        title: of the page.
+        sections: its parts.
+        shown: what follows them with pictures and sound.
+        gallery: heading of that part.
+        gallery_note: what it says first.
+    """
+    parts = [
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>",
+    ]
+    for section in sections:
+        parts.append(f"<h2>{html.escape(section.heading)}</h2>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in section.lines]
+        if section.header:
+            rows = [_html_row("th", section.header), *(_html_row("td", row) for row in section.rows)]
+            parts.append("<table>\n" + "\n".join(rows) + "\n</table>")
+    parts.append(f"<h2>{html.escape(gallery)}</h2>\n<p>{html.escape(gallery_note)}</p>")
+    for each in shown:
+        picture, sound = (base64.b64encode(content).decode("ascii") for content in (each.picture, each.sound))
+        parts.append(
+            f"<figure>\n<figcaption>{html.escape(each.caption)}</figcaption>\n"
+            f'<div><img alt="waveform and mel" src="data:image/png;base64,{picture}"></div>\n'
+            f'<audio controls preload="none" src="data:audio/wav;base64,{sound}"></audio>\n</figure>'
+        )
+    parts.append("</body>\n</html>\n")
+    return "\n".join(parts)
+
+
+def _html_row(cell: str, values: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{cell}>{html.escape(value)}</{cell}>" for value in values) + "</tr>"

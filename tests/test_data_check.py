@@ -1,0 +1,163 @@
+"""Bad recordings come to light before training, and good ones are not accused."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+import bins.check_data
+from config.load import load_settings
+from models.registry import settings_class
+from processors.corpora.corpus import Corpus, CorpusError
+from processors.data_check.findings import findings_of_pace, findings_of_repetition, findings_of_sound
+from processors.data_check.measures import measure_clip
+from processors.preparation.plan import make_plan
+from processors.utterance import Utterance
+
+RATE = 24000
+
+
+def speech(seed: int, seconds: float = 2.0) -> np.ndarray:
+    """Something like speech: syllables of coloured noise with pauses, over a faint background."""
+    chance = np.random.default_rng(seed)
+    n_samples = int(seconds * RATE)
+    loudness = chance.uniform(0.2, 1.0, n_samples // 2400 + 1) * chance.choice([0, 1, 1], n_samples // 2400 + 1)
+    syllables = np.repeat(loudness, 2400)
+    envelope = np.convolve(syllables[:n_samples], np.hanning(600) / 300, "same")
+    carrier = np.zeros(n_samples)
+    for start in range(0, n_samples, 2400):
+        pitch = chance.uniform(100, 250)
+        time = np.arange(min(2400, n_samples - start)) / RATE
+        harmonics = (np.sin(2 * np.pi * pitch * k * time) * chance.uniform(0.1, 1) / k for k in range(1, 80))
+        carrier[start : start + len(time)] = sum(harmonics)
+    carrier += 0.2 * chance.standard_normal(n_samples)
+    return 0.1 * envelope * carrier + 1e-4 * chance.standard_normal(n_samples)
+
+
+@pytest.fixture(scope="module")
+def good():
+    return {f"clip{seed:02d}": speech(seed) for seed in range(30)}
+
+
+def spoilt(good, change):
+    """The good clips with one of them changed; gives the kinds of findings of that one, and who else is accused."""
+    waveforms = dict(good)
+    waveforms["clip07"] = change(waveforms["clip07"])
+    found = list(findings_of_sound({id_: measure_clip(waveform, RATE) for id_, waveform in waveforms.items()}))
+    return {each.kind for each in found if each.utterance_id == "clip07"}, {each.utterance_id for each in found} - {
+        "clip07"
+    }
+
+
+def with_noise(waveform):
+    return waveform + np.random.default_rng(1).standard_normal(len(waveform)) * np.sqrt(np.mean(waveform**2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("clipping", lambda x: np.clip(x, -0.3 * abs(x).max(), 0.3 * abs(x).max())),
+        ("clipping", lambda x: 0.5 * np.clip(3 * x / abs(x).max(), -1, 1)),
+        ("DC offset", lambda x: x + 0.05),
+        ("noise", with_noise),
+        ("level", lambda x: 0.02 * x),
+        ("leading silence", lambda x: np.concatenate([np.full(2 * RATE, 1e-5), x])),
+        ("trailing silence", lambda x: np.concatenate([x, np.full(2 * RATE, 1e-5)])),
+        ("bandwidth", lambda x: soxr.resample(soxr.resample(x, RATE, 16000), 16000, RATE)),
+    ],
+)
+def test_a_planted_fault_is_found_and_nobody_else_accused(good, kind, change):
+    kinds, others = spoilt(good, change)
+    assert kind in kinds
+    assert not others
+
+
+def test_good_recordings_are_not_accused(good):
+    assert spoilt(good, lambda x: x) == (set(), set())
+
+
+def utterance(id_: str, text: str = "", speaker: str = "anna", **more) -> Utterance:
+    return Utterance(id_, "mine", speaker, "en", text or f"text of {id_}", more.pop("audio_path", None), **more)
+
+
+def test_the_same_recording_is_known_at_another_level_and_rate(good):
+    quieter = 0.5 * soxr.resample(good["clip03"], RATE, 16000)
+    clips = {id_: measure_clip(waveform, RATE) for id_, waveform in good.items()}
+    clips["again"] = measure_clip(quieter, 16000)
+    utterances = [*map(utterance, good), utterance("again")]
+    [found] = findings_of_repetition(utterances, clips)
+    assert (found.utterance_id, found.kind) == ("again", "repeated recording") and "clip03" in found.told
+
+
+def test_a_text_said_twice_is_worth_a_look_but_no_reason_to_leave_it_out(good):
+    clips = {id_: measure_clip(good[id_], RATE) for id_ in ("clip01", "clip02", "clip03")}
+    texts = {"clip01": "Good morning!", "clip02": "good  morning", "clip03": "Good evening."}
+    [found] = findings_of_repetition([utterance(id_, text) for id_, text in texts.items()], clips)
+    assert (found.utterance_id, found.kind, found.is_grave) == ("clip02", "repeated text", False)
+
+
+def test_a_text_far_too_long_for_its_recording_is_found(good):
+    clips = {id_: measure_clip(waveform, RATE) for id_, waveform in good.items()}
+    sizes = {id_: 20 + number % 5 for number, id_ in enumerate(clips)} | {"clip11": 90}
+    [found] = findings_of_pace(clips, sizes, "phones")
+    assert found.utterance_id == "clip11" and "phones per second" in found.told
+
+
+@pytest.fixture
+def config(good, tmp_path):
+    """A corpus of two speakers with one text in characters' reach, and settings that name it."""
+    for number, (id_, waveform) in enumerate(good.items()):
+        folder = tmp_path / "corpus" / ("anna" if number % 2 else "otto")
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{id_}.wav", 0.02 * waveform if id_ == "clip07" else waveform, RATE)
+        (folder / f"{id_}.lab").write_text(f"This is the text of clip {number}.")
+    (tmp_path / "corpus" / "anna" / "broken.wav").write_bytes(b"no sound")
+    (tmp_path / "corpus" / "anna" / "broken.lab").write_text("Nobody hears this.")
+    settings = {
+        "base_config": "config/fastspeech2_small.json",
+        "dataset": ["mine"],
+        "dataset_path": {"mine": str(tmp_path / "corpus")},
+        "dataset_layout": {"mine": "speaker_folders"},
+        "log_dir": str(tmp_path / "ckpts"),
+        "preprocess": {"processed_dir": str(tmp_path / "processed"), "language": "en"},
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def test_the_command_writes_page_table_and_list(config, command, tmp_path):
+    code, printed, errors = command(bins.check_data, "--config", config, "--no_mos", "--num_workers", "1")
+    assert code == 0, errors
+    folder = tmp_path / "processed" / "mine"
+    rows = {
+        row["id"].removeprefix(f"{row['speaker']}_"): row for row in csv.DictReader((folder / "data_check.csv").open())
+    }
+    assert len(rows) == 31
+    assert "level" in rows["clip07"]["findings"] and "unreadable" in rows["broken"]["findings"]
+    listed = (folder / "leave_out.txt").read_text()
+    assert "clip07" in listed and "broken" in listed
+    page = (folder / "data_check.html").read_text()
+    assert "Less than the 30 minutes" in page and page.count("<audio") >= 1 and "clip07" in page
+    assert "preprocess.leave_out" in printed + errors
+
+
+def test_the_list_is_heeded_by_stage_1_and_moves_nobody_else(tmp_path):
+    overrides = [f"preprocess.processed_dir={tmp_path}", f"preprocess.leave_out={tmp_path}/{{dataset}}.txt"]
+    settings = load_settings("egs/tts/FastSpeech2/exp_config.json", overrides, settings_class).settings.preprocess
+    members = tuple(utterance(f"u{n}", audio_path=tmp_path / f"u{n}.wav") for n in range(40))
+
+    def plan(settings):
+        return make_plan("mine", Corpus(members), settings, ("mel", "waveform"), inventory=(), overwrite=False)
+
+    with pytest.raises(CorpusError, match=r"preprocess\.leave_out: .*mine\.txt: cannot be read"):
+        plan(settings)
+    (tmp_path / "mine.txt").write_text("# those\nu3  # noise\n\nu17\nnobody\n")
+    fewer = {each.id: each.split for each in plan(settings).utterances}
+    every = {each.id: each.split for each in plan(settings.model_copy(update={"leave_out": ""})).utterances}
+    assert fewer == {id_: split for id_, split in every.items() if id_ not in {"u3", "u17"}}
