@@ -66,10 +66,16 @@ class PreprocessSettings(Settings):
     f0_min: float = setting("lowest pitch that is looked for, in Hz", gt=0)
     f0_max: float = setting("highest pitch that is looked for, in Hz", gt=0)
     # Text
-    language: str = setting("language of the texts, as a code such as en", min_length=2)
-    phone_extractor: Literal["lexicon"] = setting("how text becomes phones: lexicon (English, ARPAbet)")
+    language: str = setting("language of the texts, as a code such as en; dataset_language goes before", min_length=2)
+    phone_extractor: Literal["lexicon", "espeak", "char"] = setting(
+        "how text becomes phones: lexicon (English, ARPAbet), espeak (a hundred languages, IPA; the extra espeak), or "
+        "char (the letters themselves, any script)"
+    )
     lexicon_path: str = setting("your own pronunciations, one `word PH O1 N Z` per line; empty for none")
-    normalizer: Literal["rules", "wetext"] = setting("what spells out numbers and abbreviations: rules, or wetext")
+    normalizer: Literal["rules", "wetext", "num2words"] = setting(
+        "what spells out numbers and abbreviations: rules (English), wetext (English and Chinese; the extra wetext) "
+        "or num2words (English by the rules, other languages' numbers; the extra num2words); else texts stay as written"
+    )
     # Alignment
     alignment: Literal["auto", "textgrid", "pocketsphinx"] = setting(
         "where durations come from: textgrid (yours), pocketsphinx (English, nothing to install), or auto: "
@@ -109,6 +115,15 @@ class PreprocessSettings(Settings):
         if (self.n_fft - self.hop_size) % 2:
             yield Contradiction(
                 ("hop_size", "n_fft"), f"n_fft - hop_size is {self.n_fft - self.hop_size}; it must be even"
+            )
+        if self.alignment == "pocketsphinx" and self.phone_extractor != "lexicon":
+            yield Contradiction(
+                ("alignment", "phone_extractor"),
+                f'pocketsphinx aligns the phones of the lexicon only, not those of "{self.phone_extractor}"',
+            )
+        if self.lexicon_path and self.phone_extractor != "lexicon":
+            yield Contradiction(
+                ("lexicon_path", "phone_extractor"), f'is read by "lexicon" only, not by "{self.phone_extractor}"'
             )
         if self.min_duration_s >= self.max_duration_s:
             yield Contradiction(
@@ -164,6 +179,9 @@ class ExperimentSettings(Settings):
         "layout of each corpus whose name is not known: ljspeech, speaker_folders, jsonl or, for a vocoder, "
         "recordings: any folder of sound files, without transcripts"
     )
+    dataset_language: dict[str, str] = setting(
+        "language of each corpus that has another than preprocess.language, as a code such as de", default={}
+    )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
     preprocess: PreprocessSettings = setting("how a corpus becomes features")
     model: Settings = setting("the network")
@@ -177,6 +195,13 @@ class ExperimentSettings(Settings):
                 )
             elif not self.dataset_path[name]:
                 yield Contradiction((f"dataset_path.{name}",), "is empty; name the folder of the corpus")
+        for name, language in self.dataset_language.items():
+            if name not in self.dataset and name not in self.dataset_path:
+                yield Contradiction(
+                    (f"dataset_language.{name}", "dataset"), f"names no dataset; there are {', '.join(self.dataset)}"
+                )
+            elif not language.strip():
+                yield Contradiction((f"dataset_language.{name}",), "is empty; name the language by its code")
         if len(set(self.dataset)) != len(self.dataset):
             yield Contradiction(("dataset",), f"names a corpus twice: {', '.join(self.dataset)}")
         for name in self.dataset:

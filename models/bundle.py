@@ -16,6 +16,7 @@ from config.load import read_settings, write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.registry import published_layout, settings_class
+from processors.acoustic_data import LANGUAGES_FILE, open_languages
 from processors.statistics import SpeakerStatistics, open_statistics, save_statistics
 from processors.text.symbols import SymbolTable
 from utils.checkpoint import average_name, unfitting
@@ -46,6 +47,7 @@ class Bundle:
         symbols: the symbol table of the front end; None for a model that reads no text.
         statistics: pitch and energy per speaker; empty for a model that needs none.
         speakers: name to row of the speaker table, in that order; empty for a model that knows no speakers.
+        languages: what each speaker speaks; what is missing is the language of the settings.
         folder: where the bundle was opened; `Path()` for one that is being made.
     """
 
@@ -54,6 +56,7 @@ class Bundle:
     symbols: SymbolTable | None = None
     statistics: Mapping[str, SpeakerStatistics] = field(default_factory=dict)
     speakers: Mapping[str, int] = field(default_factory=dict)
+    languages: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
 
     def save(self, folder: Path | str) -> None:
@@ -69,6 +72,8 @@ class Bundle:
             save_statistics(folder / STATISTICS_FILE, self.statistics)
         if self.speakers:
             write_atomically(folder / SPEAKERS_FILE, json.dumps(self.speakers, indent=2, ensure_ascii=False) + "\n")
+        if self.languages:
+            write_atomically(folder / LANGUAGES_FILE, json.dumps(self.languages, indent=2, ensure_ascii=False) + "\n")
         if (lexicon := self.lexicon_path) is not None and lexicon != folder / LEXICON_FILE:
             write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
 
@@ -98,6 +103,7 @@ class Bundle:
             symbols=SymbolTable.open(folder / SYMBOLS_FILE) if (folder / SYMBOLS_FILE).is_file() else None,
             statistics=open_statistics(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else {},
             speakers=_read_speakers(folder / SPEAKERS_FILE) if (folder / SPEAKERS_FILE).is_file() else {},
+            languages=open_languages(folder / LANGUAGES_FILE),
             folder=folder,
         )
 

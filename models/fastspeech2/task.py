@@ -183,7 +183,7 @@ class FastSpeech2Task:
         """Write a bundle of the network as it is now."""
         voice = self._voice
         weights = self.modules["network"].state_dict()
-        Bundle(self._settings, weights, voice.symbols, voice.statistics, voice.speakers).save(folder)
+        Bundle(self._settings, weights, voice.symbols, voice.statistics, voice.speakers, voice.languages).save(folder)
 
     @property
     def _network(self) -> FastSpeech2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
 from processors.corpora.registry import layout_of, read_corpus
 from processors.feature_store import FeatureStore
+from processors.preparation.front_ends import SYMBOLS_FILE, front_ends_of, symbol_table
 from processors.preparation.outcome import (
     SPLITS,
     Outcome,
@@ -31,7 +32,6 @@ from processors.preparation.work import (
     PRELOAD,
     Done,
     Group,
-    make_front_end,
     make_work,
     needs_text,
 )
@@ -108,8 +108,16 @@ def prepare(
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
     corpora = {dataset: _read(settings, dataset, with_text) for dataset in settings.dataset}
-    symbols = SymbolTable(make_front_end(preprocess).inventory) if with_text else None
+    front_ends = front_ends_of(_languages(settings), preprocess) if with_text else {}
     with sole_user(processed_dir):
+        symbols = None
+        if with_text:
+            symbols = symbol_table(
+                front_ends,
+                [utterance for corpus in corpora.values() for utterance in corpus.utterances],
+                preprocess,
+                forget=[processed_dir / dataset for dataset in corpora] if overwrite else (),
+            )
         plans = [
             make_plan(
                 dataset,
@@ -121,6 +129,9 @@ def prepare(
             )
             for dataset, corpus in corpora.items()
         ]
+        if symbols is not None:
+            # Now that no store has refused it, and before anything is numbered by it.
+            symbols.save(processed_dir / SYMBOLS_FILE)
         if not with_text and not overwrite:
             for plan in plans:
                 _refuse_to_train_on_held_out(plan)
@@ -150,12 +161,19 @@ def prepare(
 def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpus:
     layout = layout_of(dataset, settings.dataset_layout)
     folder = rooted(settings.dataset_path[dataset])
-    corpus = read_corpus(dataset, layout, folder, language=settings.preprocess.language, needs_text=needs_text)
+    corpus = read_corpus(dataset, layout, folder, language=_languages(settings)[dataset], needs_text=needs_text)
     left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
     say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
     for note in corpus.notes:
         warn(note)
     return corpus
+
+
+def _languages(settings: ExperimentSettings) -> dict[str, str]:
+    """Give the language of each corpus."""
+    return {
+        dataset: settings.dataset_language.get(dataset, settings.preprocess.language) for dataset in settings.dataset
+    }
 
 
 def _refuse_to_train_on_held_out(plan: Plan) -> None:
@@ -279,7 +297,7 @@ def _write_down(outcomes: Sequence[Outcome], settings: ExperimentSettings, symbo
 
 def _symbols_left_in(processed_dir: Path) -> SymbolTable | None:
     """Give the symbol table that a recipe with texts has left, if there was one."""
-    path = processed_dir / "symbols.json"
+    path = processed_dir / SYMBOLS_FILE
     return SymbolTable.open(path) if path.is_file() else None
 
 
@@ -291,12 +309,23 @@ def _write_voice(
 ) -> None:
     processed_dir = rooted(settings.preprocess.processed_dir)
     if symbols is not None:
-        symbols.save(processed_dir / "symbols.json")
+        symbols.save(processed_dir / SYMBOLS_FILE)
     save_statistics(processed_dir / "statistics.json", statistics)
     speakers = sorted({utterance.speaker for outcome in outcomes for utterance in outcome.good})
     rows = {speaker: row for row, speaker in enumerate(speakers)}
     write_atomically(processed_dir / "speakers.json", json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    languages = json.dumps(_languages_of_speakers(outcomes), indent=2, ensure_ascii=False)
+    write_atomically(processed_dir / "languages.json", languages + "\n")
     write_settings(processed_dir / "settings.json", settings)
+
+
+def _languages_of_speakers(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Give the language that each speaker speaks most often."""
+    spoken: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in outcomes:
+        for utterance in outcome.good:
+            spoken[utterance.speaker][utterance.language] += 1
+    return {speaker: max(sorted(counts), key=counts.__getitem__) for speaker, counts in sorted(spoken.items())}
 
 
 def _tally(outcome: Outcome, symbols: SymbolTable | None, collector: StatisticsCollector) -> Tally:

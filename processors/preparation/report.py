@@ -18,7 +18,7 @@ from processors.feature_store import FeatureStore
 from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
 from processors.speech_pictures import utterance_picture
 from processors.statistics import SpeakerStatistics
-from processors.text.symbols import SymbolTable
+from processors.text.symbols import LATER, SymbolTable
 from processors.utterance import Utterance
 from utils.console import format_duration
 from utils.files import write_atomically
@@ -136,7 +136,7 @@ def _sections(
         )
     if symbols is not None:
         counts = tally.training_phones
-        absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol]]
+        absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol] and symbol != LATER]
         rare = [f"{symbol} ({counts[symbol]})" for symbol in symbols.symbols[1:] if 0 < counts[symbol] < _RARE]
         yield Section(
             "Phones in training",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +79,10 @@ class PhoneExtractor(Protocol):
         Raises:
             TextError: nothing can be spoken, or some word cannot.
         """
+        ...
+
+    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Give those of the `known` symbols that are nearest to another one; none if there are no near ones."""
         ...
 
 
@@ -172,6 +176,10 @@ class LexiconPhoneExtractor:
                     readings = order_readings(Context(lowered, index), readings)
                 tokens.append(Word(lowered[index], readings))
         return _with_the_before_vowels(tokens)
+
+    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Give nothing: whoever knows these phones knows all of them."""
+        return ()
 
     def _pieces(self, spoken: str) -> list[str]:
         """Split a normalised text into words, inline phones and pause symbols, ending with a pause."""
