@@ -180,7 +180,9 @@ class ExperimentSettings(Settings):
         "recordings: any folder of sound files, without transcripts"
     )
     dataset_language: dict[str, str] = setting(
-        "language of each corpus that has another than preprocess.language, as a code such as de", default={}
+        "language of each corpus that has another than preprocess.language, as a code such as de; with "
+        "corpus/speaker for a name, of one speaker",
+        default={},
     )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
     preprocess: PreprocessSettings = setting("how a corpus becomes features")
@@ -196,7 +198,7 @@ class ExperimentSettings(Settings):
             elif not self.dataset_path[name]:
                 yield Contradiction((f"dataset_path.{name}",), "is empty; name the folder of the corpus")
         for name, language in self.dataset_language.items():
-            if name not in self.dataset and name not in self.dataset_path:
+            if name.partition("/")[0] not in {*self.dataset, *self.dataset_path}:
                 yield Contradiction(
                     (f"dataset_language.{name}", "dataset"), f"names no dataset; there are {', '.join(self.dataset)}"
                 )

@@ -154,6 +154,23 @@ def test_unknown_language_is_told_with_its_setting(tmp_path):
         load(config, "preprocess.alignment=pocketsphinx")
 
 
+def test_a_speaker_may_have_a_language_among_others(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    two_languages(tmp_path)
+    for name in ("karin", "joop"):
+        for number, path in enumerate(sorted((tmp_path / name / "wavs").glob("*.wav"))):
+            (tmp_path / "both" / name).mkdir(parents=True, exist_ok=True)
+            path.rename(tmp_path / "both" / name / path.name)
+            text = (GERMAN if name == "karin" else DUTCH)[number]
+            (tmp_path / "both" / name / path.with_suffix(".lab").name).write_text(text)
+    config = write_experiment(tmp_path, "espeak", "both")
+    settings = load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joop=nl")
+    assert prepare(settings).good == 8
+    assert open_voice(tmp_path / "processed").languages == {"joop": "nl", "karin": "de"}
+    with pytest.raises(RecitalError, match="both has no such speaker; there are joop, karin"):
+        prepare(load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joep=nl"))
+
+
 # Speaking
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.load import write_settings
@@ -161,7 +161,9 @@ def prepare(
 def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpus:
     layout = layout_of(dataset, settings.dataset_layout)
     folder = rooted(settings.dataset_path[dataset])
-    corpus = read_corpus(dataset, layout, folder, language=_languages(settings)[dataset], needs_text=needs_text)
+    language = settings.dataset_language.get(dataset, settings.preprocess.language)
+    corpus = read_corpus(dataset, layout, folder, language=language, needs_text=needs_text)
+    corpus = _with_languages_of_speakers(corpus, dataset, settings)
     left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
     say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
     for note in corpus.notes:
@@ -170,10 +172,33 @@ def _read(settings: ExperimentSettings, dataset: str, needs_text: bool) -> Corpu
 
 
 def _languages(settings: ExperimentSettings) -> dict[str, str]:
-    """Give the language of each corpus."""
-    return {
+    """Give the language of each corpus, and of speakers that have their own."""
+    languages = {
         dataset: settings.dataset_language.get(dataset, settings.preprocess.language) for dataset in settings.dataset
     }
+    of_speakers = {
+        name: language
+        for name, language in settings.dataset_language.items()
+        if name not in languages and name.partition("/")[0] in languages
+    }
+    return languages | of_speakers
+
+
+def _with_languages_of_speakers(corpus: Corpus, dataset: str, settings: ExperimentSettings) -> Corpus:
+    """Give speakers the language that the settings name for them alone."""
+    named = {
+        name.partition("/")[2]: language
+        for name, language in settings.dataset_language.items()
+        if name.startswith(f"{dataset}/")
+    }
+    speakers = sorted({utterance.speaker for utterance in corpus.utterances})
+    for speaker in named:
+        if speaker not in speakers:
+            raise PreparationError(
+                f"dataset_language.{dataset}/{speaker}: {dataset} has no such speaker; there are {some(speakers, 8)}"
+            )
+    utterances = (replace(each, language=named.get(each.speaker, each.language)) for each in corpus.utterances)
+    return replace(corpus, utterances=tuple(utterances)) if named else corpus
 
 
 def _refuse_to_train_on_held_out(plan: Plan) -> None:
