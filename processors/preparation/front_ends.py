@@ -13,7 +13,7 @@ from processors.preparation.plan import stamp_of_symbols
 from processors.preparation.work import make_front_end
 from processors.text.phone_extractor import PhoneExtractor, phones_of
 from processors.text.symbols import LATER, SymbolTable
-from processors.text.text_error import TextError
+from processors.text.text_error import TextError, UnknownLanguageError
 from processors.utterance import Utterance
 from utils.console import Progress, say
 
@@ -28,16 +28,17 @@ def front_ends_of(languages: Mapping[str, str], settings: PreprocessSettings) ->
         settings: which front end.
 
     Raises:
-        TextError: the front end does not speak a corpus's language; names the setting to change.
+        UnknownLanguageError: the front end does not speak a corpus's language; names the setting to change.
+        TextError: it lacks what it needs.
     """
     made: dict[str, PhoneExtractor] = {}
     for dataset, language in languages.items():
         if language not in made:
             try:
                 made[language] = make_front_end(settings, language)
-            except TextError as error:
+            except UnknownLanguageError as error:
                 where = "preprocess.language" if language == settings.language else f"dataset_language.{dataset}"
-                raise TextError(f"{where}: {error}") from error
+                raise UnknownLanguageError(f"{where}: {error}") from error
     return made
 
 

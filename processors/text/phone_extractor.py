@@ -16,7 +16,7 @@ from processors.text.heteronyms import Context, is_heteronym, order_readings
 from processors.text.lexicon import Lexicon, Pronunciation
 from processors.text.normalizer import INLINE_PHONES, make_normalizer
 from processors.text.symbols import UnknownPhoneError, describe_unknown_phone
-from processors.text.text_error import TextError
+from processors.text.text_error import TextError, UnknownLanguageError
 from processors.text.word_formation import form_word
 from processors.text.word_lists import word_set
 
@@ -149,7 +149,7 @@ class LexiconPhoneExtractor:
 
     def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
         if re.split("[-_]", language.lower())[0] != "en":
-            raise TextError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
+            raise UnknownLanguageError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
         self._normalizer_name = normalizer
         self._normalize = make_normalizer(language, normalizer)
         self._user_lexicon = Lexicon.from_file(lexicon_path) if lexicon_path else Lexicon({})
