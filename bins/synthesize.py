@@ -55,6 +55,9 @@ def _requests(arguments: argparse.Namespace, settings: ExperimentSettings, synth
             arguments.infer_testing_set,
             synthesizer.speakers,
         )
+    if arguments.infer_language is not None:
+        synthesizer.check_language(arguments.infer_language)
+        requests = [replace(request, language=arguments.infer_language) for request in requests]
     if arguments.infer_speaker_name is not None:
         requests = [replace(request, speaker=arguments.infer_speaker_name) for request in requests]
     return requests
@@ -76,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     sets = ["test", "valid", "train", "golden_test"]
     add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")
     add("--infer_speaker_name", metavar="NAME", help="who speaks, where the model knows several")
+    add(
+        "--infer_language",
+        metavar="CODE",
+        help="language of the texts, such as de; what the speaker, or the recording in the corpus, speaks unless given",
+    )
     add(
         "--vocoder_dir",
         metavar="DIR",

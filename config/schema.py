@@ -76,10 +76,16 @@ class PreprocessSettings(Settings):
         default="",
     )
     # Text
-    language: str = setting("language of the texts, as a code such as en", min_length=2)
-    phone_extractor: Literal["lexicon"] = setting("how text becomes phones: lexicon (English, ARPAbet)")
+    language: str = setting("language of the texts, as a code such as en; dataset_language goes before", min_length=2)
+    phone_extractor: Literal["lexicon", "espeak", "char"] = setting(
+        "how text becomes phones: lexicon (English, ARPAbet), espeak (a hundred languages, IPA; the extra espeak), or "
+        "char (the letters themselves, any script)"
+    )
     lexicon_path: str = setting("your own pronunciations, one `word PH O1 N Z` per line; empty for none")
-    normalizer: Literal["rules", "wetext"] = setting("what spells out numbers and abbreviations: rules, or wetext")
+    normalizer: Literal["rules", "wetext", "num2words"] = setting(
+        "what spells out numbers and abbreviations: rules (English), wetext (English and Chinese; the extra wetext) "
+        "or num2words (English by the rules, other languages' numbers; the extra num2words); else texts stay as written"
+    )
     # Alignment
     alignment: Literal["auto", "textgrid", "pocketsphinx"] = setting(
         "where durations come from: textgrid (yours), pocketsphinx (English, nothing to install), or auto: "
@@ -130,6 +136,15 @@ class PreprocessSettings(Settings):
                 ("speaker_encoder_path", "speaker_encoder"),
                 f'"{self.speaker_encoder_path}" with speaker_encoder "{self.speaker_encoder}": a file is wanted for '
                 '"onnx", and only then',
+            )
+        if self.alignment == "pocketsphinx" and self.phone_extractor != "lexicon":
+            yield Contradiction(
+                ("alignment", "phone_extractor"),
+                f'pocketsphinx aligns the phones of the lexicon only, not those of "{self.phone_extractor}"',
+            )
+        if self.lexicon_path and self.phone_extractor != "lexicon":
+            yield Contradiction(
+                ("lexicon_path", "phone_extractor"), f'is read by "lexicon" only, not by "{self.phone_extractor}"'
             )
         if self.min_duration_s >= self.max_duration_s:
             yield Contradiction(
@@ -204,6 +219,11 @@ class ExperimentSettings(Settings):
     dataset_weight: dict[str, float] = setting(
         "how often the utterances of a corpus are drawn per epoch of training; 1 where it is not named", default={}
     )
+    dataset_language: dict[str, str] = setting(
+        "language of each corpus that has another than preprocess.language, as a code such as de; with "
+        "corpus/speaker for a name, of one speaker",
+        default={},
+    )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
     preprocess: PreprocessSettings = setting("how a corpus becomes features")
     model: Settings = setting("the network")
@@ -217,6 +237,13 @@ class ExperimentSettings(Settings):
                 )
             elif not self.dataset_path[name]:
                 yield Contradiction((f"dataset_path.{name}",), "is empty; name the folder of the corpus")
+        for name, language in self.dataset_language.items():
+            if name.partition("/")[0] not in {*self.dataset, *self.dataset_path}:
+                yield Contradiction(
+                    (f"dataset_language.{name}", "dataset"), f"names no dataset; there are {', '.join(self.dataset)}"
+                )
+            elif not language.strip():
+                yield Contradiction((f"dataset_language.{name}",), "is empty; name the language by its code")
         if len(set(self.dataset)) != len(self.dataset):
             yield Contradiction(("dataset",), f"names a corpus twice: {', '.join(self.dataset)}")
         for name in self.dataset:

@@ -16,6 +16,7 @@ from config.load import read_settings, write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.registry import published_layout, settings_class
+from processors.acoustic_data import LANGUAGES_FILE, open_languages
 from processors.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.statistics import SpeakerStatistics, open_statistics, save_statistics
 from processors.text.symbols import SymbolTable
@@ -48,6 +49,7 @@ class Bundle:
         statistics: pitch and energy per speaker; empty for a model that needs none.
         speakers: name to row of the speaker table, in that order; empty for a model that knows no speakers.
         embeddings: of the speakers, for a model that knows them by their voices; None for others.
+        languages: what each speaker speaks; what is missing is the language of the settings.
         folder: where the bundle was opened; `Path()` for one that is being made.
     """
 
@@ -57,6 +59,7 @@ class Bundle:
     statistics: Mapping[str, SpeakerStatistics] = field(default_factory=dict)
     speakers: Mapping[str, int] = field(default_factory=dict)
     embeddings: SpeakerEmbeddings | None = None
+    languages: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
 
     def save(self, folder: Path | str) -> None:
@@ -74,6 +77,8 @@ class Bundle:
             write_atomically(folder / SPEAKERS_FILE, json.dumps(self.speakers, indent=2, ensure_ascii=False) + "\n")
         if self.embeddings is not None:
             self.embeddings.save(folder / EMBEDDINGS_FILE)
+        if self.languages:
+            write_atomically(folder / LANGUAGES_FILE, json.dumps(self.languages, indent=2, ensure_ascii=False) + "\n")
         if (lexicon := self.lexicon_path) is not None and lexicon != folder / LEXICON_FILE:
             write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
 
@@ -104,6 +109,7 @@ class Bundle:
             statistics=open_statistics(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else {},
             speakers=_read_speakers(folder / SPEAKERS_FILE) if (folder / SPEAKERS_FILE).is_file() else {},
             embeddings=SpeakerEmbeddings.open(path) if (path := folder / EMBEDDINGS_FILE).is_file() else None,
+            languages=open_languages(folder / LANGUAGES_FILE),
             folder=folder,
         )
 

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.bundle import Bundle
+from models.bundle import SYMBOLS_FILE, Bundle
 from models.registry import kind_of, open_network
 from processors.acoustic_data import AcousticBatch, AcousticData, DataError, Level, Voice, collate_acoustic
 from processors.batches import OrderedBatches
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ACOUSTIC_FEATURES
+from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest
 from processors.vocoder_data import PREDICTED_BY, PREDICTED_MEL
 from utils.console import Progress, say
@@ -152,6 +153,9 @@ def _require_same_settings(bundle: Bundle, store: FeatureStore) -> None:
         for name, value in learned.items()
         if store.settings.get(name) != value
     ]
+    symbols_path = store.folder.parent / SYMBOLS_FILE
+    if symbols_path.is_file() and len(SymbolTable.open(symbols_path)) > len(bundle.symbols):
+        differing.append(f"symbols that the model does not know, in {symbols_path}")
     if differing:
         raise PredictionError(
             f"{store.folder}: holds other features than {bundle.folder} was trained on: {', '.join(differing)}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.paths import rooted
@@ -29,6 +29,7 @@ class Request:
     name: str
     text: str
     speaker: str | None = None
+    language: str | None = None
 
 
 def request_from_text(text: str) -> Request:
@@ -80,7 +81,12 @@ def requests_from_dataset(
     """
     utterances = read_split(rooted(processed_dir), dataset, testing_set)
     return [
-        Request(utterance.id, utterance.text, utterance.speaker if utterance.speaker in known_speakers else None)
+        Request(
+            utterance.id,
+            utterance.text,
+            utterance.speaker if utterance.speaker in known_speakers else None,
+            utterance.language,
+        )
         for utterance in utterances
     ]
 
@@ -112,7 +118,7 @@ def speak_all(
         SynthesisError: some texts could not be spoken; the others were.
     """
     if number_existing and not overwrite:
-        requests = [Request(_free_name(folder, request.name), request.text, request.speaker) for request in requests]
+        requests = [replace(request, name=_free_name(folder, request.name)) for request in requests]
     elif not overwrite:
         refuse_existing([folder / f"{request.name}.wav" for request in requests])
     written: list[Path] = []
@@ -130,25 +136,25 @@ def speak_all(
 def _spoken(
     synthesizer: Synthesizer, requests: Sequence[Request], controls: Controls, failures: list[str]
 ) -> Iterator[tuple[Request, Speech]]:
-    for speaker, group in _by_speaker(requests):
+    for (speaker, language), group in _by_speaker(requests):
         sayable = []
         for request in group:
             try:
-                synthesizer.check(request.text)
+                synthesizer.check(request.text, speaker=speaker, language=language)
                 sayable.append(request)
             except ValueError as error:
                 failures.append(f"{request.name}: {error}")
-        yield from zip(
-            sayable,
-            synthesizer.speak([request.text for request in sayable], speaker=speaker, controls=controls),
-            strict=True,
-        )
+        texts = [request.text for request in sayable]
+        if texts:
+            speeches = synthesizer.speak(texts, speaker=speaker, language=language, controls=controls)
+            yield from zip(sayable, speeches, strict=True)
 
 
-def _by_speaker(requests: Iterable[Request]) -> list[tuple[str | None, list[Request]]]:
-    groups: dict[str | None, list[Request]] = {}
+def _by_speaker(requests: Iterable[Request]) -> list[tuple[tuple[str | None, str | None], list[Request]]]:
+    """Put together what one speaker says in one language."""
+    groups: dict[tuple[str | None, str | None], list[Request]] = {}
     for request in requests:
-        groups.setdefault(request.speaker, []).append(request)
+        groups.setdefault((request.speaker, request.language), []).append(request)
     return list(groups.items())
 
 

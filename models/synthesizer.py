@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, cast
 
 import numpy as np
@@ -19,6 +20,8 @@ from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.audio.mel import MelSpectrogram
 from processors.text.chunks import split_into_chunks
 from processors.text.phone_extractor import PAUSES, PhoneExtractor, Token, Word, make_phone_extractor, phones_of
+from processors.text.stand_ins import with_stand_ins
+from utils.console import warn
 from utils.errors import RecitalError
 
 _TEXTS_AT_ONCE = 64
@@ -146,12 +149,12 @@ class Synthesizer:
         self._symbols = bundle.symbols
         self._speakers = dict(bundle.speakers)
         preprocess = bundle.settings.preprocess
-        self._front_end: PhoneExtractor = make_phone_extractor(
-            preprocess.phone_extractor,
-            language=preprocess.language,
-            lexicon_path=bundle.lexicon_path or "",
-            normalizer=preprocess.normalizer,
-        )
+        self._lexicon_path = bundle.lexicon_path or ""
+        self._languages = {name: bundle.languages.get(name, preprocess.language) for name in bundle.speakers}
+        self._front_ends: dict[str, PhoneExtractor] = {}
+        for language in sorted(set(self._languages.values())):
+            self._front_end(language)
+        self._missed: set[str] = set()
         self._model = cast(AcousticModel, open_network(bundle).to(self.device).eval())
         self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
 
@@ -188,36 +191,62 @@ class Synthesizer:
         """Names of the speakers that the model knows."""
         return tuple(self._speakers)
 
-    def __call__(self, text: str, *, speaker: str | None = None, controls: Controls | None = None) -> Speech:
+    @property
+    def languages(self) -> Mapping[str, str]:
+        """What each speaker speaks where no other language is asked for."""
+        return MappingProxyType(self._languages)
+
+    def __call__(
+        self, text: str, *, speaker: str | None = None, language: str | None = None, controls: Controls | None = None
+    ) -> Speech:
         """Speak one text of any length.
+
+        Args:
+            text: what to say.
+            speaker: one of `speakers`; needed where there are several.
+            language: of the text; the speaker's own unless given.
+            controls: of pitch, energy and pace.
 
         Raises:
             SynthesisError: the text holds nothing to say, or the speaker is unknown.
+            TextError: the front end does not speak the language, or cannot say the text.
         """
-        return next(self.speak([text], speaker=speaker, controls=controls))
+        return next(self.speak([text], speaker=speaker, language=language, controls=controls))
 
     def speak(
-        self, texts: Iterable[str], *, speaker: str | None = None, controls: Controls | None = None
+        self,
+        texts: Iterable[str],
+        *,
+        speaker: str | None = None,
+        language: str | None = None,
+        controls: Controls | None = None,
     ) -> Iterator[Speech]:
         """Speak many texts, in their order; faster than one by one, for pieces of like length share a batch."""
         controls = controls or Controls()
         speaker_id = self._speaker_id(speaker)
+        front_end = self._front_end(self._language(speaker, language))
         remaining = iter(texts)
         while texts_now := list(islice(remaining, _TEXTS_AT_ONCE)):
-            chunks = [self._chunks(text) for text in texts_now]
+            chunks = [self._chunks(text, front_end) for text in texts_now]
             spoken = iter(self._speak_chunks([chunk for text in chunks for chunk in text], speaker_id, controls))
             for text, parts in zip(texts_now, chunks, strict=True):
                 yield self._joined(text, list(islice(spoken, len(parts))))
 
-    def check(self, text: str) -> None:
+    def check(self, text: str, *, speaker: str | None = None, language: str | None = None) -> None:
         """Raise what speaking this text would raise before any sound is made."""
-        self._chunks(text)
+        self._chunks(text, self._front_end(self._language(speaker, language)))
+
+    def check_language(self, language: str) -> None:
+        """Raise a `TextError` unless the voice's front end speaks a language."""
+        self._front_end(language)
 
     def generate_spectrogram(
-        self, text: str, *, speaker: str | None = None, controls: Controls | None = None
+        self, text: str, *, speaker: str | None = None, language: str | None = None, controls: Controls | None = None
     ) -> np.ndarray:
         """Give the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
-        chunks = self._speak_chunks(self._chunks(text), self._speaker_id(speaker), controls or Controls())
+        speaker_id = self._speaker_id(speaker)
+        pieces = self._chunks(text, self._front_end(self._language(speaker, language)))
+        chunks = self._speak_chunks(pieces, speaker_id, controls or Controls())
         return torch.cat([chunk.mel for chunk in chunks], dim=1).cpu().numpy()
 
     def convert_spectrogram_to_audio(self, spec: np.ndarray | Tensor) -> np.ndarray:
@@ -232,14 +261,47 @@ class Synthesizer:
             raise SynthesisError(f"expected a log-mel of shape ({n_mel}, frames), found {tuple(mel.shape)}")
         return _as_array(self._vocoder.waveform(mel))
 
-    def _chunks(self, text: str) -> list[_Chunk]:
+    def _front_end(self, language: str) -> PhoneExtractor:
+        if language not in self._front_ends:
+            preprocess = self.settings.preprocess
+            self._front_ends[language] = make_phone_extractor(
+                preprocess.phone_extractor,
+                language=language,
+                lexicon_path=self._lexicon_path,
+                normalizer=preprocess.normalizer,
+            )
+        return self._front_ends[language]
+
+    def _language(self, speaker: str | None, language: str | None) -> str:
+        if language is not None:
+            return language
+        if speaker is None and len(self._languages) == 1:
+            return next(iter(self._languages.values()))
+        return self._languages.get(speaker or "", self.settings.preprocess.language)
+
+    def _chunks(self, text: str, front_end: PhoneExtractor) -> list[_Chunk]:
         chunks = []
-        for tokens in split_into_chunks(self._front_end.tokens(text)):
+        spoken = front_end.tokens(text)
+        if front_end.is_open:
+            spoken = self._with_known_phones(spoken, front_end)
+        for tokens in split_into_chunks(spoken) if spoken else ():
             phones = phones_of(tokens)
             chunks.append(_Chunk(tokens, phones, self._symbols.ids(phones, where=f"“{_shortened(text)}”")))
         if not chunks:
             raise SynthesisError(f"“{_shortened(text)}”: holds nothing to say")
         return chunks
+
+    def _with_known_phones(self, tokens: Sequence[Token], front_end: PhoneExtractor) -> list[Token]:
+        """Let the nearest known phones stand in for those that training never heard, and tell of each once."""
+        known, replaced = with_stand_ins(tokens, self._symbols.symbols, front_end)
+        for phone, others in replaced.items():
+            if phone not in self._missed:
+                self._missed.add(phone)
+                warn(
+                    f"the voice never learned {phone!r}; "
+                    + (f"it says {' '.join(others)} instead" if others else "it is left out")
+                )
+        return known
 
     def _speaker_id(self, speaker: str | None) -> int:
         if speaker is None and len(self._speakers) <= 1:

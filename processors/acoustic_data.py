@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest
 from utils.errors import RecitalError
 
+LANGUAGES_FILE = "languages.json"
 Level = Literal["phone", "frame"]
 
 
@@ -68,9 +69,9 @@ class AcousticBatch:
     def to(self, device: torch.device | str) -> AcousticBatch:
         """The same batch on another device."""
         moved: dict[str, Any] = {
-            field.name: value.to(device, non_blocking=True)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            each.name: value.to(device, non_blocking=True)
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), Tensor)
         }
         return replace(self, **moved)
 
@@ -132,12 +133,31 @@ class Voice:
         speakers: name to row of the speaker table.
         statistics: by the speakers' names.
         embeddings: likewise; None where stage 1 made none.
+        languages: what each speaker speaks, by the speakers' names; what is missing is the settings' language.
     """
 
     symbols: SymbolTable
     speakers: Mapping[str, int]
     statistics: Mapping[str, SpeakerStatistics]
     embeddings: SpeakerEmbeddings | None = None
+    languages: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_languages(path: Path) -> dict[str, str]:
+    """Read the language of each speaker; nothing where there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        languages = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read ({error}); run stage 1 again") from None
+    if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):
+        raise DataError(f"{path}: must give the language of each speaker; run stage 1 again")
+    return languages
 
 
 def open_voice(processed_dir: Path) -> Voice:
@@ -150,6 +170,7 @@ def open_voice(processed_dir: Path) -> Voice:
     try:
         symbols = SymbolTable.open(processed_dir / "symbols.json")
         speakers = json.loads((processed_dir / "speakers.json").read_text(encoding="utf-8"))
+        languages = open_languages(processed_dir / LANGUAGES_FILE)
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
     except ValueError as error:
@@ -160,7 +181,8 @@ def open_voice(processed_dir: Path) -> Voice:
     if missing := [name for name in speakers if name not in statistics]:
         raise DataError(f"{processed_dir / 'statistics.json'}: knows nothing of {missing[0]}; run stage 1 again")
     path = processed_dir / EMBEDDINGS_FILE
-    return Voice(symbols, speakers, statistics, SpeakerEmbeddings.open(path) if path.is_file() else None)
+    embeddings = SpeakerEmbeddings.open(path) if path.is_file() else None
+    return Voice(symbols, speakers, statistics, embeddings, languages)
 
 
 class AcousticData(Dataset[AcousticExample]):

@@ -79,6 +79,11 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
 
 
+def settings_of(folder: Path | str) -> dict[str, Any]:
+    """Give the settings that a store was made with."""
+    return _read_settings(Path(folder))
+
+
 def is_store(folder: Path | str) -> bool:
     """Whether `folder` is a feature store, whatever it holds."""
     return (Path(folder) / _SETTINGS_FILE).is_file()

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.text import espeak as espeak_module
+from processors.text.espeak_phones import _parted
 from processors.text.ipa import phones_from_ipa, phones_from_pieces, stand_in
-from processors.text.letters import stand_in_letter
 from processors.text.phone_extractor import PAUSES, Pause, TextError, Word, make_phone_extractor, phones_of
 from processors.utterance import read_text_file
 
@@ -215,6 +215,15 @@ def test_real_texts_give_each_written_word_its_phones(shared_data):
             assert len(words) == len([piece for piece in text.split() if any(map(str.isalnum, piece))]), text
 
 
+def test_marks_out_words_where_espeak_joins_or_parts_them():
+    joined = [["ʌ", "v", "ð", "ə"], ["k", "ˈæ", "t"]]
+    alone = [(("ˈʌ", "v"),), (("ð", "ə"),), (("k", "ˈæ", "t"),)]
+    assert _parted(joined, alone) == [["ʌ", "v"], ["ð", "ə"], ["k", "ˈæ", "t"]]
+    assert _parted([["z"], ["a"], ["b"]], [(("z",),), (("a", "b"),)]) == [["z"], ["a", "b"]]
+    swallowed = _parted([["m"]], [(("m",),), (("ə",),)])
+    assert swallowed == [["m"], ["ə"]]  # each written word keeps a sound
+
+
 # IPA
 
 
@@ -279,5 +288,6 @@ def test_char_gives_letters_of_any_script(text, expected):
 
 
 def test_char_stands_in_for_accents_it_does_not_know():
-    assert stand_in_letter("é", ("e", "f")) == ("e",)
-    assert stand_in_letter("ж", ("e", "f")) == ()
+    extractor = make_phone_extractor("char", language="fr")
+    assert extractor.stand_in("é", ("e", "f")) == ("e",)
+    assert extractor.stand_in("ж", ("e", "f")) == ()

@@ -197,7 +197,9 @@ class FastSpeech2Task:
         weights = self.modules["network"].state_dict()
         by_voice = self._settings.model.speaker_conditioning == "encoder"
         embeddings = voice.embeddings if by_voice else None
-        Bundle(self._settings, weights, voice.symbols, voice.statistics, voice.speakers, embeddings).save(folder)
+        Bundle(
+            self._settings, weights, voice.symbols, voice.statistics, voice.speakers, embeddings, voice.languages
+        ).save(folder)
 
     @property
     def _network(self) -> FastSpeech2:

@@ -16,6 +16,7 @@ from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
 from processors.preparation.work import Group, Job, needs_alignment, needs_text
 from processors.splits import assign_splits
+from processors.text.symbols import LATER
 from processors.utterance import Utterance
 from utils.console import say, warn
 
@@ -173,8 +174,9 @@ def store_settings(settings: PreprocessSettings, features: Sequence[str], invent
 
 
 def stamp_of_symbols(inventory: Sequence[str]) -> str:
-    """Mark a symbol table, which decides the numbers of stored phonemes."""
-    return stamp(*inventory).hex()
+    """Mark a symbol table, which decides the numbers of stored phonemes; those that it gains later change no number."""
+    first = list(inventory).index(LATER) if LATER in inventory else len(inventory)
+    return stamp(*inventory[:first]).hex()
 
 
 def groups_of(jobs: Sequence[Job], store: Path, num_workers: int) -> Iterator[Group]:
@@ -203,7 +205,8 @@ def _missing(
     for utterance in utterances:
         text, given, own, textgrid = NOTHING, None, Path(), NOTHING
         if with_text:
-            text = stamp(utterance.text, lexicon_stamp)
+            other_language = [utterance.language] if utterance.language != settings.language else []
+            text = stamp(utterance.text, lexicon_stamp, *other_language)
         if textgrids is not None:
             given = textgrids.given(utterance)
             own = textgrids.own(utterance)

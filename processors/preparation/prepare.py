@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.load import write_settings
@@ -14,6 +14,7 @@ from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
 from processors.corpora.registry import layout_of, read_corpus
 from processors.feature_store import FeatureStore
+from processors.preparation.front_ends import SYMBOLS_FILE, front_ends_of, symbol_table
 from processors.preparation.outcome import (
     SPLITS,
     Outcome,
@@ -31,13 +32,13 @@ from processors.preparation.work import (
     PRELOAD,
     Done,
     Group,
-    make_front_end,
     make_work,
     needs_text,
 )
 from processors.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
 from processors.speaker_encoders import SpeakerEncoder, make_speaker_encoder
 from processors.statistics import SpeakerStatistics, StatisticsCollector, save_statistics
+from processors.text.phone_extractor import PhoneExtractor
 from processors.text.symbols import SymbolTable
 from processors.utterance import read_manifest, write_manifest
 from utils.console import Progress, say, warn
@@ -110,14 +111,18 @@ def prepare(
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
-    symbols = SymbolTable(make_front_end(preprocess).inventory) if with_text else None
-    inventory = symbols.symbols if symbols else ()
+    front_ends = front_ends_of(_languages(settings), preprocess) if with_text else {}
     encoder = make_speaker_encoder(preprocess) if with_text else None
     with sole_user(processed_dir):
+        symbols = _symbols_of(corpora, front_ends, preprocess, overwrite=overwrite) if with_text else None
+        inventory = symbols.symbols if symbols else ()
         plans = [
             make_plan(dataset, corpus, preprocess, features, inventory=inventory, overwrite=overwrite)
             for dataset, corpus in corpora.items()
         ]
+        if symbols is not None:
+            # Now that no store has refused it, and before anything is numbered by it.
+            symbols.save(processed_dir / SYMBOLS_FILE)
         if not with_text and not overwrite:
             for plan in plans:
                 _refuse_to_train_on_held_out(plan)
@@ -171,17 +176,23 @@ def prepare_share(
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
-    inventory = SymbolTable(make_front_end(preprocess).inventory).symbols if with_text else ()
-
-    def plans_of(part: Share) -> list[Plan]:
-        return [
-            make_plan(dataset, corpus, preprocess, features, inventory=inventory, share=part)
-            for dataset, corpus in corpora.items()
-        ]
+    front_ends = front_ends_of(_languages(settings), preprocess) if with_text else {}
 
     own_folder = processed_dir / ".shares" / f"{share.number}-of-{share.count}"
     with joint_user(processed_dir), sole_user(own_folder):
+        symbols = _symbols_of(corpora, front_ends, preprocess) if with_text else None
+        inventory = symbols.symbols if symbols else ()
+
+        def plans_of(part: Share) -> list[Plan]:
+            return [
+                make_plan(dataset, corpus, preprocess, features, inventory=inventory, share=part)
+                for dataset, corpus in corpora.items()
+            ]
+
         plans = plans_of(share)
+        if symbols is not None:
+            # All machines read the same texts, so this is the same table whoever writes it.
+            symbols.save(processed_dir / SYMBOLS_FILE)
         if not with_text:
             for plan in plans:
                 _refuse_to_train_on_held_out(plan)
@@ -208,15 +219,59 @@ def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = 
         dataset,
         layout,
         folder,
-        language=settings.preprocess.language,
+        language=settings.dataset_language.get(dataset, settings.preprocess.language),
         needs_text=needs_text,
         subset=settings.dataset_subset.get(dataset, ()),
     )
+    corpus = _with_languages_of_speakers(corpus, dataset, settings)
     left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
     say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
     for note in corpus.notes:
         warn(note)
     return corpus
+
+
+def _symbols_of(
+    corpora: Mapping[str, Corpus],
+    front_ends: Mapping[str, PhoneExtractor],
+    settings: PreprocessSettings,
+    *,
+    overwrite: bool = False,
+) -> SymbolTable:
+    utterances = [utterance for corpus in corpora.values() for utterance in corpus.utterances]
+    processed_dir = rooted(settings.processed_dir)
+    forget = [processed_dir / dataset for dataset in corpora] if overwrite else ()
+    return symbol_table(front_ends, utterances, settings, forget=forget)
+
+
+def _languages(settings: ExperimentSettings) -> dict[str, str]:
+    """Give the language of each corpus, and of speakers that have their own."""
+    languages = {
+        dataset: settings.dataset_language.get(dataset, settings.preprocess.language) for dataset in settings.dataset
+    }
+    of_speakers = {
+        name: language
+        for name, language in settings.dataset_language.items()
+        if name not in languages and name.partition("/")[0] in languages
+    }
+    return languages | of_speakers
+
+
+def _with_languages_of_speakers(corpus: Corpus, dataset: str, settings: ExperimentSettings) -> Corpus:
+    """Give speakers the language that the settings name for them alone."""
+    named = {
+        name.partition("/")[2]: language
+        for name, language in settings.dataset_language.items()
+        if name.startswith(f"{dataset}/")
+    }
+    speakers = sorted({utterance.speaker for utterance in corpus.utterances})
+    for speaker in named:
+        if speaker not in speakers:
+            raise PreparationError(
+                f"dataset_language.{dataset}/{speaker}: {dataset} has no such speaker; there are {some(speakers, 8)}"
+            )
+    utterances = (replace(each, language=named.get(each.speaker, each.language)) for each in corpus.utterances)
+    return replace(corpus, utterances=tuple(utterances)) if named else corpus
 
 
 def _refuse_to_train_on_held_out(plan: Plan) -> None:
@@ -347,7 +402,7 @@ def _write_down(
 
 def _symbols_left_in(processed_dir: Path) -> SymbolTable | None:
     """Give the symbol table that a recipe with texts has left, if there was one."""
-    path = processed_dir / "symbols.json"
+    path = processed_dir / SYMBOLS_FILE
     return SymbolTable.open(path) if path.is_file() else None
 
 
@@ -359,11 +414,13 @@ def _write_voice(
 ) -> None:
     processed_dir = rooted(settings.preprocess.processed_dir)
     if symbols is not None:
-        symbols.save(processed_dir / "symbols.json")
+        symbols.save(processed_dir / SYMBOLS_FILE)
     save_statistics(processed_dir / "statistics.json", statistics)
     speakers = sorted({utterance.speaker for outcome in outcomes for utterance in outcome.good})
     rows = {speaker: row for row, speaker in enumerate(speakers)}
     write_atomically(processed_dir / "speakers.json", json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    languages = json.dumps(_languages_of_speakers(outcomes), indent=2, ensure_ascii=False)
+    write_atomically(processed_dir / "languages.json", languages + "\n")
     write_settings(processed_dir / "settings.json", settings)
 
 
@@ -376,6 +433,15 @@ def _embed_speakers(outcomes: Sequence[Outcome], settings: PreprocessSettings, e
         sample_rate=settings.sample_rate,
     )
     embeddings.save(rooted(settings.processed_dir) / EMBEDDINGS_FILE)
+
+
+def _languages_of_speakers(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Give the language that each speaker speaks most often."""
+    spoken: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in outcomes:
+        for utterance in outcome.good:
+            spoken[utterance.speaker][utterance.language] += 1
+    return {speaker: max(sorted(counts), key=counts.__getitem__) for speaker, counts in sorted(spoken.items())}
 
 
 def _tally(outcome: Outcome, symbols: SymbolTable | None, collector: StatisticsCollector) -> Tally:

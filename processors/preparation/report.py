@@ -14,7 +14,7 @@ from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
 from processors.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.speech_pictures import utterance_picture
 from processors.statistics import SpeakerStatistics
-from processors.text.symbols import SymbolTable
+from processors.text.symbols import LATER, SymbolTable
 from processors.utterance import Utterance
 from utils.console import format_duration
 from utils.files import write_atomically
@@ -121,7 +121,7 @@ def _sections(
         )
     if symbols is not None:
         counts = tally.training_phones
-        absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol]]
+        absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol] and symbol != LATER]
         rare = [f"{symbol} ({counts[symbol]})" for symbol in symbols.symbols[1:] if 0 < counts[symbol] < _RARE]
         yield Section(
             "Phones in training",

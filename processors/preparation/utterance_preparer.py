@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.aligners import Aligner, make_aligner
 from processors.alignment.durations import durations_from_times
@@ -20,11 +21,12 @@ from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_
 from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
+from processors.preparation.front_ends import SYMBOLS_FILE
 from processors.preparation.problems import DurationError
 from processors.preparation.sources import SOURCE, stamp, stamp_of_file
 from processors.preparation.trimming import ends_within, speech_span
 from processors.preparation.work import ALIGNMENT_SCORE, RECORDING_S, Job, make_front_end, needs_alignment, needs_text
-from processors.text.phone_extractor import Token, Word
+from processors.text.phone_extractor import PhoneExtractor, Token, Word
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance
 
@@ -53,8 +55,7 @@ class UtterancePreparer:
         self._needs_text, self._needs_alignment = needs_text(features), needs_alignment(features)
         self._mel = MelSpectrogram.from_settings(settings)
         if self._needs_text:
-            self._phone_extractor = make_front_end(settings)
-            self._symbols = SymbolTable(self._phone_extractor.inventory)
+            self._front_ends: dict[str, PhoneExtractor] = {}
 
     def prepare(self, job: Job) -> dict[str, np.ndarray]:
         """Make the features of one utterance, and the marks of what they were made from.
@@ -76,8 +77,9 @@ class UtterancePreparer:
         start, stop = 0, len(recording)
         aligned = None
         if self._needs_text and not self._needs_alignment:
-            phones = script_of(self._phone_extractor.tokens(utterance.text)).phones
-            features["phonemes"] = np.array(self._symbols.ids(phones, where=utterance.id), dtype=np.int32)
+            phones = script_of(self._front_end(utterance.language).tokens(utterance.text)).phones
+            phoneme_ids = self._symbols(utterance.language).ids(phones, where=utterance.id)
+            features["phonemes"] = np.array(phoneme_ids, dtype=np.int32)
         elif self._needs_alignment:
             aligned, textgrid = self._align(job, recording)
             source = replace(source, textgrid=stamp_of_file(textgrid))
@@ -130,12 +132,12 @@ class UtterancePreparer:
         ends_s = ends_within(aligned, start, stop, sample_rate=settings.sample_rate)
         durations = durations_from_times(ends_s, n_frames, settings.hop_size, settings.sample_rate)
         assert int(durations.sum()) == n_frames
-        phoneme_ids = self._symbols.ids(aligned.phones, where=utterance.id)
+        phoneme_ids = self._symbols(utterance.language).ids(aligned.phones, where=utterance.id)
         return {"durations": durations, "phonemes": np.array(phoneme_ids, dtype=np.int32)}
 
     def _align(self, job: Job, recording: np.ndarray) -> tuple[AlignedPhones, Path]:
         """Give the phones of a recording and the TextGrid they stand in, which is written where there is none."""
-        tokens = self._phone_extractor.tokens(job.utterance.text)
+        tokens = self._front_end(job.utterance.language).tokens(job.utterance.text)
         recording_s = len(recording) / self._settings.sample_rate
         path = job.given_textgrid
         if path is None:
@@ -169,8 +171,27 @@ class UtterancePreparer:
         score = "" if alignment.score is None else f" {_SCORE}{alignment.score:.3f}"
         write_textgrid(path, alignment, origin=origin + score)
 
+    def _front_end(self, language: str) -> PhoneExtractor:
+        if language not in self._front_ends:
+            self._front_ends[language] = make_front_end(self._settings, language)
+        return self._front_ends[language]
+
+    def _symbols(self, language: str) -> SymbolTable:
+        front_end = self._front_end(language)
+        return self._collected_symbols if front_end.is_open else SymbolTable(front_end.inventory)
+
+    @cached_property
+    def _collected_symbols(self) -> SymbolTable:
+        """Those of all texts, which were collected before any recording was opened."""
+        return SymbolTable.open(rooted(self._settings.processed_dir) / SYMBOLS_FILE)
+
     @cached_property
     def _aligner(self) -> Aligner:
+        if self._settings.phone_extractor != "lexicon":
+            raise AlignmentError(
+                f"pocketsphinx aligns the phones of the lexicon only, not those of {self._settings.phone_extractor!r}; "
+                "give TextGrids with its phones"
+            )
         return make_aligner(_OWN_ALIGNER, language=self._settings.language)
 
 

@@ -60,11 +60,11 @@ def needs_alignment(features: Sequence[str]) -> bool:
     return "durations" in features
 
 
-def make_front_end(settings: PreprocessSettings) -> PhoneExtractor:
-    """Make what turns texts into phones, as the settings say."""
+def make_front_end(settings: PreprocessSettings, language: str = "") -> PhoneExtractor:
+    """Make what turns texts of a language, or of the settings' own, into phones as the settings say."""
     return make_phone_extractor(
         settings.phone_extractor,
-        language=settings.language,
+        language=language or settings.language,
         lexicon_path=rooted(settings.lexicon_path) if settings.lexicon_path else "",
         normalizer=settings.normalizer,
     )

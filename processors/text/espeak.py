@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from processors.text.text_error import TextError
+from processors.text.text_error import TextError, UnknownLanguageError
 
 
 class EspeakError(TextError):
-    """espeak-ng is missing or broken, or does not know a language."""
+    """espeak-ng is missing or broken."""
 
 
 # From espeak-ng's speak_lib.h.
@@ -106,7 +106,7 @@ class Espeak:
                 does not tell apart (`de-AT`) the language alone counts.
 
         Raises:
-            EspeakError: the language is unknown; names near ones.
+            UnknownLanguageError: names near ones.
         """
         code = language.strip().lower().replace("_", "-")
         code = _MEANT.get(code, code)
@@ -114,10 +114,10 @@ class Espeak:
         for known in (code, _MEANT.get(primary, primary)):
             if known in self._voices:
                 return self._voices[known].identifier
-        raise EspeakError(f"espeak-ng does not know the language {language!r}; {self._near(code)}")
+        raise UnknownLanguageError(f"espeak-ng does not know the language {language!r}; {self._near(code)}")
 
     def _near(self, code: str) -> str:
-        by_name = {voice.name.lower(): known for known, voice in self._voices.items()}
+        by_name = {voice.name.lower(): known for known, voice in sorted(self._voices.items(), reverse=True)}
         named = [known for name, known in by_name.items() if len(code) > 3 and code in name]
         alike = difflib.get_close_matches(code, [*self._voices, *by_name], n=6, cutoff=0.5)
         near = list(dict.fromkeys(named or [by_name.get(match, match) for match in alike]))

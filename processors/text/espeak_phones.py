@@ -11,7 +11,7 @@ from typing import Any
 
 from processors.text.characters import composed
 from processors.text.espeak import espeak
-from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces
+from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces, stand_in
 from processors.text.lexicon import Pronunciation
 from processors.text.normalizer import make_normalizer
 from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
@@ -65,6 +65,10 @@ class EspeakPhoneExtractor:
             shown = text if len(text) <= 40 else text[:37] + "..."
             raise TextError(f"text empty: nothing to speak in {shown!r}")
         return tokens
+
+    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Give the phones nearest on the IPA's chart; see `processors.text.ipa.stand_in`."""
+        return stand_in(symbol, known)
 
     def _tokens_of_part(self, text: str) -> list[Token]:
         tokens: list[Token] = []

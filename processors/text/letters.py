@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from processors.text.characters import composed
@@ -46,6 +47,11 @@ class CharPhoneExtractor:
             raise TextError(f"text empty: no letters in {shown!r}")
         return tokens
 
+    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Give the letter without its accents, or as those that it is put together from."""
+        plain = (each for each in unicodedata.normalize("NFKD", symbol) if not unicodedata.combining(each))
+        return tuple(each for each in plain if each in known)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"arguments": self._arguments}
 
@@ -68,9 +74,3 @@ def _words(written: str) -> list[str]:
         else:
             words[-1] += character
     return words
-
-
-def stand_in_letter(letter: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Say a letter with those that a model knows: without its accents, or as what it is compatible with, or not."""
-    plain = [each for each in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(each)]
-    return tuple(each for each in plain if each in known)

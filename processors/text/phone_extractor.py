@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from processors.text.heteronyms import Context, is_heteronym, order_readings
 from processors.text.lexicon import Lexicon, Pronunciation
 from processors.text.normalizer import INLINE_PHONES, make_normalizer
 from processors.text.symbols import UnknownPhoneError, describe_unknown_phone
-from processors.text.text_error import TextError
+from processors.text.text_error import TextError, UnknownLanguageError
 from processors.text.word_formation import form_word
 from processors.text.word_lists import word_set
 
@@ -79,6 +79,10 @@ class PhoneExtractor(Protocol):
         Raises:
             TextError: nothing can be spoken, or some word cannot.
         """
+        ...
+
+    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Give those of the `known` symbols that are nearest to another one; none if there are no near ones."""
         ...
 
 
@@ -145,7 +149,7 @@ class LexiconPhoneExtractor:
 
     def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
         if re.split("[-_]", language.lower())[0] != "en":
-            raise TextError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
+            raise UnknownLanguageError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
         self._normalizer_name = normalizer
         self._normalize = make_normalizer(language, normalizer)
         self._user_lexicon = Lexicon.from_file(lexicon_path) if lexicon_path else Lexicon({})
@@ -172,6 +176,10 @@ class LexiconPhoneExtractor:
                     readings = order_readings(Context(lowered, index), readings)
                 tokens.append(Word(lowered[index], readings))
         return _with_the_before_vowels(tokens)
+
+    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Give nothing: whoever knows these phones knows all of them."""
+        return ()
 
     def _pieces(self, spoken: str) -> list[str]:
         """Split a normalised text into words, inline phones and pause symbols, ending with a pause."""

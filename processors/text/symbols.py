@@ -11,6 +11,8 @@ from processors.text.text_error import TextError
 from utils.files import write_atomically
 
 PADDING = "<pad>"
+LATER = "<later>"
+"""Stands in a table before the symbols that were found when it had been in use already; nothing is spelled with it."""
 
 
 class UnknownPhoneError(TextError):

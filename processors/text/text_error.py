@@ -7,3 +7,7 @@ from utils.errors import RecitalError
 
 class TextError(RecitalError):
     """A text, lexicon or text setting that a user can mend; its children name the narrower cases."""
+
+
+class UnknownLanguageError(TextError):
+    """A language that the front end does not speak."""

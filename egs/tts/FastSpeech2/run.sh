@@ -15,6 +15,7 @@ infer_text|TEXT|none|what to say; for batch, a file with one text, or name|text,
 infer_dataset|NAME|the first of the settings|corpus whose texts are spoken
 infer_testing_set|SET|test|its part: test, valid, train or golden_test
 infer_speaker_name|NAME|the only one|who speaks, where the model knows several
+infer_language|CODE|the speaker's own|language of the texts, such as de
 vocoder_dir|DIR|none: Griffin-Lim|what makes the sound: a vocoder's experiment, checkpoint or bundle, or an original HiFi-GAN
 pitch_control|X|1|factor on the pitch in Hz
 energy_control|X|1|factor on the energy
