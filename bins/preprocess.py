@@ -10,12 +10,12 @@ from bins.command import load, make_parser, run
 def main(arguments: argparse.Namespace) -> None:
     from models.registry import kind_of
     from processors.preparation.prepare import prepare
-    from processors.preparation.work import ACOUSTIC_FEATURES, VOCODER_FEATURES
+    from processors.preparation.work import FEATURES_OF
     from utils.console import say
 
     settings = load(arguments).settings
-    is_vocoder = kind_of(settings.model_type) == "vocoder"
-    features = VOCODER_FEATURES if is_vocoder else ACOUSTIC_FEATURES
+    kind = kind_of(settings.model_type)
+    features = FEATURES_OF[kind]
     summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
     splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
     say(f"utterances: {summary.good} usable ({splits}); {summary.bad} left out")
@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> None:
     say(f"features, manifests and statistics: {summary.processed_dir}")
     for report in summary.reports:
         say(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
-    name = "my_first_vocoder" if is_vocoder else "my_first_voice"
+    name = {"vocoder": "my_first_vocoder", "aligner": "my_first_aligner"}.get(kind, "my_first_voice")
     say(f"next: python -m bins.train --config {arguments.config} --name {name}")
 
 

@@ -21,7 +21,7 @@ from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
 from processors.preparation.problems import DurationError
-from processors.preparation.sources import SOURCE, stamp, stamp_of_file
+from processors.preparation.sources import SOURCE, Source, stamp, stamp_of_file
 from processors.preparation.trimming import ends_within, speech_span
 from processors.preparation.work import ALIGNMENT_SCORE, RECORDING_S, Job, make_front_end, needs_alignment, needs_text
 from processors.text.phone_extractor import Token, Word
@@ -32,9 +32,13 @@ from processors.utterance import Utterance
 _DURATION_TOLERANCE_S = 0.1
 _DURATION_TOLERANCE = 0.02
 _OWN_ALIGNER = "pocketsphinx"
+LEARNED = "learned"
+"""What the origin of a TextGrid begins with that an aligner wrote which was trained on the corpus."""
 # To be raised where a change of the aligner calls for aligning everything again.
 _ALIGNER_VERSION = 1
-_SCORE = "score "
+_LEARNED_VERSION = 1
+SCORE = "score "
+"""What stands in the origin before the score."""
 
 
 class UtterancePreparer:
@@ -166,7 +170,7 @@ class UtterancePreparer:
             raise AlignmentError(f"{path}: no such TextGrid; set preprocess.alignment to auto to have it made")
         utterance, sample_rate = job.utterance, self._settings.sample_rate
         alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens, utterance.speaker)
-        score = "" if alignment.score is None else f" {_SCORE}{alignment.score:.3f}"
+        score = "" if alignment.score is None else f" {SCORE}{alignment.score:.3f}"
         write_textgrid(path, alignment, origin=origin + score)
 
     @cached_property
@@ -175,8 +179,13 @@ class UtterancePreparer:
 
 
 def _alignment_score(textgrid: Path) -> dict[str, np.ndarray]:
-    _, score, value = textgrid_origin(textgrid).partition(_SCORE)
+    _, score, value = textgrid_origin(textgrid).partition(SCORE)
     return {ALIGNMENT_SCORE: np.array([float(value)], dtype=np.float32)} if score else {}
+
+
+def learned_origin(source: Source) -> str:
+    """Give what the origin of a TextGrid begins with that a trained aligner makes of this recording and text."""
+    return f"{LEARNED} {stamp(_LEARNED_VERSION, source.audio.hex(), source.text.hex()).hex()}"
 
 
 def _alignment_stamp(job: Job, tokens: Sequence[Token]) -> str:

@@ -1,0 +1,181 @@
+"""TextGrids of whole corpora by a trained aligner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.bundle import Bundle
+from models.registry import kind_of, open_network
+from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora
+from processors.alignment.monotonic_search import best_durations
+from processors.alignment.script import alignment_of_durations, script_of
+from processors.alignment.textgrid import textgrid_origin, write_textgrid
+from processors.batches import OrderedBatches
+from processors.feature_store import FeatureStore
+from processors.preparation.plan import store_settings
+from processors.preparation.sources import SOURCE, Source, TextGrids
+from processors.preparation.utterance_preparer import LEARNED, SCORE, learned_origin
+from processors.preparation.work import ALIGNER_FEATURES, RECORDING_S, make_front_end
+from processors.utterance import Utterance
+from utils.console import Progress, say, warn
+from utils.errors import RecitalError
+
+_SPLITS = ("train", "valid", "test")
+_BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
+_collate = partial(collate_aligner, length_step=8)
+
+
+class AligningError(RecitalError):
+    """A model that is no aligner, or one that does not know the phones of a corpus."""
+
+
+class PhoneFinder(Protocol):
+    """What the network of every aligner in the registry offers."""
+
+    def heard(self, batch: AlignerBatch) -> Tensor:
+        """Give the (B, T_mel, T_text) scores of each frame's being each of its utterance's phones."""
+
+    def is_optional(self, batch: AlignerBatch) -> Tensor:
+        """Give the (B, T_text) mark of phones that may be passed over."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was aligned.
+
+    Attributes:
+        made: TextGrids written.
+        kept: that were there already.
+        failed: utterances shorter than their phones, which have no alignment.
+    """
+
+    made: int
+    kept: int
+    failed: tuple[str, ...]
+
+
+def align_corpora(
+    bundle: Bundle,
+    processed_dir: Path,
+    datasets: Sequence[str],
+    textgrid_dirs: Mapping[str, Path],
+    *,
+    device: str = "cpu",
+    batch_size: int = _BATCH_SIZE,
+    overwrite: bool = False,
+) -> Summary:
+    """Write a TextGrid of every utterance whose phones and mel stage 1 of the aligner's recipe has stored.
+
+    What is there and was made of the same recording and text stays, so a run that was stopped goes on where it was; and
+    so does what somebody else has made.
+
+    Args:
+        bundle: the aligner.
+        processed_dir: what that stage 1 wrote to.
+        datasets: corpora.
+        textgrid_dirs: for each corpus, the folder that gets `<speaker>/<id>.TextGrid`.
+        device: of the network.
+        batch_size: utterances at a time.
+        overwrite: whether to align anew what an aligner of ours has aligned before.
+
+    Raises:
+        AligningError: the bundle holds no aligner, or one of other phones.
+    """
+    settings = bundle.settings
+    if kind_of(settings.model_type) != "aligner" or bundle.symbols is None:
+        raise AligningError(f"{bundle.folder}: holds a {settings.model_type}, which aligns nothing")
+    expect = store_settings(settings.preprocess, ALIGNER_FEATURES, bundle.symbols.symbols)
+    utterances, stores = open_aligner_corpora(processed_dir, datasets, _SPLITS, expect=expect)
+    places = {dataset: TextGrids(None, textgrid_dirs[dataset]) for dataset in datasets}
+    wanted, foreign = [], 0
+    for utterance in utterances:
+        path = places[utterance.dataset].own(utterance)
+        origin = textgrid_origin(path) if path.exists() else LEARNED
+        if not origin.startswith(LEARNED):
+            foreign += 1
+        elif overwrite or not origin.startswith(_origin(utterance, stores)):
+            wanted.append(utterance)
+    kept = len(utterances) - len(wanted)
+    if foreign:
+        warn(f"{foreign} recordings have a TextGrid that no aligner of ours has made; those stay")
+    if not wanted:
+        say(f"nothing to align: all {kept} TextGrids are there")
+        return Summary(0, kept, ())
+    failed = _align(bundle, wanted, stores, places, device, batch_size)
+    if failed:
+        warn(f"{len(failed)} recordings are too short for their texts and have no TextGrid: {', '.join(failed[:5])}")
+    return Summary(len(wanted) - len(failed), kept, tuple(failed))
+
+
+def _align(
+    bundle: Bundle,
+    wanted: Sequence[Utterance],
+    stores: Mapping[str, FeatureStore],
+    places: Mapping[str, TextGrids],
+    device: str,
+    batch_size: int,
+) -> list[str]:
+    """Write the TextGrids; give the ids of utterances that have none."""
+    preprocess = bundle.settings.preprocess
+    network = open_network(bundle).to(device).eval()
+    finder = cast(PhoneFinder, network)
+    front_end = make_front_end(preprocess)
+    by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
+    data = AlignerData(wanted, stores)
+    batches = OrderedBatches(
+        data, _collate, data.lengths, batch_size=batch_size, max_frames_per_batch=_MOST_FRAMES_PER_BATCH
+    )
+    failed = []
+    with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
+        for batch in batches:
+            for key, durations, score in _found(finder, batch.to(device)):
+                utterance = by_key[key]
+                progress.advance()
+                if not durations.any():
+                    failed.append(utterance.id)
+                    continue
+                script = script_of(front_end.tokens(utterance.text))
+                if len(script.phones) != len(durations):
+                    raise AligningError(
+                        f"{utterance.id}: has {len(durations)} stored phones and reads as {len(script.phones)} now; "
+                        "run stage 1 again with --overwrite"
+                    )
+                alignment = alignment_of_durations(
+                    script,
+                    durations,
+                    frame_s=preprocess.hop_size / preprocess.sample_rate,
+                    duration_s=float(stores[utterance.dataset].read(utterance.id, RECORDING_S)[0]),
+                    score=score,
+                )
+                origin = f"{_origin(utterance, stores)} {SCORE}{score:.3f}"
+                write_textgrid(places[utterance.dataset].own(utterance), alignment, origin)
+    return failed
+
+
+def _origin(utterance: Utterance, stores: Mapping[str, FeatureStore]) -> str:
+    return learned_origin(Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
+
+
+def _found(finder: PhoneFinder, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
+    """Give each utterance's key, the (T_text,) frames of its phones, and its score."""
+    scores = finder.heard(batch).float().cpu().numpy()
+    is_optional = finder.is_optional(batch).cpu().numpy()
+    lengths, mel_lengths = batch.phoneme_lengths.cpu().numpy(), batch.mel_lengths.cpu().numpy()
+    durations = best_durations(scores, lengths, mel_lengths, is_optional)
+    found = []
+    for row, key in enumerate(zip(batch.datasets, batch.ids, strict=True)):
+        own = durations[row, : lengths[row]]
+        phone_of_frame = np.repeat(np.arange(len(own)), own)
+        chosen = scores[row, np.arange(len(phone_of_frame)), phone_of_frame]
+        is_spoken = ~is_optional[row, phone_of_frame]
+        found.append((key, own, float(chosen[is_spoken].mean()) if is_spoken.any() else 0.0))
+    return found
