@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bins.command import load, make_parser, run
 
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
 
-def main(arguments: argparse.Namespace) -> None:
+_ALIGNER_NAME = "model"
+
+
+def main(arguments: argparse.Namespace) -> int:
     from models.registry import kind_of
     from processors.preparation.prepare import prepare
-    from processors.preparation.work import FEATURES_OF
+    from processors.preparation.work import FEATURES_OF, needs_alignment
     from utils.console import say
 
     settings = load(arguments).settings
     kind = kind_of(settings.model_type)
     features = FEATURES_OF[kind]
+    if needs_alignment(features) and (code := _align_beforehand(settings, arguments)):
+        return code
     summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
     splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
     say(f"utterances: {summary.good} usable ({splits}); {summary.bad} left out")
@@ -25,6 +33,58 @@ def main(arguments: argparse.Namespace) -> None:
         say(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
     name = {"vocoder": "my_first_vocoder", "aligner": "my_first_aligner"}.get(kind, "my_first_voice")
     say(f"next: python -m bins.train --config {arguments.config} --name {name}")
+    return 0
+
+
+def _align_beforehand(settings: ExperimentSettings, arguments: argparse.Namespace) -> int:
+    """Have the TextGrids made that only a whole corpus can give; gives the exit code of what ended early, else 0."""
+    from processors.preparation.beforehand import aligner_of
+
+    aligner = aligner_of(settings.preprocess)
+    if aligner == "learned":
+        return _learn_to_align(settings, arguments)
+    if aligner == "mfa":
+        from processors.preparation.mfa import align_by_mfa
+
+        align_by_mfa(settings, num_workers=arguments.num_workers)
+    return 0
+
+
+def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace) -> int:
+    """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
+    import shutil
+
+    import torch
+
+    from bins.train import train
+    from config.paths import rooted
+    from models.aligning import align_corpora, aligner_settings
+    from models.bundle import find_bundle
+    from processors.preparation.prepare import prepare
+    from processors.preparation.work import ALIGNER_FEATURES
+    from utils.console import say
+
+    own = aligner_settings(settings)
+    experiment = rooted(own.log_dir) / _ALIGNER_NAME
+    say("alignment: preparing what the aligner learns from")
+    prepare(own, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=ALIGNER_FEATURES)
+    if arguments.overwrite:
+        shutil.rmtree(experiment, ignore_errors=True)
+    say("alignment: training the aligner")
+    if code := train(own, _ALIGNER_NAME):
+        return code
+    say("alignment: writing TextGrids")
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    align_corpora(
+        find_bundle(experiment),
+        rooted(own.preprocess.processed_dir),
+        settings.dataset,
+        {dataset: processed_dir / dataset / "TextGrid" for dataset in settings.dataset},
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        overwrite=arguments.overwrite,
+    )
+    say("alignment: done")
+    return 0
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

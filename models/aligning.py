@@ -13,22 +13,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from config.load import refined_settings
+from config.paths import rooted
+from config.schema import ExperimentSettings, PreprocessSettings
 from models.bundle import Bundle
-from models.registry import kind_of, open_network
+from models.registry import kind_of, open_network, settings_class
 from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora
 from processors.alignment.monotonic_search import best_durations
 from processors.alignment.script import alignment_of_durations, script_of
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
 from processors.batches import OrderedBatches
 from processors.feature_store import FeatureStore
+from processors.preparation.beforehand import SCORE, origin_beforehand
 from processors.preparation.plan import store_settings
 from processors.preparation.sources import SOURCE, Source, TextGrids
-from processors.preparation.utterance_preparer import LEARNED, SCORE, learned_origin
 from processors.preparation.work import ALIGNER_FEATURES, RECORDING_S, make_front_end
 from processors.utterance import Utterance
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 
+_FOLDER = "aligner"
 _SPLITS = ("train", "valid", "test")
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
 _collate = partial(collate_aligner, length_step=8)
@@ -61,6 +65,35 @@ class Summary:
     made: int
     kept: int
     failed: tuple[str, ...]
+
+
+def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
+    """Give the settings of the aligner that a recipe's stage 1 trains on its corpora, in a folder of its own.
+
+    Raises:
+        SettingsError: the file that `preprocess.aligner_config` names cannot be used.
+        AligningError: it configures another kind of model.
+    """
+    preprocess = settings.preprocess
+    folder = rooted(preprocess.processed_dir) / _FOLDER
+    of_its_own = {
+        "processed_dir": str(folder / "processed"),
+        "trim_silence": False,
+        "textgrid_dir": "",
+        "alignment": "learned",
+    }
+    layer = {
+        "dataset": list(settings.dataset),
+        "dataset_path": dict(settings.dataset_path),
+        "dataset_layout": dict(settings.dataset_layout),
+        "log_dir": str(folder),
+        "preprocess": preprocess.model_dump(mode="json") | of_its_own,
+    }
+    source = preprocess.aligner_config
+    own = refined_settings(rooted(source), layer, source, settings_class)
+    if kind_of(own.model_type) != "aligner":
+        raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which aligns nothing")
+    return own
 
 
 def align_corpora(
@@ -99,14 +132,14 @@ def align_corpora(
     wanted, foreign = [], 0
     for utterance in utterances:
         path = places[utterance.dataset].own(utterance)
-        origin = textgrid_origin(path) if path.exists() else LEARNED
-        if not origin.startswith(LEARNED):
+        found = textgrid_origin(path) if path.exists() else ""
+        if path.exists() and not found:
             foreign += 1
-        elif overwrite or not origin.startswith(_origin(utterance, stores)):
+        elif overwrite or not found.startswith(_origin(settings.preprocess, utterance, stores)):
             wanted.append(utterance)
     kept = len(utterances) - len(wanted)
     if foreign:
-        warn(f"{foreign} recordings have a TextGrid that no aligner of ours has made; those stay")
+        warn(f"{foreign} recordings have a TextGrid that Recital has not made; those stay")
     if not wanted:
         say(f"nothing to align: all {kept} TextGrids are there")
         return Summary(0, kept, ())
@@ -156,13 +189,13 @@ def _align(
                     duration_s=float(stores[utterance.dataset].read(utterance.id, RECORDING_S)[0]),
                     score=score,
                 )
-                origin = f"{_origin(utterance, stores)} {SCORE}{score:.3f}"
+                origin = f"{_origin(preprocess, utterance, stores)} {SCORE}{score:.3f}"
                 write_textgrid(places[utterance.dataset].own(utterance), alignment, origin)
     return failed
 
 
-def _origin(utterance: Utterance, stores: Mapping[str, FeatureStore]) -> str:
-    return learned_origin(Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
+def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[str, FeatureStore]) -> str:
+    return origin_beforehand(settings, Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
 def _found(finder: PhoneFinder, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:

@@ -32,6 +32,8 @@ _OF_TEXT_AND_PITCH = (
     "trim_silence",
     "edge_silence_ms",
 )
+# Who asks for an aligner by name gets its TextGrids and no others.
+_OWN = ("pocketsphinx", "learned", "mfa")
 # A kill loses at most what the processes hold of their groups; and the more groups, the more files.
 _MOST_IN_GROUP = 64
 _FEWEST_IN_GROUP = 4
@@ -160,7 +162,7 @@ def _missing(
 
 def _textgrids(folder: Path, utterances: Iterable[Utterance], settings: PreprocessSettings) -> TextGrids:
     own = folder / "TextGrid"
-    if not settings.textgrid_dir or settings.alignment == "pocketsphinx":
+    if not settings.textgrid_dir or settings.alignment in _OWN:
         return TextGrids(None, own)
     given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name))
     if not given.is_dir():

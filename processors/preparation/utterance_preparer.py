@@ -20,8 +20,9 @@ from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_
 from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
+from processors.preparation.beforehand import SCORE, aligner_of, origin_beforehand
 from processors.preparation.problems import DurationError
-from processors.preparation.sources import SOURCE, Source, stamp, stamp_of_file
+from processors.preparation.sources import SOURCE, stamp, stamp_of_file
 from processors.preparation.trimming import ends_within, speech_span
 from processors.preparation.work import ALIGNMENT_SCORE, RECORDING_S, Job, make_front_end, needs_alignment, needs_text
 from processors.text.phone_extractor import Token, Word
@@ -32,13 +33,8 @@ from processors.utterance import Utterance
 _DURATION_TOLERANCE_S = 0.1
 _DURATION_TOLERANCE = 0.02
 _OWN_ALIGNER = "pocketsphinx"
-LEARNED = "learned"
-"""What the origin of a TextGrid begins with that an aligner wrote which was trained on the corpus."""
 # To be raised where a change of the aligner calls for aligning everything again.
 _ALIGNER_VERSION = 1
-_LEARNED_VERSION = 1
-SCORE = "score "
-"""What stands in the origin before the score."""
 
 
 class UtterancePreparer:
@@ -156,18 +152,24 @@ class UtterancePreparer:
     def _make_own_textgrid(self, job: Job, tokens: Sequence[Token], recording: np.ndarray) -> None:
         """Align the recording, unless its TextGrid is there and was made from the same recording and words."""
         path, mode = job.own_textgrid, self._settings.alignment
-        origin = f"{_OWN_ALIGNER} {_alignment_stamp(job, tokens)}"
+        aligner = aligner_of(self._settings)
+        by_pocketsphinx = f"{_OWN_ALIGNER} {_alignment_stamp(job, tokens)}"
+        origin = by_pocketsphinx if aligner == _OWN_ALIGNER else origin_beforehand(self._settings, job.source)
         if path.exists():
             found = textgrid_origin(path)
-            if found.startswith(origin) or (not found and mode != "pocketsphinx") or mode == "textgrid":
+            if found.startswith(origin) or (not found and mode == "auto") or mode == "textgrid":
                 return
             if not found:  # and the settings ask for an alignment of our own
                 raise AlignmentError(
                     f"{path}: was not made by stage 1, so it is not replaced; move it elsewhere, "
                     "or set preprocess.alignment to auto to use it"
                 )
-        elif mode == "textgrid":
-            raise AlignmentError(f"{path}: no such TextGrid; set preprocess.alignment to auto to have it made")
+        elif not aligner:
+            raise AlignmentError(f"{path}: no such TextGrid; have it made by preprocess.alignment: auto or learned")
+        if aligner != _OWN_ALIGNER:
+            raise AlignmentError(
+                f"{job.utterance.id}: has no TextGrid by {aligner or 'anybody'}; do its text and recording agree?"
+            )
         utterance, sample_rate = job.utterance, self._settings.sample_rate
         alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens, utterance.speaker)
         score = "" if alignment.score is None else f" {SCORE}{alignment.score:.3f}"
@@ -181,11 +183,6 @@ class UtterancePreparer:
 def _alignment_score(textgrid: Path) -> dict[str, np.ndarray]:
     _, score, value = textgrid_origin(textgrid).partition(SCORE)
     return {ALIGNMENT_SCORE: np.array([float(value)], dtype=np.float32)} if score else {}
-
-
-def learned_origin(source: Source) -> str:
-    """Give what the origin of a TextGrid begins with that a trained aligner makes of this recording and text."""
-    return f"{LEARNED} {stamp(_LEARNED_VERSION, source.audio.hex(), source.text.hex()).hex()}"
 
 
 def _alignment_stamp(job: Job, tokens: Sequence[Token]) -> str:
