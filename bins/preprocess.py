@@ -62,6 +62,7 @@ def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace)
     from models.bundle import find_bundle
     from processors.preparation.prepare import prepare
     from processors.preparation.work import ALIGNER_FEATURES
+    from utils.checkpoint import CheckpointFolder
     from utils.console import say
 
     own = aligner_settings(settings)
@@ -71,7 +72,9 @@ def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace)
     if arguments.overwrite:
         shutil.rmtree(experiment, ignore_errors=True)
     say("alignment: training the aligner")
-    if code := train(own, _ALIGNER_NAME):
+    # What began with other settings that matter to features was refused above; the rest need not make a new aligner.
+    has_begun = bool(CheckpointFolder(experiment / "checkpoint").folders())
+    if code := train(own, _ALIGNER_NAME, "resume" if has_begun else None):
         return code
     say("alignment: writing TextGrids")
     processed_dir = rooted(settings.preprocess.processed_dir)

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
     from models.bundle import Bundle
 
-# Log-mels of speech lie round -5, give or take 2.
-_MEL_CENTRE, _MEL_SPREAD = -5.0, 2.0
+_MEL_SPREAD = 2.0  # of log-mels of speech
 _LEAST = -1e4  # the logarithm of no probability, with room to add some
 _RAREST = 1e-4  # a symbol that never occurs is not to seem infinitely remarkable
 _FREQUENCY_DECAY = 0.98
@@ -106,7 +105,7 @@ class Aligner(nn.Module):
         Logarithms of how much more probable a phone is than anywhere; anything finite stands on padding.
         """
         is_padding = padding_mask(batch.mel_lengths, batch.mel.shape[2])
-        frames = (batch.mel.transpose(1, 2) - _MEL_CENTRE) / _MEL_SPREAD  # (B, M, T_mel) -> (B, T_mel, M)
+        frames = _normalized(batch.mel.transpose(1, 2), is_padding)  # (B, M, T_mel) -> (B, T_mel, M)
         for layer in self.mel_encoder:
             frames = layer(frames, is_padding.unsqueeze(2))
         # float32: the difference of large squares is what counts.
@@ -128,6 +127,13 @@ class Aligner(nn.Module):
     def is_optional(self, batch: AlignerBatch) -> Tensor:
         """Give the (B, T_text) mark of phones that may be passed over."""
         return self.is_pause[batch.phoneme_ids]
+
+
+def _normalized(mel: Tensor, is_padding: Tensor) -> Tensor:
+    """Take from each recording its own mean, so that voices, rooms and levels are less of a difference."""
+    mel = mel.float().masked_fill(is_padding.unsqueeze(2), 0.0)
+    mean = mel.sum(dim=1, keepdim=True) / (~is_padding).sum(dim=1).view(-1, 1, 1)
+    return (mel - mean) / _MEL_SPREAD
 
 
 def _squared_distances(frames: Tensor, phones: Tensor) -> Tensor:
