@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.aligners import own_aligner
 from processors.preparation.sources import Source, stamp
@@ -20,6 +21,12 @@ def aligner_of(settings: PreprocessSettings) -> str:
         phone_extractor=settings.phone_extractor,
         has_textgrids=bool(settings.textgrid_dir),
     )
+
+
+def stamp_of_lexicon(settings: PreprocessSettings) -> str:
+    """Mark the user's lexicon, which decides with the text how words are pronounced."""
+    path = settings.lexicon_path
+    return stamp(rooted(path).read_text(encoding="utf-8") if path else "").hex()
 
 
 def origin_beforehand(settings: PreprocessSettings, source: Source) -> str:

@@ -12,6 +12,7 @@ from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.corpora.corpus import Corpus
 from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
+from processors.preparation.beforehand import stamp_of_lexicon
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
 from processors.preparation.work import Group, Job, needs_alignment, needs_text
@@ -143,14 +144,12 @@ def _missing(
 ) -> Iterator[Job]:
     with_text = needs_text(features)
     textgrids = _textgrids(folder, utterances, settings) if needs_alignment(features) else None
-    has_lexicon = with_text and settings.lexicon_path
-    lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if has_lexicon else ""
-    lexicon_stamp = stamp(lexicon).hex()
+    lexicon = stamp_of_lexicon(settings) if with_text else ""
     limits = stamp(settings.min_duration_s, settings.max_duration_s)
     for utterance in utterances:
         text, given, own, textgrid = NOTHING, None, Path(), NOTHING
         if with_text:
-            text = stamp(utterance.text, lexicon_stamp)
+            text = stamp(utterance.text, lexicon)
         if textgrids is not None:
             given = textgrids.given(utterance)
             own = textgrids.own(utterance)
