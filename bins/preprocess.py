@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import TYPE_CHECKING
 
 from bins.command import load, make_parser, run
 
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
 
-def main(arguments: argparse.Namespace) -> None:
+_ALIGNER_NAME = "model"
+
+
+def main(arguments: argparse.Namespace) -> int:
     from models.registry import kind_of
     from processors.preparation.plan import Share
     from processors.preparation.prepare import prepare, prepare_share
-    from processors.preparation.work import ACOUSTIC_FEATURES, VOCODER_FEATURES
+    from processors.preparation.work import FEATURES_OF, needs_alignment
     from utils.console import say
 
     settings = load(arguments).settings
-    is_vocoder = kind_of(settings.model_type) == "vocoder"
-    features = VOCODER_FEATURES if is_vocoder else ACOUSTIC_FEATURES
+    kind = kind_of(settings.model_type)
+    features = FEATURES_OF[kind]
+    if needs_alignment(features) and (code := _align_beforehand(settings, arguments)):
+        return code
     if arguments.shard:
         share = Share(*_numbers_of(arguments.shard))
         finished = prepare_share(settings, share, num_workers=arguments.num_workers, features=features)
         if finished is None:
-            return
+            return 0
         summary = finished
     else:
         summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
@@ -32,8 +40,83 @@ def main(arguments: argparse.Namespace) -> None:
     say(f"features, manifests and statistics: {summary.processed_dir}")
     for report in summary.reports:
         say(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
-    name = "my_first_vocoder" if is_vocoder else "my_first_voice"
+    name = {"vocoder": "my_first_vocoder", "aligner": "my_first_aligner"}.get(kind, "my_first_voice")
     say(f"next: python -m bins.train --config {arguments.config} --name {name}")
+    return 0
+
+
+def _align_beforehand(settings: ExperimentSettings, arguments: argparse.Namespace) -> int:
+    """Have the TextGrids made that only a whole corpus can give; gives the exit code of what ended early, else 0.
+
+    Of several machines that share stage 1 one does it while the others wait.
+    """
+    from config.paths import rooted
+    from processors.preparation.beforehand import aligner_of
+    from utils.console import say
+    from utils.lock import InUseError, sole_user
+
+    aligner = aligner_of(settings.preprocess)
+    if aligner not in ("learned", "mfa"):
+        return 0
+
+    def align() -> int:
+        if aligner == "learned":
+            return _learn_to_align(settings, arguments)
+        from processors.preparation.mfa import align_by_mfa
+
+        align_by_mfa(settings, num_workers=arguments.num_workers)
+        return 0
+
+    place = rooted(settings.preprocess.processed_dir) / "aligner"
+    try:
+        with sole_user(place):
+            return align()
+    except InUseError:
+        if not arguments.shard:
+            raise
+    say("alignment: another machine is at it; waiting")
+    with sole_user(place, waits=True):
+        return align()
+
+
+def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace) -> int:
+    """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
+    import shutil
+
+    import torch
+
+    from bins.train import train
+    from config.paths import rooted
+    from models.aligning import align_corpora, aligner_settings
+    from models.bundle import find_bundle
+    from processors.preparation.prepare import prepare
+    from processors.preparation.work import ALIGNER_FEATURES
+    from utils.checkpoint import CheckpointFolder
+    from utils.console import say
+
+    own = aligner_settings(settings)
+    experiment = rooted(own.log_dir) / _ALIGNER_NAME
+    say("alignment: preparing what the aligner learns from")
+    prepare(own, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=ALIGNER_FEATURES)
+    if arguments.overwrite:
+        shutil.rmtree(experiment, ignore_errors=True)
+    say("alignment: training the aligner")
+    # What began with other settings that matter to features was refused above; the rest need not make a new aligner.
+    has_begun = bool(CheckpointFolder(experiment / "checkpoint").folders())
+    if code := train(own, _ALIGNER_NAME, "resume" if has_begun else None):
+        return code
+    say("alignment: writing TextGrids")
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    align_corpora(
+        find_bundle(experiment),
+        rooted(own.preprocess.processed_dir),
+        settings.dataset,
+        {dataset: processed_dir / dataset / "TextGrid" for dataset in settings.dataset},
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        overwrite=arguments.overwrite,
+    )
+    say("alignment: done")
+    return 0
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

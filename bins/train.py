@@ -43,16 +43,34 @@ def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     today = load(arguments).settings
 
+    if arguments.overfit_one_batch:
+        from utils.trainer import Processes
+
+        with Processes() as processes:
+            return _overfit_one_batch(today, arguments.overfit_one_batch, processes)
+    return train(today, arguments.name, arguments.resume_type, arguments.checkpoint)
+
+
+def train(
+    settings: ExperimentSettings, name: str, resume_type: str | None = None, checkpoint: str | None = None
+) -> int:
+    """Train the experiment of that name in `log_dir`, or go on where it stopped; gives the exit code.
+
+    Args:
+        settings: today's; of an experiment that has begun only some may differ.
+        name: the experiment.
+        resume_type: the flag.
+        checkpoint: the flag.
+    """
     from config.paths import rooted
     from utils.lock import sole_user
     from utils.trainer import Processes
 
-    folder = rooted(today.log_dir) / _checked_name(arguments.name)
+    folder = rooted(settings.log_dir) / _checked_name(name)
+    flags = argparse.Namespace(resume_type=resume_type, checkpoint=checkpoint)
     with Processes() as processes, contextlib.ExitStack() as stack:
-        if arguments.overfit_one_batch:
-            return _overfit_one_batch(today, arguments.overfit_one_batch, processes)
         processes.in_main(lambda: stack.enter_context(sole_user(folder)))
-        return _train(today, folder, arguments, processes)
+        return _train(settings, folder, flags, processes)
 
 
 def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:

@@ -87,10 +87,18 @@ class PreprocessSettings(Settings):
         "or num2words (English by the rules, other languages' numbers; the extra num2words); else texts stay as written"
     )
     # Alignment
-    alignment: Literal["auto", "textgrid", "pocketsphinx"] = setting(
-        "where durations come from: textgrid (yours), pocketsphinx (English, nothing to install), or auto: "
-        "textgrid where there are any, else pocketsphinx"
+    alignment: Literal["auto", "textgrid", "pocketsphinx", "learned", "mfa"] = setting(
+        "where durations come from: textgrid (yours), pocketsphinx (English, nothing to install), learned (any "
+        "language: stage 1 trains an aligner on the corpus), mfa (the Montreal Forced Aligner you have installed), or "
+        "auto: textgrid where there are any, else pocketsphinx for English in ARPAbet, else learned"
     )
+    aligner_config: str = setting(
+        "the aligner that alignment: learned trains; a recipe's file from the repository root",
+        default="config/aligner.json",
+        min_length=1,
+    )
+    mfa_dictionary: str = setting("pronunciations for alignment: mfa, by MFA's name for them or a file", default="")
+    mfa_acoustic_model: str = setting("acoustic model for alignment: mfa, by MFA's name for it or a file", default="")
     textgrid_dir: str = setting(
         "folder of your TextGrids, with {dataset} replaced by the dataset's name; searched for <id>.TextGrid in it "
         "and in its sub-folders; empty for <processed_dir>/<dataset>/TextGrid"
@@ -146,6 +154,11 @@ class PreprocessSettings(Settings):
             yield Contradiction(
                 ("lexicon_path", "phone_extractor"), f'is read by "lexicon" only, not by "{self.phone_extractor}"'
             )
+        for name in ("mfa_dictionary", "mfa_acoustic_model"):
+            if self.alignment == "mfa" and not getattr(self, name):
+                yield Contradiction(
+                    (name, "alignment"), "is empty, but mfa wants one; for English in ARPAbet english_us_arpa"
+                )
         if self.min_duration_s >= self.max_duration_s:
             yield Contradiction(
                 ("min_duration_s", "max_duration_s"), f"{self.min_duration_s:g} s is not below max_duration_s"

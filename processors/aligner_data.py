@@ -28,6 +28,7 @@ class AlignerBatch:
 
     Attributes:
         ids: B names.
+        datasets: B corpora; names are unique within one.
         phoneme_ids: (B, T_text) numbers of the symbol table.
         phoneme_lengths: (B,) real phonemes.
         mel: (B, M, T_mel) log-mel, M next to each other in memory.
@@ -36,6 +37,7 @@ class AlignerBatch:
     """
 
     ids: tuple[str, ...]
+    datasets: tuple[str, ...]
     phoneme_ids: Tensor
     phoneme_lengths: Tensor
     mel: Tensor
@@ -56,11 +58,12 @@ class AlignerBatch:
 
 @dataclass(frozen=True)
 class AlignerExample:
-    """One utterance of an `AlignerBatch`: its name, (T_text,) `phoneme_ids` and (T_mel, M) `mel`."""
+    """One utterance of an `AlignerBatch`: its name, (T_text,) `phoneme_ids`, (T_mel, M) `mel`, and its corpus."""
 
     id: str
     phoneme_ids: np.ndarray
     mel: np.ndarray
+    dataset: str = ""
 
 
 def collate_aligner(examples: Sequence[AlignerExample], length_step: int = 1) -> AlignerBatch:
@@ -80,6 +83,7 @@ def collate_aligner(examples: Sequence[AlignerExample], length_step: int = 1) ->
     mel_lengths = torch.tensor([len(example.mel) for example in examples])
     return AlignerBatch(
         ids=tuple(example.id for example in examples),
+        datasets=tuple(example.dataset for example in examples),
         phoneme_ids=padded([example.phoneme_ids for example in examples]).long(),
         phoneme_lengths=phoneme_lengths,
         mel=padded([example.mel for example in examples], math.log(MEL_FLOOR)).transpose(1, 2),
@@ -102,18 +106,17 @@ class AlignerData(Dataset[AlignerExample]):
 
     def __init__(self, utterances: Sequence[Utterance], stores: Mapping[str, FeatureStore]) -> None:
         self._stores = dict(stores)
-        self.items = [(utterance.id, utterance.dataset) for utterance in utterances]
-        """Name and corpus of each."""
-        self.lengths = np.array([stores[dataset].length(id_, "mel") for id_, dataset in self.items], dtype=np.int64)
+        self._items = [(utterance.dataset, utterance.id) for utterance in utterances]
+        self.lengths = np.array([stores[dataset].length(id_, "mel") for dataset, id_ in self._items], dtype=np.int64)
         """(len(self),) frames of every utterance."""
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._items)
 
     def __getitem__(self, index: int) -> AlignerExample:
-        id_, dataset = self.items[index]
+        dataset, id_ = self._items[index]
         store = self._stores[dataset]
-        return AlignerExample(id_, store.read(id_, "phonemes"), store.read(id_, "mel"))
+        return AlignerExample(id_, store.read(id_, "phonemes"), store.read(id_, "mel"), dataset)
 
 
 def open_symbols(processed_dir: Path) -> SymbolTable:
@@ -128,10 +131,10 @@ def open_symbols(processed_dir: Path) -> SymbolTable:
         raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
 
 
-def open_aligner_data(
+def open_aligner_corpora(
     processed_dir: Path, datasets: Sequence[str], splits: Sequence[str], *, expect: Mapping[str, Any] | None = None
-) -> AlignerData:
-    """Open some splits of all corpora of an experiment.
+) -> tuple[list[Utterance], dict[str, FeatureStore]]:
+    """Open what an `AlignerData` is made of: some splits of all corpora of an experiment, and the corpora's stores.
 
     Args:
         processed_dir: what stage 1 wrote to.
@@ -156,4 +159,4 @@ def open_aligner_data(
             if listed and not with_phones:
                 raise DataError(f"{manifest}: none of the recordings has phones; run stage 1 of a recipe with texts")
             utterances += with_phones
-    return AlignerData(utterances, stores)
+    return utterances, stores

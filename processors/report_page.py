@@ -100,8 +100,9 @@ def page(title: str, sections: Iterable[Section], shown: Iterable[Shown], *, gal
         if section.header:
             rows = [_html_row("th", section.header), *(_html_row("td", row) for row in section.rows)]
             parts.append("<table>\n" + "\n".join(rows) + "\n</table>")
-    parts.append(f"<h2>{html.escape(gallery)}</h2>\n<p>{html.escape(gallery_note)}</p>")
-    for each in shown:
+    for number, each in enumerate(shown):
+        if number == 0:
+            parts.append(f"<h2>{html.escape(gallery)}</h2>\n<p>{html.escape(gallery_note)}</p>")
         picture, sound = (base64.b64encode(content).decode("ascii") for content in (each.picture, each.sound))
         parts.append(
             f"<figure>\n<figcaption>{html.escape(each.caption)}</figcaption>\n"

@@ -14,7 +14,7 @@ from processors.alignment.monotonic_search import best_durations
 
 TINY = (
     "preprocess.trim_silence=true",  # as the made-up features say they are
-    "model.hidden_size=24",
+    "model.hidden_size=32",
     "model.space_size=16",
     "train.learning_rate=0.01",
     "train.warmup_steps=0",

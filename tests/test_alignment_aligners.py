@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from processors.alignment.aligners import make_aligner
+from processors.alignment.aligners import make_aligner, own_aligner
 from processors.alignment.comparison import boundary_differences
 from processors.alignment.intervals import Alignment, AlignmentError, Interval
 
@@ -23,6 +23,27 @@ def test_other_languages_need_textgrids():
     with pytest.raises(AlignmentError, match=r"English \(en\) only, not language 'de'"):
         make_aligner("pocketsphinx", language="de")
     make_aligner("pocketsphinx", language="en-us")
+
+
+@pytest.mark.parametrize(
+    ("language", "phone_extractor", "has_textgrids", "expected"),
+    [
+        ("en", "lexicon", False, "pocketsphinx"),
+        ("en-us", "lexicon", True, "pocketsphinx"),
+        ("de", "espeak", False, "learned"),
+        ("en", "char", False, "learned"),
+        ("de", "espeak", True, ""),
+    ],
+)
+def test_auto_picks_what_the_language_and_its_phones_allow(language, phone_extractor, has_textgrids, expected):
+    picked = own_aligner("auto", language=language, phone_extractor=phone_extractor, has_textgrids=has_textgrids)
+    assert picked == expected
+
+
+def test_an_aligner_asked_for_is_taken():
+    for name in ("pocketsphinx", "learned", "mfa"):
+        assert own_aligner(name, language="de", phone_extractor="lexicon", has_textgrids=True) == name
+    assert own_aligner("textgrid", language="en", phone_extractor="lexicon", has_textgrids=False) == ""
 
 
 def test_boundaries_are_compared_where_phones_match():

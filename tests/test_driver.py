@@ -15,6 +15,7 @@ from conftest import REPOSITORY
 SHELLS = [shell for shell in ("dash", "bash", "ksh", "zsh", "busybox") if shutil.which(shell)] or ["sh"]
 RECIPE = Path("egs/tts/FastSpeech2")
 VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
+ALIGNER_RECIPE = Path("egs/align")
 
 # Stands for Python: notes what it is called with, writes the files named by STUB_WRITES where stage 3 writes, and
 # fails where the module named by STUB_FAILS is to run.
@@ -82,7 +83,9 @@ def vocoder_house(request, tmp_path) -> House:
     return House(tmp_path, request.param, VOCODER_RECIPE)
 
 
-@pytest.fixture(params=[(shell, recipe) for shell in SHELLS for recipe in (RECIPE, VOCODER_RECIPE)], ids=str)
+@pytest.fixture(
+    params=[(shell, recipe) for shell in SHELLS for recipe in (RECIPE, VOCODER_RECIPE, ALIGNER_RECIPE)], ids=str
+)
 def any_house(request, tmp_path) -> House:
     return House(tmp_path, *request.param)
 
@@ -98,7 +101,11 @@ def flags_of(recipe: Path) -> list[str]:
 
 
 STAGES = {0: "bins.download", 1: "bins.preprocess", 2: "bins.train", 3: "bins.synthesize"}
-STAGES_OF = {RECIPE: STAGES, VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"}}
+STAGES_OF = {
+    RECIPE: STAGES,
+    VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"},
+    ALIGNER_RECIPE: {**STAGES, 3: "bins.align"},
+}
 DEMO_STAGES = {recipe: [stages[number] for number in (1, 2, 3)] for recipe, stages in STAGES_OF.items()}
 
 
@@ -394,6 +401,7 @@ OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]
     ("recipe", "stage", "mode", "others"),
     [
         *((RECIPE, stage, "batch", []) for stage in STAGES),
+        (ALIGNER_RECIPE, 3, "", ["infer_mode"]),
         (VOCODER_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
         (VOCODER_RECIPE, 3, "infer_from_feature", [*OF_A_DATASET, "infer_audio_dir"]),
         (VOCODER_RECIPE, 3, "infer_from_audio", [*OF_A_DATASET, "infer_feature_dir"]),

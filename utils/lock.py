@@ -14,15 +14,19 @@ class InUseError(RecitalError):
 
 
 @contextmanager
-def sole_user(folder: Path | str) -> Iterator[None]:
+def sole_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
     """Keep other processes out of a folder within the block; a process that dies lets go of it by itself.
 
     Where the system or the disk knows no locks, nobody is kept out.
 
+    Args:
+        folder: made where there is none.
+        waits: whether to wait for others to leave instead of raising.
+
     Raises:
         InUseError: another process is in such a block, or in one of `joint_user`, with this folder.
     """
-    with _locked(folder, alone=True):
+    with _locked(folder, alone=True, waits=waits):
         yield
 
 
@@ -38,7 +42,7 @@ def joint_user(folder: Path | str) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(folder: Path | str, *, alone: bool) -> Iterator[None]:
+def _locked(folder: Path | str, *, alone: bool, waits: bool = False) -> Iterator[None]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
@@ -46,7 +50,7 @@ def _locked(folder: Path | str, *, alone: bool) -> Iterator[None]:
             import fcntl
 
             # A record lock, because worker processes that outlive a killed parent do not inherit it.
-            fcntl.lockf(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.lockf(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if waits else fcntl.LOCK_NB))
         except ImportError:
             pass
         except (BlockingIOError, PermissionError):

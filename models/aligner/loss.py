@@ -17,7 +17,7 @@ _IMPOSSIBLE = -1e30
 
 
 def loss_terms(
-    log_probabilities: Tensor, is_optional: Tensor, batch: AlignerBatch, *, binarization_weight: float | None
+    scores: Tensor, is_optional: Tensor, batch: AlignerBatch, *, binarization_weight: float | None
 ) -> dict[str, Term]:
     """Give the losses per real frame.
 
@@ -25,42 +25,42 @@ def loss_terms(
     Kullback-Leibler divergence of the soft alignment from its one best way.
 
     Args:
-        log_probabilities: (B, T_mel, T_text) of `Aligner`.
+        scores: (B, T_mel, T_text) of `Aligner`.
         is_optional: (B, T_text) which phones may be passed over.
         batch: what was aligned.
         binarization_weight: of the second loss; None leaves it out.
     """
     frames = batch.counts["frames"]
-    sums = forward_sum(log_probabilities, batch.phoneme_lengths, batch.mel_lengths, is_optional)
+    sums = forward_sum(scores, batch.phoneme_lengths, batch.mel_lengths, is_optional)
     terms = {"forward_sum": Term(-sums.sum() / frames, per="frames")}
     if binarization_weight is not None:
-        weight = best_path(log_probabilities.detach(), is_optional, batch)
-        terms["binarization"] = Term(-(log_probabilities * weight).sum() / frames, binarization_weight, per="frames")
+        weight = best_path(scores.detach(), is_optional, batch)
+        terms["binarization"] = Term(-(scores * weight).sum() / frames, binarization_weight, per="frames")
     return terms
 
 
-def best_path(log_probabilities: Tensor, is_optional: Tensor, batch: AlignerBatch) -> Tensor:
+def best_path(scores: Tensor, is_optional: Tensor, batch: AlignerBatch) -> Tensor:
     """Give (B, T_mel, T_text): 1 where the likeliest way passes, 0 elsewhere and on padding."""
     durations = best_durations(
-        log_probabilities.float().cpu().numpy(),
+        scores.float().cpu().numpy(),
         batch.phoneme_lengths.cpu().numpy(),
         batch.mel_lengths.cpu().numpy(),
         is_optional.cpu().numpy(),
     )
-    ends = torch.from_numpy(durations).to(log_probabilities.device).cumsum(dim=1).unsqueeze(1)
+    ends = torch.from_numpy(durations).to(scores.device).cumsum(dim=1).unsqueeze(1)
     starts = ends - torch.from_numpy(durations).to(ends.device).unsqueeze(1)
-    frame = torch.arange(log_probabilities.shape[1], device=ends.device).view(1, -1, 1)
-    return ((frame >= starts) & (frame < ends)).to(log_probabilities.dtype)
+    frame = torch.arange(scores.shape[1], device=ends.device).view(1, -1, 1)
+    return ((frame >= starts) & (frame < ends)).to(scores.dtype)
 
 
-def forward_sum(log_probabilities: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor) -> Tensor:
+def forward_sum(scores: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor) -> Tensor:
     """Add up the probabilities of all ways through a recording that hear its phones in order.
 
     The forward algorithm of hidden Markov models (Rabiner, 1989, section III.A). The paper has CTC's, with a blank
     added; CTC wants every label heard, while here silences may be passed over.
 
     Args:
-        log_probabilities: (B, T_mel, T_text) finite.
+        scores: (B, T_mel, T_text) logarithms, finite.
         phoneme_lengths: (B,).
         mel_lengths: (B,).
         is_optional: (B, T_text) which phones may be passed over; no two neighbours.
@@ -68,7 +68,7 @@ def forward_sum(log_probabilities: Tensor, phoneme_lengths: Tensor, mel_lengths:
     Returns:
         (B,) logarithms of the sums; 0, without gradient, where there are fewer frames than phones.
     """
-    sums: Tensor = _ForwardSum.apply(log_probabilities, phoneme_lengths, mel_lengths, is_optional)
+    sums: Tensor = _ForwardSum.apply(scores, phoneme_lengths, mel_lengths, is_optional)
     return sums
 
 
@@ -80,29 +80,29 @@ class _ForwardSum(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        context: Any, log_probabilities: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor
+        context: Any, scores: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor
     ) -> Tensor:
-        scores = log_probabilities.detach().double().cpu().numpy()
+        values = scores.detach().double().cpu().numpy()
         n_phones, n_frames = phoneme_lengths.cpu().numpy(), mel_lengths.cpu().numpy()
         optional = is_optional.cpu().numpy()
-        rows = np.arange(len(scores))
-        forward = _forward(scores, optional)
+        rows = np.arange(len(values))
+        forward = _forward(values, optional)
         ends, last = n_frames - 1, n_phones - 1
         before_last = np.where(optional[rows, last] & (last > 0), forward[ends, rows, last - 1], _IMPOSSIBLE)
         sums = np.logaddexp(forward[ends, rows, last], before_last)
         possible = sums > _IMPOSSIBLE / 2
-        if log_probabilities.requires_grad:
+        if scores.requires_grad:
             # From the end backwards is forwards in the mirror.
-            time, phone = _mirrored(n_frames, scores.shape[1]), _mirrored(n_phones, scores.shape[2])
+            time, phone = _mirrored(n_frames, values.shape[1]), _mirrored(n_phones, values.shape[2])
             mirror = (rows[:, None, None], time[:, :, None], phone[:, None, :])
-            backward = _forward(scores[mirror], optional[rows[:, None], phone]).transpose(1, 0, 2)[mirror]
-            occupancy = np.exp(np.minimum(forward.transpose(1, 0, 2) + backward - scores - sums[:, None, None], 0.0))
-            is_real = (np.arange(scores.shape[1]) < n_frames[:, None])[:, :, None] & (
-                np.arange(scores.shape[2]) < n_phones[:, None]
+            backward = _forward(values[mirror], optional[rows[:, None], phone]).transpose(1, 0, 2)[mirror]
+            occupancy = np.exp(np.minimum(forward.transpose(1, 0, 2) + backward - values - sums[:, None, None], 0.0))
+            is_real = (np.arange(values.shape[1]) < n_frames[:, None])[:, :, None] & (
+                np.arange(values.shape[2]) < n_phones[:, None]
             )[:, None, :]
             occupancy = np.where(is_real & possible[:, None, None], occupancy, 0.0)
-            context.save_for_backward(torch.from_numpy(occupancy).to(log_probabilities))
-        return torch.from_numpy(np.where(possible, sums, 0.0)).to(log_probabilities)
+            context.save_for_backward(torch.from_numpy(occupancy).to(scores))
+        return torch.from_numpy(np.where(possible, sums, 0.0)).to(scores)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]

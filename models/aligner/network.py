@@ -18,18 +18,26 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
     from models.bundle import Bundle
 
-# Log-mels of speech lie round -5, give or take 2.
-_MEL_CENTRE, _MEL_SPREAD = -5.0, 2.0
+_MEL_SPREAD = 2.0  # of log-mels of speech
 _LEAST = -1e4  # the logarithm of no probability, with room to add some
+_RAREST = 1e-4  # a symbol that never occurs is not to seem infinitely remarkable
+_FREQUENCY_DECAY = 0.98
+_FIRST_SPREAD = 0.3  # of the phones' places, near enough to each other for all to be possible at first
 
 
 class Aligner(nn.Module):
     """Places phones and frames in one space, where those that belong together come to lie together.
 
-    One TTS Alignment To Rule Them All (Badlani et al., arXiv:2108.10447, sections 2.1 and 2.2): the negative squared
-    distance of a frame from each phone of its utterance is the logit of that phone, weighed by a beta-binomial prior
-    that keeps to the diagonal. It differs from the paper in that silences between words are phones that may be
-    passed over (see `forward_sum`), so that pauses without punctuation are found too.
+    After One TTS Alignment To Rule Them All (Badlani et al., arXiv:2108.10447, sections 2.1 and 2.2): the negative
+    squared distance of a frame from each phone is the logit of that phone, weighed by a beta-binomial prior that keeps
+    to the diagonal. It differs from the paper where that serves finding boundaries rather than teaching a synthesizer:
+
+    - Silences between words are phones that may be passed over (see `forward_sum`), so that pauses without
+      punctuation are found too.
+    - A frame's probabilities are shared out among all symbols, not among its text's phones. Shared out among those,
+      each of a text's dozen possible silences gets a dozenth, and is given up for whatever phone occurs once.
+    - A phone's probability is divided by how probable it is anywhere, to the power `frequency_weight`, which keeps
+      frequent phones from swallowing the others' frames (Huang et al., arXiv:2406.02560, section 3).
 
     Args:
         settings: of the model.
@@ -38,27 +46,26 @@ class Aligner(nn.Module):
     """
 
     is_pause: Tensor
+    frequency: Tensor
 
     def __init__(self, settings: AlignerModelSettings, *, n_mel: int, is_pause: Tensor) -> None:
         super().__init__()
-        hidden_size, space_size = settings.hidden_size, settings.space_size
-        self.prior_sharpness = settings.prior_sharpness
-        self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)
-        self.text_encoder = nn.ModuleList(
-            [
-                Conv1d(hidden_size, hidden_size, settings.text_kernel_size, relu=True),
-                Conv1d(hidden_size, space_size),
-            ]
-        )
+        hidden_size, kernel_size, space_size = settings.hidden_size, settings.kernel_size, settings.space_size
+        n_symbols = len(is_pause)
+        self.prior_sharpness, self.frequency_weight = settings.prior_sharpness, settings.frequency_weight
+        self.phoneme_places = nn.Embedding(n_symbols, space_size)
+        with torch.no_grad():
+            self.phoneme_places.weight.mul_(_FIRST_SPREAD)
         self.mel_encoder = nn.ModuleList(
             [
-                Conv1d(n_mel, hidden_size, settings.mel_kernel_size, relu=True),
-                Conv1d(hidden_size, hidden_size, relu=True),
+                Conv1d(n_mel, hidden_size, kernel_size, relu=True),
+                Conv1d(hidden_size, hidden_size, kernel_size, relu=True),
                 Conv1d(hidden_size, space_size),
             ]
         )
         # Not among the weights: it follows from the symbol table.
         self.register_buffer("is_pause", is_pause, persistent=False)
+        self.register_buffer("frequency", torch.full((n_symbols,), 1.0 / n_symbols))
 
     @classmethod
     def untrained(cls, settings: ExperimentSettings, symbols: SymbolTable | None) -> Aligner:
@@ -80,40 +87,59 @@ class Aligner(nn.Module):
         return network
 
     def forward(self, batch: AlignerBatch) -> Tensor:
-        """Give the (B, T_mel, T_text) log-probabilities of each frame's being each of its utterance's phones.
+        """Give the (B, T_mel, T_text) scores to learn by: those of `heard`, and what the prior expects."""
+        scores = self.heard(batch)
+        if not self.prior_sharpness:
+            return scores
+        return scores + beta_binomial_prior(
+            batch.phoneme_lengths,
+            batch.mel_lengths,
+            n_phones=batch.phoneme_ids.shape[1],
+            n_frames=batch.mel.shape[2],
+            sharpness=self.prior_sharpness,
+        )
 
-        Those of a frame add up to 1 over the real phones; anything finite stands on padding.
+    def heard(self, batch: AlignerBatch) -> Tensor:
+        """Give the (B, T_mel, T_text) scores of each frame's being each of its utterance's phones.
+
+        Logarithms of how much more probable a phone is than anywhere; anything finite stands on padding.
         """
-        is_phoneme_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
-        is_frame_padding = padding_mask(batch.mel_lengths, batch.mel.shape[2])
-        phones = self.phoneme_embedding(batch.phoneme_ids)
-        for layer in self.text_encoder:
-            phones = layer(phones, is_phoneme_padding.unsqueeze(2))
-        frames = (batch.mel.transpose(1, 2) - _MEL_CENTRE) / _MEL_SPREAD  # (B, M, T_mel) -> (B, T_mel, M)
+        is_padding = padding_mask(batch.mel_lengths, batch.mel.shape[2])
+        frames = _normalized(batch.mel.transpose(1, 2), is_padding)  # (B, M, T_mel) -> (B, T_mel, M)
         for layer in self.mel_encoder:
-            frames = layer(frames, is_frame_padding.unsqueeze(2))
+            frames = layer(frames, is_padding.unsqueeze(2))
         # float32: the difference of large squares is what counts.
         with torch.autocast(frames.device.type, enabled=False):
-            logits = -_squared_distances(frames.float(), phones.float())
-            if self.prior_sharpness:
-                logits = logits + beta_binomial_prior(
-                    batch.phoneme_lengths,
-                    batch.mel_lengths,
-                    n_phones=batch.phoneme_ids.shape[1],
-                    n_frames=batch.mel.shape[2],
-                    sharpness=self.prior_sharpness,
-                )
-            return logits.masked_fill(is_phoneme_padding.unsqueeze(1), _LEAST).log_softmax(dim=2)
+            logits = -_squared_distances(frames.float(), self.phoneme_places.weight.float())
+            is_symbol = torch.arange(logits.shape[2], device=logits.device) > 0
+            log_probabilities = logits.masked_fill(~is_symbol, _LEAST).log_softmax(dim=2)
+            if self.training:
+                self._count(log_probabilities.detach(), is_padding)
+            scores = log_probabilities - self.frequency_weight * (self.frequency + _RAREST).log()
+        phones = batch.phoneme_ids.unsqueeze(1).expand(-1, scores.shape[1], -1)
+        return scores.gather(2, phones)
+
+    def _count(self, log_probabilities: Tensor, is_padding: Tensor) -> None:
+        """Let the symbols' frequencies follow what is found in this batch."""
+        found = log_probabilities.exp()[~is_padding].mean(dim=0)
+        self.frequency.lerp_(found, 1.0 - _FREQUENCY_DECAY)
 
     def is_optional(self, batch: AlignerBatch) -> Tensor:
         """Give the (B, T_text) mark of phones that may be passed over."""
         return self.is_pause[batch.phoneme_ids]
 
 
+def _normalized(mel: Tensor, is_padding: Tensor) -> Tensor:
+    """Take from each recording its own mean, so that voices, rooms and levels are less of a difference."""
+    mel = mel.float().masked_fill(is_padding.unsqueeze(2), 0.0)
+    mean = mel.sum(dim=1, keepdim=True) / (~is_padding).sum(dim=1).view(-1, 1, 1)
+    return (mel - mean) / _MEL_SPREAD
+
+
 def _squared_distances(frames: Tensor, phones: Tensor) -> Tensor:
-    """Give the (B, T_mel, T_text) squared distances of (B, T_mel, D) from (B, T_text, D)."""
-    squares = frames.square().sum(dim=2).unsqueeze(2) + phones.square().sum(dim=2).unsqueeze(1)
-    return squares - 2.0 * frames @ phones.transpose(1, 2)
+    """Give the (B, T_mel, n_symbols) squared distances of (B, T_mel, D) from (n_symbols, D)."""
+    squares = frames.square().sum(dim=2, keepdim=True) + phones.square().sum(dim=1)
+    return squares - 2.0 * frames @ phones.T
 
 
 def beta_binomial_prior(

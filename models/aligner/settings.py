@@ -10,18 +10,19 @@ from config.schema import Contradiction, ExperimentSettings, Settings, TrainSett
 class AlignerModelSettings(Settings):
     """The network."""
 
-    hidden_size: int = setting("width of both encoders", ge=1)
-    text_kernel_size: int = setting("how many phones the text encoder sees at once; odd", ge=1)
-    mel_kernel_size: int = setting("how many frames the first layer of the mel encoder sees at once; odd", ge=1)
+    hidden_size: int = setting("width of the mel encoder", ge=1)
+    kernel_size: int = setting("how many frames each of its two convolutions sees at once; odd", ge=1)
     space_size: int = setting("dimensions of the space in which phones and frames are compared", ge=1)
     prior_sharpness: float = setting(
         "how firmly phones are expected where they would lie if all lasted alike; 0 for not at all", ge=0
     )
+    frequency_weight: float = setting(
+        "how far frequent phones are kept from swallowing rare ones; 0 for not at all", ge=0, le=1
+    )
 
     def contradictions(self) -> Iterator[Contradiction]:
-        for name in ("text_kernel_size", "mel_kernel_size"):
-            if getattr(self, name) % 2 == 0:
-                yield Contradiction((name,), f"{getattr(self, name)} is not an odd number")
+        if self.kernel_size % 2 == 0:
+            yield Contradiction(("kernel_size",), f"{self.kernel_size} is not an odd number")
 
 
 class AlignerTrainSettings(TrainSettings):

@@ -18,7 +18,7 @@ from models.aligner.loss import best_path, loss_terms
 from models.aligner.network import Aligner
 from models.aligner.settings import AlignerSettings, AlignerTrainSettings
 from models.bundle import Bundle
-from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_data, open_symbols
+from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora, open_symbols
 from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ALIGNER_FEATURES
@@ -85,12 +85,13 @@ class AlignerTask:
 
     def _open(self, split: str) -> AlignerData:
         preprocess = self._settings.preprocess
-        return open_aligner_data(
+        utterances, stores = open_aligner_corpora(
             rooted(preprocess.processed_dir),
             self._settings.dataset,
             [split],
             expect=store_settings(preprocess, ALIGNER_FEATURES, self._symbols.symbols),
         )
+        return AlignerData(utterances, stores)
 
     def optimizers(self) -> Mapping[str, Optimization]:
         """Adam with warm-up and a cosine."""
@@ -105,8 +106,8 @@ class AlignerTask:
         """Make the phones' order likely and, once that is learned, one way through them."""
         train = self._settings.train
         weight = train.binarization_weight if step >= train.binarize_from_step else None
-        log_probabilities = self.modules["network"](batch)
-        yield Update("network", loss_terms(log_probabilities, self._optional(batch), batch, binarization_weight=weight))
+        scores = self.modules["network"](batch)
+        yield Update("network", loss_terms(scores, self._optional(batch), batch, binarization_weight=weight))
 
     def validate(self, batch: AlignerBatch) -> Mapping[str, Sum]:
         """Measure the losses, both counted from the beginning so that all checkpoints compare."""
@@ -121,15 +122,15 @@ class AlignerTask:
 
     def samples(self, batch: AlignerBatch) -> Samples:
         """Draw how likely the phones of some utterances are over time, and the best way through them."""
-        log_probabilities = self._network(batch)
-        path = best_path(log_probabilities, self._optional(batch), batch)
+        scores = self._network.heard(batch)
+        path = best_path(scores, self._optional(batch), batch)
         preprocess = self._settings.preprocess
         pictures = {}
         for row in range(min(_SAMPLES, len(batch.ids))):
             n_frames, n_phonemes = int(batch.mel_lengths[row]), int(batch.phoneme_lengths[row])
             figure = alignment_picture(
                 _array(batch.mel[row, :, :n_frames].T),
-                _array(log_probabilities[row, :n_frames, :n_phonemes].exp()),
+                _array(scores[row, :n_frames, :n_phonemes].softmax(dim=1)),
                 phones=self._symbols.phones(batch.phoneme_ids[row, :n_phonemes].tolist()),
                 durations=_array(path[row, :, :n_phonemes].sum(dim=0)),
                 seconds_per_frame=preprocess.hop_size / preprocess.sample_rate,

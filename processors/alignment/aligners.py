@@ -39,6 +39,27 @@ class Aligner(Protocol):
         ...
 
 
+def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_textgrids: bool) -> str:
+    """Say who aligns the recordings without a TextGrid.
+
+    Args:
+        alignment: the setting: a name, `textgrid`, or `auto`.
+        language: of the recordings, such as `en` or `en-us`.
+        phone_extractor: of the front end; pocketsphinx knows the phones of `lexicon` only.
+        has_textgrids: whether the user names a folder of TextGrids.
+
+    Returns:
+        `pocketsphinx`, `learned` or `mfa`; empty where there is nobody.
+    """
+    if alignment == "textgrid":
+        return ""
+    if alignment != "auto":
+        return alignment
+    if _is_english(language) and phone_extractor == "lexicon":
+        return "pocketsphinx"
+    return "" if has_textgrids else "learned"
+
+
 def make_aligner(name: str, *, language: str = "en") -> Aligner:
     """Make the aligner of that name.
 
@@ -54,10 +75,15 @@ def make_aligner(name: str, *, language: str = "en") -> Aligner:
     return _ALIGNERS[name](language)
 
 
+def _is_english(language: str) -> bool:
+    return re.split("[-_]", language.casefold())[0] == "en"
+
+
 def _make_pocketsphinx(language: str) -> Aligner:
-    if re.split("[-_]", language.casefold())[0] != "en":
+    if not _is_english(language):
         raise AlignmentError(
-            f"pocketsphinx aligns English (en) only, not language {language!r}; give TextGrids of your own"
+            f"pocketsphinx aligns English (en) only, not language {language!r}; set preprocess.alignment to learned, "
+            "or give TextGrids of your own"
         )
     # Loaded on demand, so that reading TextGrids does not need pocketsphinx.
     from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner

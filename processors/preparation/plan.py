@@ -12,6 +12,7 @@ from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.corpora.corpus import Corpus, CorpusError, some
 from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
+from processors.preparation.beforehand import stamp_of_lexicon, stamp_of_text
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
 from processors.preparation.work import Group, Job, needs_alignment, needs_text
@@ -33,6 +34,8 @@ _OF_TEXT_AND_PITCH = (
     "trim_silence",
     "edge_silence_ms",
 )
+# Who asks for an aligner by name gets its TextGrids and no others.
+_OWN = ("pocketsphinx", "learned", "mfa")
 # A kill loses at most what the processes hold of their groups; and the more groups, the more files.
 _MOST_IN_GROUP = 64
 _FEWEST_IN_GROUP = 4
@@ -198,15 +201,12 @@ def _missing(
 ) -> Iterator[Job]:
     with_text = needs_text(features)
     textgrids = _textgrids(folder, utterances, settings) if needs_alignment(features) else None
-    has_lexicon = with_text and settings.lexicon_path
-    lexicon = rooted(settings.lexicon_path).read_text(encoding="utf-8") if has_lexicon else ""
-    lexicon_stamp = stamp(lexicon).hex()
+    lexicon = stamp_of_lexicon(settings) if with_text else ""
     limits = stamp(settings.min_duration_s, settings.max_duration_s)
     for utterance in utterances:
         text, given, own, textgrid = NOTHING, None, Path(), NOTHING
         if with_text:
-            other_language = [utterance.language] if utterance.language != settings.language else []
-            text = stamp(utterance.text, lexicon_stamp, *other_language)
+            text = stamp_of_text(utterance, lexicon, settings)
         if textgrids is not None:
             given = textgrids.given(utterance)
             own = textgrids.own(utterance)
@@ -218,7 +218,7 @@ def _missing(
 
 def _textgrids(folder: Path, utterances: Iterable[Utterance], settings: PreprocessSettings) -> TextGrids:
     own = folder / "TextGrid"
-    if not settings.textgrid_dir or settings.alignment == "pocketsphinx":
+    if not settings.textgrid_dir or settings.alignment in _OWN:
         return TextGrids(None, own)
     given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name))
     if not given.is_dir():

@@ -119,7 +119,7 @@ def _sections(
             ("utterance", "score", "text"),
             [(id_, f"{score:.2f}", texts[id_]) for score, id_ in sorted(tally.scores)[:_N_DOUBTFUL]],
         )
-    if symbols is not None:
+    if symbols is not None and tally.training_phones:
         counts = tally.training_phones
         absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol] and symbol != LATER]
         rare = [f"{symbol} ({counts[symbol]})" for symbol in symbols.symbols[1:] if 0 < counts[symbol] < _RARE]
@@ -146,7 +146,11 @@ def _shown(
     """Draw some utterances: the slowest, the fastest and the worst aligned, which betray wrong texts, and others."""
     store = FeatureStore.open(outcome.folder)
     longest = int(_MOST_SHOWN_S * settings.sample_rate / settings.hop_size)
-    of_id = {utterance.id: utterance for utterance in outcome.good if store.length(utterance.id, "mel") <= longest}
+    of_id = {
+        utterance.id: utterance
+        for utterance in outcome.good
+        if store.has(utterance.id, ("waveform",)) and store.length(utterance.id, "mel") <= longest
+    }
     paces = sorted(pace for pace in tally.paces if pace[1] in of_id)
     why = {}
     if len(paces) > _N_SHOWN:

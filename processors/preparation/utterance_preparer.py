@@ -21,6 +21,7 @@ from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_
 from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
+from processors.preparation.beforehand import SCORE, aligner_of, origin_beforehand
 from processors.preparation.front_ends import SYMBOLS_FILE
 from processors.preparation.problems import DurationError
 from processors.preparation.sources import SOURCE, stamp, stamp_of_file
@@ -36,7 +37,6 @@ _DURATION_TOLERANCE = 0.02
 _OWN_ALIGNER = "pocketsphinx"
 # To be raised where a change of the aligner calls for aligning everything again.
 _ALIGNER_VERSION = 1
-_SCORE = "score "
 
 
 class UtterancePreparer:
@@ -154,21 +154,27 @@ class UtterancePreparer:
     def _make_own_textgrid(self, job: Job, tokens: Sequence[Token], recording: np.ndarray) -> None:
         """Align the recording, unless its TextGrid is there and was made from the same recording and words."""
         path, mode = job.own_textgrid, self._settings.alignment
-        origin = f"{_OWN_ALIGNER} {_alignment_stamp(job, tokens)}"
+        aligner = aligner_of(self._settings)
+        by_pocketsphinx = f"{_OWN_ALIGNER} {_alignment_stamp(job, tokens)}"
+        origin = by_pocketsphinx if aligner == _OWN_ALIGNER else origin_beforehand(self._settings, job.source)
         if path.exists():
             found = textgrid_origin(path)
-            if found.startswith(origin) or (not found and mode != "pocketsphinx") or mode == "textgrid":
+            if found.startswith(origin) or (not found and mode == "auto") or mode == "textgrid":
                 return
             if not found:  # and the settings ask for an alignment of our own
                 raise AlignmentError(
                     f"{path}: was not made by stage 1, so it is not replaced; move it elsewhere, "
                     "or set preprocess.alignment to auto to use it"
                 )
-        elif mode == "textgrid":
-            raise AlignmentError(f"{path}: no such TextGrid; set preprocess.alignment to auto to have it made")
+        elif not aligner:
+            raise AlignmentError(f"{path}: no such TextGrid; have it made by preprocess.alignment: auto or learned")
+        if aligner != _OWN_ALIGNER:
+            raise AlignmentError(
+                f"{job.utterance.id}: has no TextGrid by {aligner or 'anybody'}; do its text and recording agree?"
+            )
         utterance, sample_rate = job.utterance, self._settings.sample_rate
         alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens, utterance.speaker)
-        score = "" if alignment.score is None else f" {_SCORE}{alignment.score:.3f}"
+        score = "" if alignment.score is None else f" {SCORE}{alignment.score:.3f}"
         write_textgrid(path, alignment, origin=origin + score)
 
     def _front_end(self, language: str) -> PhoneExtractor:
@@ -187,16 +193,11 @@ class UtterancePreparer:
 
     @cached_property
     def _aligner(self) -> Aligner:
-        if self._settings.phone_extractor != "lexicon":
-            raise AlignmentError(
-                f"pocketsphinx aligns the phones of the lexicon only, not those of {self._settings.phone_extractor!r}; "
-                "give TextGrids with its phones"
-            )
         return make_aligner(_OWN_ALIGNER, language=self._settings.language)
 
 
 def _alignment_score(textgrid: Path) -> dict[str, np.ndarray]:
-    _, score, value = textgrid_origin(textgrid).partition(_SCORE)
+    _, score, value = textgrid_origin(textgrid).partition(SCORE)
     return {ALIGNMENT_SCORE: np.array([float(value)], dtype=np.float32)} if score else {}
 
 

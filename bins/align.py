@@ -1,0 +1,61 @@
+"""Write TextGrids of corpora by a trained aligner."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+
+
+def main(arguments: argparse.Namespace) -> int:
+    choose_gpus(arguments.gpu)
+    settings = load(arguments).settings
+    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "align")
+
+    import torch
+
+    from config.paths import rooted
+    from models.aligning import align_corpora
+    from models.bundle import find_bundle
+    from utils.console import say
+
+    bundle = find_bundle(experiment)
+    folder = Path(arguments.infer_output_dir) if arguments.infer_output_dir else experiment / "result"
+    summary = align_corpora(
+        bundle,
+        rooted(settings.preprocess.processed_dir),
+        settings.dataset,
+        {dataset: folder / dataset for dataset in settings.dataset},
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        batch_size=arguments.batch_size,
+        overwrite=arguments.overwrite,
+    )
+    say(f"{summary.made} TextGrids written, {summary.kept} were there: {folder}/<dataset>/<speaker>/<id>.TextGrid")
+    say(f'next: a voice\'s recipe with preprocess.textgrid_dir: "{folder}/{{dataset}}"')
+    return 0
+
+
+def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.batch_size < 1:
+        parser.error(f"argument --batch_size: {arguments.batch_size} is no number of utterances")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "bins.align",
+        "Write a TextGrid, with a score, of every recording that stage 1 of an aligner's recipe has prepared. Only "
+        "what is missing or has changed is aligned, so a run that was stopped goes on where it was.",
+    )
+    add = parser.add_argument
+    add("--infer_expt_dir", metavar="DIR", help="the aligner: an experiment, a checkpoint inside one, or a bundle")
+    add("--name", help="the experiment in log_dir, instead of --infer_expt_dir")
+    add("--infer_output_dir", metavar="DIR", help="where the TextGrids go; the experiment's result unless given")
+    add("--batch_size", type=int, default=32, metavar="N", help="utterances that are aligned at once")
+    add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
+    add("--overwrite", action="store_true", help="align anew what an aligner has aligned before")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, _parser(), check)

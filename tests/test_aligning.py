@@ -1,0 +1,129 @@
+"""TextGrids by a trained aligner, alone and within stage 1."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+
+from processors.alignment.comparison import boundary_differences
+from processors.alignment.intervals import Alignment, Interval, without_gaps
+from processors.alignment.script import alignment_of_durations, script_of
+from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
+from processors.audio.audio_file import write_wav
+from processors.text.phone_extractor import Pause, Word
+from tests.small_corpus import RATE, WORDS, texts, write_config, write_metadata
+
+TOKENS = [Word("see", (("S", "IY1"),)), Pause(","), Word("tea", (("T", "IY1"), ("T", "IY0"))), Pause(".")]
+
+
+def test_silence_may_be_before_behind_and_between_all_words():
+    script = script_of(TOKENS)
+    assert script.phones == ("sil", "S", "IY1", "sil", "T", "IY1", "sil")
+    assert script.owners == (-1, 0, 0, -1, 1, 1, -1)
+    assert script.words == ("see", "tea")
+
+
+def test_silences_that_are_not_heard_leave_no_gap():
+    script = script_of(TOKENS)
+    durations = np.array([2, 3, 4, 0, 2, 2, 7])
+    alignment = alignment_of_durations(script, durations, frame_s=0.01, duration_s=0.205, score=-1.0)
+    assert [(phone.label, round(phone.end_s, 3)) for phone in alignment.phones] == [
+        ("", 0.02), ("S", 0.05), ("IY1", 0.09), ("T", 0.11), ("IY1", 0.13), ("", 0.205)
+    ]  # fmt: skip
+    assert [word.label for word in alignment.words] == ["", "see", "tea", ""]
+    assert alignment.score == -1.0
+
+
+SOUNDS = {phone: number for number, phone in enumerate(sorted({each for word in WORDS.values() for each in word}))}
+
+
+def spoken(text, chance):
+    """A recording in which every phone has its own tone and some length, with a pause between some words."""
+    words, phones, waveform = [], [], []
+
+    def say(label, seconds):
+        start = sum(map(len, waveform)) / RATE
+        time = np.arange(round(seconds * RATE)) / RATE
+        tone = 0.3 * np.sin(2 * np.pi * (300 + 400 * SOUNDS[label]) * time) if label else 0 * time
+        waveform.append((tone + 1e-3 * chance.normal(size=len(time))).astype(np.float32))
+        phones.append(Interval(start, start + len(time) / RATE, label))
+
+    say("", chance.uniform(0.1, 0.4))
+    for word in text.lower().strip(".").split():
+        first = len(phones)
+        for phone in WORDS[word]:
+            say(phone, chance.uniform(0.05, 0.2))
+        words.append(Interval(phones[first].start_s, phones[-1].end_s, word))
+        if chance.uniform() < 0.3:
+            say("", chance.uniform(0.1, 0.3))
+    say("", chance.uniform(0.1, 0.4))
+    end_s = phones[-1].end_s
+    return np.concatenate(waveform), Alignment(without_gaps(words, end_s), without_gaps(phones, end_s))
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe over such recordings that asks for a learned alignment, and the true one of each."""
+    corpus, chance = tmp_path / "corpus", np.random.default_rng(0)
+    (corpus / "wavs").mkdir(parents=True)
+    of_id, true = texts(32), {}
+    for name, text in of_id.items():
+        waveform, true[name] = spoken(text, chance)
+        write_wav(corpus / "wavs" / f"{name}.wav", waveform, RATE)
+    write_metadata(corpus, of_id)
+    aligner = tmp_path / "aligner.json"
+    steps = {"max_steps": 120, "decay_steps": 120, "warmup_steps": 5, "binarize_from_step": 80, "save_every_steps": 40}
+    train = {"batch_size": 8, "learning_rate": 0.01, "precision": "fp32", "num_workers": 0} | steps
+    model = {"hidden_size": 32, "space_size": 16}
+    aligner.write_text(json.dumps({"base_config": "config/aligner.json", "model": model, "train": train}))
+    config = write_config(tmp_path, corpus, textgrid_dir="", alignment="learned", aligner_config=str(aligner))
+    return config, true
+
+
+def call(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], cwd=REPOSITORY, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_stage_1_learns_where_phones_lie(recipe, tmp_path):
+    config, true = recipe
+    call("bins.preprocess", "--config", config)
+    folder = tmp_path / "processed" / "toy"
+    own = folder / "TextGrid" / "toy"
+    differences = [
+        boundary_differences(alignment, read_textgrid(own / f"{name}.TextGrid")) for name, alignment in true.items()
+    ]
+    assert all(len(each) == 10 for each in differences)
+    assert np.median(np.abs(np.concatenate(differences))) < 0.03
+    assert textgrid_origin(own / "clip_000.TextGrid").startswith("learned ")
+    assert "score" in textgrid_origin(own / "clip_000.TextGrid")
+    listed = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    assert all(sum(each["durations"]) == each["frames"] for each in listed)
+
+    made = {path: path.stat().st_mtime_ns for path in own.iterdir()}
+    own.joinpath("clip_001.TextGrid").unlink()
+    write_textgrid(own / "clip_002.TextGrid", true["clip_002"])  # the user's own
+    said = call("bins.preprocess", "--config", config, "--set", "preprocess.max_bad_share=0.5")
+    assert "1 recordings have a TextGrid that Recital has not made" in said
+    again = {path: path.stat().st_mtime_ns for path in own.iterdir()}
+    changed = {path.stem for path in made if again[path] != made[path]}
+    assert changed == {"clip_001", "clip_002"}
+
+
+def test_a_missing_aligner_is_told(recipe, tmp_path):
+    config, _ = recipe
+    done = subprocess.run(
+        [sys.executable, "-m", "bins.preprocess", "--config", config, "--set", "preprocess.aligner_config=none.json"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "none.json" in done.stderr
+    assert "Traceback" not in done.stderr
