@@ -110,6 +110,10 @@ class AlignerData(Dataset[AlignerExample]):
         self.lengths = np.array([stores[dataset].length(id_, "mel") for dataset, id_ in self._items], dtype=np.int64)
         """(len(self),) frames of every utterance."""
 
+    def weights(self, dataset_weight: Mapping[str, float]) -> list[float]:
+        """How often each utterance shall be drawn per epoch, by the setting of that name."""
+        return [dataset_weight.get(dataset, 1.0) for dataset, _ in self._items]
+
     def __len__(self) -> int:
         return len(self._items)
 

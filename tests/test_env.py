@@ -190,7 +190,7 @@ def test_our_own_environment_may_be_active(house):
 def test_an_unknown_extra_lists_the_known(house):
     done = house.run("dve")
     assert done.returncode == 2
-    assert "corpora demo dev judge wetext" in done.stderr
+    assert "corpora demo dev espeak judge num2words wetext" in done.stderr
 
 
 def lines_of(name: str) -> list[str]:

@@ -24,6 +24,7 @@ from processors.preparation.plan import store_settings
 from processors.preparation.work import ALIGNER_FEATURES
 from processors.speech_pictures import alignment_picture
 from processors.text.symbols import SymbolTable
+from utils.parts import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Update
 
@@ -66,6 +67,7 @@ class AlignerTask:
             max_frames_per_batch=train.max_frames_per_batch,
             micro_batches=world_size * train.gradient_accumulation_steps,
             seed=train.seed,
+            weights=data.weights(self._settings.dataset_weight),
         )
         return PlannedBatches(data, _collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
 
@@ -97,7 +99,10 @@ class AlignerTask:
         """Adam with warm-up and a cosine."""
         train = self._settings.train
         optimizer = torch.optim.Adam(
-            self.modules["network"].parameters(), lr=train.learning_rate, betas=train.adam_betas, fused=True
+            learning_groups(self.modules, ("network",), train.lr_groups, train.learning_rate),
+            lr=train.learning_rate,
+            betas=train.adam_betas,
+            fused=True,
         )
         scheduler = LambdaLR(optimizer, partial(_learning_rate_share, train))
         return {"network": Optimization(optimizer, ("network",), scheduler, ema_decay=train.ema_decay)}
