@@ -281,6 +281,7 @@ def _serve(connection: Connection, make_work: Callable[..., Work], arguments: Se
     """Run in the worker: make the work, then do it task by task until the parent has no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
+    os.environ.update(ONE_THREAD)  # the server that made us may have been started by others, without it
     try:
         work = make_work(*arguments)
         _use_one_thread()
