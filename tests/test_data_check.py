@@ -48,7 +48,8 @@ def spoilt(good, change):
     """The good clips with one of them changed; gives the kinds of findings of that one, and who else is accused."""
     waveforms = dict(good)
     waveforms["clip07"] = change(waveforms["clip07"])
-    found = list(findings_of_sound({id_: measure_clip(waveform, RATE) for id_, waveform in waveforms.items()}))
+    clips = {id_: measure_clip(waveform, RATE) for id_, waveform in waveforms.items()}
+    found = list(findings_of_sound(clips, dict.fromkeys(clips, "anna"), RATE / 2))
     return {each.kind for each in found if each.utterance_id == "clip07"}, {each.utterance_id for each in found} - {
         "clip07"
     }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from processors.data_check.listening import Compared, Heard
 from processors.data_check.measures import ClipMeasures
 from processors.utterance import Utterance
 
@@ -42,19 +44,29 @@ _LOWEST_LEVEL_DBFS = -45.0
 _NARROWER_BAND = 0.85
 # Robust deviations (of which one is a standard deviation where values are normal) from the corpus's median.
 _FAR = 5.0
+# Of the scores that pocketsphinx gives; below -3 other words are said.
+_DOUBTED = 2.0
+_OTHER_WORDS = -3.0
+_LONGEST_UNWRITTEN_S = 0.25  # a syllable; pauses hold less of the ends of words
+_EDGE_UNITS = 6
 _SAME_SOUND = 0.97
 _SAME_LENGTH = 0.03
 _FEWEST_FOR_SPREAD = 20
 
 
-def findings_of_sound(clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
+def findings_of_sound(
+    clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], highest_hz: float
+) -> Iterator[Finding]:
     """Judge recordings by their sound.
 
     Args:
         clips: of one corpus, by utterance id.
+        speaker_of: who speaks in each; level and noise are compared with the same speaker's, for rooms differ.
+        highest_hz: of what training will hear; that something ends above it is no fault.
     """
-    usual = {name: _Usual.of([getattr(clip, name) for clip in clips.values()]) for name in ("snr_db", "level_dbfs")}
-    median_band = float(np.median([clip.bandwidth_hz for clip in clips.values()])) if clips else 0.0
+    snr_db, level_dbfs = (_usual_of_speakers(clips, speaker_of, name) for name in ("snr_db", "level_dbfs"))
+    bands = {id_: min(clip.bandwidth_hz, highest_hz) for id_, clip in clips.items()}
+    median_band = float(np.median([*bands.values()])) if bands else 0.0
     for id_, clip in clips.items():
         if clip.clipped_share > _CLIPPED_SHARE:
             yield Finding(
@@ -67,14 +79,15 @@ def findings_of_sound(clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
             yield Finding(
                 id_, "DC offset", f"its mean is {clip.dc_offset:+.3f} of full scale", abs(clip.dc_offset) / _DC_OFFSET
             )
-        if clip.snr_db < min(max(_LOWEST_SNR_DB, usual["snr_db"].below), _QUIET_ENOUGH_DB):
+        snr = snr_db[speaker_of[id_]]
+        if clip.snr_db < min(max(_LOWEST_SNR_DB, snr.below), _QUIET_ENOUGH_DB):
             yield Finding(
                 id_,
                 "noise",
-                f"speech is {clip.snr_db:.0f} dB above the noise; {usual['snr_db'].median:.0f} is usual here",
-                usual["snr_db"].distance(clip.snr_db),
+                f"speech is {clip.snr_db:.0f} dB above the noise; {snr.median:.0f} is usual here",
+                snr.distance(clip.snr_db),
             )
-        level = usual["level_dbfs"]
+        level = level_dbfs[speaker_of[id_]]
         if clip.level_dbfs < max(_LOWEST_LEVEL_DBFS, level.below) or clip.level_dbfs > level.above:
             yield Finding(
                 id_,
@@ -85,7 +98,7 @@ def findings_of_sound(clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
         for side, silence_s in (("leading", clip.leading_silence_s), ("trailing", clip.trailing_silence_s)):
             if silence_s > _LONGEST_EDGE_S:
                 yield Finding(id_, f"{side} silence", f"{silence_s:.1f} s of {side} silence", silence_s, is_grave=False)
-        if clip.bandwidth_hz < _NARROWER_BAND * median_band:
+        if bands[id_] < _NARROWER_BAND * median_band:
             yield Finding(
                 id_,
                 "bandwidth",
@@ -94,25 +107,89 @@ def findings_of_sound(clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
             )
 
 
-def findings_of_pace(clips: Mapping[str, ClipMeasures], sizes: Mapping[str, int], unit: str) -> Iterator[Finding]:
+def _usual_of_speakers(
+    clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], measure: str
+) -> dict[str, _Usual]:
+    """Give what is usual of each speaker; of the whole corpus where a speaker says too little to tell."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for id_, clip in clips.items():
+        values[speaker_of[id_]].append(getattr(clip, measure))
+    usual = _Usual.of([value for of_speaker in values.values() for value in of_speaker])
+    return {
+        speaker: _Usual.of(of_speaker) if len(of_speaker) >= _FEWEST_FOR_SPREAD else usual
+        for speaker, of_speaker in values.items()
+    }
+
+
+def doubtful_below(scores: Sequence[float]) -> float:
+    """Give the score below which a text is to be compared with others: that of some hundredths of a good corpus.
+
+    Where many texts are wrong all the same are below it, for it is taken from the better half of the scores.
+    """
+    if len(scores) < _FEWEST_FOR_SPREAD:
+        return math.inf
+    usual = _Usual.of(scores)
+    return usual.median - _DOUBTED * usual.spread_above
+
+
+def findings_of_text(
+    heard: Mapping[str, Heard], compared: Mapping[str, Compared], sounds_bad: Container[str]
+) -> Iterator[Finding]:
+    """Judge whether recordings say their texts, where that was looked for.
+
+    Args:
+        heard: of one corpus, by utterance id.
+        compared: of those whose texts were compared with others.
+        sounds_bad: recordings with faults of sound, which explain that words suit them badly.
+    """
+    usual = _Usual.of([each.score for each in heard.values() if each.score is not None])
+    for id_, each in heard.items():
+        rival = compared.get(id_)
+        if each.is_lost:
+            yield Finding(id_, "text", "its words are not to be found in the recording", 2 * _FAR)
+        elif each.score is None:
+            continue
+        elif rival and rival.score is not None:
+            told = f"another text suits the recording better: {rival.text!r}"
+            yield Finding(id_, "text", told, _FAR + rival.score - each.score)
+        elif each.unwritten_s > _LONGEST_UNWRITTEN_S:
+            told = f"{each.unwritten_s:.1f} s of the recording are loud, and no word of the text is there"
+            yield Finding(id_, "text", told, each.unwritten_s / _LONGEST_UNWRITTEN_S)
+        elif each.score < usual.below and id_ not in sounds_bad:
+            told = f"its words suit the recording badly ({each.score:.1f}; {usual.median:.1f} is usual here)"
+            yield Finding(id_, "text", told, usual.distance(each.score), each.score < _OTHER_WORDS)
+
+
+def findings_of_pace(
+    clips: Mapping[str, ClipMeasures], sizes: Mapping[str, int], unit: str, compared: Container[str] = ()
+) -> Iterator[Finding]:
     """Judge how fast recordings speak their texts: far too fast or slow, text and recording differ.
+
+    A recording lasts as long as its phones, and some more for the edges and the drawn out end; what phones last
+    varies one by one, so that the spread of their sum grows with its root.
 
     Args:
         clips: of one speaker, by utterance id.
         sizes: the length of each one's text.
         unit: what it counts, such as phones.
+        compared: those whose words were looked for and found: their pace is no reason to leave them out.
     """
-    paces = {id_: sizes[id_] / clips[id_].speech_s for id_ in sizes if clips[id_].speech_s > 0 and sizes[id_]}
-    if not paces:
+    seconds = {id_: clips[id_].speech_s for id_ in sizes if clips[id_].speech_s > 0 and sizes[id_]}
+    if not seconds:
         return
-    usual = _Usual.of([float(np.log(pace)) for pace in paces.values()])
-    for id_, pace in paces.items():
-        if not usual.below <= np.log(pace) <= usual.above:
+    unit_s = float(np.median([length / (sizes[id_] + _EDGE_UNITS) for id_, length in seconds.items()]))
+    expected = {id_: unit_s * (sizes[id_] + _EDGE_UNITS) for id_ in seconds}
+    excess = {id_: (length - expected[id_]) / math.sqrt(expected[id_]) for id_, length in seconds.items()}
+    usual = _Usual.of([*excess.values()])
+    for id_, length in seconds.items():
+        if not usual.below <= excess[id_] <= usual.above:
             yield Finding(
                 id_,
                 "speaking rate",
-                f"{pace:.1f} {unit} per second; {np.exp(usual.median):.1f} are usual of this speaker",
-                usual.distance(float(np.log(pace))),
+                f"{sizes[id_] / length:.1f} {unit} per second; {sizes[id_] / expected[id_]:.1f} are usual of this "
+                "speaker in a text as long",
+                usual.distance(excess[id_]),
+                is_grave=id_ not in compared,
             )
 
 
