@@ -27,6 +27,7 @@ from processors.data_check.findings import (
     findings_of_repetition,
     findings_of_sound,
     findings_of_text,
+    narrow_speakers,
 )
 from processors.data_check.listening import (
     PRELOAD,
@@ -46,6 +47,7 @@ from processors.text.arpabet import PAUSES, SPOKEN_NOISE
 from processors.text.text_error import TextError
 from processors.utterance import Utterance
 from utils.console import Progress, format_duration, say, warn
+from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.pictures import png
 from utils.process_pool import Died, Failed, Finished, ProcessPool, available_cores
@@ -68,6 +70,10 @@ _MEASURES = (
     "trailing_silence_s",
     "bandwidth_hz",
 )
+
+
+class DataCheckError(RecitalError):
+    """A folder for what is found that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,8 @@ def check_data(
         with_mos: whether to predict listeners' opinions, which takes longer than all the rest.
 
     Raises:
-        RecitalError: a corpus cannot be read, or the front end does not speak its language.
-        OSError: the folder cannot be written to.
+        RecitalError: a corpus cannot be read, the front end does not speak its language, or the folder cannot be
+            written to.
     """
     corpora = {dataset: read_dataset(settings, dataset, with_texts) for dataset in settings.dataset}
     if with_texts:
@@ -129,9 +135,13 @@ def check_data(
 
 def _make_writable(folder: Path) -> None:
     """Make a folder if need be, and see before hours of listening that something can be written to it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        told = error.strerror or error
+        raise DataCheckError(f"{folder}: cannot be written to ({told}); name another folder by --output_dir") from None
 
 
 def _check(
@@ -147,7 +157,7 @@ def _check(
     findings = sorted(
         _findings(corpus, heard, compared, settings), key=lambda finding: (finding.kind, -finding.severity)
     )
-    grave = {finding.utterance_id for finding in findings if finding.is_grave}
+    grave = _grave(findings)
     left_out = [utterance.id for utterance in corpus.utterances if utterance.id in grave]
     of_id = defaultdict(list)
     for finding in findings:
@@ -223,22 +233,28 @@ def _doubted(utterances: Sequence[Utterance], heard: Mapping[str, Heard]) -> Ite
 
 def _findings(
     corpus: Corpus, heard: Mapping[str, Heard], compared: Mapping[str, Compared], settings: PreprocessSettings
-) -> Iterator[Finding]:
+) -> list[Finding]:
     clips = {id_: each.clip for id_, each in heard.items() if each.clip is not None}
-    for each in heard.values():
-        if each.fault:
-            yield Finding(each.utterance_id, "unreadable" if each.clip is None else "text", each.fault, 1.0)
     speaker_of = {utterance.id: utterance.speaker for utterance in corpus.utterances}
-    of_sound = list(findings_of_sound(clips, speaker_of, settings.sample_rate / 2))
-    yield from of_sound
-    yield from findings_of_text(heard, compared, {finding.utterance_id for finding in of_sound if finding.is_grave})
+    findings = [
+        Finding(each.utterance_id, "unreadable" if each.clip is None else "text", each.fault, 1.0)
+        for each in heard.values()
+        if each.fault
+    ]
+    findings += findings_of_sound(clips, speaker_of, settings.sample_rate / 2)
+    findings += findings_of_text(heard, compared, _grave(findings))
     found = {id_ for id_, each in heard.items() if each.score is not None}
     unit = "letters" if settings.phone_extractor == "char" else "phones"
     for of_speaker in by_speaker(corpus.utterances).values():
         of_clips = {each.id: clips[each.id] for each in of_speaker if each.id in clips}
-        yield from findings_of_pace(of_clips, {id_: len(heard[id_].phones) for id_ in of_clips}, unit, found)
-    yield from findings_of_repetition(corpus.utterances, clips)
-    yield from findings_of_opinion({id_: each.mos for id_, each in heard.items() if each.mos is not None})
+        findings += findings_of_pace(of_clips, {id_: len(heard[id_].phones) for id_ in of_clips}, unit, found)
+    findings += findings_of_repetition(corpus.utterances, clips, _grave(findings))
+    findings += findings_of_opinion({id_: each.mos for id_, each in heard.items() if each.mos is not None})
+    return findings
+
+
+def _grave(findings: Iterable[Finding]) -> set[str]:
+    return {finding.utterance_id for finding in findings if finding.is_grave}
 
 
 # What is written
@@ -285,6 +301,15 @@ def _sections(
         languages[utterance.speaker].add(utterance.language)
         seconds[utterance.speaker] += each.clip.speech_s if each.clip else 0.0
     short = [name for name in number if seconds[name] < _ADVISED_MINUTES * 60]
+    clips = {id_: each.clip for id_, each in heard.items() if each.clip is not None}
+    speaker_of = {utterance.id: utterance.speaker for utterance in corpus.utterances}
+    ends = narrow_speakers(clips, speaker_of, settings.sample_rate / 2)
+    narrow = (
+        f"preprocess.sample_rate {settings.sample_rate} has room up to {settings.sample_rate / 2:.0f} Hz; most "
+        f"recordings of these speakers end below: {', '.join(f'{name} ({hz:.0f} Hz)' for name, hz in ends.items())}."
+        if ends
+        else ""
+    )
     advice = f"Less than the {_ADVISED_MINUTES} minutes that a voice should have: {', '.join(short)}." if short else ""
     yield Section(
         "What there is",
@@ -292,6 +317,7 @@ def _sections(
             f"{len(corpus.utterances)} recordings; {checked.n_left_out} of them are in {checked.leave_out.name}, which "
             f"stage 1 heeds if preprocess.leave_out names it. Every figure is in {checked.table.name}.",
             _told_of_comparing(compared, number, with_texts),
+            *([narrow] if narrow else []),
             *([advice] if advice else []),
         ],
         ("speaker", "language", "recordings", "speech", "texts compared"),
@@ -304,7 +330,7 @@ def _sections(
     yield Section(
         "Findings",
         ["Nothing was found."] if not kinds else [],
-        ("kind", "recordings", "left out"),
+        ("kind", "recordings", "left out") if kinds else (),
         [(kind, str(n), "yes" if grave else "no") for (kind, grave), n in sorted(kinds.items())],
     )
     if corpus.problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +42,7 @@ _QUIET_ENOUGH_DB = 20.0  # in whatever company
 _LONGEST_EDGE_S = 1.0
 _LOWEST_LEVEL_DBFS = -45.0
 _NARROWER_BAND = 0.85
+_MOST_NARROW = 0.25  # what more of a speaker's recordings share is how they were made, and left to a person to judge
 # Robust deviations (of which one is a standard deviation where values are normal) from the corpus's median.
 _FAR = 5.0
 # Of the scores that pocketsphinx gives; below -3 other words are said.
@@ -64,9 +65,12 @@ def findings_of_sound(
         speaker_of: who speaks in each; level and noise are compared with the same speaker's, for rooms differ.
         highest_hz: of what training will hear; that something ends above it is no fault.
     """
-    snr_db, level_dbfs = (_usual_of_speakers(clips, speaker_of, name) for name in ("snr_db", "level_dbfs"))
+    snr_db = _usual_of_speakers({id_: clip.snr_db for id_, clip in clips.items()}, speaker_of)
+    level_dbfs = _usual_of_speakers({id_: clip.level_dbfs for id_, clip in clips.items()}, speaker_of)
     bands = {id_: min(clip.bandwidth_hz, highest_hz) for id_, clip in clips.items()}
-    median_band = float(np.median([*bands.values()])) if bands else 0.0
+    usual_band = {speaker: usual.median for speaker, usual in _usual_of_speakers(bands, speaker_of).items()}
+    narrow = {id_ for id_, band in bands.items() if band < _NARROWER_BAND * usual_band[speaker_of[id_]]}
+    n_narrow, n_recordings = Counter(speaker_of[id_] for id_ in narrow), Counter(speaker_of[id_] for id_ in clips)
     for id_, clip in clips.items():
         if clip.clipped_share > _CLIPPED_SHARE:
             yield Finding(
@@ -98,27 +102,37 @@ def findings_of_sound(
         for side, silence_s in (("leading", clip.leading_silence_s), ("trailing", clip.trailing_silence_s)):
             if silence_s > _LONGEST_EDGE_S:
                 yield Finding(id_, f"{side} silence", f"{silence_s:.1f} s of {side} silence", silence_s, is_grave=False)
-        if bands[id_] < _NARROWER_BAND * median_band:
+        if id_ in narrow:
+            speaker = speaker_of[id_]
             yield Finding(
                 id_,
                 "bandwidth",
-                f"nothing above {clip.bandwidth_hz:.0f} Hz; {median_band:.0f} Hz are usual here",
-                median_band / clip.bandwidth_hz,
+                f"nothing above {clip.bandwidth_hz:.0f} Hz; {usual_band[speaker]:.0f} Hz are usual here",
+                usual_band[speaker] / clip.bandwidth_hz,
+                is_grave=n_narrow[speaker] <= _MOST_NARROW * n_recordings[speaker],
             )
 
 
-def _usual_of_speakers(
-    clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], measure: str
-) -> dict[str, _Usual]:
+def _usual_of_speakers(values: Mapping[str, float], speaker_of: Mapping[str, str]) -> dict[str, _Usual]:
     """Give what is usual of each speaker; of the whole corpus where a speaker says too little to tell."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for id_, clip in clips.items():
-        values[speaker_of[id_]].append(getattr(clip, measure))
-    usual = _Usual.of([value for of_speaker in values.values() for value in of_speaker])
+    of_speakers: dict[str, list[float]] = defaultdict(list)
+    for id_, value in values.items():
+        of_speakers[speaker_of[id_]].append(value)
+    of_all = _Usual.of([*values.values()])
     return {
-        speaker: _Usual.of(of_speaker) if len(of_speaker) >= _FEWEST_FOR_SPREAD else usual
-        for speaker, of_speaker in values.items()
+        speaker: _Usual.of(own) if len(own) >= _FEWEST_FOR_SPREAD else of_all for speaker, own in of_speakers.items()
     }
+
+
+def narrow_speakers(
+    clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], highest_hz: float
+) -> dict[str, float]:
+    """Give the speakers whose recordings mostly end far below what training will hear, and where, in Hz."""
+    bands: dict[str, list[float]] = defaultdict(list)
+    for id_, clip in clips.items():
+        bands[speaker_of[id_]].append(clip.bandwidth_hz)
+    medians = {speaker: float(np.median(own)) for speaker, own in bands.items()}
+    return {speaker: median for speaker, median in medians.items() if median < _NARROWER_BAND * highest_hz}
 
 
 def doubtful_below(scores: Sequence[float]) -> float:
@@ -193,29 +207,44 @@ def findings_of_pace(
             )
 
 
-def findings_of_repetition(utterances: Sequence[Utterance], clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
-    """Find recordings and texts that are there twice; of each pair the later one is told.
+def findings_of_repetition(
+    utterances: Sequence[Utterance], clips: Mapping[str, ClipMeasures], faulty: Container[str] = ()
+) -> Iterator[Finding]:
+    """Find recordings and texts that are there again; the first of them is to stay.
 
     Recordings are the same by the shape of their spectrograms, at any level, rate or encoding.
+
+    Args:
+        utterances: of one corpus.
+        clips: of those that can be read, by utterance id.
+        faulty: those left out for other reasons, which do not stay in a good one's place.
     """
-    known = [utterance for utterance in utterances if utterance.id in clips]
-    by_length = sorted(known, key=lambda utterance: clips[utterance.id].speech_s)
-    place = {utterance.id: number for number, utterance in enumerate(utterances)}
-    lengths = np.array([clips[utterance.id].speech_s for utterance in by_length])
-    prints = [clips[utterance.id].fingerprint for utterance in by_length]
-    for number, utterance in enumerate(by_length):
-        stop = int(np.searchsorted(lengths, lengths[number] * (1 + _SAME_LENGTH) + 0.03, side="right"))
-        if number + 1 >= stop:
-            continue
-        likeness = np.stack(prints[number + 1 : stop]) @ prints[number]
-        for other in np.flatnonzero(likeness > _SAME_SOUND):
-            pair = sorted((utterance.id, by_length[number + 1 + int(other)].id), key=place.__getitem__)
-            yield Finding(pair[1], "repeated recording", f"sounds like {pair[0]}", float(likeness[other]))
+    known = sorted((each for each in utterances if each.id in clips), key=lambda each: each.id in faulty)
+    place = {utterance.id: number for number, utterance in enumerate(known)}
+    for again, (first, likeness) in _repetitions([*place], clips).items():
+        yield Finding(again, "repeated recording", f"sounds like {first}", likeness)
     first_with: dict[tuple[str, str], str] = {}
-    for utterance in utterances:
+    for utterance in known:
         key = (utterance.speaker, _plain(utterance.text))
         if key[1] and (first := first_with.setdefault(key, utterance.id)) != utterance.id:
             yield Finding(utterance.id, "repeated text", f"says the same as {first}", 1.0, is_grave=False)
+
+
+def _repetitions(ids: Sequence[str], clips: Mapping[str, ClipMeasures]) -> dict[str, tuple[str, float]]:
+    """Give for each recording that is there again the first one it sounds like, and how alike the two are."""
+    place = {id_: number for number, id_ in enumerate(ids)}
+    by_length = sorted(ids, key=lambda id_: clips[id_].speech_s)
+    lengths = np.array([clips[id_].speech_s for id_ in by_length])
+    prints = np.stack([clips[id_].fingerprint for id_ in by_length]) if by_length else np.empty((0, 1))
+    stops = np.searchsorted(lengths, lengths * (1 + _SAME_LENGTH) + 0.03, side="right")
+    found: dict[str, tuple[str, float]] = {}
+    for number, (id_, stop) in enumerate(zip(by_length, stops, strict=True)):
+        likeness = prints[number + 1 : stop] @ prints[number]
+        for other in np.flatnonzero(likeness > _SAME_SOUND):
+            first, again = sorted((id_, by_length[number + 1 + int(other)]), key=place.__getitem__)
+            if again not in found or place[first] < place[found[again][0]]:
+                found[again] = (first, float(likeness[other]))
+    return found
 
 
 def _plain(text: str) -> str:
