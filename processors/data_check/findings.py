@@ -41,6 +41,7 @@ _LOWEST_SNR_DB = 10.0
 _QUIET_ENOUGH_DB = 20.0  # in whatever company
 _LONGEST_EDGE_S = 1.0
 _LOWEST_LEVEL_DBFS = -45.0
+_TWICE_AS_LOUD_DB = 10.0  # as it is heard
 _NARROWER_BAND = 0.85
 _MOST_NARROW = 0.25  # what more of a speaker's recordings share is how they were made, and left to a person to judge
 # Robust deviations (of which one is a standard deviation where values are normal) from the corpus's median.
@@ -98,6 +99,8 @@ def findings_of_sound(
                 "level",
                 f"speech is at {clip.level_dbfs:.0f} dBFS; {level.median:.0f} is usual here",
                 level.distance(clip.level_dbfs),
+                is_grave=clip.level_dbfs < _LOWEST_LEVEL_DBFS
+                or abs(clip.level_dbfs - level.median) > _TWICE_AS_LOUD_DB,
             )
         for side, silence_s in (("leading", clip.leading_silence_s), ("trailing", clip.trailing_silence_s)):
             if silence_s > _LONGEST_EDGE_S:
