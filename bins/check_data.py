@@ -9,13 +9,22 @@ from bins.command import load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> None:
+    from models.registry import kind_of
     from processors.data_check.check import announce, check_data
     from processors.judging.perception import is_installed
+    from processors.preparation.work import FEATURES_OF, needs_text
 
     settings = load(arguments).settings
     output_dir = Path(arguments.output_dir) if arguments.output_dir else None
     with_mos = is_installed("mos") and not arguments.no_mos
-    announce(check_data(settings, output_dir=output_dir, num_workers=arguments.num_workers, with_mos=with_mos))
+    checked = check_data(
+        settings,
+        output_dir=output_dir,
+        num_workers=arguments.num_workers,
+        with_texts=needs_text(FEATURES_OF[kind_of(settings.model_type)]),
+        with_mos=with_mos,
+    )
+    announce(checked)
 
 
 def _parser() -> argparse.ArgumentParser:

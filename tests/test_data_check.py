@@ -14,8 +14,16 @@ import bins.check_data
 from config.load import load_settings
 from models.registry import settings_class
 from processors.corpora.corpus import Corpus, CorpusError
-from processors.data_check.findings import findings_of_pace, findings_of_repetition, findings_of_sound
-from processors.data_check.measures import measure_clip
+from processors.data_check.findings import (
+    doubtful_below,
+    findings_of_pace,
+    findings_of_repetition,
+    findings_of_sound,
+    findings_of_text,
+    narrow_speakers,
+)
+from processors.data_check.listening import Compared, Heard
+from processors.data_check.measures import loud_seconds, measure_clip
 from processors.preparation.plan import make_plan
 from processors.utterance import Utterance
 
@@ -48,7 +56,8 @@ def spoilt(good, change):
     """The good clips with one of them changed; gives the kinds of findings of that one, and who else is accused."""
     waveforms = dict(good)
     waveforms["clip07"] = change(waveforms["clip07"])
-    found = list(findings_of_sound({id_: measure_clip(waveform, RATE) for id_, waveform in waveforms.items()}))
+    clips = {id_: measure_clip(waveform, RATE) for id_, waveform in waveforms.items()}
+    found = list(findings_of_sound(clips, dict.fromkeys(clips, "anna"), RATE / 2))
     return {each.kind for each in found if each.utterance_id == "clip07"}, {each.utterance_id for each in found} - {
         "clip07"
     }
@@ -108,6 +117,74 @@ def test_a_text_far_too_long_for_its_recording_is_found(good):
     assert found.utterance_id == "clip11" and "phones per second" in found.told
 
 
+def test_of_a_recording_that_is_there_twice_the_one_without_faults_stays(good):
+    clips = {id_: measure_clip(good["clip03"], RATE) for id_ in ("wrong_text", "fine", "again")}
+    found = list(findings_of_repetition([*map(utterance, clips)], clips, {"wrong_text"}))
+    assert {(each.utterance_id, each.told) for each in found} == {
+        ("again", "sounds like fine"),
+        ("wrong_text", "sounds like fine"),
+    }
+
+
+def test_a_speaker_recorded_in_another_room_is_not_accused(good):
+    narrower = {
+        f"far_{id_}": 0.3 * soxr.resample(soxr.resample(waveform, RATE, 16000), 16000, RATE)
+        for id_, waveform in good.items()
+    }
+    clips = {id_: measure_clip(waveform, RATE) for id_, waveform in (good | narrower).items()}
+    speaker_of = {id_: "otto" if id_ in narrower else "anna" for id_ in clips}
+    assert not list(findings_of_sound(clips, speaker_of, RATE / 2))
+    assert list(narrow_speakers(clips, speaker_of, RATE / 2)) == ["otto"]
+
+
+def test_what_ends_above_all_that_training_hears_is_no_fault(good):
+    clips = {id_: measure_clip(waveform, RATE) for id_, waveform in good.items()}
+    clips["clip07"] = measure_clip(soxr.resample(good["clip07"], RATE, 16000), 16000)
+    assert [each.kind for each in findings_of_sound(clips, dict.fromkeys(clips, "anna"), RATE / 2)] == ["bandwidth"]
+    assert not list(findings_of_sound(clips, dict.fromkeys(clips, "anna"), 8000))
+
+
+def heard(score, unwritten_s=0.0):
+    return [Heard(f"clip{n:02d}", None, is_compared=True, score=-1 - n % 7 / 20) for n in range(40)] + [
+        Heard("this", None, is_compared=True, score=score, unwritten_s=unwritten_s)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("score", "unwritten_s", "told", "is_grave"),
+    [
+        (None, 0.0, "not to be found", True),
+        (-4.0, 0.0, "suit the recording badly", True),
+        (-2.4, 0.0, "suit the recording badly", False),
+        (-1.0, 0.8, "0.8 s of the recording are loud", True),
+    ],
+)
+def test_a_text_that_the_recording_does_not_say_is_found(score, unwritten_s, told, is_grave):
+    everyone = {each.utterance_id: each for each in heard(score, unwritten_s)}
+    [found] = findings_of_text(everyone, {}, set())
+    assert (found.utterance_id, found.is_grave) == ("this", is_grave) and told in found.told
+
+
+def test_noise_explains_that_words_suit_a_recording_badly():
+    everyone = {each.utterance_id: each for each in heard(-4.0)}
+    assert not list(findings_of_text(everyone, {}, {"this"}))
+    [found] = findings_of_text(everyone, {"this": Compared("this", "Another text.", -3.5)}, {"this"})
+    assert "Another text." in found.told
+
+
+def test_few_texts_of_a_good_corpus_are_compared_and_all_wrong_ones_of_a_bad_one():
+    scores = np.random.default_rng(0).normal(-1.1, 0.15, 1000)
+    assert (scores < doubtful_below(scores)).mean() < 0.05
+    third = np.concatenate([scores, np.random.default_rng(1).normal(-5, 0.5, 400)])
+    assert (third < doubtful_below(third)).sum() >= 400
+
+
+def test_speech_that_no_word_stands_for_is_measured(good):
+    waveform = np.concatenate([good["clip01"], np.zeros(RATE), good["clip02"]])
+    assert loud_seconds(waveform, RATE, [(2.1, 2.9)]) == 0
+    assert 0.5 < loud_seconds(waveform, RATE, [(3.0, 5.0)]) < 2.0
+
+
 @pytest.fixture
 def config(good, tmp_path):
     """A corpus of two speakers with one text in characters' reach, and settings that name it."""
@@ -145,6 +222,40 @@ def test_the_command_writes_page_table_and_list(config, command, tmp_path):
     page = (folder / "data_check.html").read_text()
     assert "Less than the 30 minutes" in page and page.count("<audio") >= 1 and "clip07" in page
     assert "preprocess.leave_out" in printed + errors
+
+
+def test_texts_are_read_in_their_own_languages_and_compared_in_english_alone(config, command, tmp_path):
+    overrides = ["preprocess.phone_extractor=char", "dataset_language.mine/otto=de"]
+    flags = [flag for each in overrides for flag in ("--set", each)]
+    code, _, errors = command(bins.check_data, "--config", config, "--no_mos", "--num_workers", "1", *flags)
+    assert code == 0, errors
+    page = (tmp_path / "processed" / "mine" / "data_check.html").read_text()
+    assert "<td>otto</td><td>de</td><td>15</td>" in page and "<td>anna</td><td>en</td><td>16</td>" in page
+    assert "as is done for English alone, of anna." in page
+    assert "Letters" in page and "Never" not in page
+
+
+def test_a_vocoder_s_corpus_needs_no_texts(config, command, tmp_path):
+    for text in (tmp_path / "corpus").glob("*/*.lab"):
+        text.unlink()
+    flags = ["--set", "dataset_layout.mine=recordings"]
+    path = tmp_path / "vocoder.json"
+    path.write_text(config.read_text().replace("fastspeech2_small", "hifigan_v1"))
+    code, _, errors = command(bins.check_data, "--config", path, "--no_mos", "--num_workers", "1", *flags)
+    assert code == 0, errors
+    folder = tmp_path / "processed" / "mine"
+    assert "Texts were not looked at" in (folder / "data_check.html").read_text()
+    assert {line.split("#")[1].strip() for line in (folder / "leave_out.txt").read_text().splitlines()[1:]} == {
+        "level",
+        "unreadable",
+    }
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_heard(config, command, tmp_path):
+    (tmp_path / "file").touch()
+    code, printed, errors = command(bins.check_data, "--config", config, "--no_mos", "--output_dir", tmp_path / "file")
+    assert code == 1 and "listening" not in printed + errors
+    assert "cannot be written to" in errors and "--output_dir" in errors
 
 
 def test_the_list_is_heeded_by_stage_1_and_moves_nobody_else(tmp_path):

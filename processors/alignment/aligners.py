@@ -55,9 +55,14 @@ def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_text
         return ""
     if alignment != "auto":
         return alignment
-    if _is_english(language) and phone_extractor == "lexicon":
+    if is_english(language) and phone_extractor == "lexicon":
         return "pocketsphinx"
     return "" if has_textgrids else "learned"
+
+
+def is_english(language: str) -> bool:
+    """Whether a code such as `en` or `en-gb` stands for English."""
+    return re.split("[-_]", language.casefold())[0] == "en"
 
 
 def make_aligner(name: str, *, language: str = "en") -> Aligner:
@@ -75,12 +80,8 @@ def make_aligner(name: str, *, language: str = "en") -> Aligner:
     return _ALIGNERS[name](language)
 
 
-def _is_english(language: str) -> bool:
-    return re.split("[-_]", language.casefold())[0] == "en"
-
-
 def _make_pocketsphinx(language: str) -> Aligner:
-    if not _is_english(language):
+    if not is_english(language):
         raise AlignmentError(
             f"pocketsphinx aligns English (en) only, not language {language!r}; set preprocess.alignment to learned, "
             "or give TextGrids of your own"

@@ -38,7 +38,7 @@ _SHIFT_INTO_SILENCE_S = 0.026
 _SILENCE_PROBABILITY = 0.1
 
 # A second pass keeps every state for every frame: 100 MB in a minute, 1.4 GB in four.
-_LONGEST_S = 120.0
+LONGEST_S = 120.0
 
 # Speech and its own words score above -5.4 in anything tried: 0 dB of noise, echo, voices shifted in pitch by 1.4,
 # robots. With the words of another sentence of the same length, six clips in ten score below this.
@@ -127,9 +127,9 @@ def _check_duration(utterance_id: str, duration_s: float, words: Sequence[Varian
             f"{utterance_id}: {duration_s:.2f} s of audio for {len(words)} words of {fewest_phones} phones; "
             f"check that text and recording belong together"
         )
-    if duration_s > _LONGEST_S:
+    if duration_s > LONGEST_S:
         raise AlignmentError(
-            f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx is given {_LONGEST_S:.0f} s at most; "
+            f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx is given {LONGEST_S:.0f} s at most; "
             f"cut it into sentences"
         )
 

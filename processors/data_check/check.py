@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.audio.audio_file import read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
-from processors.corpora.corpus import Corpus
-from processors.corpora.registry import WITHOUT_TEXTS, layout_of, read_corpus
+from processors.corpora.corpus import Corpus, some
 from processors.data_check.findings import (
     Finding,
     by_speaker,
+    doubtful_below,
     findings_of_opinion,
     findings_of_pace,
     findings_of_repetition,
     findings_of_sound,
+    findings_of_text,
+    narrow_speakers,
 )
 from processors.data_check.listening import (
     PRELOAD,
@@ -32,22 +35,25 @@ from processors.data_check.listening import (
     Compared,
     Heard,
     Listen,
-    listens_to,
     make_listener,
     rivals_of,
 )
+from processors.preparation.front_ends import front_ends_of
+from processors.preparation.prepare import languages_of, read_dataset
+from processors.preparation.work import make_front_end
 from processors.report_page import Section, Shown, page, wav_bytes
 from processors.speech_pictures import utterance_picture
+from processors.text.arpabet import PAUSES, SPOKEN_NOISE
+from processors.text.text_error import TextError
 from processors.utterance import Utterance
 from utils.console import Progress, format_duration, say, warn
+from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.pictures import png
 from utils.process_pool import Died, Failed, Finished, ProcessPool, available_cores
 
 _ADVISED_MINUTES = 30
 _N_RIVALS = 5
-# Texts that suit their recordings worst are compared with others; where a tenth of a corpus is wrong, all of it is.
-_DOUBTED_SHARE = 0.2
 _RARE_PHONE = 5
 _MOST_SHOWN = 10
 _MOST_SHOWN_S = 15.0
@@ -64,6 +70,10 @@ _MEASURES = (
     "trailing_silence_s",
     "bandwidth_hz",
 )
+
+
+class DataCheckError(RecitalError):
+    """A folder for what is found that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,12 @@ class Checked:
 
 
 def check_data(
-    settings: ExperimentSettings, *, output_dir: Path | None = None, num_workers: int = 0, with_mos: bool = True
+    settings: ExperimentSettings,
+    *,
+    output_dir: Path | None = None,
+    num_workers: int = 0,
+    with_texts: bool = True,
+    with_mos: bool = True,
 ) -> list[Checked]:
     """Look through the corpora of an experiment.
 
@@ -98,35 +113,51 @@ def check_data(
         settings: of the experiment.
         output_dir: gets a folder for each corpus; `processed_dir` if None.
         num_workers: processes; 0 for one per core.
+        with_texts: whether texts matter; a vocoder learns from recordings alone.
         with_mos: whether to predict listeners' opinions, which takes longer than all the rest.
 
     Raises:
-        RecitalError: a corpus cannot be read.
+        RecitalError: a corpus cannot be read, the front end does not speak its language, or the folder cannot be
+            written to.
     """
-    corpora = {dataset: _read(settings, dataset) for dataset in settings.dataset}
+    corpora = {dataset: read_dataset(settings, dataset, with_texts) for dataset in settings.dataset}
+    if with_texts:
+        front_ends_of(languages_of(settings), settings.preprocess)  # refuses now what it would refuse of each text
     workers = num_workers or settings.preprocess.num_workers or available_cores()
     folder = output_dir or rooted(settings.preprocess.processed_dir)
+    for dataset in corpora:
+        _make_writable(folder / dataset)
     return [
-        _check(dataset, corpus, settings.preprocess, folder / dataset, workers, with_mos)
+        _check(dataset, corpus, settings.preprocess, folder / dataset, workers, with_texts, with_mos)
         for dataset, corpus in corpora.items()
     ]
 
 
-def _read(settings: ExperimentSettings, dataset: str) -> Corpus:
-    layout = layout_of(dataset, settings.dataset_layout)
-    folder = rooted(settings.dataset_path[dataset])
-    needs_text = layout not in WITHOUT_TEXTS
-    return read_corpus(dataset, layout, folder, language=settings.preprocess.language, needs_text=needs_text)
+def _make_writable(folder: Path) -> None:
+    """Make a folder if need be, and see before hours of listening that something can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        told = error.strerror or error
+        raise DataCheckError(f"{folder}: cannot be written to ({told}); name another folder by --output_dir") from None
 
 
 def _check(
-    dataset: str, corpus: Corpus, settings: PreprocessSettings, folder: Path, num_workers: int, with_mos: bool
+    dataset: str,
+    corpus: Corpus,
+    settings: PreprocessSettings,
+    folder: Path,
+    num_workers: int,
+    with_texts: bool,
+    with_mos: bool,
 ) -> Checked:
-    heard, compared = _listen(corpus.utterances, settings, num_workers, with_mos)
+    heard, compared = _listen(corpus.utterances, settings, num_workers, with_texts, with_mos)
     findings = sorted(
         _findings(corpus, heard, compared, settings), key=lambda finding: (finding.kind, -finding.severity)
     )
-    grave = {finding.utterance_id for finding in findings if finding.is_grave}
+    grave = _grave(findings)
     left_out = [utterance.id for utterance in corpus.utterances if utterance.id in grave]
     of_id = defaultdict(list)
     for finding in findings:
@@ -142,7 +173,7 @@ def _check(
     )
     write_atomically(checked.table, _table(corpus.utterances, heard, of_id))
     write_atomically(checked.leave_out, _leave_out(dataset, left_out, of_id))
-    sections = list(_sections(corpus, heard, checked, settings))
+    sections = list(_sections(corpus, heard, checked, settings, with_texts))
     shown = _shown(corpus.utterances, of_id, settings)
     note = f"The worst recordings, {_MOST_SHOWN} at most, as they are in the corpus."
     html = page(f"Data check: {dataset}", sections, shown, gallery="To be looked at", gallery_note=note)
@@ -151,16 +182,16 @@ def _check(
 
 
 def _listen(
-    utterances: Sequence[Utterance], settings: PreprocessSettings, num_workers: int, with_mos: bool
+    utterances: Sequence[Utterance], settings: PreprocessSettings, num_workers: int, with_texts: bool, with_mos: bool
 ) -> tuple[dict[str, Heard], dict[str, Compared]]:
     heard: dict[str, Heard] = {}
     compared: dict[str, Compared] = {}
     num_workers = min(num_workers, max(len(utterances), 1))
-    with ProcessPool(num_workers, make_listener, settings, with_mos, preload=PRELOAD) as pool:
+    with ProcessPool(num_workers, make_listener, settings, with_texts, with_mos, preload=PRELOAD) as pool:
         for task in utterances:
             pool.submit(Listen(task))
         _gather(pool, len(utterances), "listening", heard, compared)
-        doubted = list(_doubted(utterances, heard)) if listens_to(settings) else []
+        doubted = list(_doubted(utterances, heard))
         for comparison in doubted:
             pool.submit(comparison)
         _gather(pool, len(doubted), "comparing texts", heard, compared)
@@ -190,42 +221,40 @@ def _gather(pool: ProcessPool, total: int, what: str, heard: dict[str, Heard], c
 
 
 def _doubted(utterances: Sequence[Utterance], heard: Mapping[str, Heard]) -> Iterator[Compare]:
-    scores = [each.score for each in heard.values() if each.score is not None]
-    if not scores:
-        return
-    limit = float(np.quantile(scores, _DOUBTED_SHARE))
-    sizes = {id_: len(each.phones) for id_, each in heard.items()}
-    for utterance in utterances:
+    """Choose the texts that suit their recordings worst, each with others of its length."""
+    compared = [utterance for utterance in utterances if heard[utterance.id].is_compared]
+    sizes = {utterance.id: len(heard[utterance.id].phones) for utterance in compared}
+    limit = doubtful_below([each.score for each in heard.values() if each.score is not None])
+    for utterance in compared:
         score = heard[utterance.id].score
-        if score is not None and score <= limit:
-            yield Compare(utterance, rivals_of(utterance, utterances, sizes, _N_RIVALS))
+        if score is not None and score < limit:
+            yield Compare(utterance, score, rivals_of(utterance, compared, sizes, _N_RIVALS))
 
 
 def _findings(
     corpus: Corpus, heard: Mapping[str, Heard], compared: Mapping[str, Compared], settings: PreprocessSettings
-) -> Iterator[Finding]:
+) -> list[Finding]:
     clips = {id_: each.clip for id_, each in heard.items() if each.clip is not None}
-    for each in heard.values():
-        if each.fault:
-            yield Finding(each.utterance_id, "unreadable" if each.clip is None else "text", each.fault, 1.0)
-        elif each.is_lost:
-            yield Finding(each.utterance_id, "text", "its words are not to be found in the recording", 2.0)
-    for id_, other in compared.items():
-        own = heard[id_].score
-        if own is not None and other.score is not None and other.score > own:
-            told = f"another text suits the recording better: {other.text!r}"
-            yield Finding(id_, "text", told, 1.0 + other.score - own)
-    yield from findings_of_sound(clips)
+    speaker_of = {utterance.id: utterance.speaker for utterance in corpus.utterances}
+    findings = [
+        Finding(each.utterance_id, "unreadable" if each.clip is None else "text", each.fault, 1.0)
+        for each in heard.values()
+        if each.fault
+    ]
+    findings += findings_of_sound(clips, speaker_of, settings.sample_rate / 2)
+    findings += findings_of_text(heard, compared, _grave(findings))
+    found = {id_ for id_, each in heard.items() if each.score is not None}
+    unit = "letters" if settings.phone_extractor == "char" else "phones"
     for of_speaker in by_speaker(corpus.utterances).values():
-        names = [utterance.id for utterance in of_speaker if utterance.id in clips]
-        if listens_to(settings):
-            sizes, unit = {id_: len(heard[id_].phones) for id_ in names}, "phones"
-        else:
-            sizes = {each.id: sum(map(str.isalnum, each.text)) for each in of_speaker if each.id in clips}
-            unit = "letters"
-        yield from findings_of_pace({id_: clips[id_] for id_ in names}, sizes, unit)
-    yield from findings_of_repetition(corpus.utterances, clips)
-    yield from findings_of_opinion({id_: each.mos for id_, each in heard.items() if each.mos is not None})
+        of_clips = {each.id: clips[each.id] for each in of_speaker if each.id in clips}
+        findings += findings_of_pace(of_clips, {id_: len(heard[id_].phones) for id_ in of_clips}, unit, found)
+    findings += findings_of_repetition(corpus.utterances, clips, _grave(findings))
+    findings += findings_of_opinion({id_: each.mos for id_, each in heard.items() if each.mos is not None})
+    return findings
+
+
+def _grave(findings: Iterable[Finding]) -> set[str]:
+    return {finding.utterance_id for finding in findings if finding.is_grave}
 
 
 # What is written
@@ -259,36 +288,49 @@ def _leave_out(dataset: str, left_out: Sequence[str], findings: Mapping[str, Seq
 
 
 def _sections(
-    corpus: Corpus, heard: Mapping[str, Heard], checked: Checked, settings: PreprocessSettings
+    corpus: Corpus, heard: Mapping[str, Heard], checked: Checked, settings: PreprocessSettings, with_texts: bool
 ) -> Iterator[Section]:
     seconds: defaultdict[str, float] = defaultdict(float)
+    languages: defaultdict[str, set[str]] = defaultdict(set)
     number: Counter[str] = Counter()
+    compared: Counter[str] = Counter()
     for utterance in corpus.utterances:
+        each = heard[utterance.id]
         number[utterance.speaker] += 1
-        if clip := heard[utterance.id].clip:
-            seconds[utterance.speaker] += clip.speech_s
+        compared[utterance.speaker] += each.is_compared
+        languages[utterance.speaker].add(utterance.language)
+        seconds[utterance.speaker] += each.clip.speech_s if each.clip else 0.0
     short = [name for name in number if seconds[name] < _ADVISED_MINUTES * 60]
-    advice = f"Less than the {_ADVISED_MINUTES} minutes that a voice should have: {', '.join(short)}." if short else ""
-    listened = (
-        "Texts were compared with their recordings."
-        if listens_to(settings)
-        else 'Texts were not compared with their recordings, which is done for English (language "en") alone.'
+    clips = {id_: each.clip for id_, each in heard.items() if each.clip is not None}
+    speaker_of = {utterance.id: utterance.speaker for utterance in corpus.utterances}
+    ends = narrow_speakers(clips, speaker_of, settings.sample_rate / 2)
+    narrow = (
+        f"preprocess.sample_rate {settings.sample_rate} has room up to {settings.sample_rate / 2:.0f} Hz; most "
+        f"recordings of these speakers end below: {', '.join(f'{name} ({hz:.0f} Hz)' for name, hz in ends.items())}."
+        if ends
+        else ""
     )
+    advice = f"Less than the {_ADVISED_MINUTES} minutes that a voice should have: {', '.join(short)}." if short else ""
     yield Section(
         "What there is",
         [
             f"{len(corpus.utterances)} recordings; {checked.n_left_out} of them are in {checked.leave_out.name}, which "
-            f"stage 1 heeds if preprocess.leave_out names it. Every figure is in {checked.table.name}. {listened}",
+            f"stage 1 heeds if preprocess.leave_out names it. Every figure is in {checked.table.name}.",
+            _told_of_comparing(compared, number, with_texts),
+            *([narrow] if narrow else []),
             *([advice] if advice else []),
         ],
-        ("speaker", "recordings", "speech"),
-        [(name, str(n), format_duration(seconds[name])) for name, n in number.most_common()],
+        ("speaker", "language", "recordings", "speech", "texts compared"),
+        [
+            (name, ", ".join(sorted(languages[name])), str(n), format_duration(seconds[name]), str(compared[name]))
+            for name, n in number.most_common()
+        ],
     )
     kinds: dict[tuple[str, bool], int] = Counter((finding.kind, finding.is_grave) for finding in checked.findings)
     yield Section(
         "Findings",
         ["Nothing was found."] if not kinds else [],
-        ("kind", "recordings", "left out"),
+        ("kind", "recordings", "left out") if kinds else (),
         [(kind, str(n), "yes" if grave else "no") for (kind, grave), n in sorted(kinds.items())],
     )
     if corpus.problems:
@@ -307,21 +349,38 @@ def _sections(
     counts = Counter(phone for each in heard.values() for phone in each.phones)
     if counts:
         rare = [f"{phone} ({n})" for phone, n in sorted(counts.items(), key=lambda item: item[1]) if n < _RARE_PHONE]
-        absent = _absent_phones(settings, counts)
+        absent = _absent_phones(settings, {utterance.language for utterance in corpus.utterances}, counts)
         yield Section(
-            "Phones",
+            "Letters" if settings.phone_extractor == "char" else "Phones",
             [
-                f"Never: {' '.join(absent) or 'none'}.",
-                f"Fewer than {_RARE_PHONE} times: {' '.join(rare) or 'none'}.",
+                *([f"Never: {' '.join(absent) or 'none'}."] if absent is not None else []),
+                f"Fewer than {_RARE_PHONE} times: {', '.join(rare) or 'none'}.",
             ],
         )
 
 
-def _absent_phones(settings: PreprocessSettings, counts: Mapping[str, int]) -> list[str]:
-    from processors.preparation.work import make_front_end
-    from processors.text.arpabet import PAUSES, SPOKEN_NOISE
+def _told_of_comparing(compared: Mapping[str, int], number: Mapping[str, int], with_texts: bool) -> str:
+    if not with_texts:
+        return "Texts were not looked at: what these settings train learns from recordings alone."
+    names = [name for name in number if compared[name]]
+    if not names:
+        return "No texts were compared with their recordings, which is done for English alone."
+    if len(names) == len(number):
+        return "Texts were compared with their recordings."
+    return f"Texts were compared with their recordings, as is done for English alone, of {some(names, most=20)}."
 
-    inventory = make_front_end(settings).inventory
+
+def _absent_phones(
+    settings: PreprocessSettings, languages: Iterable[str], counts: Mapping[str, int]
+) -> list[str] | None:
+    """Give the phones that nobody says; None where nobody knows which there are."""
+    inventory: dict[str, None] = {}
+    for language in languages:
+        with suppress(TextError):  # every text in that language has told
+            front_end = make_front_end(settings, language)
+            if front_end.is_open:
+                return None
+            inventory.update(dict.fromkeys(front_end.inventory))
     return [phone for phone in inventory if phone not in counts and phone not in PAUSES and phone != SPOKEN_NOISE]
 
 

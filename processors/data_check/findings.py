@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from processors.data_check.listening import Compared, Heard
 from processors.data_check.measures import ClipMeasures
 from processors.utterance import Utterance
 
@@ -39,22 +41,37 @@ _LOWEST_SNR_DB = 10.0
 _QUIET_ENOUGH_DB = 20.0  # in whatever company
 _LONGEST_EDGE_S = 1.0
 _LOWEST_LEVEL_DBFS = -45.0
+_TWICE_AS_LOUD_DB = 10.0  # as it is heard
 _NARROWER_BAND = 0.85
+_MOST_NARROW = 0.25  # what more of a speaker's recordings share is how they were made, and left to a person to judge
 # Robust deviations (of which one is a standard deviation where values are normal) from the corpus's median.
 _FAR = 5.0
+# Of the scores that pocketsphinx gives; below -3 other words are said.
+_DOUBTED = 2.0
+_OTHER_WORDS = -3.0
+_LONGEST_UNWRITTEN_S = 0.25  # a syllable; pauses hold less of the ends of words
+_EDGE_UNITS = 6
 _SAME_SOUND = 0.97
 _SAME_LENGTH = 0.03
 _FEWEST_FOR_SPREAD = 20
 
 
-def findings_of_sound(clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
+def findings_of_sound(
+    clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], highest_hz: float
+) -> Iterator[Finding]:
     """Judge recordings by their sound.
 
     Args:
         clips: of one corpus, by utterance id.
+        speaker_of: who speaks in each; level and noise are compared with the same speaker's, for rooms differ.
+        highest_hz: of what training will hear; that something ends above it is no fault.
     """
-    usual = {name: _Usual.of([getattr(clip, name) for clip in clips.values()]) for name in ("snr_db", "level_dbfs")}
-    median_band = float(np.median([clip.bandwidth_hz for clip in clips.values()])) if clips else 0.0
+    snr_db = _usual_of_speakers({id_: clip.snr_db for id_, clip in clips.items()}, speaker_of)
+    level_dbfs = _usual_of_speakers({id_: clip.level_dbfs for id_, clip in clips.items()}, speaker_of)
+    bands = {id_: min(clip.bandwidth_hz, highest_hz) for id_, clip in clips.items()}
+    usual_band = {speaker: usual.median for speaker, usual in _usual_of_speakers(bands, speaker_of).items()}
+    narrow = {id_ for id_, band in bands.items() if band < _NARROWER_BAND * usual_band[speaker_of[id_]]}
+    n_narrow, n_recordings = Counter(speaker_of[id_] for id_ in narrow), Counter(speaker_of[id_] for id_ in clips)
     for id_, clip in clips.items():
         if clip.clipped_share > _CLIPPED_SHARE:
             yield Finding(
@@ -67,78 +84,170 @@ def findings_of_sound(clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
             yield Finding(
                 id_, "DC offset", f"its mean is {clip.dc_offset:+.3f} of full scale", abs(clip.dc_offset) / _DC_OFFSET
             )
-        if clip.snr_db < min(max(_LOWEST_SNR_DB, usual["snr_db"].below), _QUIET_ENOUGH_DB):
+        snr = snr_db[speaker_of[id_]]
+        if clip.snr_db < min(max(_LOWEST_SNR_DB, snr.below), _QUIET_ENOUGH_DB):
             yield Finding(
                 id_,
                 "noise",
-                f"speech is {clip.snr_db:.0f} dB above the noise; {usual['snr_db'].median:.0f} is usual here",
-                usual["snr_db"].distance(clip.snr_db),
+                f"speech is {clip.snr_db:.0f} dB above the noise; {snr.median:.0f} is usual here",
+                snr.distance(clip.snr_db),
             )
-        level = usual["level_dbfs"]
+        level = level_dbfs[speaker_of[id_]]
         if clip.level_dbfs < max(_LOWEST_LEVEL_DBFS, level.below) or clip.level_dbfs > level.above:
             yield Finding(
                 id_,
                 "level",
                 f"speech is at {clip.level_dbfs:.0f} dBFS; {level.median:.0f} is usual here",
                 level.distance(clip.level_dbfs),
+                is_grave=clip.level_dbfs < _LOWEST_LEVEL_DBFS
+                or abs(clip.level_dbfs - level.median) > _TWICE_AS_LOUD_DB,
             )
         for side, silence_s in (("leading", clip.leading_silence_s), ("trailing", clip.trailing_silence_s)):
             if silence_s > _LONGEST_EDGE_S:
                 yield Finding(id_, f"{side} silence", f"{silence_s:.1f} s of {side} silence", silence_s, is_grave=False)
-        if clip.bandwidth_hz < _NARROWER_BAND * median_band:
+        if id_ in narrow:
+            speaker = speaker_of[id_]
             yield Finding(
                 id_,
                 "bandwidth",
-                f"nothing above {clip.bandwidth_hz:.0f} Hz; {median_band:.0f} Hz are usual here",
-                median_band / clip.bandwidth_hz,
+                f"nothing above {clip.bandwidth_hz:.0f} Hz; {usual_band[speaker]:.0f} Hz are usual here",
+                usual_band[speaker] / clip.bandwidth_hz,
+                is_grave=n_narrow[speaker] <= _MOST_NARROW * n_recordings[speaker],
             )
 
 
-def findings_of_pace(clips: Mapping[str, ClipMeasures], sizes: Mapping[str, int], unit: str) -> Iterator[Finding]:
+def _usual_of_speakers(values: Mapping[str, float], speaker_of: Mapping[str, str]) -> dict[str, _Usual]:
+    """Give what is usual of each speaker; of the whole corpus where a speaker says too little to tell."""
+    of_speakers: dict[str, list[float]] = defaultdict(list)
+    for id_, value in values.items():
+        of_speakers[speaker_of[id_]].append(value)
+    of_all = _Usual.of([*values.values()])
+    return {
+        speaker: _Usual.of(own) if len(own) >= _FEWEST_FOR_SPREAD else of_all for speaker, own in of_speakers.items()
+    }
+
+
+def narrow_speakers(
+    clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], highest_hz: float
+) -> dict[str, float]:
+    """Give the speakers whose recordings mostly end far below what training will hear, and where, in Hz."""
+    bands: dict[str, list[float]] = defaultdict(list)
+    for id_, clip in clips.items():
+        bands[speaker_of[id_]].append(clip.bandwidth_hz)
+    medians = {speaker: float(np.median(own)) for speaker, own in bands.items()}
+    return {speaker: median for speaker, median in medians.items() if median < _NARROWER_BAND * highest_hz}
+
+
+def doubtful_below(scores: Sequence[float]) -> float:
+    """Give the score below which a text is to be compared with others: that of some hundredths of a good corpus.
+
+    Where many texts are wrong all the same are below it, for it is taken from the better half of the scores.
+    """
+    if len(scores) < _FEWEST_FOR_SPREAD:
+        return math.inf
+    usual = _Usual.of(scores)
+    return usual.median - _DOUBTED * usual.spread_above
+
+
+def findings_of_text(
+    heard: Mapping[str, Heard], compared: Mapping[str, Compared], sounds_bad: Container[str]
+) -> Iterator[Finding]:
+    """Judge whether recordings say their texts, where that was looked for.
+
+    Args:
+        heard: of one corpus, by utterance id.
+        compared: of those whose texts were compared with others.
+        sounds_bad: recordings with faults of sound, which explain that words suit them badly.
+    """
+    usual = _Usual.of([each.score for each in heard.values() if each.score is not None])
+    for id_, each in heard.items():
+        rival = compared.get(id_)
+        if each.is_lost:
+            yield Finding(id_, "text", "its words are not to be found in the recording", 2 * _FAR)
+        elif each.score is None:
+            continue
+        elif rival and rival.score is not None:
+            told = f"another text suits the recording better: {rival.text!r}"
+            yield Finding(id_, "text", told, _FAR + rival.score - each.score)
+        elif each.unwritten_s > _LONGEST_UNWRITTEN_S:
+            told = f"{each.unwritten_s:.1f} s of the recording are loud, and no word of the text is there"
+            yield Finding(id_, "text", told, each.unwritten_s / _LONGEST_UNWRITTEN_S)
+        elif each.score < usual.below and id_ not in sounds_bad:
+            told = f"its words suit the recording badly ({each.score:.1f}; {usual.median:.1f} is usual here)"
+            yield Finding(id_, "text", told, usual.distance(each.score), each.score < _OTHER_WORDS)
+
+
+def findings_of_pace(
+    clips: Mapping[str, ClipMeasures], sizes: Mapping[str, int], unit: str, compared: Container[str] = ()
+) -> Iterator[Finding]:
     """Judge how fast recordings speak their texts: far too fast or slow, text and recording differ.
+
+    A recording lasts as long as its phones, and some more for the edges and the drawn out end; what phones last
+    varies one by one, so that the spread of their sum grows with its root.
 
     Args:
         clips: of one speaker, by utterance id.
         sizes: the length of each one's text.
         unit: what it counts, such as phones.
+        compared: those whose words were looked for and found: their pace is no reason to leave them out.
     """
-    paces = {id_: sizes[id_] / clips[id_].speech_s for id_ in sizes if clips[id_].speech_s > 0 and sizes[id_]}
-    if not paces:
+    seconds = {id_: clips[id_].speech_s for id_ in sizes if clips[id_].speech_s > 0 and sizes[id_]}
+    if not seconds:
         return
-    usual = _Usual.of([float(np.log(pace)) for pace in paces.values()])
-    for id_, pace in paces.items():
-        if not usual.below <= np.log(pace) <= usual.above:
+    unit_s = float(np.median([length / (sizes[id_] + _EDGE_UNITS) for id_, length in seconds.items()]))
+    expected = {id_: unit_s * (sizes[id_] + _EDGE_UNITS) for id_ in seconds}
+    excess = {id_: (length - expected[id_]) / math.sqrt(expected[id_]) for id_, length in seconds.items()}
+    usual = _Usual.of([*excess.values()])
+    for id_, length in seconds.items():
+        if not usual.below <= excess[id_] <= usual.above:
             yield Finding(
                 id_,
                 "speaking rate",
-                f"{pace:.1f} {unit} per second; {np.exp(usual.median):.1f} are usual of this speaker",
-                usual.distance(float(np.log(pace))),
+                f"{sizes[id_] / length:.1f} {unit} per second; {sizes[id_] / expected[id_]:.1f} are usual of this "
+                "speaker in a text as long",
+                usual.distance(excess[id_]),
+                is_grave=id_ not in compared,
             )
 
 
-def findings_of_repetition(utterances: Sequence[Utterance], clips: Mapping[str, ClipMeasures]) -> Iterator[Finding]:
-    """Find recordings and texts that are there twice; of each pair the later one is told.
+def findings_of_repetition(
+    utterances: Sequence[Utterance], clips: Mapping[str, ClipMeasures], faulty: Container[str] = ()
+) -> Iterator[Finding]:
+    """Find recordings and texts that are there again; the first of them is to stay.
 
     Recordings are the same by the shape of their spectrograms, at any level, rate or encoding.
+
+    Args:
+        utterances: of one corpus.
+        clips: of those that can be read, by utterance id.
+        faulty: those left out for other reasons, which do not stay in a good one's place.
     """
-    known = [utterance for utterance in utterances if utterance.id in clips]
-    by_length = sorted(known, key=lambda utterance: clips[utterance.id].speech_s)
-    place = {utterance.id: number for number, utterance in enumerate(utterances)}
-    lengths = np.array([clips[utterance.id].speech_s for utterance in by_length])
-    prints = [clips[utterance.id].fingerprint for utterance in by_length]
-    for number, utterance in enumerate(by_length):
-        stop = int(np.searchsorted(lengths, lengths[number] * (1 + _SAME_LENGTH) + 0.03, side="right"))
-        if number + 1 >= stop:
-            continue
-        likeness = np.stack(prints[number + 1 : stop]) @ prints[number]
-        for other in np.flatnonzero(likeness > _SAME_SOUND):
-            pair = sorted((utterance.id, by_length[number + 1 + int(other)].id), key=place.__getitem__)
-            yield Finding(pair[1], "repeated recording", f"sounds like {pair[0]}", float(likeness[other]))
+    known = sorted((each for each in utterances if each.id in clips), key=lambda each: each.id in faulty)
+    place = {utterance.id: number for number, utterance in enumerate(known)}
+    for again, (first, likeness) in _repetitions([*place], clips).items():
+        yield Finding(again, "repeated recording", f"sounds like {first}", likeness)
     first_with: dict[tuple[str, str], str] = {}
-    for utterance in utterances:
+    for utterance in known:
         key = (utterance.speaker, _plain(utterance.text))
         if key[1] and (first := first_with.setdefault(key, utterance.id)) != utterance.id:
             yield Finding(utterance.id, "repeated text", f"says the same as {first}", 1.0, is_grave=False)
+
+
+def _repetitions(ids: Sequence[str], clips: Mapping[str, ClipMeasures]) -> dict[str, tuple[str, float]]:
+    """Give for each recording that is there again the first one it sounds like, and how alike the two are."""
+    place = {id_: number for number, id_ in enumerate(ids)}
+    by_length = sorted(ids, key=lambda id_: clips[id_].speech_s)
+    lengths = np.array([clips[id_].speech_s for id_ in by_length])
+    prints = np.stack([clips[id_].fingerprint for id_ in by_length]) if by_length else np.empty((0, 1))
+    stops = np.searchsorted(lengths, lengths * (1 + _SAME_LENGTH) + 0.03, side="right")
+    found: dict[str, tuple[str, float]] = {}
+    for number, (id_, stop) in enumerate(zip(by_length, stops, strict=True)):
+        likeness = prints[number + 1 : stop] @ prints[number]
+        for other in np.flatnonzero(likeness > _SAME_SOUND):
+            first, again = sorted((id_, by_length[number + 1 + int(other)]), key=place.__getitem__)
+            if again not in found or place[first] < place[found[again][0]]:
+                found[again] = (first, float(likeness[other]))
+    return found
 
 
 def _plain(text: str) -> str:

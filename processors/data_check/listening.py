@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from config.schema import PreprocessSettings
-from processors.alignment.intervals import AlignmentError
+from processors.alignment.aligners import is_english
+from processors.alignment.intervals import Alignment, AlignmentError
 from processors.audio.audio_file import AudioError, audio_info, read_audio
-from processors.data_check.measures import ClipMeasures, measure_clip
+from processors.data_check.measures import ClipMeasures, loud_seconds, measure_clip
 from processors.preparation.work import make_front_end
-from processors.text.phone_extractor import Word
-from processors.text.symbols import UnknownPhoneError
+from processors.text.phone_extractor import PhoneExtractor, Word
 from processors.text.text_error import TextError
 from processors.utterance import Utterance
 from utils.process_pool import Note, Work
 
 PRELOAD = ("processors.data_check.listening",)
-HEARS = {"phone_extractor": "lexicon", "language": "en"}
-"""The settings under which recordings are compared with their texts: English, by the aligner that comes along."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,10 @@ class Listen:
 
 @dataclass(frozen=True)
 class Compare:
-    """Hear whether other texts of the same length suit a recording better."""
+    """Hear whether another text of the same length suits a recording better than its own, whose score is given."""
 
     utterance: Utterance
+    score: float
     rivals: tuple[str, ...]
 
 
@@ -45,9 +45,10 @@ class Heard:
         utterance_id: whose.
         clip: None where the recording cannot be read.
         fault: why not, or what is wrong with the text.
-        phones: of the text; empty where no front end reads it.
-        score: how well the text suits the recording; None where nobody listened or the words were not found.
-        is_lost: whether somebody listened and did not find the words.
+        phones: of the text, as the front end of its language says it; empty where nobody asked for texts.
+        is_compared: whether the words were looked for in the recording, as is done for English.
+        score: how well they suit it; None where nobody looked or they were not found.
+        unwritten_s: of the recording that are loud where no word lies.
         mos: predicted opinion; None where its package is missing.
     """
 
@@ -55,37 +56,40 @@ class Heard:
     clip: ClipMeasures | None
     fault: str = ""
     phones: tuple[str, ...] = ()
+    is_compared: bool = False
     score: float | None = None
-    is_lost: bool = False
+    unwritten_s: float = 0.0
     mos: float | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the words were looked for and not found."""
+        return self.is_compared and self.score is None
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What came of `Compare`: the best rival and its score, None where the words of none were found."""
+    """What came of `Compare`: the first rival that suits the recording better, or none."""
 
     utterance_id: str
-    text: str
-    score: float | None
+    text: str = ""
+    score: float | None = None
 
 
-def listens_to(settings: PreprocessSettings) -> bool:
-    """Whether texts can be compared with recordings."""
-    return all(getattr(settings, name) == value for name, value in HEARS.items())
-
-
-def make_listener(settings: PreprocessSettings, with_mos: bool) -> Work:
+def make_listener(settings: PreprocessSettings, with_texts: bool, with_mos: bool) -> Work:
     """Make what a process does with each `Listen` and `Compare`."""
-    from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
+    from processors.alignment.pocketsphinx_aligner import LONGEST_S, PocketsphinxAligner
     from processors.judging.perception import predicted_mos
 
-    front_end = make_front_end(settings)
-    aligner = PocketsphinxAligner() if listens_to(settings) else None
+    aligner = PocketsphinxAligner()
 
-    def score(utterance: Utterance, text: str, waveform: Any, sample_rate: int) -> float:
-        assert aligner is not None
-        alignment = aligner.align(utterance.id, waveform, sample_rate, front_end.tokens(text), utterance.speaker)
-        return float(alignment.score if alignment.score is not None else 0.0)
+    @cache
+    def front_end(phone_extractor: str, language: str) -> PhoneExtractor:
+        return make_front_end(settings.model_copy(update={"phone_extractor": phone_extractor}), language)
+
+    def align(utterance: Utterance, text: str, waveform: Any, sample_rate: int) -> Alignment:
+        tokens = front_end("lexicon", utterance.language).tokens(text)
+        return aligner.align(utterance.id, waveform, sample_rate, tokens, utterance.speaker)
 
     def listen(utterance: Utterance) -> Heard:
         try:
@@ -95,31 +99,39 @@ def make_listener(settings: PreprocessSettings, with_mos: bool) -> Work:
             return Heard(utterance.id, None, " ".join(str(error).split()))
         clip = measure_clip(waveform, sample_rate)
         mos = predicted_mos(waveform, sample_rate) if with_mos else None
+        heard = Heard(utterance.id, clip, mos=mos)
+        if not with_texts:
+            return heard
         try:
-            words = [token for token in front_end.tokens(utterance.text) if isinstance(token, Word)]
-        except (TextError, UnknownPhoneError) as error:
-            return Heard(utterance.id, clip, " ".join(str(error).split()), mos=mos)
-        phones = tuple(phone for word in words for phone in word.pronunciations[0])
-        if aligner is None:
-            return Heard(utterance.id, clip, phones=phones, mos=mos)
+            tokens = front_end(settings.phone_extractor, utterance.language).tokens(utterance.text)
+        except TextError as error:
+            return replace(heard, fault=" ".join(str(error).split()))
+        words = (token for token in tokens if isinstance(token, Word))
+        heard = replace(heard, phones=tuple(phone for word in words for phone in word.pronunciations[0]))
+        if not is_english(utterance.language) or clip.duration_s > LONGEST_S:
+            return heard
         try:
-            found = score(utterance, utterance.text, waveform, sample_rate)
+            alignment = align(utterance, utterance.text, waveform, sample_rate)
         except AlignmentError:
-            return Heard(utterance.id, clip, phones=phones, is_lost=True, mos=mos)
-        return Heard(utterance.id, clip, phones=phones, score=found, mos=mos)
+            return replace(heard, is_compared=True)
+        except TextError:  # such as phones that another front end than the lexicon's knows
+            return heard
+        silences = [(each.start_s, each.end_s) for each in alignment.phones if each.is_silence]
+        unwritten_s = loud_seconds(waveform, sample_rate, silences)
+        return replace(heard, is_compared=True, score=alignment.score, unwritten_s=unwritten_s)
 
     def compare(task: Compare) -> Compared:
         utterance = task.utterance
         sample_rate = audio_info(utterance.audio_path).sample_rate
         waveform = read_audio(utterance.audio_path, sample_rate)
-        scores: dict[str, float] = {}
         for text in task.rivals:
             try:
-                scores[text] = score(utterance, text, waveform, sample_rate)
-            except (AlignmentError, TextError, UnknownPhoneError):
+                score = align(utterance, text, waveform, sample_rate).score
+            except (AlignmentError, TextError):
                 continue
-        best = max(scores, key=scores.__getitem__, default="")
-        return Compared(utterance.id, best, scores.get(best))
+            if score is not None and score > task.score:
+                return Compared(utterance.id, text, score)
+        return Compared(utterance.id)
 
     def work(task: Listen | Compare, note: Note) -> Heard | Compared:
         return listen(task.utterance) if isinstance(task, Listen) else compare(task)

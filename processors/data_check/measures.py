@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,6 +15,8 @@ _QUIETEST_DB = -100.0
 # A frame counts as speech if it is this near the loud ones; the quiet parts of phones are well within.
 _SPEECH_RANGE_DB = 35.0
 _SPEECH_OVER_NOISE_DB = 6.0
+# Louder than breath, room and the ends of words.
+_LOUD_RANGE_DB = 15.0
 # Of a flat top: as long as this, and as flat. Music and speech touch their peak for one or two samples.
 _FLAT_SAMPLES = 4
 _FLATNESS = 2e-4
@@ -91,6 +94,18 @@ def measure_clip(waveform: np.ndarray, sample_rate: int) -> ClipMeasures:
         bandwidth_hz=_bandwidth(frequencies, spectrogram, sample_rate),
         fingerprint=_fingerprint(frequencies, spectrogram[:, _within(times, first * _HOP_S, last * _HOP_S)]),
     )
+
+
+def loud_seconds(waveform: np.ndarray, sample_rate: int, stretches: Iterable[tuple[float, float]]) -> float:
+    """Give how long some stretches of a recording, in seconds, are about as loud as its speech."""
+    levels = _frame_levels(waveform - waveform.mean(dtype=np.float64), sample_rate)
+    loud, quiet = np.percentile(levels, 90), np.percentile(levels, 10)
+    is_loud = levels > max(loud - _LOUD_RANGE_DB, quiet + _SPEECH_OVER_NOISE_DB)
+    middles = np.arange(len(levels)) * _HOP_S + _FRAME_S / 2
+    chosen = np.zeros_like(is_loud)
+    for start_s, end_s in stretches:
+        chosen |= (middles >= start_s) & (middles < end_s)
+    return float(_HOP_S * np.count_nonzero(is_loud & chosen))
 
 
 def _decibels(power: float) -> float:

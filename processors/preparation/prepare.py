@@ -111,7 +111,7 @@ def prepare(
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
-    front_ends = front_ends_of(_languages(settings), preprocess) if with_text else {}
+    front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
     encoder = make_speaker_encoder(preprocess) if with_text else None
     with sole_user(processed_dir):
         symbols = _symbols_of(corpora, front_ends, preprocess, overwrite=overwrite) if with_text else None
@@ -176,7 +176,7 @@ def prepare_share(
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
-    front_ends = front_ends_of(_languages(settings), preprocess) if with_text else {}
+    front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
 
     own_folder = processed_dir / ".shares" / f"{share.number}-of-{share.count}"
     with joint_user(processed_dir), sole_user(own_folder):
@@ -244,7 +244,7 @@ def _symbols_of(
     return symbol_table(front_ends, utterances, settings, forget=forget)
 
 
-def _languages(settings: ExperimentSettings) -> dict[str, str]:
+def languages_of(settings: ExperimentSettings) -> dict[str, str]:
     """Give the language of each corpus, and of speakers that have their own."""
     languages = {
         dataset: settings.dataset_language.get(dataset, settings.preprocess.language) for dataset in settings.dataset
