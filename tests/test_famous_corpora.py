@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -322,12 +323,29 @@ def test_without_lhotse_the_way_out_is_named(tmp_path, monkeypatch):
 
 
 def test_lhotse_itself_is_left_as_it_was(tmp_path):
-    from lhotse import Recording
+    from lhotse import Recording, RecordingSet
 
-    before = Recording.from_file
+    before = Recording.from_file, RecordingSet.__getitem__, RecordingSet.__contains__
     read("VCTK", vctk(tmp_path, SENTENCES))
-    assert Recording.from_file is before
+    assert (Recording.from_file, RecordingSet.__getitem__, RecordingSet.__contains__) == before
     assert Recording.from_file(record(tmp_path / "a.wav")).num_samples == 160
+
+
+def test_reading_costs_no_more_per_recording_the_more_there_are(tmp_path):
+    def seconds(count: int) -> float:
+        place = tmp_path / str(count) / "train-clean-100" / "103" / "1240"
+        names = [f"103_1240_{i:06d}_000000" for i in range(count)]
+        write(place / "103_1240.trans.tsv", "".join(f"{name}\tSo.\tSo.\n" for name in names))
+        write(place / "103_1240.book.tsv", "".join(f"{name}\tSo.\tSo.\t0\t1\t2\t20.5\n" for name in names))
+        for name in names:
+            (place / f"{name}.wav").touch()
+        begin = time.process_time()
+        assert len(read("LibriTTS", tmp_path / str(count)).utterances) == count
+        return time.process_time() - begin
+
+    seconds(1)  # imports
+    few, many = seconds(500), seconds(4000)
+    assert many < 20 * few
 
 
 # Official splits in stage 1
