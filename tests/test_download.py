@@ -298,9 +298,30 @@ def test_a_corpus_brought_by_hand_is_left_alone(toy, server, tmp_path):
 def test_of_a_corpus_brought_by_hand_other_parts_come_only_where_they_are_named(toy, server, tmp_path, capsys):
     (tmp_path / "toy" / "dev-two").mkdir(parents=True)
     bring("Toy", tmp_path / "toy")
-    assert server.asked == [] and "dev-two is in" in capsys.readouterr().out
+    assert server.asked == [] and "toy has dev-two; name other parts" in capsys.readouterr().out
+    bring("Toy", tmp_path / "toy", subset=["a speaker"])
+    assert server.asked == []
     bring("Toy", tmp_path / "toy", subset=["dev-two", "train-one"])
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["train-one"]])
+
+
+def test_speakers_are_looked_for_in_the_parts_that_were_brought(toy, server, tmp_path):
+    bring("Toy", tmp_path / "toy", subset=["dev-two"])
+    bring("Toy", tmp_path / "toy", subset=["a speaker"])
+    assert len(server.asked) == 1
+
+
+def test_a_misspelt_part_does_not_bring_all_of_them(toy, server, tmp_path):
+    with pytest.raises(CorpusError, match=r"dataset_subset\.Toy: unknown part 'dev-tow', did you mean 'dev-two'"):
+        bring("Toy", tmp_path / "toy", subset=["dev-tow"])
+    assert server.asked == []
+
+
+def test_another_version_of_a_corpus_brought_by_hand_is_left_alone(server, tmp_path, capsys):
+    for inner in ("txt", "wav48"):  # VCTK as it was before 0.92
+        (tmp_path / inner).mkdir()
+    bring("VCTK", tmp_path, mirror=server.url)
+    assert server.asked == [] and f"VCTK: is in {tmp_path}" in capsys.readouterr().out
 
 
 def test_a_kill_while_unpacking_is_made_good(toy, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -152,9 +153,24 @@ def test_what_vctk_lacks_costs_itself_alone(tmp_path):
     (folder / "wav48_silence_trimmed" / "p226" / "p226_001_mic2.flac").write_bytes(b"damaged")
     corpus = read("VCTK", folder)
     assert [utterance.id for utterance in corpus.utterances] == ["p225_001", "p226_001", "s5_001"]
-    assert [problem.utterance_id for problem in corpus.problems] == ["p225_002", "p280_001"]
+    assert [problem.utterance_id for problem in corpus.problems] == ["p225_002", "p280_001", "p315_001"]
     assert str(corpus.problems[0]).endswith("no recording p225_002_mic2 in wav48_silence_trimmed")
-    assert corpus.notes == (f"{folder}: lhotse: Removed 1 recordings with no corresponding supervisions.",)
+    assert str(corpus.problems[2]).endswith("p315_001_mic2.flac: p315_001: no text p315_001.txt in txt/p315")
+    assert [utterance.speaker for utterance in corpus.without_text] == ["p315"]  # a vocoder may hear it
+    assert not corpus.notes
+
+
+def test_what_other_speakers_lack_does_not_count(tmp_path):
+    folder = vctk(tmp_path, SENTENCES)
+    for i in range(20):
+        write(folder / "txt" / "p280" / f"p280_{i:03d}.txt", "Never recorded by the second.")
+    assert not read("VCTK", folder, "p225").problems
+
+
+def test_vctk_needs_no_list_of_its_speakers(tmp_path):
+    folder = vctk(tmp_path, SENTENCES)
+    (folder / "speaker-info.txt").unlink()
+    assert len(read("VCTK", folder).utterances) == 4
 
 
 def test_the_older_vctk_is_read_too(tmp_path):
@@ -211,10 +227,18 @@ def test_a_text_without_recording_and_a_damaged_recording_are_no_end(tmp_path):
     (place / "103_1240_000003_000000.wav").unlink()
     (place / "103_1240_000004_000000.wav").write_bytes(b"")
     (place / "._103_1240_000004_000000.wav").write_bytes(b"left by macOS")
+    table = place / "103_1240.trans.tsv"
+    table.write_text("".join(line for line in table.open() if not line.startswith("103_1240_000005")))
     corpus = read("LibriTTS", folder)
     ids = {utterance.id for utterance in corpus.utterances}
-    assert len(ids) == 10 and "103_1240_000003_000000" not in ids
-    assert any("103_1240_000003_000000" in note for note in corpus.notes)
+    assert len(ids) == 9 and ids.isdisjoint({"103_1240_000003_000000", "103_1240_000005_000000"})
+    assert list(map(str, corpus.problems)) == [
+        f"{table}:4: 103_1240_000003_000000: no recording 103_1240_000003_000000.wav",
+        f"{place / '103_1240_000005_000000.wav'}: 103_1240_000005_000000: no text in 103_1240.trans.tsv",
+    ]
+    assert not corpus.notes
+    (spoken_only,) = corpus.without_text
+    assert (spoken_only.id, spoken_only.speaker, spoken_only.split) == ("103_1240_000005_000000", "103", "train")
 
 
 def test_hifitts_has_readers_kinds_and_splits(tmp_path):
@@ -231,6 +255,16 @@ def test_hifitts_has_readers_kinds_and_splits(tmp_path):
     }
     assert corpus.utterances[0].audio_path.is_file()
     assert {utterance.speaker for utterance in read("HiFiTTS", folder, "clean").utterances} == {"92"}
+
+
+def test_a_manifest_that_hifitts_lacks_is_told(tmp_path):
+    manifests = {f"92_manifest_clean_{split}": [split] for split in ("train", "dev", "test")}
+    folder = hifitts(tmp_path, manifests)
+    assert not read("HiFiTTS", folder).notes
+    (folder / "92_manifest_clean_dev.json").unlink()
+    corpus = read("HiFiTTS", folder)
+    assert corpus.notes == (f"{folder}: has no 92_manifest_clean_dev.json, so that what it lists is not used",)
+    assert not read("HiFiTTS", folder, "92_clean_test").notes
 
 
 def test_cmu_arctic_numbers_the_same_prompts_for_every_speaker(tmp_path):
@@ -289,12 +323,29 @@ def test_without_lhotse_the_way_out_is_named(tmp_path, monkeypatch):
 
 
 def test_lhotse_itself_is_left_as_it_was(tmp_path):
-    from lhotse import Recording
+    from lhotse import Recording, RecordingSet
 
-    before = Recording.from_file
+    before = Recording.from_file, RecordingSet.__getitem__, RecordingSet.__contains__
     read("VCTK", vctk(tmp_path, SENTENCES))
-    assert Recording.from_file is before
+    assert (Recording.from_file, RecordingSet.__getitem__, RecordingSet.__contains__) == before
     assert Recording.from_file(record(tmp_path / "a.wav")).num_samples == 160
+
+
+def test_reading_costs_no_more_per_recording_the_more_there_are(tmp_path):
+    def seconds(count: int) -> float:
+        place = tmp_path / str(count) / "train-clean-100" / "103" / "1240"
+        names = [f"103_1240_{i:06d}_000000" for i in range(count)]
+        write(place / "103_1240.trans.tsv", "".join(f"{name}\tSo.\tSo.\n" for name in names))
+        write(place / "103_1240.book.tsv", "".join(f"{name}\tSo.\tSo.\t0\t1\t2\t20.5\n" for name in names))
+        for name in names:
+            (place / f"{name}.wav").touch()
+        begin = time.process_time()
+        assert len(read("LibriTTS", tmp_path / str(count)).utterances) == count
+        return time.process_time() - begin
+
+    seconds(1)  # imports
+    few, many = seconds(500), seconds(4000)
+    assert many < 20 * few
 
 
 # Official splits in stage 1
@@ -373,3 +424,18 @@ def test_several_famous_corpora_go_through_stage_1_together(tmp_path):
     summary = prepare(load(config), features=VOCODER_FEATURES)
     assert (summary.good, summary.bad, summary.speakers) == (18, 0, 2)
     assert json.loads((tmp_path / "processed" / "speakers.json").read_text()) == {"103": 0, "p225": 1}
+
+
+def test_strangers_that_no_model_by_name_can_be_judged_by_are_told(tmp_path, capsys):
+    from processors.preparation.work import VOCODER_FEATURES
+
+    folder = libritts(tmp_path / "libritts", LIBRITTS)
+    for path in folder.rglob("*.wav"):
+        soundfile.write(path, waveform_of("See my new tea so."), RATE)
+    config = write_config(tmp_path, folder, textgrid_dir="", num_workers=1, valid_size=1, test_size=1)
+    tree = json.loads(config.read_text())
+    config.write_text(json.dumps(tree | {"dataset_layout": {"toy": "libritts"}}))
+    summary = prepare(load(config), features=VOCODER_FEATURES)
+    assert summary.utterances == {"train": 7, "valid": 1, "test": 1}
+    told = "toy: 2 utterances of speakers without any training utterance are in none of the sets: 1089, 84"
+    assert told in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,11 +14,14 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from processors.alignment.intervals import Alignment, Interval
+from processors.alignment.textgrid import write_textgrid
+from processors.audio.audio_file import write_wav
 from processors.feature_store import FeatureStore
 from processors.preparation.plan import Share
 from processors.preparation.prepare import prepare, prepare_share
 from processors.preparation.work import VOCODER_FEATURES
-from tests.small_corpus import load, make_corpus, write_config
+from tests.small_corpus import RATE, load, make_corpus, texts, waveform_of, write_config, write_metadata
 from utils.lock import InUseError, joint_user, sole_user
 
 
@@ -55,13 +59,87 @@ def test_the_last_share_finishes_the_whole(tmp_path, corpus):
     shared = load(write_config(tmp_path / "shared", corpus, num_workers=1))
     assert prepare_share(shared, Share(2, 2)) is None
     assert not (tmp_path / "shared" / "processed" / "statistics.json").exists()
+    left_by_a_kill = tmp_path / "shared" / "processed" / ".symbols.json.0123.partial"
+    left_by_a_kill.touch()
     summary = prepare_share(shared, Share(1, 2))
     assert summary is not None and (summary.good, summary.bad) == (47, 1)
+    assert not left_by_a_kill.exists()
     ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
     settings = "settings.json"  # names its own folder
     assert {name: made for name, made in ours.items() if name != settings} == {
         name: made for name, made in theirs.items() if name != settings
     }
+
+
+def test_shares_of_texts_without_inventory_number_their_letters_alike(tmp_path):
+    corpus = tmp_path / "corpus"
+    of_id = {name: text if i else f"Zoé! {text}" for i, (name, text) in enumerate(texts(16).items())}
+    for name, text in of_id.items():
+        write_wav(corpus / "wavs" / f"{name}.wav", waveform_of("See my new tea so."), RATE)
+        write_textgrid(corpus / "TextGrid" / f"{name}.TextGrid", spelled(text, 1.6))
+    write_metadata(corpus, of_id)
+    extra = {"num_workers": 1, "phone_extractor": "char"}
+    alone = load(write_config(tmp_path / "alone", corpus, **extra))
+    assert prepare(alone).bad == 0
+    shared = load(write_config(tmp_path / "shared", corpus, **extra))
+    finished = [prepare_share(shared, Share(number, 3)) for number in (3, 1, 2)]
+    assert finished[:2] == [None, None] and finished[2] is not None
+    ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
+    del ours["settings.json"], theirs["settings.json"]
+    assert ours == theirs and b"\xc3\xa9" in ours["symbols.json"]
+
+
+def spelled(text: str, end_s: float) -> Alignment:
+    """An alignment in which all letters of a text last as long as each other."""
+    words = "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").split()
+    letter_s, at = (end_s - 0.2) / sum(map(len, words)), 0.1
+    word_tier, phone_tier = [Interval(0.0, at, "")], [Interval(0.0, at, "")]
+    for word in words:
+        start = at
+        for letter in word:
+            phone_tier.append(Interval(at, at + letter_s, letter))
+            at += letter_s
+        word_tier.append(Interval(start, at, word))
+    return Alignment((*word_tier, Interval(at, end_s, "")), (*phone_tier, Interval(at, end_s, "")))
+
+
+@pytest.mark.slow
+def test_one_machine_learns_to_align_for_all(tmp_path):
+    corpus = tmp_path / "corpus"
+    make_corpus(corpus, 16)
+    steps = {"max_steps": 6, "warmup_steps": 2, "decay_steps": 6, "binarize_from_step": 4, "save_every_steps": 2}
+    train = {"batch_size": 4, "precision": "fp32", "num_workers": 0} | steps
+    aligner = {"base_config": "config/aligner.json", "model": {"hidden_size": 16, "space_size": 8}, "train": train}
+    (tmp_path / "aligner.json").write_text(json.dumps(aligner))
+    extra = {"textgrid_dir": "", "alignment": "learned", "aligner_config": str(tmp_path / "aligner.json")}
+    configs = [write_config(tmp_path / name, corpus, num_workers=1, **extra) for name in ("alone", "shared")]
+    command = [sys.executable, "-m", "bins.preprocess", "--config"]
+    subprocess.run([*command, configs[0]], cwd=REPOSITORY, check=True, capture_output=True, timeout=200)
+    machines = [
+        subprocess.Popen(
+            [*command, configs[1], "--shard", f"{number}/2"],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in (1, 2)
+    ]
+    told = [machine.communicate(timeout=200)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], told
+    assert sum("training the aligner" in each for each in told) >= 1
+    subprocess.run([*command, configs[1]], cwd=REPOSITORY, check=True, capture_output=True, timeout=200)
+    ours, theirs = (
+        # but for settings.json, which names its own folder, and the times at which TextGrids were written
+        {
+            name: made
+            for name, made in everything(tmp_path / folder / "processed").items()
+            if not name.endswith("source")
+        }
+        for folder in ("shared", "alone")
+    )
+    del ours["settings.json"], theirs["settings.json"]
+    assert ours == theirs
 
 
 def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):

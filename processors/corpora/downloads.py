@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from processors.corpora.corpus import CorpusError
-from processors.corpora.lhotse_recipes import Part, chosen_parts
+from processors.corpora.lhotse_recipes import RECIPES, Part, chosen_parts
 from processors.corpora.registry import LAYOUT_OF_DATASET
 from utils.console import say
 from utils.download import download
@@ -160,16 +161,20 @@ def bring(
         CorpusError: an archive holds something else.
     """
     archives = ARCHIVES[dataset]
-    chosen = chosen_parts([archive.part for archive in archives], subset)
+    parts = [archive.part for archive in archives]
+    _refuse_near_names(dataset, subset, {name for part in parts for name in (part.name, part.kind)} - {""})
+    chosen = chosen_parts(parts, subset)
     wanted = [archive for archive in archives if archive.part in chosen]
     missing = [archive for archive in wanted if not _is_there(folder, archive)]
-    by_hand = [archive.holds for archive in wanted if _is_there(folder, archive)] if not _record(folder) else []
-    if not missing:
+    there = [archive.holds for archive in wanted if archive not in missing]
+    is_by_hand = not _record(folder)
+    if not missing or (is_by_hand and len(archives) == 1 and _is_corpus(dataset, folder)):
         say(f"{dataset}: is in {folder}")
         return
-    if by_hand and not subset:
+    names_parts = any({part.name, part.kind} & set(subset) for part in parts)
+    if there and not names_parts and (is_by_hand or subset):
         # Tens of gigabytes that nobody has asked for
-        say(f"{dataset}: {', '.join(by_hand)} is in {folder}; name other parts in dataset_subset to have them brought")
+        say(f"{dataset}: {folder} has {', '.join(there)}; name other parts in dataset_subset to have them brought")
         return
     say(f"{dataset}: bringing {', '.join(archive.name for archive in missing)} into {folder}")
     with sole_user(folder):
@@ -177,6 +182,19 @@ def bring(
             if not _is_there(folder, archive):
                 _bring(dataset, folder, archive, mirror, keep_archives)
     (folder / ".lock").unlink(missing_ok=True)
+
+
+def _refuse_near_names(dataset: str, subset: Sequence[str], known: Set[str]) -> None:
+    """Raise a `CorpusError` where a part's name is misspelt, for then all of them would be brought."""
+    for name in subset:
+        if name not in known and (close := difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)):
+            raise CorpusError(f"dataset_subset.{dataset}: unknown part {name!r}, did you mean {close[0]!r}?")
+
+
+def _is_corpus(dataset: str, folder: Path) -> bool:
+    """Whether there is something of a corpus that its reader knows, however old or incomplete."""
+    recipe = RECIPES.get(LAYOUT_OF_DATASET.get(dataset, ""))
+    return recipe is not None and folder.is_dir() and bool(recipe.parts(folder))
 
 
 def _is_there(folder: Path, archive: Archive) -> bool:

@@ -11,8 +11,8 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,35 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Lack:
+    """A recording without a text, or a text without a recording, which no recipe gets to see.
+
+    Attributes:
+        speaker: whose it is; of those that `dataset_subset` leaves out nothing is told.
+        where: the file, with the line where it has lines.
+        id: of the utterance.
+        reason: what is missing.
+        audio_path: the recording, if that is there; it is of use where no text is asked for.
+        split: as its part has it.
+    """
+
+    speaker: str
+    where: str
+    id: str
+    reason: str
+    audio_path: Path | None = None
+    split: str = ""
+
+
+@dataclass
+class Found:
+    """What is found besides recordings with their texts."""
+
+    lacks: list[Lack] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How the corpora of one layout are read.
 
@@ -54,14 +83,17 @@ class Recipe:
         text: gives the text of a supervision; its own unless given.
         speaker: gives its speaker, empty for the dataset's only one.
         id: gives its id, from the supervision and whether several parts are read.
+        tells_lacks: whether `listed` tells of each recording without text and text without recording, so that what
+            lhotse logs of them need not be shown.
     """
 
     looks_like: str
     parts: Callable[[Path], list[Part]]
-    listed: Callable[[Path, Sequence[Part], CorpusBuilder], Iterator[tuple[Part, Any, Any]]]
+    listed: Callable[[Path, Sequence[Part], Found], Iterator[tuple[Part, Any, Any]]]
     text: Callable[[Any], str] = lambda supervision: supervision.text or ""
     speaker: Callable[[Part, Any], str] = lambda part, supervision: supervision.speaker or ""
     id: Callable[[Any, bool], str] = lambda supervision, several: supervision.id
+    tells_lacks: bool = False
 
 
 def read(layout: str, dataset: str, folder: Path, *, language: str, subset: Sequence[str] = ()) -> Corpus:
@@ -89,12 +121,12 @@ def read(layout: str, dataset: str, folder: Path, *, language: str, subset: Sequ
         )
     parts = chosen_parts(there, subset)
     builder = CorpusBuilder(dataset, language)
-    logged = _Logged()
+    logged, found = _Logged(), Found()
     speakers_asked = set(subset) - {name for part in there for name in (part.name, part.kind)}
     speakers_there: set[str] = set()
     try:
-        with _recordings_left_closed(), logged:
-            listed = list(recipe.listed(folder, parts, builder))
+        with _recordings_only_listed(), logged:
+            listed = list(recipe.listed(folder, parts, found))
     except _RECIPE_ERRORS as error:
         if isinstance(error, RecitalError):
             raise
@@ -118,14 +150,31 @@ def read(layout: str, dataset: str, folder: Path, *, language: str, subset: Sequ
                 speaker=speaker,
                 split=part.split,
             )
+    for lack in found.lacks:
+        speakers_there.add(lack.speaker)
+        if speakers_asked and lack.speaker not in speakers_asked:
+            continue
+        if lack.audio_path is None:
+            builder.leave_out(lack.where, lack.id, lack.reason)
+        else:
+            builder.add(
+                lack.where,
+                lack.id,
+                text="",
+                audio_path=lack.audio_path,
+                speaker=lack.speaker,
+                split=lack.split,
+                no_text=lack.reason,
+            )
     if unknown := sorted(speakers_asked - speakers_there):
         known = [*(part.name for part in there), *sorted({part.kind for part in there} - {""}), *sorted(speakers_there)]
         raise CorpusError(
             f"dataset_subset.{dataset}: {some(unknown)} is no part and no speaker of {folder}; "
             f"there are {some(filter(None, known), most=20)}"
         )
-    for message in logged.messages[:_MOST_NOTES]:
-        builder.note(f"{folder}: lhotse: {message}")
+    logged_notes = [f"{folder}: lhotse: {message}" for message in logged.messages[:_MOST_NOTES]]
+    for note in (*found.notes, *(logged_notes if not recipe.tells_lacks else ())):
+        builder.note(note)
     return builder.corpus(folder)
 
 
@@ -156,13 +205,14 @@ def chosen_parts(there: Sequence[Part], subset: Sequence[str]) -> list[Part]:
 
 
 @contextlib.contextmanager
-def _recordings_left_closed() -> Iterator[None]:
-    """Let recipes list recordings without opening them, and without bars.
+def _recordings_only_listed() -> Iterator[None]:
+    """Let recipes list recordings without opening them, without bars, and find them by id at once.
 
     A recipe opens every recording to learn its length, and ends at the first that is damaged; stage 1 finds both out
-    where it reads them, and leaves that one out. The lengths listed meanwhile mean nothing.
+    where it reads them, and leaves that one out. The lengths listed meanwhile mean nothing. lhotse 1.33 looks for an id
+    from the first recording to the last, which takes hours where recipes do so for each of 300,000 (LibriTTS).
     """
-    from lhotse.audio import AudioSource, Recording
+    from lhotse.audio import AudioSource, Recording, RecordingSet
 
     def from_file(path: Any, recording_id: Any = None, **options: Any) -> Recording:
         path = Path(path)
@@ -170,13 +220,32 @@ def _recordings_left_closed() -> Iterator[None]:
         source = AudioSource(type="file", channels=[0], source=str(path))
         return Recording(id=id_, sources=[source], sampling_rate=16000, num_samples=16000, duration=1.0)
 
-    original = Recording.__dict__["from_file"]
-    Recording.from_file = staticmethod(from_file)
+    def by_id(recordings: Any) -> dict[str, Any]:
+        index = recordings.__dict__.setdefault("_by_id", {})
+        if len(index) != len(recordings):
+            index.update((recording.id, recording) for recording in recordings)
+        return index
+
+    def found(recordings: Any, place: int | str) -> Any:
+        return by_id(recordings)[place] if isinstance(place, str) else recordings.recordings[place]
+
+    def holds(recordings: Any, other: Any) -> bool:
+        return (other if isinstance(other, str) else other.id) in by_id(recordings)
+
+    replaced = {
+        (Recording, "from_file"): staticmethod(from_file),
+        (RecordingSet, "__getitem__"): found,
+        (RecordingSet, "__contains__"): holds,
+    }
+    originals = {place: place[0].__dict__[place[1]] for place in replaced}
     try:
+        for (owner, name), ours in replaced.items():
+            setattr(owner, name, ours)
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
-        Recording.from_file = original
+        for (owner, name), theirs in originals.items():
+            setattr(owner, name, theirs)
 
 
 class _Logged(logging.Handler):
@@ -211,31 +280,42 @@ def _vctk_parts(folder: Path) -> list[Part]:
     return [Part("wav48")] if (folder / _VCTK_080).is_dir() else []
 
 
-def _vctk(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+def _vctk(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[tuple[Part, Any, Any]]:
     from lhotse.recipes.vctk import prepare_vctk
 
     is_092 = parts[0].name != "wav48"
     audio = folder / (_VCTK_092 if is_092 else _VCTK_080)
     names = {speaker.name: recordings_in(speaker) for speaker in folders_in(audio)}
+    texts = {
+        speaker.name: {text.stem: text for text in sorted(speaker.glob("*.txt")) if not text.name.startswith(".")}
+        for speaker in folders_in(folder / "txt")
+    }
     for part in parts:
         ending = f"_{part.name}" if is_092 else ""
         with tempfile.TemporaryDirectory() as beside:
             # The recipe ends at the first text without a recording (p280 has none from the second microphone), so it
-            # gets a view of the corpus in which none is missing, and of what this microphone has heard alone.
+            # gets a view of the corpus in which none is missing, and of what this microphone has heard alone. Of ages
+            # and accents nothing is used.
             view = Path(beside)
-            (view / "speaker-info.txt").symlink_to(folder / "speaker-info.txt")
-            for speaker, recordings in names.items():
-                (view / audio.name / speaker).mkdir(parents=True)
-                for name, path in recordings.items():
-                    if name.endswith(ending):
-                        (view / audio.name / speaker / path.name).symlink_to(path)
-            for texts in folders_in(folder / "txt"):
-                (view / "txt" / texts.name).mkdir(parents=True)
-                for text in sorted(texts.glob("*.txt")):
-                    if text.stem + ending in names.get(texts.name, {}):
-                        (view / "txt" / texts.name / text.name).symlink_to(text)
-                    elif not text.name.startswith("."):
-                        builder.leave_out(str(text), text.stem, f"no recording {text.stem}{ending} in {audio.name}")
+            (view / "speaker-info.txt").write_text("ID AGE GENDER ACCENTS REGION\n")
+            for speaker in sorted({*names, *texts}):
+                heard = {
+                    name.removesuffix(ending): path
+                    for name, path in names.get(speaker, {}).items()
+                    if name.endswith(ending)
+                }
+                written = texts.get(speaker, {})
+                for inner, files, others in ((audio.name, heard, written), ("txt", written, heard)):
+                    (view / inner / speaker).mkdir(parents=True)
+                    for name in files.keys() & others.keys():
+                        (view / inner / speaker / files[name].name).symlink_to(files[name])
+                for name in sorted(heard.keys() - written.keys()):
+                    id_ = name + ending if len(parts) > 1 else name
+                    reason = f"no text {name}.txt in txt/{speaker}"
+                    found.lacks.append(Lack(speaker, str(heard[name]), id_, reason, heard[name]))
+                for name in sorted(written.keys() - heard.keys()):
+                    reason = f"no recording {name}{ending} in {audio.name}"
+                    found.lacks.append(Lack(speaker, str(written[name]), name, reason))
             manifests = prepare_vctk(view, use_edinburgh_vctk_url=is_092, mic_id=part.name)
             yield part, _at(manifests["recordings"], view, folder), manifests["supervisions"]
 
@@ -256,6 +336,10 @@ def _at(recordings: Any, view: Path, folder: Path) -> Any:
 # --- LibriTTS and LibriTTS-R ---
 
 
+# Of which the recipe knows that it cannot be read.
+_LIBRITTS_DAMAGED = "1092_134562_000013_000004.wav"
+
+
 def _libritts_parts(folder: Path) -> list[Part]:
     names = (
         "train-clean-100",
@@ -271,12 +355,28 @@ def _libritts_parts(folder: Path) -> list[Part]:
     ]
 
 
-def _libritts(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+def _libritts(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[tuple[Part, Any, Any]]:
     from lhotse.recipes.libritts import prepare_libritts
 
     manifests = prepare_libritts(folder, dataset_parts=[part.name for part in parts])
     for part in parts:
-        yield part, manifests[part.name]["recordings"], manifests[part.name]["supervisions"]
+        supervisions = manifests[part.name]["supervisions"]
+        found.lacks.extend(_libritts_lacks(folder / part.name, part, {each.id for each in supervisions}))
+        yield part, manifests[part.name]["recordings"], supervisions
+
+
+def _libritts_lacks(folder: Path, part: Part, complete: Set[str]) -> Iterator[Lack]:
+    for table in sorted(folder.glob("*/*/[!.]*.trans.tsv")):
+        for number, line in numbered_lines(table):
+            name = line.split("\t")[0]
+            if name not in complete:
+                is_damaged = f"{name}.wav" == _LIBRITTS_DAMAGED
+                reason = "known to be damaged as published" if is_damaged else f"no recording {name}.wav"
+                yield Lack(name.split("_")[0], f"{table}:{number}", name, reason)
+    for path in sorted(folder.glob("*/*/[!.]*.wav")):
+        if path.stem not in complete and path.name != _LIBRITTS_DAMAGED:
+            reason = f"no text in {path.parent.parent.name}_{path.parent.name}.trans.tsv"
+            yield Lack(path.parent.parent.name, str(path), path.stem, reason, path, part.split)
 
 
 # --- Hi-Fi TTS ---
@@ -292,13 +392,18 @@ def _hifitts_parts(folder: Path) -> list[Part]:
     return parts
 
 
-def _hifitts(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+def _hifitts(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[tuple[Part, Any, Any]]:
     from lhotse.recipes.hifitts import prepare_single_partition
 
     for part in parts:
         reader, kind, split = part.name.split("_", 2)
         manifest = folder / f"{reader}_manifest_{kind}_{split}.json"
         yield part, *prepare_single_partition(manifest, folder, reader, kind)
+    if len(parts) > 1:
+        of_reader = {part.name.rpartition("_")[0].replace("_", "_manifest_") for part in parts}
+        for name in (f"{each}_{split}.json" for each in sorted(of_reader) for split in _SPLITS):
+            if not (folder / name).exists():
+                found.notes.append(f"{folder}: has no {name}, so that what it lists is not used")
 
 
 # --- CMU ARCTIC ---
@@ -309,7 +414,7 @@ def _cmu_arctic_parts(folder: Path) -> list[Part]:
     return [Part("all")] if any(inner.name.startswith("cmu_us_") for inner in speakers) else []
 
 
-def _cmu_arctic(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+def _cmu_arctic(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[tuple[Part, Any, Any]]:
     from lhotse.recipes.cmu_arctic import prepare_cmu_arctic
 
     with tempfile.TemporaryDirectory() as beside:
@@ -330,9 +435,9 @@ def _cmu_arctic(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> 
                 if len(words) == 2 and words[0] in recordings:
                     kept.append(f"( {line.strip('() ')} )\n")
                 else:
-                    builder.leave_out(
-                        f"{prompts}:{number}", words[0] if words else "", "no recording in wav/, or no text"
-                    )
+                    name = speaker.name.removeprefix("cmu_us_").removesuffix("_arctic")
+                    where, id_ = f"{prompts}:{number}", words[0] if words else ""
+                    found.lacks.append(Lack(name, where, id_, "no recording in wav/, or no text"))
             (view / speaker.name / "etc" / prompts.name).write_text("".join(kept), encoding="utf-8")
         manifests = prepare_cmu_arctic(view)
         yield parts[0], _at(manifests["recordings"], view, folder), manifests["supervisions"]
@@ -345,7 +450,7 @@ def _aishell3_parts(folder: Path) -> list[Part]:
     return [Part(name, name) for name in ("train", "test") if (folder / name / "content.txt").is_file()]
 
 
-def _aishell3(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+def _aishell3(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[tuple[Part, Any, Any]]:
     from lhotse import RecordingSet
     from lhotse.recipes.aishell3 import prepare_aishell3
 
@@ -360,7 +465,7 @@ def _baker_parts(folder: Path) -> list[Part]:
     return [Part("all")] if (folder / "ProsodyLabeling" / "000001-010000.txt").is_file() else []
 
 
-def _baker(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Iterator[tuple[Part, Any, Any]]:
+def _baker(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[tuple[Part, Any, Any]]:
     from lhotse.recipes.baker_zh import prepare_baker_zh
 
     manifests = prepare_baker_zh(folder)
@@ -369,7 +474,7 @@ def _baker(folder: Path, parts: Sequence[Part], builder: CorpusBuilder) -> Itera
 
 RECIPES = {
     "vctk": Recipe("txt/ and wav48_silence_trimmed/ (or wav48/)", _vctk_parts, _vctk, id=_vctk_id),
-    "libritts": Recipe("train-clean-100/, dev-clean/ and the like", _libritts_parts, _libritts),
+    "libritts": Recipe("train-clean-100/, dev-clean/ and the like", _libritts_parts, _libritts, tells_lacks=True),
     "hifitts": Recipe(
         "92_manifest_clean_train.json and the like",
         _hifitts_parts,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config.schema import PreprocessSettings
-from processors.corpora.corpus import Problem
+from processors.corpora.corpus import Problem, some
 from processors.feature_store import FeatureStore
 from processors.preparation.plan import Plan, stamp_of_symbols
 from processors.preparation.problems import PROBLEM, UNEXPECTED, Bad
@@ -16,6 +16,7 @@ from processors.preparation.work import RECORDING_S
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance
+from utils.console import say
 
 SPLITS = ("train", "valid", "test")
 
@@ -82,13 +83,15 @@ def outcome_of(
 
 
 def without_untrained_speakers(outcome: Outcome) -> Outcome:
-    """Take speakers out of validation and test of whom nothing is left to train on."""
+    """Take speakers out of validation and test of whom nothing is left to train on, and tell."""
     trained = {utterance.speaker for utterance in outcome.good if utterance.split == "train"}
     kept = tuple(utterance for utterance in outcome.good if utterance.speaker in trained)
     lost = sorted({utterance.speaker for utterance in outcome.good} - trained)
     if not lost:
         return outcome
-    note = f"speakers without any training utterance, left out of the other sets: {', '.join(lost)}"
+    n_lost = len(outcome.good) - len(kept)
+    note = f"{n_lost} utterances of speakers without any training utterance are in none of the sets: {some(lost, 20)}"
+    say(f"{outcome.dataset}: {note}")
     return replace(outcome, good=kept, notes=(*outcome.notes, note))
 
 

@@ -160,9 +160,9 @@ def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -
     return [replace(utterance, split=split_of.get(utterance.id, "train")) for utterance in utterances]
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Delete what killed processes had begun to write in a corpus's folder; only where none is at work."""
-    for partial in folder.rglob(".*.partial"):
+def remove_partial_files(folder: Path, *, deeper: bool = True) -> None:
+    """Delete what killed processes had begun to write in a folder, and deeper; only where none is at work."""
+    for partial in folder.rglob(".*.partial") if deeper else folder.glob(".*.partial"):
         partial.unlink(missing_ok=True)
 
 

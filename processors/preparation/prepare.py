@@ -114,6 +114,7 @@ def prepare(
     front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
     encoder = make_speaker_encoder(preprocess) if with_text else None
     with sole_user(processed_dir):
+        remove_partial_files(processed_dir, deeper=False)
         symbols = _symbols_of(corpora, front_ends, preprocess, overwrite=overwrite) if with_text else None
         inventory = symbols.symbols if symbols else ()
         plans = [
