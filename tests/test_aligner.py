@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -80,6 +81,19 @@ def test_the_search_finds_the_best_of_all_ways(seed):
         best = max(ways(case[1], case[0], own_optional), key=lambda durations: score(own, durations))
         assert found[row, : case[1]].tolist() == list(best)
         assert not found[row, case[1] :].any()
+
+
+def test_the_search_takes_less_than_a_millisecond():
+    values = np.random.default_rng(0).normal(size=(1, 800, 100)).astype(np.float32)
+    lengths, optional = (np.array([100]), np.array([800])), (np.arange(100) % 5 == 0)[None]
+    best_durations(values, *lengths, optional)  # compiles it
+
+    def seconds():
+        start = time.perf_counter()
+        best_durations(values, *lengths, optional)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(20)) < 1e-3
 
 
 def test_too_few_frames_give_no_way():

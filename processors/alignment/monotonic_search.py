@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,8 +21,7 @@ def best_durations(
     """Find for each utterance the likeliest durations of its phones, optional ones lasting no frame where that is best.
 
     The monotonic alignment search of Glow-TTS (arXiv:2005.11129, section 3.2), here for phones some of which may be
-    passed over. Frame after frame all phones of all utterances are weighed at once: 0.3 ms for 100 phones and 800
-    frames among 16 such utterances, 3 ms alone.
+    passed over; compiled on the first call, which takes a second. 100 phones and 800 frames take 0.1 ms.
 
     Args:
         log_probabilities: (B, T_mel, T_text) of each phone at each frame; anything finite on padding.
@@ -30,37 +33,57 @@ def best_durations(
         (B, T_text) frames per phone: 1 or more but for optional phones, 0 on padding. A row adds up to its
         `mel_lengths`; to 0 where there are fewer frames than phones, so that there is no way.
     """
-    n_utterances, n_frames, n_phones = log_probabilities.shape
-    rows = np.arange(n_utterances)
-    # Two places that nothing reaches stand before the first phone: "the phone before" needs no exception there.
-    best = np.full((n_frames, n_utterances, n_phones + 2), _IMPOSSIBLE, dtype=np.float32)
-    passing = np.full((n_utterances, n_phones + 2), _IMPOSSIBLE, dtype=np.float32)  # cost of coming from two before
-    passing[:, 3:][is_optional[:, :-1]] = 0.0
-    per_frame = np.ascontiguousarray(log_probabilities.transpose(1, 0, 2))  # (T_mel, B, T_text)
-    best[0, :, 2] = per_frame[0, :, 0]
-    if n_phones > 1:
-        best[0, :, 3] = np.where(is_optional[:, 0], per_frame[0, :, 1], _IMPOSSIBLE)
-    passed = np.empty((n_utterances, n_phones), dtype=np.float32)
-    for frame in range(1, n_frames):
-        before, here = best[frame - 1], best[frame, :, 2:]
-        np.add(before[:, :-2], passing[:, 2:], out=passed)
-        np.maximum(before[:, 2:], before[:, 1:-1], out=here)
-        np.maximum(here, passed, out=here)
-        here += per_frame[frame]
+    durations = np.zeros(is_optional.shape, dtype=np.int32)
+    _compiled()(
+        np.ascontiguousarray(log_probabilities, dtype=np.float32),
+        np.ascontiguousarray(phoneme_lengths, dtype=np.int64),
+        np.ascontiguousarray(mel_lengths, dtype=np.int64),
+        np.ascontiguousarray(is_optional, dtype=np.bool_),
+        durations,
+    )
+    return durations
 
-    last = phoneme_lengths.astype(np.int64) - 1 + 2
-    ends = np.asarray(mel_lengths, dtype=np.int64) - 1
-    before_last = np.where(is_optional[rows, last - 2], best[ends, rows, last - 1], _IMPOSSIBLE)
-    place = np.where(before_last > best[ends, rows, last], last - 1, last)
-    found = best[ends, rows, place] > _IMPOSSIBLE / 2
-    durations = np.zeros((n_utterances, n_phones + 2), dtype=np.int32)
-    for frame in range(n_frames - 1, -1, -1):
-        is_real = frame <= ends
-        durations[rows, place] += is_real & found
-        if frame:
-            before = best[frame - 1]
-            ways = np.stack(
-                (before[rows, place], before[rows, place - 1], before[rows, place - 2] + passing[rows, place])
-            )
-            place = np.where(is_real, np.maximum(place - ways.argmax(axis=0), 2), place)
-    return durations[:, 2:]
+
+@cache
+def _compiled() -> Callable[..., None]:
+    import numba  # imports slowly, and only here is it needed
+
+    scores, lengths, marks, found = (
+        numba.float32[:, :, ::1],
+        numba.int64[::1],
+        numba.boolean[:, ::1],
+        numba.int32[:, ::1],
+    )
+    compiled: Callable[..., None] = numba.njit(numba.void(scores, lengths, lengths, marks, found), nogil=True)(_search)
+    return compiled
+
+
+def _search(scores: Any, phoneme_lengths: Any, mel_lengths: Any, is_optional: Any, durations: Any) -> None:
+    """Fill in the durations; in the part of Python that numba compiles."""
+    for row in range(scores.shape[0]):
+        n_phones, n_frames = phoneme_lengths[row], mel_lengths[row]
+        if n_phones == 0 or n_frames == 0:
+            continue
+        best = np.full(n_phones, _IMPOSSIBLE, dtype=np.float32)  # of all ways that end in each phone at this frame
+        steps = np.zeros((n_frames, n_phones), dtype=np.uint8)  # how many phones back the best of them was before
+        best[0] = scores[row, 0, 0]
+        if n_phones > 1 and is_optional[row, 0]:
+            best[1] = scores[row, 0, 1]
+        for frame in range(1, n_frames):
+            # From the last phone to the first: those before it still stand as they were a frame ago.
+            for phone in range(n_phones - 1, -1, -1):
+                value, step = best[phone], 0
+                if phone > 0 and best[phone - 1] > value:
+                    value, step = best[phone - 1], 1
+                if phone > 1 and is_optional[row, phone - 1] and best[phone - 2] > value:
+                    value, step = best[phone - 2], 2
+                best[phone] = value + scores[row, frame, phone]
+                steps[frame, phone] = step
+        place = n_phones - 1
+        if n_phones > 1 and is_optional[row, place] and best[place - 1] > best[place]:
+            place -= 1
+        if best[place] <= _IMPOSSIBLE / 2:
+            continue
+        for frame in range(n_frames - 1, -1, -1):
+            durations[row, place] += 1
+            place -= steps[frame, place]
