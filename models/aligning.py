@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from config.load import refined_settings
+from config.load import differing_settings, refined_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
-from models.bundle import Bundle
+from models.bundle import Bundle, find_bundle
 from models.registry import kind_of, open_network, settings_class
-from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora
+from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora, open_symbols
 from processors.alignment.monotonic_search import best_durations
 from processors.alignment.script import alignment_of_durations, script_of
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
@@ -29,7 +29,9 @@ from processors.preparation.plan import store_settings
 from processors.preparation.sources import SOURCE, Source, TextGrids
 from processors.preparation.work import ALIGNER_FEATURES, RECORDING_S, make_front_end
 from processors.text.phone_extractor import PhoneExtractor
+from processors.text.symbols import LATER
 from processors.utterance import Utterance
+from utils.checkpoint import CheckpointFolder
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 
@@ -97,6 +99,47 @@ def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
     if kind_of(own.model_type) != "aligner":
         raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which aligns nothing")
     return own
+
+
+def is_trained(experiment: Path, settings: ExperimentSettings) -> bool:
+    """Whether the training of an aligner has reached the last step that today's settings ask for."""
+    newest = CheckpointFolder(experiment / "checkpoint").newest()
+    return newest is not None and 0 < settings.train.max_steps <= newest.step
+
+
+def what_has_changed(experiment: Path, settings: ExperimentSettings) -> list[str]:
+    """Tell how today's settings of an aligner and its training differ from those it was trained with."""
+    ours, theirs = (
+        each.model_dump(mode="json", include={"model_type", "model", "train"})
+        for each in (settings, find_bundle(experiment).settings)
+    )
+    return differing_settings(ours, theirs)
+
+
+def why_to_train_anew(experiment: Path, settings: ExperimentSettings) -> str:
+    """Say why an aligner that has begun to learn cannot align today's corpora; "" if it can, or can go on to.
+
+    Args:
+        experiment: of the aligner.
+        settings: those that `aligner_settings` gives today, with stage 1 done for them.
+    """
+    try:
+        bundle = find_bundle(experiment)
+    except RecitalError:
+        return "is damaged"
+    symbols = open_symbols(rooted(settings.preprocess.processed_dir)).symbols
+    known = bundle.symbols.symbols if bundle.symbols is not None else ()
+    datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]
+    unknown = [f"the corpora {', '.join(datasets)}"] if datasets else []
+    if new := [symbol for symbol in symbols if symbol not in known and symbol != LATER]:
+        unknown.append(f"the phones {' '.join(new)}")
+    if unknown:
+        return f"does not know {' and '.join(unknown)}"
+    if symbols != known:
+        return "numbers phones in another way"
+    if set(settings.dataset) != set(bundle.settings.dataset) and not is_trained(experiment, settings):
+        return f"was stopped while it learned from {', '.join(bundle.settings.dataset)}"
+    return ""
 
 
 def align_corpora(

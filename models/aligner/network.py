@@ -115,7 +115,9 @@ class Aligner(nn.Module):
             log_probabilities = logits.masked_fill(~is_symbol, _LEAST).log_softmax(dim=2)
             if self.training:
                 self._count(log_probabilities.detach(), is_padding)
-            scores = log_probabilities - self.frequency_weight * (self.frequency + _RAREST).log()
+            # A frequency drawn for a new symbol (`match_rows`) may lie below 0 until some batches have been counted.
+            frequency = self.frequency.clamp_min(0.0) + _RAREST
+            scores = log_probabilities - self.frequency_weight * frequency.log()
         phones = batch.phoneme_ids.unsqueeze(1).expand(-1, scores.shape[1], -1)
         return scores.gather(2, phones)
 
