@@ -182,6 +182,6 @@ if __name__ == "__main__":
         "--overwrite",
         action="store_true",
         help="make all features afresh, also those of other recipes over the same corpora, as is needed when settings "
-        "have changed; TextGrids are kept",
+        "have changed; TextGrids are kept, but for those of alignment: learned, whose aligner is trained anew",
     )
     run(main, parser, check)
