@@ -36,6 +36,8 @@ from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 
 _FOLDER = "aligner"
+# As in aligners whose phones have three states. A phone that is hard to hear is else squeezed into one frame.
+_SHORTEST_PHONE_S = 0.03
 _SPLITS = ("train", "valid", "test")
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
 _collate = partial(collate_aligner, length_step=8)
@@ -208,6 +210,7 @@ def _align(
     network = open_network(bundle).to(device).eval()
     finder = cast(PhoneFinder, network)
     front_ends: dict[str, PhoneExtractor] = {}
+    shortest = max(round(_SHORTEST_PHONE_S * preprocess.sample_rate / preprocess.hop_size), 1)
     by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
     data = AlignerData(wanted, stores)
     batches = OrderedBatches(
@@ -216,7 +219,7 @@ def _align(
     failed = []
     with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
         for batch in batches:
-            for key, durations, score in _found(finder, batch.to(device)):
+            for key, durations, score in _found(finder, batch.to(device), shortest):
                 utterance = by_key[key]
                 progress.advance()
                 if not durations.any():
@@ -246,12 +249,14 @@ def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[
     return origin_beforehand(settings, Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
-def _found(finder: PhoneFinder, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
-    """Give each utterance's key, the (T_text,) frames of its phones, and its score."""
+def _found(
+    finder: PhoneFinder, batch: AlignerBatch, shortest: int
+) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
+    """Give each utterance's key, the (T_text,) frames of its phones, `shortest` at least, and its score."""
     scores = finder.heard(batch).float().cpu().numpy()
     is_optional = finder.is_optional(batch).cpu().numpy()
     lengths, mel_lengths = batch.phoneme_lengths.cpu().numpy(), batch.mel_lengths.cpu().numpy()
-    durations = best_durations(scores, lengths, mel_lengths, is_optional)
+    durations = best_durations(scores, lengths, mel_lengths, is_optional, shortest=shortest)
     found = []
     for row, key in enumerate(zip(batch.datasets, batch.ids, strict=True)):
         own = durations[row, : lengths[row]]

@@ -27,10 +27,12 @@ def use(network, batch):
     return network(batch)
 
 
-def ways(n_phones, n_frames, optional):
-    """Every way to deal frames to phones, one or more each, but for optional ones, which may get none."""
+def ways(n_phones, n_frames, optional, shortest=1):
+    """Every way to deal frames to phones, `shortest` or more each, but for optional ones, which may get none."""
     for durations in itertools.product(range(n_frames + 1), repeat=n_phones):
-        if sum(durations) == n_frames and all(duration or optional[phone] for phone, duration in enumerate(durations)):
+        if sum(durations) == n_frames and all(
+            duration >= shortest or optional[phone] for phone, duration in enumerate(durations)
+        ):
             yield durations
 
 
@@ -70,6 +72,17 @@ def batch_of(seed):
         optional[row, : value.shape[1]] = is_optional
     lengths = np.array([case[1] for case in CASES]), np.array([case[0] for case in CASES])
     return values, *lengths, optional
+
+
+@pytest.mark.parametrize("shortest", [2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_search_finds_the_best_of_all_ways_whose_phones_last_long_enough(seed, shortest):
+    values, phoneme_lengths, mel_lengths, optional = batch_of(seed)
+    found = best_durations(values, phoneme_lengths, mel_lengths, optional, shortest=shortest)
+    for row, case in enumerate(CASES):
+        own, own_optional = made_up(case, seed)
+        possible = list(ways(case[1], case[0], own_optional, shortest)) or ways(case[1], case[0], own_optional)
+        assert found[row, : case[1]].tolist() == list(max(possible, key=lambda durations: score(own, durations)))
 
 
 @pytest.mark.parametrize("seed", range(5))

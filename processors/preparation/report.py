@@ -12,7 +12,6 @@ import numpy as np
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
 from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, worst_of_each
-from processors.preparation.beforehand import aligner_of
 from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
 from processors.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.speech_pictures import utterance_picture
@@ -29,10 +28,6 @@ _N_TOLD = 3
 _MOST_SHOWN_S = 15.0
 _MOST_SPEAKERS = 200
 _RARE = 5
-_SCORES = {
-    "pocketsphinx": "is how much worse the text's phones explain a spoken frame than the best of all phones",
-    "learned": "is how much more probable the text's phones are where they were found than anywhere (the logarithm)",
-}
 _GALLERY_NOTE = (
     "Edge silence is cut. Lines on the mel are where phones end, the light blue curve is the pitch; "
     "a phone that the recording skips has no width and no label."
@@ -117,7 +112,7 @@ def _sections(
             header=("utterance", "reason", "what was found"),
             rows=[(bad.utterance_id or "?", bad.kind, bad.reason) for bad in outcome.bad],
         )
-    yield from _alignment_sections(outcome, tally.alignments, settings)
+    yield from _alignment_sections(outcome, tally.alignments)
     if symbols is not None and tally.training_phones:
         counts = tally.training_phones
         absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol] and symbol != LATER]
@@ -131,9 +126,7 @@ def _sections(
         )
 
 
-def _alignment_sections(
-    outcome: Outcome, alignments: AlignmentCheck, settings: PreprocessSettings
-) -> Iterator[Section]:
+def _alignment_sections(outcome: Outcome, alignments: AlignmentCheck) -> Iterator[Section]:
     if not alignments.n_checked:
         return
     doubts = alignments.doubts()
@@ -155,12 +148,12 @@ def _alignment_sections(
     )
     if scores := alignments.scores:
         texts = {utterance.id: utterance.text for utterance in outcome.good}
-        meaning = _SCORES.get(aligner_of(settings), "tells how well the text's phones explain the recording")
         yield Section(
             "Texts that suit their recordings least",
             [
-                f"The score {meaning}: {np.median([score for score, _ in scores]):.1f} is usual here, far below it "
-                "something else may be said."
+                "The score is the aligner's, of how well the text's phones explain what is heard: "
+                f"{np.median([score for score, _ in scores]):.1f} is usual here, far below it something else may be "
+                "said."
             ],
             ("utterance", "score", "text"),
             [(id_, f"{score:.2f}", texts[id_]) for score, id_ in sorted(scores)[:_N_DOUBTFUL]],
