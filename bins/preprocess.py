@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from bins.command import load, make_parser, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from config.schema import ExperimentSettings
 
 _ALIGNER_NAME = "model"
@@ -81,30 +83,40 @@ def _align_beforehand(settings: ExperimentSettings, arguments: argparse.Namespac
 
 def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace) -> int:
     """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
-    import shutil
-
     import torch
 
-    from bins.train import train
+    from bins.train import CHANGEABLE, train
     from config.paths import rooted
-    from models.aligning import align_corpora, aligner_settings
+    from models.aligning import align_corpora, aligner_settings, is_trained, what_has_changed, why_to_train_anew
     from models.bundle import find_bundle
     from processors.preparation.prepare import prepare
     from processors.preparation.work import ALIGNER_FEATURES
     from utils.checkpoint import CheckpointFolder
-    from utils.console import say
+    from utils.console import say, warn
 
     own = aligner_settings(settings)
     experiment = rooted(own.log_dir) / _ALIGNER_NAME
     say("alignment: preparing what the aligner learns from")
     prepare(own, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=ALIGNER_FEATURES)
-    if arguments.overwrite:
-        shutil.rmtree(experiment, ignore_errors=True)
-    say("alignment: training the aligner")
-    # What began with other settings that matter to features was refused above; the rest need not make a new aligner.
-    has_begun = bool(CheckpointFolder(experiment / "checkpoint").folders())
-    if code := train(own, _ALIGNER_NAME, "resume" if has_begun else None):
-        return code
+    goes_on = bool(CheckpointFolder(experiment / "checkpoint").folders()) and not arguments.overwrite
+    if goes_on and (reason := why_to_train_anew(experiment, own)):
+        say(f"alignment: the aligner {reason}; it is trained anew, and the TextGrids that are there stay")
+        goes_on = False
+    if not goes_on:
+        _forget(experiment)
+    if goes_on and is_trained(experiment, own):
+        say("alignment: the aligner is trained already")
+        if changed := [line for line in what_has_changed(experiment, own) if not line.startswith(CHANGEABLE)]:
+            warn(
+                "\n  ".join(
+                    [f"{experiment} stays as it is; --overwrite trains another. It has -> not taken over:", *changed]
+                )
+            )
+    else:
+        say("alignment: training the aligner")
+        # What began with other settings that matter to features was refused above.
+        if code := train(own, _ALIGNER_NAME, "resume" if goes_on else None):
+            return code
     say("alignment: writing TextGrids")
     processed_dir = rooted(settings.preprocess.processed_dir)
     align_corpora(
@@ -117,6 +129,17 @@ def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace)
     )
     say("alignment: done")
     return 0
+
+
+def _forget(experiment: Path) -> None:
+    """Delete an experiment; whoever is killed at that leaves no half of it."""
+    import shutil
+
+    forgotten = experiment.with_name(f".{experiment.name}.partial")
+    shutil.rmtree(forgotten, ignore_errors=True)
+    if experiment.is_dir():
+        experiment.rename(forgotten)
+        shutil.rmtree(forgotten, ignore_errors=True)
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -159,6 +182,6 @@ if __name__ == "__main__":
         "--overwrite",
         action="store_true",
         help="make all features afresh, also those of other recipes over the same corpora, as is needed when settings "
-        "have changed; TextGrids are kept",
+        "have changed; TextGrids are kept, but for those of alignment: learned, whose aligner is trained anew",
     )
     run(main, parser, check)

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from config.load import refined_settings
+from config.load import differing_settings, refined_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
-from models.bundle import Bundle
+from models.bundle import Bundle, find_bundle
 from models.registry import kind_of, open_network, settings_class
-from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora
+from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora, open_symbols
 from processors.alignment.monotonic_search import best_durations
 from processors.alignment.script import alignment_of_durations, script_of
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
@@ -29,11 +29,15 @@ from processors.preparation.plan import store_settings
 from processors.preparation.sources import SOURCE, Source, TextGrids
 from processors.preparation.work import ALIGNER_FEATURES, RECORDING_S, make_front_end
 from processors.text.phone_extractor import PhoneExtractor
+from processors.text.symbols import LATER
 from processors.utterance import Utterance
+from utils.checkpoint import CheckpointFolder
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 
 _FOLDER = "aligner"
+# As in aligners whose phones have three states. A phone that is hard to hear is else squeezed into one frame.
+_SHORTEST_PHONE_S = 0.03
 _SPLITS = ("train", "valid", "test")
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
 _collate = partial(collate_aligner, length_step=8)
@@ -97,6 +101,47 @@ def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
     if kind_of(own.model_type) != "aligner":
         raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which aligns nothing")
     return own
+
+
+def is_trained(experiment: Path, settings: ExperimentSettings) -> bool:
+    """Whether the training of an aligner has reached the last step that today's settings ask for."""
+    newest = CheckpointFolder(experiment / "checkpoint").newest()
+    return newest is not None and 0 < settings.train.max_steps <= newest.step
+
+
+def what_has_changed(experiment: Path, settings: ExperimentSettings) -> list[str]:
+    """Tell how today's settings of an aligner and its training differ from those it was trained with."""
+    ours, theirs = (
+        each.model_dump(mode="json", include={"model_type", "model", "train"})
+        for each in (settings, find_bundle(experiment).settings)
+    )
+    return differing_settings(ours, theirs)
+
+
+def why_to_train_anew(experiment: Path, settings: ExperimentSettings) -> str:
+    """Say why an aligner that has begun to learn cannot align today's corpora; "" if it can, or can go on to.
+
+    Args:
+        experiment: of the aligner.
+        settings: those that `aligner_settings` gives today, with stage 1 done for them.
+    """
+    try:
+        bundle = find_bundle(experiment)
+    except RecitalError:
+        return "is damaged"
+    symbols = open_symbols(rooted(settings.preprocess.processed_dir)).symbols
+    known = bundle.symbols.symbols if bundle.symbols is not None else ()
+    datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]
+    unknown = [f"the corpora {', '.join(datasets)}"] if datasets else []
+    if new := [symbol for symbol in symbols if symbol not in known and symbol != LATER]:
+        unknown.append(f"the phones {' '.join(new)}")
+    if unknown:
+        return f"does not know {' and '.join(unknown)}"
+    if symbols != known:
+        return "numbers phones in another way"
+    if set(settings.dataset) != set(bundle.settings.dataset) and not is_trained(experiment, settings):
+        return f"was stopped while it learned from {', '.join(bundle.settings.dataset)}"
+    return ""
 
 
 def align_corpora(
@@ -165,6 +210,7 @@ def _align(
     network = open_network(bundle).to(device).eval()
     finder = cast(PhoneFinder, network)
     front_ends: dict[str, PhoneExtractor] = {}
+    shortest = max(round(_SHORTEST_PHONE_S * preprocess.sample_rate / preprocess.hop_size), 1)
     by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
     data = AlignerData(wanted, stores)
     batches = OrderedBatches(
@@ -173,7 +219,7 @@ def _align(
     failed = []
     with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
         for batch in batches:
-            for key, durations, score in _found(finder, batch.to(device)):
+            for key, durations, score in _found(finder, batch.to(device), shortest):
                 utterance = by_key[key]
                 progress.advance()
                 if not durations.any():
@@ -203,12 +249,14 @@ def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[
     return origin_beforehand(settings, Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
-def _found(finder: PhoneFinder, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
-    """Give each utterance's key, the (T_text,) frames of its phones, and its score."""
+def _found(
+    finder: PhoneFinder, batch: AlignerBatch, shortest: int
+) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
+    """Give each utterance's key, the (T_text,) frames of its phones, `shortest` at least, and its score."""
     scores = finder.heard(batch).float().cpu().numpy()
     is_optional = finder.is_optional(batch).cpu().numpy()
     lengths, mel_lengths = batch.phoneme_lengths.cpu().numpy(), batch.mel_lengths.cpu().numpy()
-    durations = best_durations(scores, lengths, mel_lengths, is_optional)
+    durations = best_durations(scores, lengths, mel_lengths, is_optional, shortest=shortest)
     found = []
     for row, key in enumerate(zip(batch.datasets, batch.ids, strict=True)):
         own = durations[row, : lengths[row]]

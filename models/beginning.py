@@ -212,7 +212,8 @@ def _with_our_rows(beginning: Beginning, settings: ExperimentSettings, task: Tas
                 "experiment's bundle"
             )
         weights[module][name], match = match_rows(table, theirs, ours, generator)
-        remarks.append(match.story())
+        if (story := match.story()) not in remarks:
+            remarks.append(story)
         if match.is_as_it_was:
             weights[module][name] = table
         else:

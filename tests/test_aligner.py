@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -26,10 +27,12 @@ def use(network, batch):
     return network(batch)
 
 
-def ways(n_phones, n_frames, optional):
-    """Every way to deal frames to phones, one or more each, but for optional ones, which may get none."""
+def ways(n_phones, n_frames, optional, shortest=1):
+    """Every way to deal frames to phones, `shortest` or more each, but for optional ones, which may get none."""
     for durations in itertools.product(range(n_frames + 1), repeat=n_phones):
-        if sum(durations) == n_frames and all(duration or optional[phone] for phone, duration in enumerate(durations)):
+        if sum(durations) == n_frames and all(
+            duration >= shortest or optional[phone] for phone, duration in enumerate(durations)
+        ):
             yield durations
 
 
@@ -71,6 +74,17 @@ def batch_of(seed):
     return values, *lengths, optional
 
 
+@pytest.mark.parametrize("shortest", [2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_search_finds_the_best_of_all_ways_whose_phones_last_long_enough(seed, shortest):
+    values, phoneme_lengths, mel_lengths, optional = batch_of(seed)
+    found = best_durations(values, phoneme_lengths, mel_lengths, optional, shortest=shortest)
+    for row, case in enumerate(CASES):
+        own, own_optional = made_up(case, seed)
+        possible = list(ways(case[1], case[0], own_optional, shortest)) or ways(case[1], case[0], own_optional)
+        assert found[row, : case[1]].tolist() == list(max(possible, key=lambda durations: score(own, durations)))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_search_finds_the_best_of_all_ways(seed):
     values, phoneme_lengths, mel_lengths, optional = batch_of(seed)
@@ -80,6 +94,19 @@ def test_the_search_finds_the_best_of_all_ways(seed):
         best = max(ways(case[1], case[0], own_optional), key=lambda durations: score(own, durations))
         assert found[row, : case[1]].tolist() == list(best)
         assert not found[row, case[1] :].any()
+
+
+def test_the_search_takes_less_than_a_millisecond():
+    values = np.random.default_rng(0).normal(size=(1, 800, 100)).astype(np.float32)
+    lengths, optional = (np.array([100]), np.array([800])), (np.arange(100) % 5 == 0)[None]
+    best_durations(values, *lengths, optional)  # compiles it
+
+    def seconds():
+        start = time.perf_counter()
+        best_durations(values, *lengths, optional)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(20)) < 1e-3
 
 
 def test_too_few_frames_give_no_way():

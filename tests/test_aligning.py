@@ -8,15 +8,22 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from conftest import REPOSITORY
 
+from models.aligning import aligner_settings, why_to_train_anew
+from models.beginning import find_beginning
+from models.registry import make_task
+from processors.aligner_data import AlignerExample, collate_aligner
 from processors.alignment.comparison import boundary_differences
 from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.alignment.script import alignment_of_durations, script_of
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.text.phone_extractor import Pause, Word
-from tests.small_corpus import RATE, WORDS, texts, write_config, write_metadata
+from processors.text.symbols import LATER, SymbolTable
+from tests.small_corpus import RATE, WORDS, load, texts, write_config, write_metadata
+from utils.checkpoint import CheckpointFolder
 
 TOKENS = [Word("see", (("S", "IY1"),)), Pause(","), Word("tea", (("T", "IY1"), ("T", "IY0"))), Pause(".")]
 
@@ -116,6 +123,51 @@ def test_stage_1_learns_where_phones_lie(recipe, tmp_path):
     again = {path: path.stat().st_mtime_ns for path in own.iterdir()}
     changed = {path.stem for path in made if again[path] != made[path]}
     assert changed == {"clip_001", "clip_002"}
+
+
+def test_new_phones_or_corpora_call_for_another_aligner(recipe, tmp_path):
+    config, _ = recipe
+    one = aligner_settings(load(config))
+    processed, experiment = tmp_path / "processed" / "aligner" / "processed", tmp_path / "processed" / "aligner" / "x"
+    known = SymbolTable(["sil", "a", "b"])
+    processed.mkdir(parents=True)
+    known.save(processed / "symbols.json")
+    assert why_to_train_anew(experiment, one) == "is damaged"
+    task = make_task(one)
+    task.bundle(experiment / "bundle")
+    assert why_to_train_anew(experiment, one) == ""
+
+    two = one.model_copy(update={"dataset": ("toy", "other")})
+    assert why_to_train_anew(experiment, two) == "does not know the corpora other"
+    SymbolTable(["sil", "a", "b", LATER, "c"]).save(processed / "symbols.json")
+    assert why_to_train_anew(experiment, one) == "does not know the phones c"
+    SymbolTable(["sil", "b", "a"]).save(processed / "symbols.json")
+    assert why_to_train_anew(experiment, one) == "numbers phones in another way"
+
+    known.save(processed / "symbols.json")
+    none = one.model_copy(update={"dataset": ()})
+    assert why_to_train_anew(experiment, none) == "was stopped while it learned from toy"
+    state = {"network": task.modules["network"].state_dict()}
+    CheckpointFolder(experiment / "checkpoint").save(one.train.max_steps, weights=state, training_state={}, facts={})
+    assert why_to_train_anew(experiment, none) == ""
+
+
+def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_path):
+    config, _ = recipe
+    settings = aligner_settings(load(config))
+    processed = tmp_path / "processed" / "aligner" / "processed"
+    processed.mkdir(parents=True)
+    SymbolTable(["sil", "a", "b"]).save(processed / "symbols.json")
+    learned = make_task(settings)
+    learned.modules["network"].frequency.copy_(torch.tensor([0.0, 0.9, 0.1, 0.0]))
+    learned.bundle(tmp_path / "bundle")
+    SymbolTable(["b", "a", "sil", *"cdefghij"]).save(processed / "symbols.json")
+    task = make_task(settings)
+    find_beginning(tmp_path / "bundle", settings, task).load_into(task.modules)
+    before, after = (each.modules["network"].phoneme_places.weight for each in (learned, task))
+    assert torch.equal(after[:4], before[[0, 3, 2, 1]])
+    example = AlignerExample("a", np.arange(1, 12), np.zeros((30, 40), dtype=np.float32))
+    assert torch.isfinite(task.modules["network"](collate_aligner([example]))).all()
 
 
 def test_a_missing_aligner_is_told(recipe, tmp_path):

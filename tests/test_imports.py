@@ -24,6 +24,7 @@ HOMES = {
     "matplotlib": ["utils/pictures.py"],
     "parselmouth": ["processors/audio/pitch.py"],
     "num2words": ["processors/text/number_names.py"],
+    "numba": ["processors/alignment/monotonic_search.py"],
     "onnxruntime": ["processors/speaker_encoders.py"],  # speechmos runs its networks with it, too
     "pesq": ["processors/judging/perception.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],

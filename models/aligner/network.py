@@ -22,6 +22,8 @@ _MEL_SPREAD = 2.0  # of log-mels of speech
 _LEAST = -1e4  # the logarithm of no probability, with room to add some
 _RAREST = 1e-4  # a symbol that never occurs is not to seem infinitely remarkable
 _FREQUENCY_DECAY = 0.98
+# How far, at most, the frequency axis is stretched or squeezed while learning, and shifted (of its whole length).
+_WARP, _SHIFT = 0.12, 0.04
 _FIRST_SPREAD = 0.3  # of the phones' places, near enough to each other for all to be possible at first
 
 
@@ -38,6 +40,8 @@ class Aligner(nn.Module):
       each of a text's dozen possible silences gets a dozenth, and is given up for whatever phone occurs once.
     - A phone's probability is divided by how probable it is anywhere, to the power `frequency_weight`, which keeps
       frequent phones from swallowing the others' frames (Huang et al., arXiv:2406.02560, section 3).
+    - While it learns it hears each recording as if by another voice (vocal tract length perturbation, Jaitly and
+      Hinton, 2013), which helps with speakers that it hears little of, or never.
 
     Args:
         settings: of the model.
@@ -106,6 +110,8 @@ class Aligner(nn.Module):
         """
         is_padding = padding_mask(batch.mel_lengths, batch.mel.shape[2])
         frames = _normalized(batch.mel.transpose(1, 2), is_padding)  # (B, M, T_mel) -> (B, T_mel, M)
+        if self.training:
+            frames = _as_by_other_voices(frames)
         for layer in self.mel_encoder:
             frames = layer(frames, is_padding.unsqueeze(2))
         # float32: the difference of large squares is what counts.
@@ -115,7 +121,9 @@ class Aligner(nn.Module):
             log_probabilities = logits.masked_fill(~is_symbol, _LEAST).log_softmax(dim=2)
             if self.training:
                 self._count(log_probabilities.detach(), is_padding)
-            scores = log_probabilities - self.frequency_weight * (self.frequency + _RAREST).log()
+            # A frequency drawn for a new symbol (`match_rows`) may lie below 0 until some batches have been counted.
+            frequency = self.frequency.clamp_min(0.0) + _RAREST
+            scores = log_probabilities - self.frequency_weight * frequency.log()
         phones = batch.phoneme_ids.unsqueeze(1).expand(-1, scores.shape[1], -1)
         return scores.gather(2, phones)
 
@@ -134,6 +142,20 @@ def _normalized(mel: Tensor, is_padding: Tensor) -> Tensor:
     mel = mel.float().masked_fill(is_padding.unsqueeze(2), 0.0)
     mean = mel.sum(dim=1, keepdim=True) / (~is_padding).sum(dim=1).view(-1, 1, 1)
     return (mel - mean) / _MEL_SPREAD
+
+
+def _as_by_other_voices(mel: Tensor) -> Tensor:
+    """Stretch and shift the frequency axis of each of (B, T_mel, M) recordings at random."""
+    n_utterances, n_frames, n_mel = mel.shape
+    stretch, shift = 2.0 * torch.rand(2, n_utterances, 1, device=mel.device) - 1.0
+    bins = torch.arange(n_mel, device=mel.device)
+    places = ((bins - _SHIFT * n_mel * shift) * (1.0 + _WARP * stretch)).clamp(0, n_mel - 1)  # (B, M)
+    below = places.floor().long().clamp(max=max(n_mel - 2, 0))
+    above = (below + 1).clamp(max=n_mel - 1)
+    share = (places - below).unsqueeze(1)
+    of_frames = (-1, n_frames, -1)
+    lower, upper = (mel.gather(2, bins_of.unsqueeze(1).expand(of_frames)) for bins_of in (below, above))
+    return torch.lerp(lower, upper, share)
 
 
 def _squared_distances(frames: Tensor, phones: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from models.aligner.loss import best_path, loss_terms
 from models.aligner.network import Aligner
 from models.aligner.settings import AlignerSettings, AlignerTrainSettings
 from models.bundle import Bundle
+from models.named_rows import NamedRows
 from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora, open_symbols
 from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
 from processors.preparation.plan import store_settings
@@ -57,6 +58,11 @@ class AlignerTask:
         """
         assert isinstance(settings, AlignerSettings)
         return cls(settings, open_symbols(rooted(settings.preprocess.processed_dir)))
+
+    def named_rows(self) -> Mapping[str, NamedRows]:
+        """The phones' places and frequencies (`models.named_rows.HasNamedRows`)."""
+        of_symbols = NamedRows("symbol", self._symbols.symbols)
+        return {"network.phoneme_places.weight": of_symbols, "network.frequency": of_symbols}
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Give one process's share of the training data."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from config.schema import PreprocessSettings
 from processors.corpora.corpus import Problem, some
 from processors.feature_store import FeatureStore
+from processors.preparation.alignment_check import AlignmentCheck
 from processors.preparation.plan import Plan, stamp_of_symbols
 from processors.preparation.problems import PROBLEM, UNEXPECTED, Bad
 from processors.preparation.work import RECORDING_S
@@ -132,16 +133,16 @@ class Tally:
         speaker_frames: by speaker.
         training_phones: how often each phone occurs in training.
         paces: spoken phones per frame and id, of each utterance.
-        scores: how well text and recording suit each other and id, of each utterance that stage 1 aligned.
+        alignments: what their alignments look like.
     """
 
+    alignments: AlignmentCheck
     utterances: Counter[str] = field(default_factory=Counter)
     frames: Counter[str] = field(default_factory=Counter)
     speaker_utterances: Counter[str] = field(default_factory=Counter)
     speaker_frames: Counter[str] = field(default_factory=Counter)
     training_phones: Counter[str] = field(default_factory=Counter)
     paces: list[tuple[float, str]] = field(default_factory=list)
-    scores: list[tuple[float, str]] = field(default_factory=list)
 
     def add(self, utterance: Utterance) -> None:
         """Count one completed utterance."""

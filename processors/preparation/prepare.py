@@ -14,6 +14,7 @@ from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
 from processors.corpora.registry import layout_of, read_corpus
 from processors.feature_store import FeatureStore
+from processors.preparation.alignment_check import AlignmentCheck
 from processors.preparation.front_ends import SYMBOLS_FILE, front_ends_of, symbol_table
 from processors.preparation.outcome import (
     SPLITS,
@@ -30,6 +31,7 @@ from processors.preparation.work import (
     ACOUSTIC_FEATURES,
     ALIGNMENT_SCORE,
     PRELOAD,
+    SILENCE_IN_WORDS_S,
     Done,
     Group,
     make_work,
@@ -40,7 +42,7 @@ from processors.speaker_encoders import SpeakerEncoder, make_speaker_encoder
 from processors.statistics import SpeakerStatistics, StatisticsCollector, save_statistics
 from processors.text.phone_extractor import PhoneExtractor
 from processors.text.symbols import SymbolTable
-from processors.utterance import read_manifest, write_manifest
+from processors.utterance import Utterance, read_manifest, write_manifest
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
@@ -381,7 +383,7 @@ def _write_down(
     if not with_text:
         symbols = _symbols_left_in(processed_dir)
     collector = StatisticsCollector()
-    tallies = {outcome.dataset: _tally(outcome, symbols, collector) for outcome in outcomes}
+    tallies = {outcome.dataset: _tally(outcome, symbols, collector, settings.preprocess) for outcome in outcomes}
     statistics = collector.statistics()
     reports = []
     for outcome in outcomes:
@@ -445,16 +447,27 @@ def _languages_of_speakers(outcomes: Sequence[Outcome]) -> dict[str, str]:
     return {speaker: max(sorted(counts), key=counts.__getitem__) for speaker, counts in sorted(spoken.items())}
 
 
-def _tally(outcome: Outcome, symbols: SymbolTable | None, collector: StatisticsCollector) -> Tally:
-    """Count a corpus through, and its training split into the speakers' statistics."""
+def _tally(
+    outcome: Outcome, symbols: SymbolTable | None, collector: StatisticsCollector, settings: PreprocessSettings
+) -> Tally:
+    """Count a corpus through, its training split into the speakers' statistics."""
     store = FeatureStore.open(outcome.folder)
-    tally = Tally()
+    tally = Tally(AlignmentCheck(settings.hop_size / settings.sample_rate))
+
+    def number(utterance: Utterance, feature: str) -> float | None:
+        return float(store.read(utterance.id, feature)[0]) if store.has(utterance.id, (feature,)) else None
+
     for utterance in completed(outcome.good, store, symbols):
         tally.add(utterance)
-        if store.has(utterance.id, (ALIGNMENT_SCORE,)):
-            tally.scores.append((float(store.read(utterance.id, ALIGNMENT_SCORE)[0]), utterance.id))
-        if utterance.split == "train" and store.has(utterance.id, ("f0", "energy")):
-            collector.add(utterance.speaker, store.read(utterance.id, "f0"), store.read(utterance.id, "energy"))
+        energy = store.read(utterance.id, "energy") if store.has(utterance.id, ("energy",)) else None
+        tally.alignments.add(
+            utterance,
+            energy=energy,
+            score=number(utterance, ALIGNMENT_SCORE),
+            silence_in_words_s=number(utterance, SILENCE_IN_WORDS_S) or 0.0,
+        )
+        if utterance.split == "train" and energy is not None and store.has(utterance.id, ("f0",)):
+            collector.add(utterance.speaker, store.read(utterance.id, "f0"), energy)
     return tally
 
 

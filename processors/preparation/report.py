@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
+from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, worst_of_each
 from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
 from processors.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.speech_pictures import utterance_picture
@@ -22,6 +24,7 @@ from utils.pictures import png
 
 _N_SHOWN = 4
 _N_DOUBTFUL = 10
+_N_TOLD = 3
 _MOST_SHOWN_S = 15.0
 _MOST_SPEAKERS = 200
 _RARE = 5
@@ -55,7 +58,9 @@ def write_report(
     path = outcome.folder / "report.md"
     write_atomically(path, markdown(title, sections))
     shown = _shown(outcome, tally, symbols, settings)
-    html = page(title, sections, shown, gallery="Some utterances", gallery_note=_GALLERY_NOTE)
+    html = page(
+        title, sections, shown, gallery="Some utterances, and those that look worst aligned", gallery_note=_GALLERY_NOTE
+    )
     write_atomically(outcome.folder / "report.html", html)
     return path
 
@@ -107,18 +112,7 @@ def _sections(
             header=("utterance", "reason", "what was found"),
             rows=[(bad.utterance_id or "?", bad.kind, bad.reason) for bad in outcome.bad],
         )
-    if tally.scores:
-        texts = {utterance.id: utterance.text for utterance in outcome.good}
-        yield Section(
-            "Texts that suit their recordings least",
-            [
-                "The score is how much worse the text's phones explain a spoken frame than the best of all phones: "
-                f"{np.median([score for score, _ in tally.scores]):.1f} is usual here, "
-                "far below it something else may be said."
-            ],
-            ("utterance", "score", "text"),
-            [(id_, f"{score:.2f}", texts[id_]) for score, id_ in sorted(tally.scores)[:_N_DOUBTFUL]],
-        )
+    yield from _alignment_sections(outcome, tally.alignments)
     if symbols is not None and tally.training_phones:
         counts = tally.training_phones
         absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol] and symbol != LATER]
@@ -129,6 +123,40 @@ def _sections(
                 f"Never: {' '.join(absent) or 'none'}.",
                 f"Fewer than {_RARE} times: {' '.join(rare) or 'none'}.",
             ],
+        )
+
+
+def _alignment_sections(outcome: Outcome, alignments: AlignmentCheck) -> Iterator[Section]:
+    if not alignments.n_checked:
+        return
+    doubts = alignments.doubts()
+    told: defaultdict[str, list[str]] = defaultdict(list)
+    for doubt in doubts:
+        told[doubt.utterance_id].append(doubt.told)
+    worst = "; report.html shows the worst" if told else ""
+    yield Section(
+        "Alignment",
+        [
+            f"In {len(told)} of {alignments.n_checked} utterances something looks wrongly aligned{worst}.",
+            f"Improbable is a phone whose length lies {SPREADS:g} spreads from what is usual for it in this corpus (as "
+            "logarithms; the spread is half of where the middle 68 % lie), silence inside a word, more than "
+            f"{LONGEST_SILENCE_S * 1000:.0f} ms near the noise floor where no pause is marked, and a score {SPREADS:g} "
+            "spreads below the usual.",
+        ],
+        ("utterance", "what is improbable") if told else (),
+        [(id_, "; ".join(lines[:_N_TOLD])) for id_, lines in list(told.items())[:_N_DOUBTFUL]],
+    )
+    if scores := alignments.scores:
+        texts = {utterance.id: utterance.text for utterance in outcome.good}
+        yield Section(
+            "Texts that suit their recordings least",
+            [
+                "The score is the aligner's, of how well the text's phones explain what is heard: "
+                f"{np.median([score for score, _ in scores]):.1f} is usual here, far below it something else may be "
+                "said."
+            ],
+            ("utterance", "score", "text"),
+            [(id_, f"{score:.2f}", texts[id_]) for score, id_ in sorted(scores)[:_N_DOUBTFUL]],
         )
 
 
@@ -143,7 +171,7 @@ def _pitch(of_speaker: SpeakerStatistics | None) -> str:
 def _shown(
     outcome: Outcome, tally: Tally, symbols: SymbolTable | None, settings: PreprocessSettings
 ) -> Iterator[Shown]:
-    """Draw some utterances: the slowest, the fastest and the worst aligned, which betray wrong texts, and others."""
+    """Draw some utterances, the slowest and the fastest, which betray wrong texts, and the ten worst aligned."""
     store = FeatureStore.open(outcome.folder)
     longest = int(_MOST_SHOWN_S * settings.sample_rate / settings.hop_size)
     of_id = {
@@ -155,14 +183,26 @@ def _shown(
     why = {}
     if len(paces) > _N_SHOWN:
         why = {paces[0][1]: "the slowest", paces[-1][1]: "the fastest"}
-    scores = sorted(score for score in tally.scores if score[1] in of_id)
-    if len(scores) > _N_SHOWN:
-        why[scores[0][1]] = "the text that suits its recording least"
+    doubtful = _doubtful(tally.alignments, of_id)
+    why |= {id_: ", ".join(filter(None, [why.get(id_), reason])) for id_, reason in doubtful.items()}
     ids = list(of_id)
     between = [ids[place] for place in np.linspace(0, len(ids) - 1, min(_N_SHOWN, len(ids))).astype(int)]
     for utterance_id in dict.fromkeys([*between, *why]):
         (utterance,) = completed([of_id[utterance_id]], store, symbols)
         yield _draw(utterance, store, settings, why.get(utterance_id, ""))
+
+
+def _doubtful(alignments: AlignmentCheck, of_id: Container[str]) -> dict[str, str]:
+    """Give the utterances whose alignments look worst, and why: by what is improbable, then by their scores."""
+    doubts = (doubt for doubt in worst_of_each(alignments.doubts()) if doubt.utterance_id in of_id)
+    worst = {doubt.utterance_id: f"doubtful: {doubt.told}" for doubt in itertools.islice(doubts, _N_DOUBTFUL)}
+    if len(alignments.scores) > _N_DOUBTFUL:
+        for score, id_ in sorted(alignments.scores):
+            if len(worst) == _N_DOUBTFUL:
+                break
+            if id_ in of_id:
+                worst.setdefault(id_, f"among the lowest scores: {score:.2f}")
+    return worst
 
 
 def _draw(utterance: Utterance, store: FeatureStore, settings: PreprocessSettings, why: str) -> Shown:

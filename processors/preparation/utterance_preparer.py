@@ -21,12 +21,21 @@ from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_
 from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
+from processors.preparation.alignment_check import longest_silence_in_words
 from processors.preparation.beforehand import SCORE, aligner_of, origin_beforehand
 from processors.preparation.front_ends import SYMBOLS_FILE
 from processors.preparation.problems import DurationError
 from processors.preparation.sources import SOURCE, stamp, stamp_of_file
 from processors.preparation.trimming import ends_within, speech_span
-from processors.preparation.work import ALIGNMENT_SCORE, RECORDING_S, Job, make_front_end, needs_alignment, needs_text
+from processors.preparation.work import (
+    ALIGNMENT_SCORE,
+    RECORDING_S,
+    SILENCE_IN_WORDS_S,
+    Job,
+    make_front_end,
+    needs_alignment,
+    needs_text,
+)
 from processors.text.phone_extractor import PhoneExtractor, Token, Word
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance
@@ -81,9 +90,11 @@ class UtterancePreparer:
             phoneme_ids = self._symbols(utterance.language).ids(phones, where=utterance.id)
             features["phonemes"] = np.array(phoneme_ids, dtype=np.int32)
         elif self._needs_alignment:
-            aligned, textgrid = self._align(job, recording)
+            aligned, textgrid, silence_s = self._align(job, recording)
             source = replace(source, textgrid=stamp_of_file(textgrid))
             features |= _alignment_score(textgrid)
+            if silence_s:
+                features[SILENCE_IN_WORDS_S] = np.array([silence_s], dtype=np.float32)
             if settings.trim_silence:
                 start, stop = speech_span(
                     aligned,
@@ -135,8 +146,11 @@ class UtterancePreparer:
         phoneme_ids = self._symbols(utterance.language).ids(aligned.phones, where=utterance.id)
         return {"durations": durations, "phonemes": np.array(phoneme_ids, dtype=np.int32)}
 
-    def _align(self, job: Job, recording: np.ndarray) -> tuple[AlignedPhones, Path]:
-        """Give the phones of a recording and the TextGrid they stand in, which is written where there is none."""
+    def _align(self, job: Job, recording: np.ndarray) -> tuple[AlignedPhones, Path, float]:
+        """Give a recording's phones, the TextGrid they stand in, and the longest silence in a word there.
+
+        The TextGrid is written where there is none.
+        """
         tokens = self._front_end(job.utterance.language).tokens(job.utterance.text)
         recording_s = len(recording) / self._settings.sample_rate
         path = job.given_textgrid
@@ -149,7 +163,8 @@ class UtterancePreparer:
                 f"{path}: ends at {alignment.end_s:.2f} s, but {job.utterance.audio_path} lasts {recording_s:.2f} s; "
                 "was the recording cut after it was aligned?"
             )
-        return phones_with_pauses(tokens, alignment.fitted_to(recording_s, where=str(path))), path
+        alignment = alignment.fitted_to(recording_s, where=str(path))
+        return phones_with_pauses(tokens, alignment), path, longest_silence_in_words(alignment)
 
     def _make_own_textgrid(self, job: Job, tokens: Sequence[Token], recording: np.ndarray) -> None:
         """Align the recording, unless its TextGrid is there and was made from the same recording and words."""

@@ -34,6 +34,8 @@ RECORDING_S = "recording_s"
 """The feature of a store that tells how long the uncut recording is, (1,) in seconds."""
 ALIGNMENT_SCORE = "alignment_score"
 """The feature of a store that tells how well a text suits its recording, (1,), of those that stage 1 aligned."""
+SILENCE_IN_WORDS_S = "silence_in_words_s"
+"""The feature of a store that tells how long the longest silence inside a word is, (1,), where there is any."""
 
 PRELOAD = ("processors.preparation.utterance_preparer",)
 """What the processes import before they are handed any work."""
