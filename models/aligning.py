@@ -11,7 +11,6 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from config.load import differing_settings, refined_settings
 from config.paths import rooted
@@ -19,7 +18,7 @@ from config.schema import ExperimentSettings, PreprocessSettings
 from models.bundle import Bundle, find_bundle
 from models.registry import kind_of, open_network, settings_class
 from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora, open_symbols
-from processors.alignment.monotonic_search import best_durations
+from processors.alignment.phone_states import HeardStates
 from processors.alignment.script import alignment_of_durations, script_of
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
 from processors.batches import OrderedBatches
@@ -36,8 +35,6 @@ from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 
 _FOLDER = "aligner"
-# As in aligners whose phones have three states. A phone that is hard to hear is else squeezed into one frame.
-_SHORTEST_PHONE_S = 0.03
 _SPLITS = ("train", "valid", "test")
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
 _collate = partial(collate_aligner, length_step=8)
@@ -50,11 +47,8 @@ class AligningError(RecitalError):
 class PhoneFinder(Protocol):
     """What the network of every aligner in the registry offers."""
 
-    def heard(self, batch: AlignerBatch) -> Tensor:
-        """Give the (B, T_mel, T_text) scores of each frame's being each of its utterance's phones."""
-
-    def is_optional(self, batch: AlignerBatch) -> Tensor:
-        """Give the (B, T_text) mark of phones that may be passed over."""
+    def heard(self, batch: AlignerBatch) -> HeardStates:
+        """Give how much each frame sounds like each of the states that its utterance's phones pass through."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +204,6 @@ def _align(
     network = open_network(bundle).to(device).eval()
     finder = cast(PhoneFinder, network)
     front_ends: dict[str, PhoneExtractor] = {}
-    shortest = max(round(_SHORTEST_PHONE_S * preprocess.sample_rate / preprocess.hop_size), 1)
     by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
     data = AlignerData(wanted, stores)
     batches = OrderedBatches(
@@ -219,7 +212,7 @@ def _align(
     failed = []
     with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
         for batch in batches:
-            for key, durations, score in _found(finder, batch.to(device), shortest):
+            for key, durations, score in _found(finder, batch.to(device)):
                 utterance = by_key[key]
                 progress.advance()
                 if not durations.any():
@@ -249,19 +242,18 @@ def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[
     return origin_beforehand(settings, Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
-def _found(
-    finder: PhoneFinder, batch: AlignerBatch, shortest: int
-) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
-    """Give each utterance's key, the (T_text,) frames of its phones, `shortest` at least, and its score."""
-    scores = finder.heard(batch).float().cpu().numpy()
-    is_optional = finder.is_optional(batch).cpu().numpy()
-    lengths, mel_lengths = batch.phoneme_lengths.cpu().numpy(), batch.mel_lengths.cpu().numpy()
-    durations = best_durations(scores, lengths, mel_lengths, is_optional, shortest=shortest)
+def _found(finder: PhoneFinder, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
+    """Give each utterance's key, the (T_text,) frames of its phones, and its score."""
+    heard = finder.heard(batch)
+    durations = heard.durations(batch.mel_lengths)
+    of_phones = heard.states.durations_of_phones(durations, batch.phoneme_ids.shape[1]).cpu().numpy()
+    of_states, is_optional = durations.cpu().numpy(), heard.states.is_optional.cpu().numpy()
+    scores, lengths = heard.scores.float().cpu().numpy(), batch.phoneme_lengths.tolist()
     found = []
     for row, key in enumerate(zip(batch.datasets, batch.ids, strict=True)):
-        own = durations[row, : lengths[row]]
-        phone_of_frame = np.repeat(np.arange(len(own)), own)
-        chosen = scores[row, np.arange(len(phone_of_frame)), phone_of_frame]
-        is_spoken = ~is_optional[row, phone_of_frame]
-        found.append((key, own, float(chosen[is_spoken].mean()) if is_spoken.any() else 0.0))
+        state_of_frame = np.repeat(np.arange(of_states.shape[1]), of_states[row])
+        chosen = scores[row, np.arange(len(state_of_frame)), state_of_frame]
+        is_spoken = ~is_optional[row, state_of_frame]
+        score = float(chosen[is_spoken].mean()) if is_spoken.any() else 0.0
+        found.append((key, of_phones[row, : lengths[row]], score))
     return found

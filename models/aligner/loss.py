@@ -10,47 +10,39 @@ import torch
 from torch import Tensor
 
 from processors.aligner_data import AlignerBatch
-from processors.alignment.monotonic_search import best_durations
+from processors.alignment.phone_states import HeardStates
 from utils.task import Term
 
 _IMPOSSIBLE = -1e30
 
 
-def loss_terms(
-    scores: Tensor, is_optional: Tensor, batch: AlignerBatch, *, binarization_weight: float | None
-) -> dict[str, Term]:
+def loss_terms(heard: HeardStates, batch: AlignerBatch, *, binarization_weight: float | None) -> dict[str, Term]:
     """Give the losses per real frame.
 
-    arXiv:2108.10447, sections 2.1 and 2.3: the forward sum over all ways of hearing the phones in order, and the
+    arXiv:2108.10447, sections 2.1 and 2.3: the forward sum over all ways of hearing the states in order, and the
     Kullback-Leibler divergence of the soft alignment from its one best way.
 
     Args:
-        scores: (B, T_mel, T_text) of `Aligner`.
-        is_optional: (B, T_text) which phones may be passed over.
+        heard: from `Aligner`.
         batch: what was aligned.
         binarization_weight: of the second loss; None leaves it out.
     """
-    frames = batch.counts["frames"]
-    sums = forward_sum(scores, batch.phoneme_lengths, batch.mel_lengths, is_optional)
+    frames, states = batch.counts["frames"], heard.states
+    sums = forward_sum(heard.scores, states.lengths, batch.mel_lengths, states.is_optional)
     terms = {"forward_sum": Term(-sums.sum() / frames, per="frames")}
     if binarization_weight is not None:
-        weight = best_path(scores.detach(), is_optional, batch)
-        terms["binarization"] = Term(-(scores * weight).sum() / frames, binarization_weight, per="frames")
+        weight = _best_path(heard, batch)
+        terms["binarization"] = Term(-(heard.scores * weight).sum() / frames, binarization_weight, per="frames")
     return terms
 
 
-def best_path(scores: Tensor, is_optional: Tensor, batch: AlignerBatch) -> Tensor:
-    """Give (B, T_mel, T_text): 1 where the likeliest way passes, 0 elsewhere and on padding."""
-    durations = best_durations(
-        scores.float().cpu().numpy(),
-        batch.phoneme_lengths.cpu().numpy(),
-        batch.mel_lengths.cpu().numpy(),
-        is_optional.cpu().numpy(),
-    )
-    ends = torch.from_numpy(durations).to(scores.device).cumsum(dim=1).unsqueeze(1)
-    starts = ends - torch.from_numpy(durations).to(ends.device).unsqueeze(1)
-    frame = torch.arange(scores.shape[1], device=ends.device).view(1, -1, 1)
-    return ((frame >= starts) & (frame < ends)).to(scores.dtype)
+def _best_path(heard: HeardStates, batch: AlignerBatch) -> Tensor:
+    """Give (B, T_mel, S): 1 where the likeliest way passes, 0 elsewhere and on padding."""
+    durations = heard.durations(batch.mel_lengths)
+    ends = durations.cumsum(dim=1).unsqueeze(1)
+    starts = ends - durations.unsqueeze(1)
+    frame = torch.arange(heard.scores.shape[1], device=ends.device).view(1, -1, 1)
+    return ((frame >= starts) & (frame < ends)).to(heard.scores.dtype)
 
 
 def forward_sum(scores: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor) -> Tensor:

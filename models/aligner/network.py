@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.aligner.settings import AlignerModelSettings, AlignerSettings
 from models.layers.conv1d import Conv1d
 from models.layers.masks import padding_mask
 from processors.aligner_data import AlignerBatch
+from processors.alignment.phone_states import HeardStates, phone_states
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
 
@@ -24,6 +26,7 @@ _RAREST = 1e-4  # a symbol that never occurs is not to seem infinitely remarkabl
 _FREQUENCY_DECAY = 0.98
 # How far, at most, the frequency axis is stretched or squeezed while learning, and shifted (of its whole length).
 _WARP, _SHIFT = 0.12, 0.04
+_NOISE = 0.3  # added to mels while learning, beside their spread of 1
 _FIRST_SPREAD = 0.3  # of the phones' places, near enough to each other for all to be possible at first
 
 
@@ -40,6 +43,7 @@ class Aligner(nn.Module):
       each of a text's dozen possible silences gets a dozenth, and is given up for whatever phone occurs once.
     - A phone's probability is divided by how probable it is anywhere, to the power `frequency_weight`, which keeps
       frequent phones from swallowing the others' frames (Huang et al., arXiv:2406.02560, section 3).
+    - A phone has `n_states` states with a place each (see `PhoneStates`), so that none is squeezed into a single frame.
     - While it learns it hears each recording as if by another voice (vocal tract length perturbation, Jaitly and
       Hinton, 2013), which helps with speakers that it hears little of, or never.
 
@@ -55,9 +59,10 @@ class Aligner(nn.Module):
     def __init__(self, settings: AlignerModelSettings, *, n_mel: int, is_pause: Tensor) -> None:
         super().__init__()
         hidden_size, kernel_size, space_size = settings.hidden_size, settings.kernel_size, settings.space_size
-        n_symbols = len(is_pause)
+        n_symbols, n_states = len(is_pause), settings.n_states
+        self.n_states, self.dropout = n_states, settings.dropout
         self.prior_sharpness, self.frequency_weight = settings.prior_sharpness, settings.frequency_weight
-        self.phoneme_places = nn.Embedding(n_symbols, space_size)
+        self.phoneme_places = nn.Embedding(n_symbols, n_states * space_size)
         with torch.no_grad():
             self.phoneme_places.weight.mul_(_FIRST_SPREAD)
         self.mel_encoder = nn.ModuleList(
@@ -69,7 +74,7 @@ class Aligner(nn.Module):
         )
         # Not among the weights: it follows from the symbol table.
         self.register_buffer("is_pause", is_pause, persistent=False)
-        self.register_buffer("frequency", torch.full((n_symbols,), 1.0 / n_symbols))
+        self.register_buffer("frequency", torch.full((n_symbols, n_states), 1.0 / (n_symbols * n_states)))
 
     @classmethod
     def untrained(cls, settings: ExperimentSettings, symbols: SymbolTable | None) -> Aligner:
@@ -90,51 +95,66 @@ class Aligner(nn.Module):
         bundle.load_into(network)
         return network
 
-    def forward(self, batch: AlignerBatch) -> Tensor:
-        """Give the (B, T_mel, T_text) scores to learn by: those of `heard`, and what the prior expects."""
-        scores = self.heard(batch)
+    def forward(self, batch: AlignerBatch) -> HeardStates:
+        """Give the scores to learn by: those of `heard`, and what the prior expects."""
+        heard = self.heard(batch)
         if not self.prior_sharpness:
-            return scores
-        return scores + beta_binomial_prior(
-            batch.phoneme_lengths,
+            return heard
+        prior = beta_binomial_prior(
+            heard.states.lengths,
             batch.mel_lengths,
-            n_phones=batch.phoneme_ids.shape[1],
+            n_phones=heard.scores.shape[2],
             n_frames=batch.mel.shape[2],
             sharpness=self.prior_sharpness,
         )
+        return HeardStates(heard.states, heard.scores + prior)
 
-    def heard(self, batch: AlignerBatch) -> Tensor:
-        """Give the (B, T_mel, T_text) scores of each frame's being each of its utterance's phones.
+    def heard(self, batch: AlignerBatch) -> HeardStates:
+        """Give the scores of each frame's being each of its utterance's states.
 
-        Logarithms of how much more probable a phone is than anywhere; anything finite stands on padding.
+        Logarithms of how much more probable a state is than anywhere; anything finite stands on padding.
         """
         is_padding = padding_mask(batch.mel_lengths, batch.mel.shape[2])
         frames = _normalized(batch.mel.transpose(1, 2), is_padding)  # (B, M, T_mel) -> (B, T_mel, M)
         if self.training:
             frames = _as_by_other_voices(frames)
-        for layer in self.mel_encoder:
+            frames = frames + _NOISE * torch.randn_like(frames)
+        for number, layer in enumerate(self.mel_encoder):
+            if number:
+                frames = F.dropout(frames, self.dropout, self.training)
             frames = layer(frames, is_padding.unsqueeze(2))
+        states = phone_states(
+            batch.phoneme_ids,
+            batch.phoneme_lengths,
+            batch.mel_lengths,
+            self.is_pause[batch.phoneme_ids],
+            n_states=self.n_states,
+        )
         # float32: the difference of large squares is what counts.
         with torch.autocast(frames.device.type, enabled=False):
-            logits = -_squared_distances(frames.float(), self.phoneme_places.weight.float())
-            is_symbol = torch.arange(logits.shape[2], device=logits.device) > 0
-            log_probabilities = logits.masked_fill(~is_symbol, _LEAST).log_softmax(dim=2)
+            n_symbols = len(self.is_pause)
+            places = self.phoneme_places.weight.float().view(n_symbols * self.n_states, -1)
+            logits = -_squared_distances(frames.float(), places)
+            log_probabilities = logits.masked_fill(~self._is_state(), _LEAST).log_softmax(dim=2)
             if self.training:
                 self._count(log_probabilities.detach(), is_padding)
             # A frequency drawn for a new symbol (`match_rows`) may lie below 0 until some batches have been counted.
-            frequency = self.frequency.clamp_min(0.0) + _RAREST
+            frequency = self.frequency.clamp_min(0.0).flatten() + _RAREST
             scores = log_probabilities - self.frequency_weight * frequency.log()
-        phones = batch.phoneme_ids.unsqueeze(1).expand(-1, scores.shape[1], -1)
-        return scores.gather(2, phones)
+        columns = states.symbols * self.n_states + states.parts
+        return HeardStates(states, scores.gather(2, columns.unsqueeze(1).expand(-1, scores.shape[1], -1)))
+
+    def _is_state(self) -> Tensor:
+        """Give the (n_symbols * n_states,) mark of states that occur: none of padding, and one of each pause."""
+        n_symbols, device = len(self.is_pause), self.is_pause.device
+        is_symbol = torch.arange(n_symbols, device=device) > 0
+        is_first = torch.arange(self.n_states, device=device) == 0
+        return (is_symbol.unsqueeze(1) & (is_first | ~self.is_pause.unsqueeze(1))).flatten()
 
     def _count(self, log_probabilities: Tensor, is_padding: Tensor) -> None:
-        """Let the symbols' frequencies follow what is found in this batch."""
-        found = log_probabilities.exp()[~is_padding].mean(dim=0)
+        """Let the states' frequencies follow what is found in this batch."""
+        found = log_probabilities.exp()[~is_padding].mean(dim=0).view_as(self.frequency)
         self.frequency.lerp_(found, 1.0 - _FREQUENCY_DECAY)
-
-    def is_optional(self, batch: AlignerBatch) -> Tensor:
-        """Give the (B, T_text) mark of phones that may be passed over."""
-        return self.is_pause[batch.phoneme_ids]
 
 
 def _normalized(mel: Tensor, is_padding: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ class AlignerModelSettings(Settings):
     hidden_size: int = setting("width of the mel encoder", ge=1)
     kernel_size: int = setting("how many frames each of its two convolutions sees at once; odd", ge=1)
     space_size: int = setting("dimensions of the space in which phones and frames are compared", ge=1)
+    n_states: int = setting("states that a phone passes through, a frame or more each", ge=1)
+    dropout: float = setting("share of the mel encoder's values that are left out while learning", ge=0, lt=1)
     prior_sharpness: float = setting(
         "how firmly phones are expected where they would lie if all lasted alike; 0 for not at all", ge=0
     )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from config.paths import rooted
-from models.aligner.loss import best_path, loss_terms
+from models.aligner.loss import loss_terms
 from models.aligner.network import Aligner
 from models.aligner.settings import AlignerSettings, AlignerTrainSettings
 from models.bundle import Bundle
@@ -117,13 +117,13 @@ class AlignerTask:
         """Make the phones' order likely and, once that is learned, one way through them."""
         train = self._settings.train
         weight = train.binarization_weight if step >= train.binarize_from_step else None
-        scores = self.modules["network"](batch)
-        yield Update("network", loss_terms(scores, self._optional(batch), batch, binarization_weight=weight))
+        heard = self.modules["network"](batch)
+        yield Update("network", loss_terms(heard, batch, binarization_weight=weight))
 
     def validate(self, batch: AlignerBatch) -> Mapping[str, Sum]:
         """Measure the losses, both counted from the beginning so that all checkpoints compare."""
         network, train = self._network, self._settings.train
-        terms = loss_terms(network(batch), self._optional(batch), batch, binarization_weight=train.binarization_weight)
+        terms = loss_terms(network(batch), batch, binarization_weight=train.binarization_weight)
         frames = batch.counts["frames"]
         loss = sum((term.weight * term.value for term in terms.values()), start=torch.zeros(()))
         return {
@@ -132,18 +132,19 @@ class AlignerTask:
         }
 
     def samples(self, batch: AlignerBatch) -> Samples:
-        """Draw how likely the phones of some utterances are over time, and the best way through them."""
-        scores = self._network.heard(batch)
-        path = best_path(scores, self._optional(batch), batch)
+        """Draw how likely the phones' states of some utterances are over time, and the best way through them."""
+        heard = self._network.heard(batch)
+        durations = heard.durations(batch.mel_lengths)
         preprocess = self._settings.preprocess
         pictures = {}
         for row in range(min(_SAMPLES, len(batch.ids))):
-            n_frames, n_phonemes = int(batch.mel_lengths[row]), int(batch.phoneme_lengths[row])
+            n_frames, n_states = int(batch.mel_lengths[row]), int(heard.states.lengths[row])
+            states = slice(0, n_states)
             figure = alignment_picture(
                 _array(batch.mel[row, :, :n_frames].T),
-                _array(scores[row, :n_frames, :n_phonemes].softmax(dim=1)),
-                phones=self._symbols.phones(batch.phoneme_ids[row, :n_phonemes].tolist()),
-                durations=_array(path[row, :, :n_phonemes].sum(dim=0)),
+                _array(heard.scores[row, :n_frames, states].softmax(dim=1)),
+                phones=self._symbols.phones(heard.states.symbols[row, states].tolist()),
+                durations=_array(durations[row, states]),
                 seconds_per_frame=preprocess.hop_size / preprocess.sample_rate,
                 title=batch.ids[row],
             )
@@ -157,9 +158,6 @@ class AlignerTask:
     def bundle(self, folder: Path) -> None:
         """Write a bundle of the network as it is now."""
         Bundle(self._settings, self.modules["network"].state_dict(), self._symbols).save(folder)
-
-    def _optional(self, batch: AlignerBatch) -> Tensor:
-        return self._network.is_pause[batch.phoneme_ids]
 
     @property
     def _network(self) -> Aligner:
