@@ -39,7 +39,7 @@ from processors.data_check.listening import (
     rivals_of,
 )
 from processors.preparation.front_ends import front_ends_of
-from processors.preparation.prepare import languages_of, read_dataset
+from processors.preparation.reading import languages_of, read_dataset
 from processors.preparation.work import make_front_end
 from processors.report_page import Section, Shown, page, wav_bytes
 from processors.speech_pictures import utterance_picture

@@ -11,7 +11,8 @@ from config.schema import ExperimentSettings
 from processors.audio.audio_file import AudioError, audio_info
 from processors.preparation.outcome import SPLITS
 from processors.preparation.plan import with_splits
-from processors.preparation.prepare import PreparationError, read_dataset
+from processors.preparation.prepare import PreparationError
+from processors.preparation.reading import read_dataset
 from processors.utterance import Utterance, read_manifest
 from utils.console import Progress, say, warn
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from config.load import write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
-from processors.corpora.registry import layout_of, read_corpus
 from processors.feature_store import FeatureStore
 from processors.preparation.alignment_check import AlignmentCheck
 from processors.preparation.front_ends import SYMBOLS_FILE, front_ends_of, symbol_table
+from processors.preparation.making import make_features
 from processors.preparation.outcome import (
     SPLITS,
     Outcome,
@@ -24,17 +24,13 @@ from processors.preparation.outcome import (
     outcome_of,
     without_untrained_speakers,
 )
-from processors.preparation.plan import Plan, Share, groups_of, make_plan, remove_partial_files
-from processors.preparation.problems import Bad
+from processors.preparation.plan import Plan, Share, make_plan, remove_partial_files
+from processors.preparation.reading import languages_of, read_dataset
 from processors.preparation.report import write_report
 from processors.preparation.work import (
     ACOUSTIC_FEATURES,
     ALIGNMENT_SCORE,
-    PRELOAD,
     SILENCE_IN_WORDS_S,
-    Done,
-    Group,
-    make_work,
     needs_text,
 )
 from processors.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
@@ -43,18 +39,14 @@ from processors.statistics import SpeakerStatistics, StatisticsCollector, save_s
 from processors.text.phone_extractor import PhoneExtractor
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest, write_manifest
-from utils.console import Progress, say, warn
+from utils.console import say, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.lock import InUseError, joint_user, sole_user
-from utils.process_pool import Died, Failed, Noted, ProcessPool, available_cores
+from utils.process_pool import available_cores
 
 # Less than this is known to give poor voices.
 _ADVISED_MINUTES_PER_SPEAKER = 30
-_DEATHS_UNTIL_BAD = 2
-
-Failures = dict[tuple[Path, str], Bad]
-"""By store and utterance: what failed in a way that says little about the utterance."""
 
 
 class PreparationError(RecitalError):
@@ -131,7 +123,7 @@ def prepare(
                 _refuse_to_train_on_held_out(plan)
         workers = num_workers or preprocess.num_workers or available_cores()
         try:
-            failures = _work_off(plans, preprocess, features, workers)
+            failures = make_features(plans, preprocess, features, workers)
         except BaseException:
             for plan in plans:
                 remove_partial_files(plan.folder)
@@ -199,7 +191,7 @@ def prepare_share(
         if not with_text:
             for plan in plans:
                 _refuse_to_train_on_held_out(plan)
-        _work_off(plans, preprocess, features, num_workers or preprocess.num_workers or available_cores())
+        make_features(plans, preprocess, features, num_workers or preprocess.num_workers or available_cores())
         left = sum(len(plan.jobs) for plan in plans_of(Share(1, 1)))
     if left:
         say(
@@ -214,26 +206,6 @@ def prepare_share(
         return None
 
 
-def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = True) -> Corpus:
-    """Read one corpus as the settings say, and tell how much was found."""
-    layout = layout_of(dataset, settings.dataset_layout)
-    folder = rooted(settings.dataset_path[dataset])
-    corpus = read_corpus(
-        dataset,
-        layout,
-        folder,
-        language=settings.dataset_language.get(dataset, settings.preprocess.language),
-        needs_text=needs_text,
-        subset=settings.dataset_subset.get(dataset, ()),
-    )
-    corpus = _with_languages_of_speakers(corpus, dataset, settings)
-    left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
-    say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
-    for note in corpus.notes:
-        warn(note)
-    return corpus
-
-
 def _symbols_of(
     corpora: Mapping[str, Corpus],
     front_ends: Mapping[str, PhoneExtractor],
@@ -245,36 +217,6 @@ def _symbols_of(
     processed_dir = rooted(settings.processed_dir)
     forget = [processed_dir / dataset for dataset in corpora] if overwrite else ()
     return symbol_table(front_ends, utterances, settings, forget=forget)
-
-
-def languages_of(settings: ExperimentSettings) -> dict[str, str]:
-    """Give the language of each corpus, and of speakers that have their own."""
-    languages = {
-        dataset: settings.dataset_language.get(dataset, settings.preprocess.language) for dataset in settings.dataset
-    }
-    of_speakers = {
-        name: language
-        for name, language in settings.dataset_language.items()
-        if name not in languages and name.partition("/")[0] in languages
-    }
-    return languages | of_speakers
-
-
-def _with_languages_of_speakers(corpus: Corpus, dataset: str, settings: ExperimentSettings) -> Corpus:
-    """Give speakers the language that the settings name for them alone."""
-    named = {
-        name.partition("/")[2]: language
-        for name, language in settings.dataset_language.items()
-        if name.startswith(f"{dataset}/")
-    }
-    speakers = sorted({utterance.speaker for utterance in corpus.utterances})
-    for speaker in named:
-        if speaker not in speakers:
-            raise PreparationError(
-                f"dataset_language.{dataset}/{speaker}: {dataset} has no such speaker; there are {some(speakers, 8)}"
-            )
-    utterances = (replace(each, language=named.get(each.speaker, each.language)) for each in corpus.utterances)
-    return replace(corpus, utterances=tuple(utterances)) if named else corpus
 
 
 def _refuse_to_train_on_held_out(plan: Plan) -> None:
@@ -298,74 +240,6 @@ def _refuse_to_train_on_held_out(plan: Plan) -> None:
             f"({some(heard)}); give it the voice's dataset_layout, split_seed, valid_size and test_size, or run "
             "the voice's stage 1 again if its corpus has changed"
         )
-
-
-def _work_off(
-    plans: Sequence[Plan], settings: PreprocessSettings, features: Sequence[str], num_workers: int
-) -> Failures:
-    """Let the pool do all jobs; give those that failed without a fault of the utterance."""
-    groups = [group for plan in plans for group in groups_of(plan.jobs, plan.folder, num_workers)]
-    total = sum(len(plan.jobs) for plan in plans)
-    there = sum(len(plan.utterances) for plan in plans) - total
-    if not total:
-        say(f"nothing to make: all {there} utterances are there")
-        return {}
-    num_workers = min(num_workers, len(groups))
-    say(
-        f"making features of {total} {'utterance' if total == 1 else 'utterances'}"
-        + (f" ({there} are there)" if there else "")
-        + f" in {num_workers} {'process' if num_workers == 1 else 'processes'}"
-    )
-    failures: Failures = {}
-    deaths: Counter[tuple[Path, str]] = Counter()
-    seen: set[tuple[Path, str]] = set()
-    n_bad = 0
-    with (
-        Progress(total, "features", "clips") as progress,
-        ProcessPool(num_workers, make_work, settings, features, preload=PRELOAD) as pool,
-    ):
-        for group in groups:
-            pool.submit(group)
-        for event in pool.events():
-            if isinstance(event, Noted):
-                done, key = event.note, _key(event.task, event.note.place)
-                failures.pop(key, None)
-                if done.not_kept:
-                    failures[key] = done.not_kept
-                if key not in seen:  # a group is done twice where a process died
-                    seen.add(key)
-                    n_bad += done.is_bad
-                    progress.advance(1, f"{n_bad} left out" if n_bad else "")
-            elif isinstance(event, Failed):
-                raise event.error
-            elif isinstance(event, Died):
-                culprit = _culprit(event)
-                deaths[culprit] += 1
-                if deaths[culprit] >= _DEATHS_UNTIL_BAD:
-                    failures[culprit] = Bad(culprit[1], "crash", f"processes end when they are at it ({event.how})")
-                if again := _again(event, culprit, failures):
-                    pool.submit(again)
-    return failures
-
-
-def _key(group: Group, place: int) -> tuple[Path, str]:
-    return group.store, group.jobs[place].utterance.id
-
-
-def _culprit(death: Died) -> tuple[Path, str]:
-    """Name the utterance that a process was at: the one behind the last that it told about."""
-    place = death.last_note.place + 1 if isinstance(death.last_note, Done) else 0
-    return _key(death.task, min(place, len(death.task.jobs) - 1))
-
-
-def _again(death: Died, culprit: tuple[Path, str], failures: Failures) -> Group | None:
-    """Give what is to be done again after a process has died, and tell."""
-    if culprit not in failures:
-        warn(f"a worker process was {death.how} while it was at {culprit[1]}; another one tries again")
-        return death.task
-    warn(f"a second worker process was {death.how} while it was at {culprit[1]}, which is left out")
-    jobs = tuple(job for job in death.task.jobs if job.utterance.id != culprit[1])
-    return Group(death.task.store, jobs) if jobs else None
 
 
 def _write_down(

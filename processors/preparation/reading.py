@@ -1,0 +1,70 @@
+"""The corpora of an experiment as its settings say: which parts, in which languages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from config.paths import rooted
+from config.schema import ExperimentSettings
+from processors.corpora.corpus import Corpus, CorpusError, some
+from processors.corpora.registry import layout_of, read_corpus
+from utils.console import say, warn
+
+
+def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = True) -> Corpus:
+    """Read one corpus as the settings say, and tell how much was found.
+
+    Args:
+        settings: of the whole experiment.
+        dataset: the corpus, as in `settings.dataset`.
+        needs_text: whether recordings without a text are of no use.
+
+    Raises:
+        CorpusError: it cannot be read, or the settings name a language for a speaker that it does not have.
+    """
+    layout = layout_of(dataset, settings.dataset_layout)
+    folder = rooted(settings.dataset_path[dataset])
+    corpus = read_corpus(
+        dataset,
+        layout,
+        folder,
+        language=settings.dataset_language.get(dataset, settings.preprocess.language),
+        needs_text=needs_text,
+        subset=settings.dataset_subset.get(dataset, ()),
+    )
+    corpus = _with_languages_of_speakers(corpus, dataset, settings)
+    left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
+    say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
+    for note in corpus.notes:
+        warn(note)
+    return corpus
+
+
+def languages_of(settings: ExperimentSettings) -> dict[str, str]:
+    """Give the language of each corpus, and of speakers that have their own."""
+    languages = {
+        dataset: settings.dataset_language.get(dataset, settings.preprocess.language) for dataset in settings.dataset
+    }
+    of_speakers = {
+        name: language
+        for name, language in settings.dataset_language.items()
+        if name not in languages and name.partition("/")[0] in languages
+    }
+    return languages | of_speakers
+
+
+def _with_languages_of_speakers(corpus: Corpus, dataset: str, settings: ExperimentSettings) -> Corpus:
+    """Give speakers the language that the settings name for them alone."""
+    named = {
+        name.partition("/")[2]: language
+        for name, language in settings.dataset_language.items()
+        if name.startswith(f"{dataset}/")
+    }
+    speakers = sorted({utterance.speaker for utterance in corpus.utterances})
+    for speaker in named:
+        if speaker not in speakers:
+            raise CorpusError(
+                f"dataset_language.{dataset}/{speaker}: {dataset} has no such speaker; there are {some(speakers, 8)}"
+            )
+    utterances = (replace(each, language=named.get(each.speaker, each.language)) for each in corpus.utterances)
+    return replace(corpus, utterances=tuple(utterances)) if named else corpus
