@@ -235,6 +235,8 @@ def _override_layers(overrides: Sequence[str]) -> Iterator[tuple[str, Tree]]:
         parts = name.strip().split(".")
         if not equals or not all(parts):
             raise SettingsError(f"--set {override}: expected dotted.name=value, e.g. --set train.batch_size=8")
+        if parts == ["base_config"]:
+            raise SettingsError(f"--set {override}: which file is refined, the file says; give another --config")
         try:
             value = json5.loads(text)
         except ValueError:

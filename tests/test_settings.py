@@ -164,6 +164,10 @@ def test_a_broken_override_says_what_is_expected(config):
     assert "expected dotted.name=value" in problems(config(), "train.batch_size")
 
 
+def test_a_file_to_refine_is_not_taken_from_the_command_line(config):
+    assert "give another --config" in problems(config(), "base_config=x.json")
+
+
 def test_resolved_settings_come_back_equal(config, tmp_path):
     settings = load_settings(config(), [], schema_of).settings
     write_settings(tmp_path / "out" / "settings.json", settings)
