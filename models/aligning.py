@@ -121,8 +121,9 @@ def why_to_train_anew(experiment: Path, settings: ExperimentSettings) -> str:
     """
     try:
         bundle = find_bundle(experiment)
-    except RecitalError:
-        return "is damaged"
+        open_network(bundle)
+    except RecitalError as error:
+        return f"cannot be used any more ({' '.join(str(error).split())})"
     symbols = open_symbols(rooted(settings.preprocess.processed_dir)).symbols
     known = bundle.symbols.symbols if bundle.symbols is not None else ()
     datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]

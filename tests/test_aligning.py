@@ -132,10 +132,18 @@ def test_new_phones_or_corpora_call_for_another_aligner(recipe, tmp_path):
     known = SymbolTable(["sil", "a", "b"])
     processed.mkdir(parents=True)
     known.save(processed / "symbols.json")
-    assert why_to_train_anew(experiment, one) == "is damaged"
+    assert why_to_train_anew(experiment, one).startswith("cannot be used any more")
     task = make_task(one)
     task.bundle(experiment / "bundle")
     assert why_to_train_anew(experiment, one) == ""
+
+    told = json.loads((experiment / "bundle" / "settings.json").read_text())
+    for model, fault in (({"n_states": 1}, "phoneme_places"), ({"n_states": None}, "n_states")):
+        of_old = told | {"model": {k: v for k, v in (told["model"] | model).items() if v is not None}}
+        (experiment / "bundle" / "settings.json").write_text(json.dumps(of_old))
+        reason = why_to_train_anew(experiment, one)
+        assert reason.startswith("cannot be used any more") and fault in reason
+    (experiment / "bundle" / "settings.json").write_text(json.dumps(told))
 
     two = one.model_copy(update={"dataset": ("toy", "other")})
     assert why_to_train_anew(experiment, two) == "does not know the corpora other"

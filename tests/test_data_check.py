@@ -261,14 +261,15 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_heard(con
 def test_the_list_is_heeded_by_stage_1_and_moves_nobody_else(tmp_path):
     overrides = [f"preprocess.processed_dir={tmp_path}", f"preprocess.leave_out={tmp_path}/{{dataset}}.txt"]
     settings = load_settings("egs/tts/FastSpeech2/exp_config.json", overrides, settings_class).settings.preprocess
-    members = tuple(utterance(f"u{n}", audio_path=tmp_path / f"u{n}.wav") for n in range(40))
+    ids = ["take#1", *(f"u{n}" for n in range(40))]
+    members = tuple(utterance(id_, audio_path=tmp_path / f"{id_}.wav") for id_ in ids)
 
     def plan(settings):
         return make_plan("mine", Corpus(members), settings, ("mel", "waveform"), inventory=(), overwrite=False)
 
     with pytest.raises(CorpusError, match=r"preprocess\.leave_out: .*mine\.txt: cannot be read"):
         plan(settings)
-    (tmp_path / "mine.txt").write_text("# those\nu3  # noise\n\nu17\nnobody\n")
+    (tmp_path / "mine.txt").write_text("# those\nu3  # noise\n\nu17\ntake#1 # clipped\nnobody\n")
     fewer = {each.id: each.split for each in plan(settings).utterances}
     every = {each.id: each.split for each in plan(settings.model_copy(update={"leave_out": ""})).utterances}
-    assert fewer == {id_: split for id_, split in every.items() if id_ not in {"u3", "u17"}}
+    assert fewer == {id_: split for id_, split in every.items() if id_ not in {"u3", "u17", "take#1"}}

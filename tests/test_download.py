@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -239,6 +240,23 @@ def test_damaged_archives_are_told(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UnpackError, match=r"(is damaged|is neither a zip nor a tar archive).*delete it"):
             unpack(tmp_path / name, tmp_path / "out")
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz"])
+def test_an_archive_damaged_in_its_middle_is_told(tmp_path, packing):
+    archive, chance = tmp_path / f"a.tar.{packing}", random.Random(0)
+    with tarfile.open(archive, f"w:{packing}") as tar:
+        for name in "abc":
+            member = tarfile.TarInfo(name)
+            member.size = 300_000
+            tar.addfile(member, io.BytesIO(chance.randbytes(member.size)))
+    unpack(archive, tmp_path / "whole")
+    content = bytearray(archive.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 50] = bytes(50)
+    archive.write_bytes(content)
+    with pytest.raises(UnpackError, match=r"(is damaged|is neither a zip nor a tar archive).*delete it"):
+        unpack(archive, tmp_path / "out")
 
 
 # Corpora

@@ -83,6 +83,14 @@ def test_mfa_aligns_only_what_is_missing(tmp_path, mfa):
     assert corpus.name == "corpus"
 
 
+def test_mfa_is_not_called_where_no_missing_recording_can_be_read(tmp_path, mfa):
+    settings, _ = settings_for(tmp_path)
+    (tmp_path / "corpus" / "wavs" / "clip_003.wav").write_bytes(b"damaged")
+    align_by_mfa(settings)
+    align_by_mfa(settings)
+    assert len(mfa()) == 1
+
+
 def test_a_failing_mfa_is_an_error_with_its_own_words(tmp_path, mfa):
     settings, _ = settings_for(tmp_path, mfa_dictionary="broken")
     with pytest.raises(MfaError, match=r"exit code 3: .*Could not find a model named broken.*mfa\.log"):

@@ -37,7 +37,7 @@ from processors.preparation import report
 from processors.preparation.plan import groups_of
 from processors.preparation.prepare import prepare
 from processors.preparation.sources import Source
-from processors.preparation.work import ACOUSTIC_FEATURES, VOCODER_FEATURES, Job, make_work
+from processors.preparation.work import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES, Job, make_work
 from processors.statistics import open_statistics
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest
@@ -190,6 +190,24 @@ def test_several_corpora_share_statistics_and_speakers(tmp_path, corpus):
 
 
 # Nothing twice
+
+
+def test_an_aligner_hears_speakers_without_training_and_embeds_none(tmp_path, corpus):
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    lines = [
+        json.dumps({"audio_filepath": str(corpus / "wavs" / f"{id_}.wav"), "id": id_, "text": text, "speaker": speaker})
+        for (id_, text), speaker in zip(texts(6).items(), ["ann"] * 4 + ["bob"] * 2, strict=True)
+    ]
+    (folder / "train.jsonl").write_text("\n".join(lines[:4]))
+    (folder / "valid.jsonl").write_text("\n".join(lines[4:]))
+    config = write_config(tmp_path, folder, speaker_encoder="statistics", test_size=0)
+    settings = load(config, 'dataset_layout={toy:"jsonl"}')
+    summary = prepare(settings, features=ALIGNER_FEATURES)
+    assert summary.utterances["valid"] >= 2
+    heard = {each.speaker for each in read_manifest(tmp_path / "processed" / "toy" / "valid.jsonl")}
+    assert "bob" in heard
+    assert not (tmp_path / "processed" / "speaker_embeddings.json").exists()
 
 
 def test_second_run_makes_nothing_and_changes_nothing(tmp_path, corpus, capsys):

@@ -41,7 +41,10 @@ def unpack(archive: Path, folder: Path) -> None:
             _unpack_tar(archive, folder)
         else:
             raise UnpackError(f"{archive}: is neither a zip nor a tar archive; delete it and run this again")
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        # gzip and bz2 tell of damage by an OSError that, unlike those of the disk, has no number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UnpackError(f"{archive}: is damaged ({error}); delete it and run this again") from error
 
 
@@ -75,6 +78,9 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
             else:
                 raise UnpackError(f"{archive}: {member.name!r} is a device; do not trust this archive")
             progress.advance(packed.tell() // _MB - progress.done)
+        # tarfile takes a damaged header for the end of the archive, behind which the checksum of its content stands.
+        while tar.fileobj is not None and tar.fileobj.read(_MB):
+            pass
     _tell_of_links(archive, n_links)
 
 

@@ -49,7 +49,8 @@ def forward_sum(scores: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is
     """Add up the probabilities of all ways through a recording that hear its phones in order.
 
     The forward algorithm of hidden Markov models (Rabiner, 1989, section III.A). The paper has CTC's, with a blank
-    added; CTC wants every label heard, while here silences may be passed over.
+    added; CTC wants every label heard, while here silences may be passed over. A phone here is whatever is heard in
+    order: the aligner asks for the states of its phones.
 
     Args:
         scores: (B, T_mel, T_text) logarithms, finite.

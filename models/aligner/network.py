@@ -178,10 +178,10 @@ def _as_by_other_voices(mel: Tensor) -> Tensor:
     return torch.lerp(lower, upper, share)
 
 
-def _squared_distances(frames: Tensor, phones: Tensor) -> Tensor:
-    """Give the (B, T_mel, n_symbols) squared distances of (B, T_mel, D) from (n_symbols, D)."""
-    squares = frames.square().sum(dim=2, keepdim=True) + phones.square().sum(dim=1)
-    return squares - 2.0 * frames @ phones.T
+def _squared_distances(frames: Tensor, places: Tensor) -> Tensor:
+    """Give the (B, T_mel, N) squared distances of (B, T_mel, D) frames from (N, D) places."""
+    squares = frames.square().sum(dim=2, keepdim=True) + places.square().sum(dim=1)
+    return squares - 2.0 * frames @ places.T
 
 
 def beta_binomial_prior(

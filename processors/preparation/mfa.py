@@ -72,7 +72,7 @@ def align_by_mfa(settings: ExperimentSettings, *, num_workers: int = 0) -> None:
             places_of_mfa = [str(work / "corpus"), *resources, str(work / "aligned")]
             _run([program, "align", "--clean", "--num_jobs", jobs, *places_of_mfa], folder / _LOG)
         missing = _take_over(work / "aligned", places, wanted)
-        shutil.rmtree(work)
+        shutil.rmtree(work, ignore_errors=True)  # nothing is there where no recording could be handed over
         say(f"{dataset}: mfa has aligned {len(wanted) - len(missing)} of {len(wanted)} recordings")
         if missing:
             others = f" and {len(missing) - 5} more" if len(missing) > 5 else ""

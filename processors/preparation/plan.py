@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ _OWN = ("pocketsphinx", "learned", "mfa")
 # A kill loses at most what the processes hold of their groups; and the more groups, the more files.
 _MOST_IN_GROUP = 64
 _FEWEST_IN_GROUP = 4
+_REMARK = re.compile(r"(?:^|\s)#")
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _wanted(dataset: str, corpus: Corpus, settings: PreprocessSettings) -> list[
 
 
 def _unwanted(dataset: str, settings: PreprocessSettings) -> set[str]:
-    """Read which recordings of a corpus are to be left out; what follows a # is for people."""
+    """Read which recordings of a corpus are to be left out; a # that begins a word, and what follows, is for people."""
     if not settings.leave_out:
         return set()
     path = rooted(settings.leave_out.replace("{dataset}", dataset))
@@ -136,7 +138,7 @@ def _unwanted(dataset: str, settings: PreprocessSettings) -> set[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {error}") from None
-    return {id_ for line in lines if (id_ := line.partition("#")[0].strip())}
+    return {id_ for line in lines if (id_ := _REMARK.split(line)[0].strip())}
 
 
 def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:

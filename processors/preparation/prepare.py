@@ -31,6 +31,7 @@ from processors.preparation.work import (
     ACOUSTIC_FEATURES,
     ALIGNMENT_SCORE,
     SILENCE_IN_WORDS_S,
+    needs_alignment,
     needs_text,
 )
 from processors.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
@@ -106,7 +107,9 @@ def prepare(
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
     front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
-    encoder = make_speaker_encoder(preprocess) if with_text else None
+    # An aligner knows no speaker by name: it needs nobody's embedding, and aligns those whom nobody trains as well.
+    knows_speakers = not with_text or needs_alignment(features)
+    encoder = make_speaker_encoder(preprocess) if needs_alignment(features) else None
     with sole_user(processed_dir):
         remove_partial_files(processed_dir, deeper=False)
         symbols = _symbols_of(corpora, front_ends, preprocess, overwrite=overwrite) if with_text else None
@@ -129,18 +132,18 @@ def prepare(
                 remove_partial_files(plan.folder)
             raise
         outcomes = [
-            without_untrained_speakers(
-                outcome_of(
-                    plan,
-                    preprocess,
-                    features,
-                    failed={id_: bad for (store, id_), bad in failures.items() if store == plan.folder},
-                    problems=corpora[plan.dataset].problems,
-                    notes=corpora[plan.dataset].notes,
-                )
+            outcome_of(
+                plan,
+                preprocess,
+                features,
+                failed={id_: bad for (store, id_), bad in failures.items() if store == plan.folder},
+                problems=corpora[plan.dataset].problems,
+                notes=corpora[plan.dataset].notes,
             )
             for plan in plans
         ]
+        if knows_speakers:
+            outcomes = [without_untrained_speakers(outcome) for outcome in outcomes]
         return _write_down(outcomes, settings, symbols, encoder)
 
 
