@@ -150,6 +150,10 @@ class PreprocessSettings(Settings):
                 ("alignment", "phone_extractor"),
                 f'pocketsphinx aligns the phones of the lexicon only, not those of "{self.phone_extractor}"',
             )
+        if self.alignment == "mfa" and self.phone_extractor == "char":
+            yield Contradiction(
+                ("alignment", "phone_extractor"), 'mfa gives phones, not the letters that "char" wants; choose learned'
+            )
         if self.lexicon_path and self.phone_extractor != "lexicon":
             yield Contradiction(
                 ("lexicon_path", "phone_extractor"), f'is read by "lexicon" only, not by "{self.phone_extractor}"'
@@ -262,6 +266,8 @@ class ExperimentSettings(Settings):
         for name in self.dataset:
             if name in {".", ".."} or any(mark in name for mark in "/\\\0") or not name.strip():
                 yield Contradiction(("dataset",), f'"{name}" cannot be the name of a folder')
+            if name.casefold() == "aligner":  # beside the corpora's folders in processed_dir
+                yield Contradiction(("dataset",), f'"{name}" is the name of a folder of stage 1; rename the corpus')
         for setting_name in ("dataset_subset", "dataset_weight"):
             for name in getattr(self, setting_name):
                 if name not in self.dataset:

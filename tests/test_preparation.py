@@ -32,10 +32,9 @@ from small_corpus import (
 
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.feature_store import FeatureStore, StoreError
-from processors.preparation import prepare as preparation
-from processors.preparation import report
+from processors.preparation import making, report
 from processors.preparation.plan import groups_of
-from processors.preparation.prepare import prepare
+from processors.preparation.prepare import PreparationError, prepare
 from processors.preparation.sources import Source
 from processors.preparation.work import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES, Job, make_work
 from processors.statistics import open_statistics
@@ -311,7 +310,7 @@ def test_textgrids_that_somebody_put_in_our_folder_are_used_and_never_replaced(t
     assert prepare(load(config)).good == 24
     write_metadata(corpus, {**texts(24), "clip_001": "Do see."})  # another text, though the TextGrid stays
     assert prepare(load(config)).made == 1
-    with pytest.raises(preparation.PreparationError):
+    with pytest.raises(PreparationError):
         prepare(load(config, "preprocess.alignment=pocketsphinx"), overwrite=True)
     assert "not made by stage 1" in (tmp_path / "processed" / "toy" / "report.md").read_text()
     assert {path: path.read_bytes() for path in own.iterdir()} == before
@@ -431,7 +430,7 @@ def make_deadly_work(settings, features):
 def test_killed_worker_is_replaced_and_only_what_kills_twice_is_left_out(
     tmp_path, corpus, monkeypatch, capsys, often, bad
 ):
-    monkeypatch.setattr(preparation, "make_work", make_deadly_work)
+    monkeypatch.setattr(making, "make_work", make_deadly_work)
     config = write_config(tmp_path / often, corpus)
     summary = prepare(load(config))
     assert (summary.good, summary.bad) == (24 - bad, bad)
@@ -462,7 +461,7 @@ def make_clumsy_work(settings, features):
 
 
 def test_fault_of_the_program_costs_one_utterance_and_is_not_remembered(tmp_path, corpus, monkeypatch):
-    monkeypatch.setattr(preparation, "make_work", make_clumsy_work)
+    monkeypatch.setattr(making, "make_work", make_clumsy_work)
     config = write_config(tmp_path, corpus, num_workers=1)
     assert prepare(load(config)).bad == 1
     told = (tmp_path / "processed" / "toy" / "report.md").read_text()

@@ -128,6 +128,15 @@ def test_a_dataset_whose_name_cannot_be_a_folder_is_refused(config, name):
     assert "cannot be the name of a folder" in problems(config(dataset=[name], dataset_path={name: "x"}))
 
 
+def test_a_dataset_does_not_share_the_aligners_folder(config):
+    assert "rename the corpus" in problems(config(dataset=["aligner"], dataset_path={"aligner": "x"}))
+
+
+def test_mfa_is_not_asked_for_letters(config):
+    wishes = {"alignment": "mfa", "mfa_dictionary": "x", "mfa_acoustic_model": "x", "phone_extractor": "char"}
+    assert "choose learned" in problems(config(), *(f"preprocess.{name}={value}" for name, value in wishes.items()))
+
+
 def test_a_bool_or_text_is_not_taken_for_a_number(config):
     assert "train.batch_size: found true" in problems(config(), "train.batch_size=true")
     assert "train.batch_size: found 1.5" in problems(config(), "train.batch_size=1.5")
