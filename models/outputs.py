@@ -23,15 +23,15 @@ def refuse_existing(paths: Sequence[Path]) -> None:
         )
 
 
-def report_failures(counted: str, failures: Sequence[str], report: Path) -> str:
+def report_failures(counted: str, failures: Sequence[str], report: Path, *, n_made: int) -> str:
     """List in a file what could not be made, and give the message that ends the run.
 
     Args:
         counted: how many of how many could not be made.
         failures: what and why, one line each.
         report: the file, in the folder where lies what could be made.
+        n_made: how many could be made.
     """
     write_atomically(report, "\n".join(failures) + "\n")
-    return f"{counted}, the others lie in {report.parent}: {failures[0]}" + (
-        f" (all: {report})" if len(failures) > 1 else ""
-    )
+    where = f", the others lie in {report.parent}" if n_made else ""
+    return f"{counted}{where}: {failures[0]}" + (f" (all: {report})" if len(failures) > 1 else "")

@@ -129,7 +129,7 @@ def speak_all(
             progress.advance(len(written) + len(failures) - progress.done)
     if failures:
         counted = f"{len(failures)} of {len(requests)} texts could not be spoken"
-        raise SynthesisError(report_failures(counted, failures, folder / "not_spoken.txt"))
+        raise SynthesisError(report_failures(counted, failures, folder / "not_spoken.txt", n_made=len(written)))
     return written
 
 

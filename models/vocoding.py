@@ -177,7 +177,7 @@ def vocode_all(
             progress.advance()
     if failures:
         counted = f"{len(failures)} of {len(sources)} could not be made audible"
-        raise VocoderError(report_failures(counted, failures, folder / "not_vocoded.txt"))
+        raise VocoderError(report_failures(counted, failures, folder / "not_vocoded.txt", n_made=len(written)))
     _announce(folder, sources, samples / sample_rate, time.monotonic() - started)
     return written
 

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+from config.paths import REPOSITORY
 from processors.speech_pictures import curves_picture, mels_picture, utterance_picture
 from utils.pictures import Curve, Panel, draw, pixels, png
 
@@ -66,6 +67,18 @@ def test_dollar_signs_in_a_text_are_no_formula():
     waveform, mel, _ = utterance()
     figure = utterance_picture(waveform, mel, sample_rate=22050, hop_size=256, title=r"It costs $5, not $\badcommand.")
     pixels(figure)
+
+
+def test_letters_that_the_font_lacks_are_drawn_without_a_word():
+    # In a process of its own, for pytest has filters of its own for warnings.
+    program = (
+        "import numpy as np\nfrom processors.speech_pictures import utterance_picture\n"
+        "from utils.pictures import pixels\n"
+        "pixels(utterance_picture(np.zeros(2560, 'h'), np.zeros((10, 80), 'f'), sample_rate=22050, hop_size=256, "
+        "title='日本'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "Glyph" not in done.stderr, done.stderr
 
 
 def test_mels_of_other_lengths_share_one_axis():

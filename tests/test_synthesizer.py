@@ -164,10 +164,14 @@ def test_outputs_never_replace_each_other_silently(voice, tmp_path):
 def test_one_unspeakable_text_does_not_end_the_others(voice, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("one|Hello.\ntwo|😀\n\nBye.\n")
-    with pytest.raises(SynthesisError, match="1 of 3 texts could not be spoken"):
+    with pytest.raises(SynthesisError, match="1 of 3 texts could not be spoken, the others lie in "):
         speak_all(voice, requests_from_file(texts), tmp_path / "out", Controls())
     assert sorted(path.name for path in (tmp_path / "out").glob("*.wav")) == ["line_0004.wav", "one.wav"]
     assert "two" in (tmp_path / "out" / "not_spoken.txt").read_text()
+    alone = tmp_path / "alone.txt"
+    alone.write_text("alone|😀\n")
+    with pytest.raises(SynthesisError, match="1 of 1 texts could not be spoken: alone: "):
+        speak_all(voice, requests_from_file(alone), tmp_path / "none", Controls())
 
 
 def test_a_file_of_texts_is_checked_line_by_line(tmp_path):

@@ -287,6 +287,19 @@ def test_char_gives_letters_of_any_script(text, expected):
     ] == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("lexicon", "say [[həˈloʊ]] there", r"IPA, which phone_extractor 'espeak' knows.* \{HH AH0 L OW1\}"),
+        ("char", "say [[həˈloʊ]] there", r"\[\[həˈloʊ\]\]' in a text are not for phone_extractor 'char'"),
+        ("char", "say {HH AH0 L OW1} there", r"\{HH AH0 L OW1\}' in a text are not for phone_extractor 'char'"),
+    ],
+)
+def test_inline_phones_are_never_read_as_letters(name, text, message):
+    with pytest.raises(TextError, match=message):
+        make_phone_extractor(name).tokens(text)
+
+
 def test_char_stands_in_for_accents_it_does_not_know():
     extractor = make_phone_extractor("char", language="fr")
     assert extractor.stand_in("é", ("e", "f")) == ("e",)

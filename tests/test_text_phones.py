@@ -370,6 +370,11 @@ def test_bad_line_of_a_lexicon_is_named(tmp_path, line, message):
         make_phone_extractor("lexicon", lexicon_path=path)
 
 
+def test_missing_lexicon_is_told_with_its_setting(tmp_path):
+    with pytest.raises(LexiconError, match=r"preprocess\.lexicon_path: .*none\.txt: cannot be read: No such file"):
+        make_phone_extractor("lexicon", lexicon_path=tmp_path / "none.txt")
+
+
 def test_empty_lexicon_is_refused(tmp_path):
     path = tmp_path / "lexicon.txt"
     path.write_text("# nothing\n")

@@ -7,6 +7,7 @@ display, is not used, so that a training run or a server may draw for weeks and 
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,9 @@ _MOST_POINTS = 4000
 _SMALLEST_LABEL_GAP_INCHES = 0.085
 _LABEL_SIZE = 7.0
 _LEFT_INCHES, _RIGHT_INCHES, _X_LABEL_INCHES, _TITLE_INCHES, _LABELS_INCHES = 0.65, 0.6, 0.45, 0.3, 0.26
+
+# Letters that the font lacks, such as Chinese ones, are drawn as boxes; a warning for each would bury all else.
+warnings.filterwarnings("ignore", message="Glyph .* missing from font")
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def _unwanted(dataset: str, settings: PreprocessSettings) -> set[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {error}") from None
+        told = "it is no text in UTF-8" if isinstance(error, ValueError) else error.strerror or error
+        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {told}") from None
     return {id_ for line in lines if (id_ := _REMARK.split(line)[0].strip())}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,12 +13,10 @@ from processors.text.espeak import espeak
 from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces, stand_in
 from processors.text.lexicon import Pronunciation
 from processors.text.normalizer import make_normalizer
-from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
+from processors.text.phone_extractor import IN_BRACES, IN_BRACKETS, PAUSES, SPOKEN_NOISE, Pause, Token, Word
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
 from processors.text.text_error import TextError
 
-_INLINE = re.compile(r"\[\[(.*?)\]\]")
-_IN_BRACES = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
 # Between words espeak-ng then speaks none of them as one, as it does with "of the", and yet knows their neighbours.
 _JOINT = "\u00a0"
 _WORDS_REMEMBERED = 20_000
@@ -50,11 +47,11 @@ class EspeakPhoneExtractor:
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
         tokens: list[Token] = []
-        for place, part in enumerate(_INLINE.split(text)):
+        for place, part in enumerate(IN_BRACKETS.split(text)):
             if place % 2:
                 tokens.extend(_inline_words(part))
             elif part.strip():
-                if braces := _IN_BRACES.search(part):
+                if braces := IN_BRACES.search(part):
                     raise TextError(
                         f"phones {braces[0]!r} are ARPAbet, which phone_extractor 'lexicon' knows; "
                         "'espeak' takes IPA in double brackets, as in [[həˈloʊ]]"

@@ -56,8 +56,8 @@ class Lexicon:
         MFA's entries for silence and noise (`<eps> sil`, `[laughter] spn`) are passed over.
 
         Raises:
-            LexiconError: a line has no phones or an unknown one, or the file holds no words or is not UTF-8.
-            OSError: the file cannot be read.
+            LexiconError: the file cannot be read, holds no words or is not UTF-8, or a line has no phones or an
+                unknown one.
         """
         path = Path(path)
         variants: dict[str, list[tuple[float, Pronunciation]]] = {}
@@ -111,7 +111,11 @@ def _split(phones: str) -> Pronunciation:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LexiconError(f"preprocess.lexicon_path: {path}: cannot be read: {error.strerror or error}") from error
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:

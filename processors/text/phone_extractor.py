@@ -21,6 +21,8 @@ from processors.text.word_formation import form_word
 from processors.text.word_lists import word_set
 
 __all__ = [
+    "IN_BRACES",
+    "IN_BRACKETS",
     "PAUSES",
     "SPOKEN_NOISE",
     "LexiconPhoneExtractor",
@@ -55,6 +57,13 @@ class Pause:
 
 
 Token = Word | Pause
+
+
+IN_BRACES = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
+"""Phones of ARPAbet in a text."""
+
+IN_BRACKETS = re.compile(r"\[\[(.*?)\]\]")
+"""Phones of IPA in a text."""
 
 
 class PhoneExtractor(Protocol):
@@ -158,6 +167,11 @@ class LexiconPhoneExtractor:
 
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        if brackets := IN_BRACKETS.search(text):
+            raise TextError(
+                f"phones {brackets[0]!r} are IPA, which phone_extractor 'espeak' knows; "
+                "'lexicon' takes ARPAbet in braces, as in {HH AH0 L OW1}"
+            )
         pieces = self._pieces(self._normalize(text))
         written = [piece for piece in pieces if piece not in _STRENGTH]
         if not written:
