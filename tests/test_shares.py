@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,27 @@ def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
         other.kill()
     summary = prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES)
     assert summary is not None and summary.made == 0
+
+
+def test_who_begins_while_another_finishes_waits_for_it(tmp_path, corpus, capsys):
+    settings = load(write_config(tmp_path, corpus, num_workers=1))
+    code = (
+        "import sys, time; from utils.lock import sole_user\n"
+        "with sole_user(sys.argv[1]): print('in', flush=True); sys.stdin.read()"
+    )
+    holder = [sys.executable, "-c", code, str(tmp_path / "processed")]
+    with (
+        subprocess.Popen(holder, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert other.stdout is not None and other.stdout.readline() == "in\n"
+        late = pool.submit(prepare_share, settings, Share(1, 1), features=VOCODER_FEATURES)
+        with pytest.raises(NotYetError):
+            late.result(timeout=1)
+        assert other.stdin is not None
+        other.stdin.close()
+        assert late.result(timeout=100) is not None
+    assert "waiting" in capsys.readouterr().out
 
 
 def test_who_wants_to_be_alone_waits_for_those_who_share(tmp_path):

@@ -31,18 +31,22 @@ def sole_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def joint_user(folder: Path | str) -> Iterator[None]:
+def joint_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
     """Keep those out of a folder within the block who want to be alone in it; others may join.
+
+    Args:
+        folder: made where there is none.
+        waits: whether to wait for who is alone in it to leave instead of raising.
 
     Raises:
         InUseError: another process is in a block of `sole_user` with this folder.
     """
-    with _locked(folder, alone=False):
+    with _locked(folder, alone=False, waits=waits):
         yield
 
 
 @contextmanager
-def _locked(folder: Path | str, *, alone: bool, waits: bool = False) -> Iterator[None]:
+def _locked(folder: Path | str, *, alone: bool, waits: bool) -> Iterator[None]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +157,8 @@ def prepare_share(
 ) -> Summary | None:
     """Do one machine's share of stage 1 in a folder that several machines see; the last one does what `prepare` does.
 
-    Machines may begin, be killed and begin again in any order. They need the same settings and the same corpora.
+    Machines may begin, be killed and begin again in any order; one that begins while another finishes the whole waits
+    for it. They need the same settings and the same corpora.
 
     Args:
         settings: of the whole experiment.
@@ -168,7 +170,7 @@ def prepare_share(
         What there is now, or None while something is left to be made by others.
 
     Raises:
-        RecitalError: as `prepare`; or this share, or the whole, is being made by another process.
+        RecitalError: as `prepare`; or this share is being made by another process.
     """
     preprocess = settings.preprocess
     processed_dir = rooted(preprocess.processed_dir)
@@ -177,7 +179,13 @@ def prepare_share(
     front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
 
     own_folder = processed_dir / ".shares" / f"{share.number}-of-{share.count}"
-    with joint_user(processed_dir), sole_user(own_folder):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(joint_user(processed_dir))
+        except InUseError:
+            say(f"{processed_dir}: another run is making the whole of it; waiting")
+            stack.enter_context(joint_user(processed_dir, waits=True))
+        stack.enter_context(sole_user(own_folder))
         symbols = _symbols_of(corpora, front_ends, preprocess) if with_text else None
         inventory = symbols.symbols if symbols else ()
 
