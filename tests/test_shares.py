@@ -227,6 +227,8 @@ def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
             if machines[number].poll() is None:
                 os.killpg(machines[number].pid, signal.SIGKILL)
                 deaths += 1
+            else:
+                takes_s *= 0.7  # it has less to do, or more of the cores, than alone
             assert machines[number].wait() in (0, -signal.SIGKILL)
             machines[number] = begin(shared, "--shard", f"{number}/3")
             continue
