@@ -158,7 +158,7 @@ def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
         with pytest.raises(InUseError):
             prepare(settings, features=VOCODER_FEATURES)
         assert prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES) is None
-        assert "another machine is finishing the whole" in capsys.readouterr().out
+        assert "another machine is at work" in capsys.readouterr().out
         other.kill()
     summary = prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES)
     assert summary is not None and summary.made == 0
@@ -183,6 +183,55 @@ def test_who_begins_while_another_finishes_waits_for_it(tmp_path, corpus, capsys
         other.stdin.close()
         assert late.result(timeout=100) is not None
     assert "waiting" in capsys.readouterr().out
+
+
+# Does one share of two; who is given a folder for signs looks at what is left, and goes on when it is told to.
+DOES_A_SHARE = """
+import sys, time
+from pathlib import Path
+from processors.preparation import prepare as module
+from processors.preparation.plan import Share
+from processors.preparation.work import VOCODER_FEATURES
+from tests.small_corpus import load
+
+make_plan, (config, number, *signs) = module.make_plan, sys.argv[1:]
+
+def slow_plan(*arguments, **keywords):
+    plan = make_plan(*arguments, **keywords)
+    if signs and keywords.get("share") == Share(1, 1):
+        Path(signs[0], "has looked").touch()
+        while not Path(signs[0], "go on").exists():
+            time.sleep(0.05)
+    return plan
+
+module.make_plan = slow_plan
+if __name__ == "__main__":
+    done = module.prepare_share(load(Path(config)), Share(int(number), 2), features=VOCODER_FEATURES)
+    print("finished the whole" if done else "left the whole")
+"""
+
+
+def test_the_last_share_is_not_fooled_by_who_still_looks_at_what_is_left(tmp_path, corpus):
+    config = write_config(tmp_path, corpus, num_workers=1)
+    script = tmp_path / "does_a_share.py"
+    script.write_text(DOES_A_SHARE)
+
+    def begin(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, str(script), str(config), *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
+
+    with begin(1, tmp_path) as slow:
+        while slow.poll() is None and not (tmp_path / "has looked").exists():
+            time.sleep(0.05)
+        with begin(2) as last:
+            store = tmp_path / "processed" / "toy"
+            while last.poll() is None and len(FeatureStore.open(store).ids("mel")) < 47:
+                time.sleep(0.05)
+            time.sleep(1.0)  # in which it finds that the slow one is still there
+            (tmp_path / "go on").touch()
+            told = [machine.communicate(timeout=100)[0].splitlines()[-1] for machine in (slow, last)]
+    assert told == ["left the whole", "finished the whole"]
 
 
 def test_who_wants_to_be_alone_waits_for_those_who_share(tmp_path):

@@ -178,23 +178,24 @@ def prepare_share(
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
     front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
 
-    own_folder = processed_dir / ".shares" / f"{share.number}-of-{share.count}"
+    shares = processed_dir / ".shares"
+    inventory: Sequence[str] = ()
+
+    def plans_of(part: Share) -> list[Plan]:
+        return [
+            make_plan(dataset, corpus, preprocess, features, inventory=inventory, share=part)
+            for dataset, corpus in corpora.items()
+        ]
+
     with ExitStack() as stack:
         try:
             stack.enter_context(joint_user(processed_dir))
         except InUseError:
             say(f"{processed_dir}: another run is making the whole of it; waiting")
             stack.enter_context(joint_user(processed_dir, waits=True))
-        stack.enter_context(sole_user(own_folder))
+        stack.enter_context(sole_user(shares / f"{share.number}-of-{share.count}"))
         symbols = _symbols_of(corpora, front_ends, preprocess) if with_text else None
         inventory = symbols.symbols if symbols else ()
-
-        def plans_of(part: Share) -> list[Plan]:
-            return [
-                make_plan(dataset, corpus, preprocess, features, inventory=inventory, share=part)
-                for dataset, corpus in corpora.items()
-            ]
-
         plans = plans_of(share)
         if symbols is not None:
             # All machines read the same texts, so this is the same table whoever writes it.
@@ -203,18 +204,20 @@ def prepare_share(
             for plan in plans:
                 _refuse_to_train_on_held_out(plan)
         make_features(plans, preprocess, features, num_workers or preprocess.num_workers or available_cores())
-        left = sum(len(plan.jobs) for plan in plans_of(Share(1, 1)))
-    if left:
-        say(
-            f"share {share} is done; {left} utterances are left for others, the last of whom finishes the whole. Once "
-            "nobody is at work any more, stage 1 without --shard makes what may be left"
-        )
-        return None
     try:
-        return prepare(settings, num_workers=num_workers, features=features)
+        # One after the other, so that of machines that end together the last to look sees what all have made.
+        with sole_user(shares, waits=True), joint_user(processed_dir):
+            left = sum(len(plan.jobs) for plan in plans_of(Share(1, 1)))
+        if not left:
+            return prepare(settings, num_workers=num_workers, features=features)
     except InUseError:
-        say(f"share {share} is done; another machine is finishing the whole")
+        say(f"share {share} is done; another machine is at work, and finishes the whole")
         return None
+    say(
+        f"share {share} is done; {left} utterances are left for others, the last of whom finishes the whole. Once "
+        "nobody is at work any more, stage 1 without --shard makes what may be left"
+    )
+    return None
 
 
 def _symbols_of(
