@@ -86,9 +86,7 @@ class UtterancePreparer:
         start, stop = 0, len(recording)
         aligned = None
         if self._needs_text and not self._needs_alignment:
-            phones = script_of(self._front_end(utterance.language).tokens(utterance.text)).phones
-            phoneme_ids = self._symbols(utterance.language).ids(phones, where=utterance.id)
-            features["phonemes"] = np.array(phoneme_ids, dtype=np.int32)
+            features["phonemes"] = self._phones_to_find(utterance, len(recording) // settings.hop_size)
         elif self._needs_alignment:
             aligned, textgrid, silence_s = self._align(job, recording)
             source = replace(source, textgrid=stamp_of_file(textgrid))
@@ -135,6 +133,16 @@ class UtterancePreparer:
                 extractor=settings.pitch_extractor,
             )
         return {name: values for name, values in heard.items() if name in wanted}
+
+    def _phones_to_find(self, utterance: Utterance, n_frames: int) -> np.ndarray:
+        script = script_of(self._front_end(utterance.language).tokens(utterance.text))
+        n_spoken = sum(owner >= 0 for owner in script.owners)
+        if n_spoken > n_frames:  # an aligner would find no way, and a chapter's text fill the memory in trying to
+            raise AlignmentError(
+                f"{utterance.audio_path}: its {n_frames} frames cannot hold the {n_spoken} phones of its text; is it "
+                "the right text?"
+            )
+        return np.array(self._symbols(utterance.language).ids(script.phones, where=utterance.id), dtype=np.int32)
 
     def _phones_and_durations(
         self, aligned: AlignedPhones, start: int, stop: int, n_frames: int, utterance: Utterance
