@@ -35,7 +35,7 @@ from processors.feature_store import FeatureStore, StoreError
 from processors.preparation import making, report
 from processors.preparation.plan import groups_of
 from processors.preparation.prepare import PreparationError, prepare
-from processors.preparation.sources import Source
+from processors.preparation.sources import Source, TextGrids
 from processors.preparation.work import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES, Job, make_work
 from processors.statistics import open_statistics
 from processors.text.symbols import SymbolTable
@@ -188,9 +188,6 @@ def test_several_corpora_share_statistics_and_speakers(tmp_path, corpus):
     assert set(open_statistics(tmp_path / "processed" / "statistics.json")) == set(speakers)
 
 
-# Nothing twice
-
-
 def test_an_aligner_hears_speakers_without_training_and_embeds_none(tmp_path, corpus):
     folder = tmp_path / "lines"
     folder.mkdir()
@@ -207,6 +204,26 @@ def test_an_aligner_hears_speakers_without_training_and_embeds_none(tmp_path, co
     heard = {each.speaker for each in read_manifest(tmp_path / "processed" / "toy" / "valid.jsonl")}
     assert "bob" in heard
     assert not (tmp_path / "processed" / "speaker_embeddings.json").exists()
+
+
+@pytest.mark.parametrize("wanted, too_long", [(ALIGNER_FEATURES, "toy_1"), (VOCODER_FEATURES, "")])
+def test_a_text_that_no_aligner_could_find_in_its_recording_is_left_out(tmp_path, wanted, too_long):
+    folder = tmp_path / "lines"
+    write_clip(folder, "clip", "See my new tea so.")
+    lines = [
+        {"audio_filepath": str(folder / "wavs" / "clip.wav"), "id": f"toy_{i}", "text": "See my new tea so. " * times}
+        for i, times in enumerate((1, 1000, 2, 3))
+    ]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = write_config(tmp_path, folder, valid_size=0, test_size=0, max_bad_share=0.5)
+    prepare(load(config, 'dataset_layout={toy:"jsonl"}'), features=wanted)
+    report = (tmp_path / "processed" / "toy" / "report.md").read_text()
+    heard = {each.id for each in read_manifest(tmp_path / "processed" / "toy" / "train.jsonl")}
+    assert heard == {f"toy_{i}" for i in range(4)} - {too_long}
+    assert ("cannot hold the 10000 phones of its text" in report) == bool(too_long)
+
+
+# Nothing twice
 
 
 def test_second_run_makes_nothing_and_changes_nothing(tmp_path, corpus, capsys):
@@ -248,6 +265,20 @@ def test_new_utterances_join_and_lost_ones_leave(tmp_path, corpus):
     write_metadata(corpus, of_id)
     assert prepare(settings).made == 2
     assert set(utterances(tmp_path / "processed")) == set(of_id)
+
+
+def test_an_utterance_is_not_given_what_was_made_of_the_one_that_its_recording_is_named_as(tmp_path):
+    own = tmp_path / "TextGrid"
+    one, two = (
+        Utterance(id_, "toy", "ann", "en", "See.", tmp_path / "wavs" / f"{stem}.wav")
+        for id_, stem in (("1", "0"), ("2", "1"))
+    )
+    of_one = own / "ann" / "1.TextGrid"
+    write_textgrid(of_one, alignment_of("See."), origin="learned 0123")
+    assert TextGrids(None, own).own(one) == of_one
+    assert TextGrids(None, own).own(two) == own / "ann" / "2.TextGrid"
+    write_textgrid(of_one, alignment_of("See."))  # the user's own, named as recordings are
+    assert TextGrids(None, own).own(two) == of_one
 
 
 def test_other_settings_are_refused_by_name_until_overwritten(tmp_path, corpus):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from processors.alignment.textgrid import textgrid_origin
 from processors.utterance import Utterance
 
 SOURCE = "source"
@@ -88,7 +89,11 @@ class TextGrids:
 
     def own(self, utterance: Utterance) -> Path:
         """Give the place of stage 1's file of an utterance, or the user's file there under a like name."""
-        return _find(self._own_files, utterance) or self._own / utterance.speaker / f"{utterance.id}.TextGrid"
+        found = _find(self._own_files, utterance)
+        # What stage 1 has named as this recording is called is that of another utterance, whose id is this name.
+        if found is None or (found.stem != utterance.id and textgrid_origin(found)):
+            return self._own / utterance.speaker / f"{utterance.id}.TextGrid"
+        return found
 
 
 def _textgrids_in(folders: Iterable[Path]) -> Mapping[str, list[Path]]:
