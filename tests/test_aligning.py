@@ -17,6 +17,7 @@ from models.registry import make_task
 from processors.aligner_data import AlignerExample, collate_aligner
 from processors.alignment.comparison import boundary_differences
 from processors.alignment.intervals import Alignment, Interval, without_gaps
+from processors.alignment.match import phones_with_pauses
 from processors.alignment.script import alignment_of_durations, script_of
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import write_wav
@@ -44,6 +45,17 @@ def test_silences_that_are_not_heard_leave_no_gap():
     ]  # fmt: skip
     assert [word.label for word in alignment.words] == ["", "see", "tea", ""]
     assert alignment.score == -1.0
+
+
+def test_silence_that_is_spoken_stays_a_word_with_its_pause():
+    spoken = ("then", "T"), ("silence", "S"), ("so", "S")
+    then, silence, so = (Word(text, ((phone, "IY1"),)) for text, phone in spoken)
+    tokens = [then, Pause(","), silence, so, Pause(".")]
+    durations = np.array([2, 3, 3, 9, 3, 3, 0, 3, 3, 2])
+    alignment = alignment_of_durations(script_of(tokens), durations, frame_s=0.01, duration_s=0.31)
+    assert [word.label for word in alignment.words] == ["", "then", "", "silence", "so", ""]
+    phones = phones_with_pauses(tokens, alignment).phones
+    assert phones == ("sil", "T", "IY1", ",", "S", "IY1", "S", "IY1", ".")
 
 
 SOUNDS = {phone: number for number, phone in enumerate(sorted({each for word in WORDS.values() for each in word}))}

@@ -91,6 +91,15 @@ def test_gaps_and_every_kind_of_silence_become_one_silence(tmp_path):
     assert alignment.end_s == 1.5
 
 
+def test_silence_is_a_word_where_it_is_spoken(tmp_path):
+    words = (Interval(0.0, 0.2, "sil"), Interval(0.2, 0.5, "Silence"), Interval(0.5, 0.8, "<eps>"))
+    phones = (Interval(0.0, 0.2, "sil"), Interval(0.2, 0.4, "S"), Interval(0.4, 0.5, "S"), Interval(0.5, 0.8, ""))
+    write_textgrid(tmp_path / "a.TextGrid", Alignment(words, phones))
+    alignment = read_textgrid(tmp_path / "a.TextGrid").fitted_to(0.9, where="a")
+    assert [(each.end_s, each.label) for each in alignment.words] == [(0.2, ""), (0.5, "Silence"), (0.9, "")]
+    assert [each.label for each in alignment.phones] == ["", "S", "S", ""]
+
+
 def test_tiers_may_carry_a_speaker(tmp_path):
     path = short(tmp_path, "LJ Speech - words", "LJ Speech - phones")
     assert [each.label for each in read_textgrid(path).words] == ["", "hello", ""]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from utils.errors import RecitalError
 
 SILENCE_LABELS = frozenset({"", "sil", "sp", "silence", "<eps>"})
 """What aligners write where nobody speaks: `sil` and `sp` (MFA 1), nothing (MFA 2 and 3), and kin."""
+_UNLABELLED = frozenset({""})
 
 
 class AlignmentError(RecitalError):
@@ -25,7 +26,7 @@ class Interval:
 
     @property
     def is_silence(self) -> bool:
-        """Whether nobody speaks here."""
+        """Whether nobody speaks here; to be asked of phones, for "silence" is a word as well."""
         return self.label.strip().casefold() in SILENCE_LABELS
 
 
@@ -69,16 +70,30 @@ class Alignment:
                 f"{where}: ends at {self.end_s:.2f} s, the recording at {duration_s:.2f} s; align it again"
             )
         words, phones = (
-            without_gaps(
-                (replace(each, end_s=min(each.end_s, duration_s)) for each in tier if each.start_s < duration_s),
-                duration_s,
-            )
+            [replace(each, end_s=min(each.end_s, duration_s)) for each in tier if each.start_s < duration_s]
             for tier in (self.words, self.phones)
         )
-        return replace(self, words=words, phones=phones)
+        return replace(self, words=words_without_gaps(words, duration_s), phones=without_gaps(phones, duration_s))
 
 
-def without_gaps(intervals: Iterable[Interval], end_s: float) -> tuple[Interval, ...]:
+def words_without_gaps(words: Iterable[Interval], end_s: float) -> tuple[Interval, ...]:
+    """Fill up a tier of words as `without_gaps` does, whatever they are called: only the empty label is silence."""
+    return without_gaps(words, end_s, _UNLABELLED)
+
+
+def only_words(intervals: Iterable[Interval], phones: Sequence[Interval]) -> list[Interval]:
+    """Give the intervals of a tier of words that are words: "silence" may be one, if phones are spoken in it."""
+    middles = [(phone.start_s + phone.end_s) / 2 for phone in phones if not phone.is_silence]
+    return [
+        each
+        for each in intervals
+        if not each.is_silence or (each.label and any(each.start_s <= middle < each.end_s for middle in middles))
+    ]
+
+
+def without_gaps(
+    intervals: Iterable[Interval], end_s: float, silence_labels: Set[str] = SILENCE_LABELS
+) -> tuple[Interval, ...]:
     """Fill what lies between, before and behind the intervals with silence, up to `end_s`.
 
     Silences get the empty label and neighbouring ones become one.
@@ -86,6 +101,7 @@ def without_gaps(intervals: Iterable[Interval], end_s: float) -> tuple[Interval,
     Args:
         intervals: in order of time, without overlaps.
         end_s: the end of the recording; intervals that reach beyond it are kept whole.
+        silence_labels: what silences are called, in lower case.
 
     Returns:
         Touching intervals that begin at 0.
@@ -93,10 +109,12 @@ def without_gaps(intervals: Iterable[Interval], end_s: float) -> tuple[Interval,
     filled: list[Interval] = []
 
     def append(interval: Interval) -> None:
-        if interval.is_silence and filled and filled[-1].is_silence:
+        if interval.label.strip().casefold() not in silence_labels:
+            filled.append(interval)
+        elif filled and not filled[-1].label:
             filled[-1] = Interval(filled[-1].start_s, interval.end_s, "")
         else:
-            filled.append(Interval(interval.start_s, interval.end_s, "") if interval.is_silence else interval)
+            filled.append(Interval(interval.start_s, interval.end_s, ""))
 
     reached_s = 0.0
     for interval in intervals:

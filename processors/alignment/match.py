@@ -54,7 +54,7 @@ def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> Aligned
     Raises:
         AlignmentError: the alignment holds no phone that is spoken.
     """
-    spoken_words = [word for word in alignment.words if not word.is_silence]
+    spoken_words = [word for word in alignment.words if word.label]
     spoken = [phone for phone in alignment.phones if not phone.is_silence]
     if not spoken:
         raise AlignmentError("the alignment holds silence only; align it again, or leave it out")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pocketsphinx import Decoder, get_model_path
 
-from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps
+from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps, words_without_gaps
 from processors.audio.audio_file import resample, to_int16
 from processors.text.arpabet import CONSONANTS, VOWELS
 from processors.text.lexicon import Pronunciation
@@ -242,7 +242,9 @@ def _alignment(segments: Sequence[_Segment], words: Sequence[str], padding_s: fl
         phones.append(Interval(start_s, end_s, segment.phone))
         spans[segment.word] = (spans.get(segment.word, (start_s,))[0], end_s)
     return Alignment(
-        words=without_gaps((Interval(start, end, words[word]) for word, (start, end) in spans.items()), duration_s),
+        words=words_without_gaps(
+            (Interval(start, end, words[word]) for word, (start, end) in spans.items()), duration_s
+        ),
         phones=without_gaps(phones, duration_s),
         score=_score(segments),
     )

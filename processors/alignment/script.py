@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from processors.alignment.intervals import Alignment, Interval, without_gaps
+from processors.alignment.intervals import Alignment, Interval, without_gaps, words_without_gaps
 from processors.text.phone_extractor import Token, Word
 
 SILENCE = "sil"
@@ -71,4 +71,4 @@ def alignment_of_durations(
         phones.append(Interval(start, end, label))
         spans[owner] = (spans.get(owner, (start,))[0], end)
     words = (Interval(start, end, script.words[word]) for word, (start, end) in spans.items())
-    return Alignment(without_gaps(words, duration_s), without_gaps(phones, duration_s), score)
+    return Alignment(words_without_gaps(words, duration_s), without_gaps(phones, duration_s), score)

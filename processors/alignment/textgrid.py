@@ -8,7 +8,14 @@ from pathlib import Path
 
 import tgt
 
-from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps
+from processors.alignment.intervals import (
+    Alignment,
+    AlignmentError,
+    Interval,
+    only_words,
+    without_gaps,
+    words_without_gaps,
+)
 from utils.files import atomic_file
 
 # Lines of the long format that only number what the short format lists.
@@ -51,7 +58,7 @@ def read_textgrid(path: Path | str, speaker: str = "") -> Alignment:
         )
     words, phones = (_intervals_of(textgrid, kind, speaker, path) for kind in ("words", "phones"))
     end_s = float(textgrid.end_time)
-    return Alignment(without_gaps(words, end_s), without_gaps(phones, end_s))
+    return Alignment(words_without_gaps(only_words(words, phones), end_s), without_gaps(phones, end_s))
 
 
 def write_textgrid(path: Path | str, alignment: Alignment, origin: str = "") -> None:

@@ -180,7 +180,7 @@ def longest_silence(energy: np.ndarray, is_pause: np.ndarray) -> tuple[int, int]
 
 def longest_silence_in_words(alignment: Alignment) -> float:
     """Give the seconds of the longest silence that an alignment has between two phones of one word; 0.0 for none."""
-    words = [word for word in alignment.words if not word.is_silence]
+    words = [word for word in alignment.words if word.label]
     phones = alignment.phones
     longest, place = 0.0, 0
     for before, silence, behind in zip(phones, phones[1:], phones[2:], strict=False):
