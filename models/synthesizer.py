@@ -16,7 +16,7 @@ from torch import Tensor
 from models.bundle import Bundle, BundleError, find_bundle
 from models.registry import kind_of, open_network
 from models.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
-from processors.alignment.intervals import Alignment, Interval, without_gaps
+from processors.alignment.intervals import Alignment, Interval, without_gaps, words_without_gaps
 from processors.audio.mel import MelSpectrogram
 from processors.text.chunks import split_into_chunks
 from processors.text.phone_extractor import PAUSES, PhoneExtractor, Token, Word, make_phone_extractor, phones_of
@@ -383,7 +383,7 @@ def _alignment(chunks: Iterable[_SpokenChunk], frame_s: float) -> Alignment:
             place += n_phones
         frame = int(ends[-1])
     end_s = frame * frame_s
-    return Alignment(without_gaps(words, end_s), without_gaps(phones, end_s))
+    return Alignment(words_without_gaps(words, end_s), without_gaps(phones, end_s))
 
 
 def _shortened(text: str, longest: int = 40) -> str:
