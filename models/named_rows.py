@@ -100,7 +100,7 @@ def match_rows(
     mean = learned.mean(dim=0)
     spread = learned.std(dim=0, correction=0) if ours.kind == "symbol" else _SPEAKER_NOISE * learned.std(correction=0)
     rows = mean + spread * torch.randn(len(ours.names), *learned.shape[1:], generator=generator)
-    kept = [name for name in ours.names if name in places]
+    kept, known = [name for name in ours.names if name in places], set(ours.names)
     for row, name in enumerate(ours.names):
         if name in places:
             rows[row] = learned[places[name]]
@@ -108,7 +108,7 @@ def match_rows(
         ours.kind,
         kept=kept,
         added=[name for name in ours.names if name not in places],
-        dropped=[name for name in theirs if name not in set(ours.names)],
+        dropped=[name for name in theirs if name not in known],
         moved=any(places[name] != row for row, name in enumerate(ours.names) if name in places),
     )
     return rows, match
