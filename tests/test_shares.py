@@ -248,6 +248,37 @@ def test_who_wants_to_be_alone_waits_for_those_who_share(tmp_path):
     assert enters("sole_user")
 
 
+def test_a_folder_in_which_nothing_was_written_is_removed_without_letting_two_in(tmp_path):
+    folder = tmp_path / "made" / "here"
+    code = (
+        "import sys; from utils.lock import sole_user\nprint('comes', flush=True)\n"
+        "with sole_user(sys.argv[1], waits=True): print('in', flush=True); sys.stdin.read()"
+    )
+    with sole_user(folder):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == "comes\n"
+        time.sleep(0.5)
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(InUseError), sole_user(folder):
+        pass
+    other.stdin.close()
+    assert other.wait(20) == 0
+    assert not folder.exists()
+    with sole_user(folder):
+        (folder / "written").touch()
+    (tmp_path / "empty").mkdir()
+    with sole_user(tmp_path / "empty"):
+        pass
+    assert (folder / "written").exists() and (tmp_path / "empty").exists()
+
+
 @pytest.mark.slow
 def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
     alone, shared = (write_config(tmp_path / name, corpus, num_workers=1) for name in ("alone", "shared"))

@@ -70,6 +70,12 @@ def weights(folder: Path, step: int) -> torch.Tensor:
     return open_checkpoint(folder / f"checkpoint/step-{step:08d}").weights("network")["0.weight"]
 
 
+def test_training_that_cannot_begin_leaves_no_experiment(train, tmp_path):
+    code, _, told = train("--resume_type", "resume")
+    assert code == 1 and "has no checkpoint to resume from" in told
+    assert not (tmp_path / "ckpts" / "first").exists()
+
+
 def test_training_leaves_what_the_house_plan_says(train, tmp_path):
     code, printed, _ = train()
     assert code == 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from utils.errors import RecitalError
+
+_LOCK = ".lock"
 
 
 class InUseError(RecitalError):
@@ -20,7 +24,7 @@ def sole_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
     Where the system or the disk knows no locks, nobody is kept out.
 
     Args:
-        folder: made where there is none.
+        folder: made where there is none, and removed again if nothing has been written to it.
         waits: whether to wait for others to leave instead of raising.
 
     Raises:
@@ -48,19 +52,39 @@ def joint_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path | str, *, alone: bool, waits: bool) -> Iterator[None]:
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    with ExitStack() as stack:
+        while True:
+            is_new = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                file = stack.enter_context((folder / _LOCK).open("a+"))
+            except FileNotFoundError:  # who made the folder has removed it just now
+                continue
+            _lock(file, folder, alone=alone, waits=waits)
+            if os.fstat(file.fileno()).st_nlink:
+                break
+            stack.pop_all().close()  # who made the folder has removed it while we waited
         try:
-            import fcntl
+            yield
+        finally:
+            # Whoever fails before writing anything leaves no folder either; of those who share one, none can tell.
+            if alone and is_new and [path.name for path in folder.glob("*")] == [_LOCK]:
+                with suppress(OSError):
+                    (folder / _LOCK).unlink()
+                    folder.rmdir()
 
-            # A record lock, because worker processes that outlive a killed parent do not inherit it.
-            fcntl.lockf(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if waits else fcntl.LOCK_NB))
-        except ImportError:
-            pass
-        except (BlockingIOError, PermissionError):
-            raise InUseError(
-                f"{folder}: another run is at work in it; wait until it has ended, or choose another"
-            ) from None
-        except OSError:
-            pass
-        yield
+
+def _lock(file: IO[str], folder: Path, *, alone: bool, waits: bool) -> None:
+    try:
+        import fcntl
+
+        # A record lock, because worker processes that outlive a killed parent do not inherit it.
+        fcntl.lockf(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if waits else fcntl.LOCK_NB))
+    except ImportError:
+        pass
+    except (BlockingIOError, PermissionError):
+        raise InUseError(
+            f"{folder}: another run is at work in it; wait until it has ended, or choose another"
+        ) from None
+    except OSError:
+        pass
