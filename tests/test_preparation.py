@@ -556,6 +556,9 @@ def test_page_shows_pictures_and_sound_without_any_other_file(tmp_path, corpus):
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_little_speech_is_warned_of(tmp_path, corpus, capsys):
-    prepare(load(write_config(tmp_path, corpus)))
+def test_little_speech_is_warned_of_where_a_voice_is_wanted(tmp_path, corpus, capsys):
+    config = write_config(tmp_path, corpus)
+    prepare(load(config))
     assert "less than 30 minutes of speech of toy (0.5)" in capsys.readouterr().err
+    prepare(load(config, f"preprocess.processed_dir={tmp_path / 'aligner'}"), features=ALIGNER_FEATURES)
+    assert "minutes of speech" not in capsys.readouterr().err

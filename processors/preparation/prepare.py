@@ -145,7 +145,7 @@ def prepare(
         ]
         if knows_speakers:
             outcomes = [without_untrained_speakers(outcome) for outcome in outcomes]
-        return _write_down(outcomes, settings, symbols, encoder)
+        return _write_down(outcomes, settings, symbols, encoder, for_voice=knows_speakers)
 
 
 def prepare_share(
@@ -261,8 +261,10 @@ def _write_down(
     settings: ExperimentSettings,
     symbols: SymbolTable | None,
     encoder: SpeakerEncoder | None,
+    *,
+    for_voice: bool,
 ) -> Summary:
-    """Write reports, then, if enough is usable, all that training reads.
+    """Write reports, then, if enough is usable, all that training reads; advise how much a voice wants.
 
     A recipe that asks for no text keeps what one that did has left: its voice and the phones in its manifests.
     """
@@ -287,7 +289,8 @@ def _write_down(
         for split in SPLITS:
             members = (utterance for utterance in outcome.good if utterance.split == split)
             write_manifest(outcome.folder / f"{split}.jsonl", completed(members, store, symbols))
-    _warn_of_little_speech(list(tallies.values()), settings.preprocess)
+    if for_voice:
+        _warn_of_little_speech(list(tallies.values()), settings.preprocess)
     return _summary(outcomes, list(tallies.values()), settings.preprocess, reports)
 
 
