@@ -64,9 +64,20 @@ def unsafe_name_reason(name: str) -> str:
         return "begins with a dot"
     if name != name.strip() or name.endswith("."):
         return "ends with a dot or has spaces around it"
-    if len(name.encode("utf-8", "replace")) > _LONGEST_ID_BYTES:
+    if not is_unicode(name):
+        return "is not written in UTF-8"
+    if len(name.encode("utf-8")) > _LONGEST_ID_BYTES:
         return f"is longer than {_LONGEST_ID_BYTES} bytes"
     return ""
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written down: no half of a character, as JSON may hold, nor a file name's stray bytes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,36 @@ def test_bad_lines_of_a_manifest_are_left_out_with_file_and_line(tmp_path):
     )
     for problem, word in zip(corpus.problems, expected.split("|"), strict=True):
         assert word in problem.reason and not problem.reason.startswith(str(tmp_path))
+
+
+def test_what_is_not_unicode_is_left_out_and_can_be_told(tmp_path):
+    half = r'"\ud83d"'  # as JSON may hold it, and as Python gives the stray bytes of a file name
+    corpus = jsonl(
+        tmp_path / "lines",
+        {"audio_filepath": "audio/a.flac", "text": "A."},
+        f'{{"audio_filepath": "audio/b.flac", "text": {half}}}',
+        f'{{"audio_filepath": "audio/c.flac", "text": "C.", "id": {half}}}',
+        f'{{"audio_filepath": "audio/c.flac", "text": "C.", "speaker": {half}}}',
+        f'{{"audio_filepath": {half}, "text": "C."}}',
+    )
+    assert [utterance.id for utterance in corpus.utterances] == ["a"]
+    assert len(corpus.problems) == 4
+    assert "half a character" in corpus.problems[0].reason
+    assert all("UTF-8" in problem.reason for problem in corpus.problems[1:3])
+    assert all(problem.where.encode() and problem.reason.encode() for problem in corpus.problems)
+
+    recording = record(tmp_path / "folders" / "ann" / "b.wav")
+    recording.with_suffix(".txt").write_text("Hi.")
+    strange = recording.with_name(os.fsdecode(b"\xff.wav"))
+    try:
+        strange.write_bytes(recording.read_bytes())
+    except OSError:
+        return  # of a system where file names are always UTF-8
+    strange.with_suffix(".txt").write_text("Ho.")
+    found = read_corpus("toy", "speaker_folders", tmp_path / "folders", language="en")
+    assert [utterance.id for utterance in found.utterances] == ["ann_b"]
+    assert "UTF-8" in found.problems[0].reason
+    assert f"{found.problems[0].where} {found.problems[0].reason}".encode()
 
 
 def test_a_manifest_is_found_by_its_folder_or_its_own_name(tmp_path):

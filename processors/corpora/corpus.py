@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from processors.audio.audio_file import AUDIO_SUFFIXES
-from processors.utterance import Utterance, unsafe_name_reason
+from processors.utterance import Utterance, is_unicode, unsafe_name_reason
 from utils.errors import RecitalError
 
 
@@ -110,6 +110,10 @@ class CorpusBuilder:
             self.leave_out(where, "", f"the speaker {speaker!r} {reason}; rename it")
         elif reason := unsafe_name_reason(utterance_id):
             self.leave_out(where, "", f"the id {utterance_id!r} {reason}; rename it")
+        elif not is_unicode(text):
+            self.leave_out(where, utterance_id, "the text holds half a character; write it as UTF-8")
+        elif not is_unicode(str(audio_path)):
+            self.leave_out(where, utterance_id, "the recording's path is not written in UTF-8; rename it")
         elif utterance_id in self._first_seen:
             self.leave_out(where, utterance_id, f"this id was already taken by {self._first_seen[utterance_id]}")
         else:
@@ -132,11 +136,11 @@ class CorpusBuilder:
 
     def leave_out(self, where: str, utterance_id: str, reason: str) -> None:
         """Note a line or recording that cannot be used."""
-        self._problems.append(Problem(where, utterance_id, reason))
+        self._problems.append(Problem(_printable(where), _printable(utterance_id), _printable(reason)))
 
     def note(self, message: str) -> None:
         """Note something that costs no recording."""
-        self._notes.append(message)
+        self._notes.append(_printable(message))
 
     def corpus(self, where: Path) -> Corpus:
         """Give what was gathered.
@@ -153,6 +157,10 @@ class CorpusBuilder:
         if not corpus.without_text:
             corpus.require_usable(where, self._dataset)
         return corpus
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def recordings_in(folder: Path) -> dict[str, Path]:
