@@ -267,6 +267,17 @@ def test_new_utterances_join_and_lost_ones_leave(tmp_path, corpus):
     assert set(utterances(tmp_path / "processed")) == set(of_id)
 
 
+@pytest.mark.parametrize("alignment, advice", [("auto", ": learned |"), ("textgrid", ": auto or learned |")])
+def test_who_may_make_a_missing_textgrid_is_told(tmp_path, corpus, alignment, advice):
+    (corpus / "TextGrid" / "clip_003.TextGrid").unlink()
+    config = write_config(tmp_path, corpus, alignment=alignment, phone_extractor="char", language="nl", max_bad_share=1)
+    with pytest.raises(PreparationError):  # the others' phones are not letters
+        prepare(load(config))
+    report = (tmp_path / "processed" / "toy" / "report.md").read_text().splitlines()
+    (row,) = (line for line in report if line.startswith("| clip_003 |"))
+    assert "no such TextGrid" in row and row.endswith(advice)
+
+
 def test_an_utterance_is_not_given_what_was_made_of_the_one_that_its_recording_is_named_as(tmp_path):
     own = tmp_path / "TextGrid"
     one, two = (

@@ -190,7 +190,8 @@ class UtterancePreparer:
                     "or set preprocess.alignment to auto to use it"
                 )
         elif not aligner:
-            raise AlignmentError(f"{path}: no such TextGrid; have it made by preprocess.alignment: auto or learned")
+            others = "learned" if mode == "auto" else "auto or learned"
+            raise AlignmentError(f"{path}: no such TextGrid; have it made by preprocess.alignment: {others}")
         if aligner != _OWN_ALIGNER:
             raise AlignmentError(
                 f"{job.utterance.id}: has no TextGrid by {aligner or 'anybody'}; do its text and recording agree?"
