@@ -48,7 +48,6 @@ def alignment_of_durations(
     *,
     frame_s: float,
     duration_s: float,
-    shift_s: float = 0.0,
     score: float | None = None,
 ) -> Alignment:
     """Give the words and phones in seconds.
@@ -58,10 +57,9 @@ def alignment_of_durations(
         durations: (T_text,) frames of each; 0 for a silence that is not heard.
         frame_s: seconds from one frame to the next.
         duration_s: of the recording.
-        shift_s: added to every boundary.
         score: of the alignment.
     """
-    ends_s = np.clip(np.cumsum(durations) * frame_s + shift_s, 0.0, duration_s)
+    ends_s = np.clip(np.cumsum(durations) * frame_s, 0.0, duration_s)
     starts_s = np.concatenate([[0.0], ends_s[:-1]])
     phones: list[Interval] = []
     spans: dict[int, tuple[float, float]] = {}
