@@ -154,6 +154,23 @@ def test_missing_parts_of_the_layout_are_named(tmp_path):
         read_corpus("toy", "ljspeech", inner / "metadata.csv", language="en")
 
 
+def test_a_folder_of_another_layout_is_told_which(tmp_path):
+    ljspeech(tmp_path / "metadata", "a|One.\n", "a")
+    record(tmp_path / "folders" / "anna" / "a.wav").with_suffix(".lab").write_text("Fine.")
+    jsonl(tmp_path / "manifest", {"audio_filepath": "audio/a.flac", "text": "A."})
+    for folder, layout, meant in (
+        ("metadata", "jsonl", "ljspeech"),
+        ("metadata", "speaker_folders", "ljspeech"),
+        ("folders", "ljspeech", "speaker_folders"),
+        ("manifest", "ljspeech_official", "jsonl"),
+    ):
+        with pytest.raises(CorpusError, match=f'another layout; try "dataset_layout": {{"toy": "{meant}"}}'):
+            read_corpus("toy", layout, tmp_path / folder, language="en")
+    (tmp_path / "metadata" / "metadata.csv").write_text("")
+    with pytest.raises(CorpusError, match=r"it lists none$"):
+        read_corpus("toy", "ljspeech", tmp_path / "metadata", language="en")
+
+
 def test_a_corpus_without_anything_usable_is_an_error_that_says_why(tmp_path):
     with pytest.raises(CorpusError, match=r"2 were left out, the first being .*metadata\.csv:1: expected id\|text"):
         ljspeech(tmp_path, "a,One.\nb,Two.\n")

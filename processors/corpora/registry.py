@@ -104,14 +104,34 @@ def read_corpus(
             f"dataset_layout.{dataset}: {layout} have no transcripts, which an acoustic model needs; name a layout "
             f"that has them ({', '.join(name for name in LAYOUTS if name not in WITHOUT_TEXTS)}), or train a vocoder"
         )
-    if layout in OFFICIAL_LAYOUTS:
-        corpus = OFFICIAL_LAYOUTS[layout](dataset, folder, language=language, subset=subset)
-    else:
-        corpus = _of_speakers(LAYOUTS[layout](dataset, folder, language=language), dataset, folder, subset)
-    if not needs_text:
-        return corpus.for_sound_alone()
-    corpus.require_usable(folder, dataset)
-    return corpus
+    try:
+        if layout in OFFICIAL_LAYOUTS:
+            corpus = OFFICIAL_LAYOUTS[layout](dataset, folder, language=language, subset=subset)
+        else:
+            corpus = LAYOUTS[layout](dataset, folder, language=language)
+        if needs_text:
+            corpus.require_usable(folder, dataset)
+    except CorpusError as error:
+        raise CorpusError(f"{error}{_other_layout(dataset, layout, folder)}") from error
+    if layout not in OFFICIAL_LAYOUTS:
+        corpus = _of_speakers(corpus, dataset, folder, subset)
+    return corpus if needs_text else corpus.for_sound_alone()
+
+
+def _other_layout(dataset: str, layout: str, folder: Path) -> str:
+    """Give the end of a message about a folder that cannot be read: the layout that it has instead, if any."""
+    fitting = (
+        [name for name, recipe in lhotse_recipes.RECIPES.items() if recipe.parts(folder)] if folder.is_dir() else []
+    )
+    if (folder / "metadata.csv").is_file() and (folder / "wavs").is_dir():
+        fitting.append("ljspeech")
+    if any((folder / f"{name}.jsonl").is_file() for name in ("manifest", "train")):
+        fitting.append("jsonl")
+    if next(folder.glob("*/*.lab"), None):
+        fitting.append("speaker_folders")
+    if not fitting or layout.removesuffix("_official") in fitting:
+        return ""
+    return f'. It looks like another layout; try "dataset_layout": {{"{dataset}": "{fitting[0]}"}}'
 
 
 def _of_speakers(corpus: Corpus, dataset: str, folder: Path, subset: Sequence[str]) -> Corpus:
