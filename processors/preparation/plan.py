@@ -138,7 +138,8 @@ def _unwanted(dataset: str, settings: PreprocessSettings) -> set[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         told = "it is no text in UTF-8" if isinstance(error, ValueError) else error.strerror or error
-        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {told}") from None
+        hint = "" if path.exists() else "; bins.check_data writes such lists"
+        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {told}{hint}") from None
     return {id_ for line in lines if (id_ := _REMARK.split(line)[0].strip())}
 
 
@@ -222,7 +223,13 @@ def _missing(
 def _textgrids(folder: Path, utterances: Iterable[Utterance], settings: PreprocessSettings) -> TextGrids:
     own = folder / "TextGrid"
     if not settings.textgrid_dir or settings.alignment in _OWN:
-        return TextGrids(None, own)
+        textgrids = TextGrids(None, own)
+        if settings.alignment == "textgrid" and not any(textgrids.own(utterance).exists() for utterance in utterances):
+            raise AlignmentError(
+                f"preprocess.alignment is textgrid, but there are no TextGrids of {folder.name}: name their folder in "
+                "preprocess.textgrid_dir, or choose auto"
+            )
+        return textgrids
     given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name))
     if not given.is_dir():
         raise AlignmentError(f"preprocess.textgrid_dir: {given}: no such folder; leave it empty if there are none")
