@@ -12,7 +12,7 @@ from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.corpora.corpus import Corpus, CorpusError, some
-from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
+from processors.feature_store import FeatureStore, check_store, prepare_store, remove_store, tidy_store
 from processors.preparation.beforehand import stamp_of_lexicon, stamp_of_text
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
@@ -116,6 +116,14 @@ def make_plan(
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
     jobs = tuple(_missing(mine, store, folder, settings, features))
     return Plan(dataset, folder, tuple(utterances), jobs)
+
+
+def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings, features: Sequence[str]) -> None:
+    """Raise the `StoreError` that making plans would, as far as one can know before texts are read."""
+    expected = store_settings(settings, features, ())
+    expected.pop("symbols", None)
+    for dataset in datasets:
+        check_store(rooted(settings.processed_dir) / dataset, expected)
 
 
 def _wanted(dataset: str, corpus: Corpus, settings: PreprocessSettings) -> list[Utterance]:
