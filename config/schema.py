@@ -272,7 +272,7 @@ class ExperimentSettings(Settings):
                 yield Contradiction(("dataset",), f'"{name}" is the name of a folder of stage 1; rename the corpus')
         for setting_name in ("dataset_subset", "dataset_weight"):
             for name in getattr(self, setting_name):
-                if name not in self.dataset:
+                if name not in {*self.dataset, *self.dataset_path}:
                     near = _near(name, self.dataset)
                     yield Contradiction((f"{setting_name}.{name}", "dataset"), f"dataset does not name {name}{near}")
         for name, weight in self.dataset_weight.items():

@@ -142,6 +142,10 @@ def test_a_misspelt_corpus_is_told_the_name_that_was_meant(config):
     for name in ("dataset_weight", "dataset_subset"):
         value = 2.0 if name == "dataset_weight" else ["a"]
         assert "does not name mien; did you mean mine?" in problems(config(**{name: {"mien": value}}))
+    both = {"mine": "data/mine", "yours": "data/yours"}
+    load_settings(
+        config(dataset_path=both, dataset_weight={"yours": 2.0}, dataset_subset={"yours": ["a"]}), [], schema_of
+    )
     assert 'must be a list, as ["mine"] is' in problems(config(), "dataset=mine")
 
 
