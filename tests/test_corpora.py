@@ -141,6 +141,8 @@ def test_decomposed_file_names_meet_composed_ids(tmp_path):
 def test_missing_parts_of_the_layout_are_named(tmp_path):
     with pytest.raises(CorpusError, match=r"dataset_path\.toy: .*nowhere: no such folder"):
         read_corpus("toy", "ljspeech", tmp_path / "nowhere", language="en")
+    with pytest.raises(CorpusError, match=r"say where the corpus lies, or have stage 0 bring it$"):
+        read_corpus("LJSpeech", "ljspeech", tmp_path / "nowhere", language="en")
     with pytest.raises(CorpusError, match=r"metadata\.csv: no such file; it should list"):
         read_corpus("toy", "ljspeech", tmp_path, language="en")
     inner = tmp_path / "LJSpeech-1.1"

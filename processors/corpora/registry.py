@@ -96,7 +96,10 @@ def read_corpus(
     _check_layout(dataset, layout)
     folder = Path(folder).absolute()
     if not folder.exists():
-        raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies")
+        # All known names but the demo's can be downloaded.
+        is_famous = dataset != "demo" and LAYOUT_OF_DATASET.get(dataset) == layout.removesuffix("_official")
+        bring = ", or have stage 0 bring it" if is_famous else ""
+        raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies{bring}")
     if not folder.is_dir() and layout != "jsonl":
         raise CorpusError(f"dataset_path.{dataset}: {folder}: is a file; name the folder of the corpus")
     if needs_text and layout in WITHOUT_TEXTS:
