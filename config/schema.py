@@ -239,7 +239,8 @@ class ExperimentSettings(Settings):
     )
     dataset_language: dict[str, str] = setting(
         "language of each corpus that has another than preprocess.language, as a code such as de; with "
-        "corpus/speaker for a name, of one speaker",
+        "corpus/speaker for a name, of one speaker; VCTK, Baker and other famous corpora are known to be English or "
+        "Chinese (zh)",
         default={},
     )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)

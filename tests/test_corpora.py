@@ -11,7 +11,7 @@ import soundfile
 
 from processors.corpora.corpus import Corpus, CorpusError
 from processors.corpora.jsonl import write as write_jsonl
-from processors.corpora.registry import LAYOUTS, layout_of, read_corpus
+from processors.corpora.registry import LAYOUTS, language_of, layout_of, read_corpus
 from processors.utterance import ManifestError, Utterance, read_manifest, write_manifest
 
 RATE = 16000
@@ -335,6 +335,15 @@ def test_layouts_are_found_by_name_and_settings_go_first():
     assert layout_of("my_voice", {"my_voice": "jsonl"}) == "jsonl"
     assert layout_of("LJSpeech", {"LJSpeech": "jsonl"}) == "jsonl"
     assert all(layout_of("x", {"x": layout}) == layout for layout in LAYOUTS)
+
+
+def test_famous_corpora_are_in_their_own_language():
+    assert [language_of(name, {}, "en-gb") for name in ("VCTK", "Baker", "AISHELL-3", "demo")] == [
+        "en-gb", "zh", "zh", "en-gb"
+    ]  # fmt: skip
+    assert [language_of(name, {}, "de") for name in ("VCTK", "LibriTTS_R", "LJSpeech")] == ["en", "en", "de"]
+    assert language_of("Baker", {}, "cmn") == "cmn"
+    assert language_of("mine", {"mine": "libritts"}, "de") == language_of("VCTK", {"VCTK": "jsonl"}, "de") == "de"
 
 
 def test_unknown_names_list_the_known_ones():

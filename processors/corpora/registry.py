@@ -43,6 +43,22 @@ LAYOUT_OF_DATASET = {
     "demo": "ljspeech",
 }
 
+_ENGLISH = ("VCTK", "LibriTTS", "LibriTTS_R", "HiFiTTS", "CMU_ARCTIC")
+_CHINESE = ("AISHELL-3", "Baker")
+
+
+def language_of(dataset: str, dataset_layout: Mapping[str, str], default: str) -> str:
+    """Say in which language a dataset is whose language no setting names: a famous corpus's own, else `default`.
+
+    A default of the same language stays, for it may say more, as `en-gb` does.
+    """
+    if layout_of(dataset, dataset_layout) != LAYOUT_OF_DATASET.get(dataset):
+        return default
+    language = default.lower().replace("_", "-").partition("-")[0]
+    if dataset in _CHINESE:
+        return default if language in ("zh", "cmn") else "zh"
+    return "en" if dataset in _ENGLISH and language != "en" else default
+
 
 def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
     """Say in which layout a dataset lies: the settings go before the known names.
