@@ -41,7 +41,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="do not predict listeners' opinions, which is done where speechmos is installed and takes longest",
     )
-    add("--num_workers", type=int, default=0, metavar="N", help="processes; 0 for one per core")
+    add(
+        "--num_workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes; 0 for what preprocess.num_workers says, which is one per core unless set",
+    )
     return parser
 
 

@@ -18,7 +18,7 @@ _ALIGNER_NAME = "model"
 
 def main(arguments: argparse.Namespace) -> int:
     from models.registry import kind_of
-    from processors.preparation.plan import Share
+    from processors.preparation.plan import Share, refuse_other_settings
     from processors.preparation.prepare import prepare, prepare_share
     from processors.preparation.work import FEATURES_OF, needs_alignment
     from utils.console import say
@@ -26,8 +26,12 @@ def main(arguments: argparse.Namespace) -> int:
     settings = load(arguments).settings
     kind = kind_of(settings.model_type)
     features = FEATURES_OF[kind]
-    if needs_alignment(features) and (code := _align_beforehand(settings, arguments)):
-        return code
+    if needs_alignment(features):
+        if not arguments.overwrite:
+            # An aligner may learn for hours before the features are made.
+            refuse_other_settings(settings.dataset, settings.preprocess, features)
+        if code := _align_beforehand(settings, arguments):
+            return code
     if arguments.shard:
         share = Share(*_numbers_of(arguments.shard))
         finished = prepare_share(settings, share, num_workers=arguments.num_workers, features=features)

@@ -302,6 +302,8 @@ def _explain(fault: Mapping[str, Any], name: str, schema: type[Settings]) -> str
         return "is missing" + (f": {meaning}" if meaning else "")
     found = json.dumps(fault["input"], ensure_ascii=False, default=str)
     expectation = str(fault["msg"]).replace("Input should be", "must be")
+    if fault["type"] == "tuple_type":
+        expectation = "must be a list" + (f", as [{found}] is" if isinstance(fault["input"], str) else "")
     if fault["type"] == "literal_error":
         options = [option.strip(" '") for option in str(fault["ctx"]["expected"]).replace(" or ", ",").split(",")]
         close = nearest(str(fault["input"]), options)

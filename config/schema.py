@@ -7,7 +7,8 @@ where a user says nothing stand in the JSON5 files beside this one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -238,7 +239,8 @@ class ExperimentSettings(Settings):
     )
     dataset_language: dict[str, str] = setting(
         "language of each corpus that has another than preprocess.language, as a code such as de; with "
-        "corpus/speaker for a name, of one speaker",
+        "corpus/speaker for a name, of one speaker; VCTK, Baker and other famous corpora are known to be English or "
+        "Chinese (zh)",
         default={},
     )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
@@ -250,7 +252,8 @@ class ExperimentSettings(Settings):
         for name in self.dataset:
             if name not in self.dataset_path:
                 yield Contradiction(
-                    ("dataset_path", "dataset"), f'has no folder for the dataset "{name}"; add "{name}": "<folder>"'
+                    ("dataset_path", "dataset"),
+                    f'has no folder for the dataset "{name}"; add "{name}": "<folder>"{_near(name, self.dataset_path)}',
                 )
             elif not self.dataset_path[name]:
                 yield Contradiction((f"dataset_path.{name}",), "is empty; name the folder of the corpus")
@@ -270,11 +273,18 @@ class ExperimentSettings(Settings):
                 yield Contradiction(("dataset",), f'"{name}" is the name of a folder of stage 1; rename the corpus')
         for setting_name in ("dataset_subset", "dataset_weight"):
             for name in getattr(self, setting_name):
-                if name not in self.dataset:
-                    yield Contradiction((f"{setting_name}.{name}", "dataset"), f"dataset does not name {name}")
+                if name not in {*self.dataset, *self.dataset_path}:
+                    near = _near(name, self.dataset)
+                    yield Contradiction((f"{setting_name}.{name}", "dataset"), f"dataset does not name {name}{near}")
         for name, weight in self.dataset_weight.items():
             if not 0 < weight < float("inf"):
                 yield Contradiction((f"dataset_weight.{name}",), f"{weight:g} is not above 0; leave out the dataset")
         for name, subset in self.dataset_subset.items():
             if not subset:
                 yield Contradiction((f"dataset_subset.{name}",), "is empty; leave it out for the whole corpus")
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """Give the end of a message about an unknown corpus: the known name that was most likely meant, if any."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -158,13 +159,22 @@ def find_bundle(place: Path | str) -> Bundle:
     if (layout := published_layout(place)) is not None:
         return layout.open_published(place)
     if not place.is_dir():
-        raise BundleError(f"{place}: there is no such folder; name an experiment, one of its checkpoints, or a bundle")
+        raise BundleError(
+            f"{place}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{_near(place)}"
+        )
     if (place.parent.parent / "bundle").is_dir() and any(place.glob("*.safetensors")):
         return _checkpoint_as_bundle(place)
     raise BundleError(
         f"{place}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
         f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"
     )
+
+
+def _near(place: Path) -> str:
+    """Give the end of a message about a folder that is not there: the one beside it that was most likely meant."""
+    beside = [each.name for each in place.parent.iterdir() if each.is_dir()] if place.parent.is_dir() else []
+    close = difflib.get_close_matches(place.name, beside, n=1)
+    return f"; did you mean {place.with_name(close[0])}?" if close else ""
 
 
 def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:

@@ -308,7 +308,7 @@ class Synthesizer:
             return 0
         if speaker in self._speakers:
             return self._speakers[speaker]
-        what = "name a speaker" if speaker is None else f"speaker {speaker}: unknown"
+        what = "name a speaker (--infer_speaker_name)" if speaker is None else f"speaker {speaker}: unknown"
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
     @torch.inference_mode()

@@ -79,6 +79,13 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
 
 
+def check_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
+    """Do nothing but raise the `StoreError` that `prepare_store` would."""
+    if is_store(folder):
+        known = _read_settings(Path(folder))
+        _refuse_other_settings(Path(folder), made_with=known, expected=_as_json(settings), missing_is_different=False)
+
+
 def settings_of(folder: Path | str) -> dict[str, Any]:
     """Give the settings that a store was made with."""
     return _read_settings(Path(folder))

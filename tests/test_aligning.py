@@ -21,6 +21,7 @@ from processors.alignment.match import phones_with_pauses
 from processors.alignment.script import alignment_of_durations, script_of
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import write_wav
+from processors.feature_store import prepare_store
 from processors.text.phone_extractor import Pause, Word
 from processors.text.symbols import LATER, SymbolTable
 from tests.small_corpus import RATE, WORDS, load, texts, write_config, write_metadata
@@ -188,6 +189,16 @@ def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_
     assert torch.equal(after[:4], before[[0, 3, 2, 1]])
     example = AlignerExample("a", np.arange(1, 12), np.zeros((30, 40), dtype=np.float32))
     assert torch.isfinite(task.modules["network"](collate_aligner([example])).scores).all()
+
+
+def test_features_of_other_settings_are_refused_before_an_aligner_learns(recipe, tmp_path):
+    config, _ = recipe
+    prepare_store(tmp_path / "processed" / "toy", {"phone_extractor": "char"})
+    done = subprocess.run(
+        [sys.executable, "-m", "bins.preprocess", "--config", config], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "made with other settings: phone_extractor 'char' (now 'lexicon')" in done.stderr
+    assert not (tmp_path / "processed" / "aligner").exists()
 
 
 def test_a_missing_aligner_is_told(recipe, tmp_path):

@@ -52,6 +52,9 @@ def test_a_user_may_point_at_experiment_checkpoint_or_bundle(copied):
 def test_a_place_without_a_voice_is_refused_with_what_was_looked_for(tmp_path):
     with pytest.raises(BundleError, match="there is no such folder"):
         find_bundle(tmp_path / "nowhere")
+    (tmp_path / "my_voice").mkdir()
+    with pytest.raises(BundleError, match=r"there is no such folder.*; did you mean .*my_voice\?"):
+        find_bundle(tmp_path / "my_voise")
     with pytest.raises(BundleError, match="neither an experiment"):
         find_bundle(tmp_path)
 

@@ -12,7 +12,7 @@ import soundfile
 
 from processors.corpora.corpus import Corpus, CorpusError
 from processors.corpora.jsonl import write as write_jsonl
-from processors.corpora.registry import LAYOUTS, layout_of, read_corpus
+from processors.corpora.registry import LAYOUTS, language_of, layout_of, read_corpus
 from processors.utterance import ManifestError, Utterance, read_manifest, write_manifest
 
 RATE = 16000
@@ -142,6 +142,8 @@ def test_decomposed_file_names_meet_composed_ids(tmp_path):
 def test_missing_parts_of_the_layout_are_named(tmp_path):
     with pytest.raises(CorpusError, match=r"dataset_path\.toy: .*nowhere: no such folder"):
         read_corpus("toy", "ljspeech", tmp_path / "nowhere", language="en")
+    with pytest.raises(CorpusError, match=r"say where the corpus lies, or have stage 0 bring it$"):
+        read_corpus("LJSpeech", "ljspeech", tmp_path / "nowhere", language="en")
     with pytest.raises(CorpusError, match=r"metadata\.csv: no such file; it should list"):
         read_corpus("toy", "ljspeech", tmp_path, language="en")
     inner = tmp_path / "LJSpeech-1.1"
@@ -153,6 +155,23 @@ def test_missing_parts_of_the_layout_are_named(tmp_path):
         read_corpus("toy", "ljspeech", inner, language="en")
     with pytest.raises(CorpusError, match="is a file; name the folder"):
         read_corpus("toy", "ljspeech", inner / "metadata.csv", language="en")
+
+
+def test_a_folder_of_another_layout_is_told_which(tmp_path):
+    ljspeech(tmp_path / "metadata", "a|One.\n", "a")
+    record(tmp_path / "folders" / "anna" / "a.wav").with_suffix(".lab").write_text("Fine.")
+    jsonl(tmp_path / "manifest", {"audio_filepath": "audio/a.flac", "text": "A."})
+    for folder, layout, meant in (
+        ("metadata", "jsonl", "ljspeech"),
+        ("metadata", "speaker_folders", "ljspeech"),
+        ("folders", "ljspeech", "speaker_folders"),
+        ("manifest", "ljspeech_official", "jsonl"),
+    ):
+        with pytest.raises(CorpusError, match=f'another layout; try "dataset_layout": {{"toy": "{meant}"}}'):
+            read_corpus("toy", layout, tmp_path / folder, language="en")
+    (tmp_path / "metadata" / "metadata.csv").write_text("")
+    with pytest.raises(CorpusError, match=r"it lists none$"):
+        read_corpus("toy", "ljspeech", tmp_path / "metadata", language="en")
 
 
 def test_a_corpus_without_anything_usable_is_an_error_that_says_why(tmp_path):
@@ -347,6 +366,15 @@ def test_layouts_are_found_by_name_and_settings_go_first():
     assert layout_of("my_voice", {"my_voice": "jsonl"}) == "jsonl"
     assert layout_of("LJSpeech", {"LJSpeech": "jsonl"}) == "jsonl"
     assert all(layout_of("x", {"x": layout}) == layout for layout in LAYOUTS)
+
+
+def test_famous_corpora_are_in_their_own_language():
+    assert [language_of(name, {}, "en-gb") for name in ("VCTK", "Baker", "AISHELL-3", "demo")] == [
+        "en-gb", "zh", "zh", "en-gb"
+    ]  # fmt: skip
+    assert [language_of(name, {}, "de") for name in ("VCTK", "LibriTTS_R", "LJSpeech")] == ["en", "en", "de"]
+    assert language_of("Baker", {}, "cmn") == "cmn"
+    assert language_of("mine", {"mine": "libritts"}, "de") == language_of("VCTK", {"VCTK": "jsonl"}, "de") == "de"
 
 
 def test_unknown_names_list_the_known_ones():

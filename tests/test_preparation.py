@@ -30,6 +30,7 @@ from small_corpus import (
     write_metadata,
 )
 
+from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.feature_store import FeatureStore, StoreError
 from processors.preparation import making, report
@@ -342,6 +343,12 @@ def test_own_alignment_is_kept_as_textgrid_and_said_to_be_ours(tmp_path, shared_
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
     assert prepare(settings).made == 1
     assert [path.stem for path in own if path.stat().st_mtime_ns != marks[path]] == [name]
+
+
+def test_textgrids_that_shall_be_there_and_are_not_are_told_before_anything_is_made(tmp_path, corpus):
+    config = write_config(tmp_path, corpus, textgrid_dir="", alignment="textgrid")
+    with pytest.raises(AlignmentError, match=r"no TextGrids of toy: name their folder in preprocess\.textgrid_dir"):
+        prepare(load(config))
 
 
 def test_textgrids_that_somebody_put_in_our_folder_are_used_and_never_replaced(tmp_path, corpus):

@@ -137,6 +137,18 @@ def test_mfa_is_not_asked_for_letters(config):
     assert "choose learned" in problems(config(), *(f"preprocess.{name}={value}" for name, value in wishes.items()))
 
 
+def test_a_misspelt_corpus_is_told_the_name_that_was_meant(config):
+    assert "did you mean mine?" in problems(config(dataset=["mien"]))
+    for name in ("dataset_weight", "dataset_subset"):
+        value = 2.0 if name == "dataset_weight" else ["a"]
+        assert "does not name mien; did you mean mine?" in problems(config(**{name: {"mien": value}}))
+    both = {"mine": "data/mine", "yours": "data/yours"}
+    load_settings(
+        config(dataset_path=both, dataset_weight={"yours": 2.0}, dataset_subset={"yours": ["a"]}), [], schema_of
+    )
+    assert 'must be a list, as ["mine"] is' in problems(config(), "dataset=mine")
+
+
 def test_a_bool_or_text_is_not_taken_for_a_number(config):
     assert "train.batch_size: found true" in problems(config(), "train.batch_size=true")
     assert "train.batch_size: found 1.5" in problems(config(), "train.batch_size=1.5")

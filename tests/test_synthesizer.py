@@ -102,7 +102,7 @@ def test_a_voice_of_several_speakers_asks_who_speaks(tmp_path):
     tiny_bundle(speakers=("anna", "bob")).save(tmp_path)
     voice = Synthesizer.open(tmp_path)
     assert voice.speakers == ("anna", "bob")
-    with pytest.raises(SynthesisError, match="name a speaker; known: anna, bob"):
+    with pytest.raises(SynthesisError, match=r"name a speaker \(--infer_speaker_name\); known: anna, bob"):
         voice("Hello.")
     with pytest.raises(SynthesisError, match="carl: unknown; known: anna, bob"):
         voice("Hello.", speaker="carl")

@@ -293,11 +293,20 @@ def test_char_gives_letters_of_any_script(text, expected):
         ("lexicon", "say [[həˈloʊ]] there", r"IPA, which phone_extractor 'espeak' knows.* \{HH AH0 L OW1\}"),
         ("char", "say [[həˈloʊ]] there", r"\[\[həˈloʊ\]\]' in a text are not for phone_extractor 'char'"),
         ("char", "say {HH AH0 L OW1} there", r"\{HH AH0 L OW1\}' in a text are not for phone_extractor 'char'"),
+        ("lexicon", "say {HH AH0 L OW1 there", r"'\{HH AH0 L OW1 there' do not end"),
+        ("lexicon", "say [[həˈloʊ] there", "do not end"),
+        ("espeak", "[[həˈloʊ]] [[həˈloʊ", r"'\[\[həˈloʊ' do not end"),
+        ("char", "[[a]] say [[həˈloʊ there", r"'\[\[həˈloʊ there' do not end"),
     ],
 )
 def test_inline_phones_are_never_read_as_letters(name, text, message):
     with pytest.raises(TextError, match=message):
         make_phone_extractor(name).tokens(text)
+
+
+def test_brackets_that_hold_no_phones_are_punctuation():
+    for text in ("So {it seems. THE END", "So [it] seems.", "So {it} seems }."):
+        assert len(make_phone_extractor("char").tokens(text)) >= 4
 
 
 def test_char_stands_in_for_accents_it_does_not_know():

@@ -43,6 +43,22 @@ LAYOUT_OF_DATASET = {
     "demo": "ljspeech",
 }
 
+_ENGLISH = ("VCTK", "LibriTTS", "LibriTTS_R", "HiFiTTS", "CMU_ARCTIC")
+_CHINESE = ("AISHELL-3", "Baker")
+
+
+def language_of(dataset: str, dataset_layout: Mapping[str, str], default: str) -> str:
+    """Say in which language a dataset is whose language no setting names: a famous corpus's own, else `default`.
+
+    A default of the same language stays, for it may say more, as `en-gb` does.
+    """
+    if layout_of(dataset, dataset_layout) != LAYOUT_OF_DATASET.get(dataset):
+        return default
+    language = default.lower().replace("_", "-").partition("-")[0]
+    if dataset in _CHINESE:
+        return default if language in ("zh", "cmn") else "zh"
+    return "en" if dataset in _ENGLISH and language != "en" else default
+
 
 def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
     """Say in which layout a dataset lies: the settings go before the known names.
@@ -96,7 +112,10 @@ def read_corpus(
     _check_layout(dataset, layout)
     folder = Path(folder).absolute()
     if not folder.exists():
-        raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies")
+        # All known names but the demo's can be downloaded.
+        is_famous = dataset != "demo" and LAYOUT_OF_DATASET.get(dataset) == layout.removesuffix("_official")
+        bring = ", or have stage 0 bring it" if is_famous else ""
+        raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies{bring}")
     if not folder.is_dir() and layout != "jsonl":
         raise CorpusError(f"dataset_path.{dataset}: {folder}: is a file; name the folder of the corpus")
     if needs_text and layout in WITHOUT_TEXTS:
@@ -104,14 +123,34 @@ def read_corpus(
             f"dataset_layout.{dataset}: {layout} have no transcripts, which an acoustic model needs; name a layout "
             f"that has them ({', '.join(name for name in LAYOUTS if name not in WITHOUT_TEXTS)}), or train a vocoder"
         )
-    if layout in OFFICIAL_LAYOUTS:
-        corpus = OFFICIAL_LAYOUTS[layout](dataset, folder, language=language, subset=subset)
-    else:
-        corpus = _of_speakers(LAYOUTS[layout](dataset, folder, language=language), dataset, folder, subset)
-    if not needs_text:
-        return corpus.for_sound_alone()
-    corpus.require_usable(folder, dataset)
-    return corpus
+    try:
+        if layout in OFFICIAL_LAYOUTS:
+            corpus = OFFICIAL_LAYOUTS[layout](dataset, folder, language=language, subset=subset)
+        else:
+            corpus = LAYOUTS[layout](dataset, folder, language=language)
+        if needs_text:
+            corpus.require_usable(folder, dataset)
+    except CorpusError as error:
+        raise CorpusError(f"{error}{_other_layout(dataset, layout, folder)}") from error
+    if layout not in OFFICIAL_LAYOUTS:
+        corpus = _of_speakers(corpus, dataset, folder, subset)
+    return corpus if needs_text else corpus.for_sound_alone()
+
+
+def _other_layout(dataset: str, layout: str, folder: Path) -> str:
+    """Give the end of a message about a folder that cannot be read: the layout that it has instead, if any."""
+    fitting = (
+        [name for name, recipe in lhotse_recipes.RECIPES.items() if recipe.parts(folder)] if folder.is_dir() else []
+    )
+    if (folder / "metadata.csv").is_file() and (folder / "wavs").is_dir():
+        fitting.append("ljspeech")
+    if any((folder / f"{name}.jsonl").is_file() for name in ("manifest", "train")):
+        fitting.append("jsonl")
+    if next(folder.glob("*/*.lab"), None):
+        fitting.append("speaker_folders")
+    if not fitting or layout.removesuffix("_official") in fitting:
+        return ""
+    return f'. It looks like another layout; try "dataset_layout": {{"{dataset}": "{fitting[0]}"}}'
 
 
 def _of_speakers(corpus: Corpus, dataset: str, folder: Path, subset: Sequence[str]) -> Corpus:

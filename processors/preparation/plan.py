@@ -12,7 +12,7 @@ from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.corpora.corpus import Corpus, CorpusError, some
-from processors.feature_store import FeatureStore, prepare_store, remove_store, tidy_store
+from processors.feature_store import FeatureStore, check_store, prepare_store, remove_store, tidy_store
 from processors.preparation.beforehand import stamp_of_lexicon, stamp_of_text
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
@@ -118,6 +118,14 @@ def make_plan(
     return Plan(dataset, folder, tuple(utterances), jobs)
 
 
+def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings, features: Sequence[str]) -> None:
+    """Raise the `StoreError` that making plans would, as far as one can know before texts are read."""
+    expected = store_settings(settings, features, ())
+    expected.pop("symbols", None)
+    for dataset in datasets:
+        check_store(rooted(settings.processed_dir) / dataset, expected)
+
+
 def _wanted(dataset: str, corpus: Corpus, settings: PreprocessSettings) -> list[Utterance]:
     """Split a corpus, and only then leave out what is not wanted, so that the others' splits stay what they are."""
     unwanted = _unwanted(dataset, settings)
@@ -138,7 +146,8 @@ def _unwanted(dataset: str, settings: PreprocessSettings) -> set[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         told = "it is no text in UTF-8" if isinstance(error, ValueError) else error.strerror or error
-        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {told}") from None
+        hint = "" if path.exists() else "; bins.check_data writes such lists"
+        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {told}{hint}") from None
     return {id_ for line in lines if (id_ := _REMARK.split(line)[0].strip())}
 
 
@@ -222,7 +231,13 @@ def _missing(
 def _textgrids(folder: Path, utterances: Iterable[Utterance], settings: PreprocessSettings) -> TextGrids:
     own = folder / "TextGrid"
     if not settings.textgrid_dir or settings.alignment in _OWN:
-        return TextGrids(None, own)
+        textgrids = TextGrids(None, own)
+        if settings.alignment == "textgrid" and not any(textgrids.own(utterance).exists() for utterance in utterances):
+            raise AlignmentError(
+                f"preprocess.alignment is textgrid, but there are no TextGrids of {folder.name}: name their folder in "
+                "preprocess.textgrid_dir, or choose auto"
+            )
+        return textgrids
     given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name))
     if not given.is_dir():
         raise AlignmentError(f"preprocess.textgrid_dir: {given}: no such folder; leave it empty if there are none")

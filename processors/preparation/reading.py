@@ -7,7 +7,7 @@ from dataclasses import replace
 from config.paths import rooted
 from config.schema import ExperimentSettings
 from processors.corpora.corpus import Corpus, CorpusError, some
-from processors.corpora.registry import layout_of, read_corpus
+from processors.corpora.registry import language_of, layout_of, read_corpus
 from utils.console import say, warn
 
 
@@ -28,7 +28,7 @@ def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = 
         dataset,
         layout,
         folder,
-        language=settings.dataset_language.get(dataset, settings.preprocess.language),
+        language=_language_of(dataset, settings),
         needs_text=needs_text,
         subset=settings.dataset_subset.get(dataset, ()),
     )
@@ -42,15 +42,18 @@ def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = 
 
 def languages_of(settings: ExperimentSettings) -> dict[str, str]:
     """Give the language of each corpus, and of speakers that have their own."""
-    languages = {
-        dataset: settings.dataset_language.get(dataset, settings.preprocess.language) for dataset in settings.dataset
-    }
+    languages = {dataset: _language_of(dataset, settings) for dataset in settings.dataset}
     of_speakers = {
         name: language
         for name, language in settings.dataset_language.items()
         if name not in languages and name.partition("/")[0] in languages
     }
     return languages | of_speakers
+
+
+def _language_of(dataset: str, settings: ExperimentSettings) -> str:
+    named = settings.dataset_language.get(dataset)
+    return named or language_of(dataset, settings.dataset_layout, settings.preprocess.language)
 
 
 def _with_languages_of_speakers(corpus: Corpus, dataset: str, settings: ExperimentSettings) -> Corpus:

@@ -13,7 +13,16 @@ from processors.text.espeak import espeak
 from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces, stand_in
 from processors.text.lexicon import Pronunciation
 from processors.text.normalizer import make_normalizer
-from processors.text.phone_extractor import IN_BRACES, IN_BRACKETS, PAUSES, SPOKEN_NOISE, Pause, Token, Word
+from processors.text.phone_extractor import (
+    IN_BRACES,
+    IN_BRACKETS,
+    PAUSES,
+    SPOKEN_NOISE,
+    Pause,
+    Token,
+    Word,
+    refuse_unclosed_phones,
+)
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
 from processors.text.text_error import TextError
 
@@ -46,6 +55,7 @@ class EspeakPhoneExtractor:
 
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        refuse_unclosed_phones(text)
         tokens: list[Token] = []
         for place, part in enumerate(IN_BRACKETS.split(text)):
             if place % 2:

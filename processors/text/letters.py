@@ -8,7 +8,16 @@ from typing import Any
 
 from processors.text.characters import composed
 from processors.text.normalizer import make_normalizer
-from processors.text.phone_extractor import IN_BRACES, IN_BRACKETS, PAUSES, SPOKEN_NOISE, Pause, Token, Word
+from processors.text.phone_extractor import (
+    IN_BRACES,
+    IN_BRACKETS,
+    PAUSES,
+    SPOKEN_NOISE,
+    Pause,
+    Token,
+    Word,
+    refuse_unclosed_phones,
+)
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
 from processors.text.text_error import TextError
 
@@ -31,6 +40,7 @@ class CharPhoneExtractor:
 
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        refuse_unclosed_phones(text)
         if phones := IN_BRACES.search(text) or IN_BRACKETS.search(text):
             raise TextError(
                 f"phones {phones[0]!r} in a text are not for phone_extractor 'char', which knows letters only"

@@ -33,6 +33,7 @@ __all__ = [
     "Word",
     "make_phone_extractor",
     "phones_of",
+    "refuse_unclosed_phones",
 ]
 
 
@@ -64,6 +65,16 @@ IN_BRACES = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
 
 IN_BRACKETS = re.compile(r"\[\[(.*?)\]\]")
 """Phones of IPA in a text."""
+
+_UNCLOSED = re.compile(r"\[\[(?!.*\]\])|\{(?=[^}]*$)(?=.*\b[A-Z]{2}[0-2]\b)")
+
+
+def refuse_unclosed_phones(text: str) -> None:
+    """Raise a `TextError` where phones begin in a text and do not end: they would be read as words."""
+    if begins := _UNCLOSED.search(text):
+        raise TextError(
+            f"phones {_shortened(text[begins.start() :])!r} do not end; write them as in [[həˈloʊ]] or {{HH AH0 L OW1}}"
+        )
 
 
 class PhoneExtractor(Protocol):
@@ -167,6 +178,7 @@ class LexiconPhoneExtractor:
 
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        refuse_unclosed_phones(text)
         if brackets := IN_BRACKETS.search(text):
             raise TextError(
                 f"phones {brackets[0]!r} are IPA, which phone_extractor 'espeak' knows; "
