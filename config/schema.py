@@ -7,13 +7,14 @@ where a user says nothing stand in the JSON5 files beside this one.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
+
+from utils.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -251,9 +252,10 @@ class ExperimentSettings(Settings):
     def contradictions(self) -> Iterator[Contradiction]:
         for name in self.dataset:
             if name not in self.dataset_path:
+                near = did_you_mean(name, self.dataset_path)
                 yield Contradiction(
                     ("dataset_path", "dataset"),
-                    f'has no folder for the dataset "{name}"; add "{name}": "<folder>"{_near(name, self.dataset_path)}',
+                    f'has no folder for the dataset "{name}"; add "{name}": "<folder>"{near}',
                 )
             elif not self.dataset_path[name]:
                 yield Contradiction((f"dataset_path.{name}",), "is empty; name the folder of the corpus")
@@ -274,7 +276,7 @@ class ExperimentSettings(Settings):
         for setting_name in ("dataset_subset", "dataset_weight"):
             for name in getattr(self, setting_name):
                 if name not in {*self.dataset, *self.dataset_path}:
-                    near = _near(name, self.dataset)
+                    near = did_you_mean(name, self.dataset)
                     yield Contradiction((f"{setting_name}.{name}", "dataset"), f"dataset does not name {name}{near}")
         for name, weight in self.dataset_weight.items():
             if not 0 < weight < float("inf"):
@@ -282,9 +284,3 @@ class ExperimentSettings(Settings):
         for name, subset in self.dataset_subset.items():
             if not subset:
                 yield Contradiction((f"dataset_subset.{name}",), "is empty; leave it out for the whole corpus")
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    """Give the end of a message about an unknown corpus: the known name that was most likely meant, if any."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from processors.text.symbols import SymbolTable
 from utils.checkpoint import average_name, unfitting
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
+from utils.names import did_you_mean
 
 WEIGHTS_FILE = "model.safetensors"
 SETTINGS_FILE = "settings.json"
@@ -173,8 +173,7 @@ def find_bundle(place: Path | str) -> Bundle:
 def _near(place: Path) -> str:
     """Give the end of a message about a folder that is not there: the one beside it that was most likely meant."""
     beside = [each.name for each in place.parent.iterdir() if each.is_dir()] if place.parent.is_dir() else []
-    close = difflib.get_close_matches(place.name, beside, n=1)
-    return f"; did you mean {place.with_name(close[0])}?" if close else ""
+    return did_you_mean(place.name, beside)
 
 
 def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:

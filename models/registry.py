@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from utils.errors import RecitalError
+from utils.names import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,10 +143,8 @@ def _layout(model: Model) -> PublishedLayout:
 
 def _entry(model_type: str) -> Model:
     if model_type not in MODELS:
-        lower = {name.lower(): name for name in MODELS}
-        close = difflib.get_close_matches(model_type.lower(), lower, n=1)
-        hint = f"; did you mean {lower[close[0]]}?" if close else ""
-        raise UnknownModelError(f'there is no model "{model_type}"; known: {", ".join(MODELS)}{hint}')
+        meant = did_you_mean(model_type, MODELS)
+        raise UnknownModelError(f'there is no model "{model_type}"; known: {", ".join(MODELS)}{meant}')
     return MODELS[model_type]
 
 

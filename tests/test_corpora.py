@@ -372,7 +372,7 @@ def test_famous_corpora_are_in_their_own_language():
     assert [language_of(name, {}, "en-gb") for name in ("VCTK", "Baker", "AISHELL-3", "demo")] == [
         "en-gb", "zh", "zh", "en-gb"
     ]  # fmt: skip
-    assert [language_of(name, {}, "de") for name in ("VCTK", "LibriTTS_R", "LJSpeech")] == ["en", "en", "de"]
+    assert [language_of(name, {}, "de") for name in ("VCTK", "LibriTTS_R", "LJSpeech")] == ["en"] * 3
     assert language_of("Baker", {}, "cmn") == "cmn"
     assert language_of("mine", {"mine": "libritts"}, "de") == language_of("VCTK", {"VCTK": "jsonl"}, "de") == "de"
 
@@ -382,7 +382,7 @@ def test_unknown_names_list_the_known_ones():
         CorpusError, match=r"unknown name 'my_voice'; known are LJSpeech, .*dataset_layout.*speaker_folders"
     ):
         layout_of("my_voice", {})
-    with pytest.raises(CorpusError, match="did you mean 'LJSpeech'"):
+    with pytest.raises(CorpusError, match=r"did you mean LJSpeech\?"):
         layout_of("ljspeech", {})
     with pytest.raises(CorpusError, match=r"dataset_layout\.my_voice: unknown layout 'ljspech'; known are ljspeech, "):
         layout_of("my_voice", {"my_voice": "ljspech"})

@@ -330,7 +330,7 @@ def test_speakers_are_looked_for_in_the_parts_that_were_brought(toy, server, tmp
 
 
 def test_a_misspelt_part_does_not_bring_all_of_them(toy, server, tmp_path):
-    with pytest.raises(CorpusError, match=r"dataset_subset\.Toy: unknown part 'dev-tow', did you mean 'dev-two'"):
+    with pytest.raises(CorpusError, match=r"dataset_subset\.Toy: unknown part 'dev-tow'; did you mean dev-two"):
         bring("Toy", tmp_path / "toy", subset=["dev-tow"])
     assert server.asked == []
 

@@ -78,7 +78,7 @@ def test_missing_dataset_path(tmp_path, corpus):
 def test_unknown_dataset(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     done = preprocess(config, "--set", 'dataset=["LJSpeach"]', "--set", f"dataset_path.LJSpeach={corpus}")
-    assert_refused(done, "LJSpeach", "did you mean 'LJSpeech'?")
+    assert_refused(done, "LJSpeach", "did you mean LJSpeech?")
 
 
 def test_missing_lexicon(tmp_path, corpus):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from utils.console import say
 from utils.download import download
 from utils.files import write_atomically
 from utils.lock import sole_user
+from utils.names import did_you_mean
 from utils.unpack import unpack
 
 _RECORD = ".downloads.json"
@@ -187,8 +187,8 @@ def bring(
 def _refuse_near_names(dataset: str, subset: Sequence[str], known: Set[str]) -> None:
     """Raise a `CorpusError` where a part's name is misspelt, for then all of them would be brought."""
     for name in subset:
-        if name not in known and (close := difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)):
-            raise CorpusError(f"dataset_subset.{dataset}: unknown part {name!r}, did you mean {close[0]!r}?")
+        if name not in known and (meant := did_you_mean(name, sorted(known), cutoff=0.8)):
+            raise CorpusError(f"dataset_subset.{dataset}: unknown part {name!r}{meant}")
 
 
 def _is_corpus(dataset: str, folder: Path) -> bool:

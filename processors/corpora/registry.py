@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Protocol
 
 from processors.corpora import jsonl, lhotse_recipes, ljspeech, recordings, speaker_folders
 from processors.corpora.corpus import Corpus, CorpusError, some
+from utils.names import did_you_mean
 
 
 class Reader(Protocol):
@@ -43,8 +43,7 @@ LAYOUT_OF_DATASET = {
     "demo": "ljspeech",
 }
 
-_ENGLISH = ("VCTK", "LibriTTS", "LibriTTS_R", "HiFiTTS", "CMU_ARCTIC")
-_CHINESE = ("AISHELL-3", "Baker")
+_CHINESE = ("AISHELL-3", "Baker")  # the other famous ones are English
 
 
 def language_of(dataset: str, dataset_layout: Mapping[str, str], default: str) -> str:
@@ -52,12 +51,10 @@ def language_of(dataset: str, dataset_layout: Mapping[str, str], default: str) -
 
     A default of the same language stays, for it may say more, as `en-gb` does.
     """
-    if layout_of(dataset, dataset_layout) != LAYOUT_OF_DATASET.get(dataset):
+    if layout_of(dataset, dataset_layout).removesuffix("_official") != LAYOUT_OF_DATASET.get(dataset):
         return default
-    language = default.lower().replace("_", "-").partition("-")[0]
-    if dataset in _CHINESE:
-        return default if language in ("zh", "cmn") else "zh"
-    return "en" if dataset in _ENGLISH and language != "en" else default
+    same, own = (("zh", "cmn"), "zh") if dataset in _CHINESE else (("en",), "en")
+    return default if default.lower().replace("_", "-").partition("-")[0] in same else own
 
 
 def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
@@ -72,12 +69,10 @@ def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
     """
     layout = dataset_layout.get(dataset) or LAYOUT_OF_DATASET.get(dataset)
     if layout is None:
-        close = difflib.get_close_matches(dataset.lower(), [name.lower() for name in LAYOUT_OF_DATASET], n=1)
-        meant = next((name for name in LAYOUT_OF_DATASET if close and name.lower() == close[0]), "")
         raise CorpusError(
-            f"dataset: unknown name {dataset!r}{f', did you mean {meant!r}?' if meant else ''}; known are "
+            f"dataset: unknown name {dataset!r}; known are "
             f'{", ".join(LAYOUT_OF_DATASET)}; for your own add "dataset_layout": {{"{dataset}": '
-            f'"{"|".join((*LAYOUTS, *OFFICIAL_LAYOUTS))}"}}'
+            f'"{"|".join((*LAYOUTS, *OFFICIAL_LAYOUTS))}"}}{did_you_mean(dataset, LAYOUT_OF_DATASET)}'
         )
     _check_layout(dataset, layout)
     return layout
