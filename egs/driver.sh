@@ -247,7 +247,8 @@ start_demo() {
 end_demo() {
     touch "$demo_made/done"
     printf '\nThe demo is done.\n'
-    printf 'Listen to:\n' && find "$demo_made" -path '*/result/*.wav' | sort
+    recordings=$(find "$demo_made" -path '*/result/*.wav' | sort)
+    [ -z "$recordings" ] || printf 'Listen to:\n%s\n' "$recordings"
     printf 'Look at:\n' && find "$demo_made" -path '*/result/*.png'
     find "$demo_dir" -path '*/processed/*.html'
 }
