@@ -95,7 +95,8 @@ class PreprocessSettings(Settings):
         "auto: textgrid where there are any, else pocketsphinx for English in ARPAbet, else learned"
     )
     aligner_config: str = setting(
-        "the aligner that alignment: learned trains; a recipe's file from the repository root",
+        "the aligner that alignment: learned trains: its network and training, as an aligner's file sets them, a "
+        "relative path to which starts at the repository root; corpora and preprocess are the recipe's",
         default="config/aligner.json",
         min_length=1,
     )

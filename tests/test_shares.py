@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from processors.audio.audio_file import write_wav
 from processors.feature_store import FeatureStore
 from processors.preparation.plan import Share
 from processors.preparation.prepare import prepare, prepare_share
+from processors.preparation.reading import read_dataset
 from processors.preparation.work import VOCODER_FEATURES
 from tests.small_corpus import RATE, load, make_corpus, texts, waveform_of, write_config, write_metadata
 from utils.lock import InUseError, joint_user, sole_user
@@ -144,6 +146,18 @@ def test_one_machine_learns_to_align_for_all(tmp_path):
     assert ours == theirs
 
 
+def test_a_share_may_hold_no_utterance(tmp_path, corpus, capsys):
+    shutil.copytree(corpus / "TextGrid", tmp_path / "processed" / "toy" / "TextGrid")
+    settings = load(write_config(tmp_path, corpus, num_workers=1, textgrid_dir="", alignment="textgrid"))
+    ids = [utterance.id for utterance in read_dataset(settings, "toy").utterances]
+    empty = next(share for n in range(1, 1000) if not any((share := Share(n, 1000)).has(id_) for id_ in ids))
+    assert prepare_share(settings, empty) is None
+    told = capsys.readouterr().out
+    assert "are there" not in told and "48 utterances are left for others" in told
+    summary = prepare_share(settings, Share(1, 1))
+    assert summary is not None and summary.good == 47
+
+
 def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
     settings = load(write_config(tmp_path, corpus, num_workers=1))
     holder = [
@@ -191,6 +205,7 @@ import sys, time
 from pathlib import Path
 from processors.preparation import prepare as module
 from processors.preparation.plan import Share
+from processors.preparation.reading import read_dataset
 from processors.preparation.work import VOCODER_FEATURES
 from tests.small_corpus import load
 

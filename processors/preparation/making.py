@@ -40,9 +40,9 @@ def make_features(
     """
     groups = [group for plan in plans for group in groups_of(plan.jobs, plan.folder, num_workers)]
     total = sum(len(plan.jobs) for plan in plans)
-    there = sum(len(plan.utterances) for plan in plans) - total
+    there = sum(plan.n_there for plan in plans)
     if not total:
-        say(f"nothing to make: all {there} utterances are there")
+        say(f"nothing to make: all {there} utterances are there" if there else "nothing to make")
         return {}
     num_workers = min(num_workers, len(groups))
     say(

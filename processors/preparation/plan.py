@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,15 @@ class Plan:
         dataset: its name.
         folder: its features, manifests and report.
         utterances: all that the corpus lists, with their splits.
-        jobs: those of them to make.
+        jobs: those of them, or of a machine's share, to make.
+        n_there: how many of them, or of the share, are made already.
     """
 
     dataset: str
     folder: Path
     utterances: tuple[Utterance, ...]
     jobs: tuple[Job, ...]
+    n_there: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def make_plan(
     store = FeatureStore.open(folder, skip_damaged=share is not None)
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
     jobs = tuple(_missing(mine, store, folder, settings, features))
-    return Plan(dataset, folder, tuple(utterances), jobs)
+    return Plan(dataset, folder, tuple(utterances), jobs, n_there=len(mine) - len(jobs))
 
 
 def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings, features: Sequence[str]) -> None:
@@ -228,25 +230,24 @@ def _missing(
             yield Job(utterance, source, given, own, is_known=store.has(utterance.id, (SOURCE,)))
 
 
-def _textgrids(folder: Path, utterances: Iterable[Utterance], settings: PreprocessSettings) -> TextGrids:
+def _textgrids(folder: Path, utterances: Sequence[Utterance], settings: PreprocessSettings) -> TextGrids:
     own = folder / "TextGrid"
     if not settings.textgrid_dir or settings.alignment in _OWN:
-        textgrids = TextGrids(None, own)
-        if settings.alignment == "textgrid" and not any(textgrids.own(utterance).exists() for utterance in utterances):
+        if settings.alignment == "textgrid" and next(own.rglob("*.TextGrid"), None) is None:
             raise AlignmentError(
                 f"preprocess.alignment is textgrid, but there are no TextGrids of {folder.name}: name their folder in "
                 "preprocess.textgrid_dir, or choose auto"
             )
-        return textgrids
+        return TextGrids(None, own)
     given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name))
     if not given.is_dir():
         raise AlignmentError(f"preprocess.textgrid_dir: {given}: no such folder; leave it empty if there are none")
     textgrids = TextGrids(given, own)
     n_given = sum(textgrids.given(utterance) is not None for utterance in utterances)
-    if n_given == 0:
-        warn(f"{given}: no TextGrid there is named for an utterance of {folder.name}, as in <id>.TextGrid")
-    else:
+    if n_given:
         say(f"{folder.name}: {n_given} recordings have a TextGrid in {given}")
+    elif utterances:  # a machine's share may have none
+        warn(f"{given}: no TextGrid there is named for an utterance of {folder.name}, as in <id>.TextGrid")
     return textgrids
 
 
