@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 
-from processors.audio.mel import MEL_FLOOR
 from processors.feature_store import FeatureStore
 from processors.prosody import average_per_phone, interpolate_unvoiced
 from processors.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.statistics import SpeakerStatistics, open_statistics
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest
+from processors.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
 from utils.errors import RecitalError
 
 LANGUAGES_FILE = "languages.json"
@@ -34,46 +30,20 @@ class DataError(RecitalError):
 
 
 @dataclass(frozen=True)
-class AcousticBatch:
-    """Utterances for an acoustic model; 0 stands on padding, but in `mel`, where it is silence.
+class AcousticBatch(UtteranceBatch):
+    """Utterances for an acoustic model.
 
     Attributes:
-        ids: B names.
         speaker_ids: (B,) rows of the speaker table.
-        phoneme_ids: (B, T_text) numbers of the symbol table.
-        phoneme_lengths: (B,) real phonemes.
         durations: (B, T_text) frames per phoneme; a row adds up to its `mel_lengths`.
-        mel: (B, M, T_mel) log-mel, M next to each other in memory.
-        mel_lengths: (B,) real frames.
         pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker.
         energy: likewise, linear, normalised per speaker.
-        counts: real frames, phonemes and utterances.
     """
 
-    ids: tuple[str, ...]
     speaker_ids: Tensor
-    phoneme_ids: Tensor
-    phoneme_lengths: Tensor
     durations: Tensor
-    mel: Tensor
-    mel_lengths: Tensor
     pitch: Tensor
     energy: Tensor
-    counts: Mapping[str, int]
-
-    @property
-    def padded(self) -> Mapping[str, int]:
-        """Places with padding."""
-        return {"frames": self.mel.shape[0] * self.mel.shape[2], "phonemes": self.phoneme_ids.numel()}
-
-    def to(self, device: torch.device | str) -> AcousticBatch:
-        """The same batch on another device."""
-        moved: dict[str, Any] = {
-            each.name: value.to(device, non_blocking=True)
-            for each in fields(self)
-            if isinstance(value := getattr(self, each.name), Tensor)
-        }
-        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -90,37 +60,15 @@ class AcousticExample:
 
 
 def collate_acoustic(examples: Sequence[AcousticExample], length_step: int = 1) -> AcousticBatch:
-    """Pad utterances to the longest among them.
-
-    Args:
-        examples: at least one.
-        length_step: lengths are rounded up to a multiple of it. The fewer lengths there are, the more often a CPU's
-            kernels, which are made anew for every shape, are found ready: with 8, training is a tenth faster and
-            takes a quarter less memory, for one more frame of padding in a hundred.
-    """
-
-    def padded(arrays: list[np.ndarray], filler: float = 0.0) -> Tensor:
-        together = pad_sequence([torch.from_numpy(array) for array in arrays], batch_first=True, padding_value=filler)
-        missing = -together.shape[1] % length_step
-        return F.pad(together, (0, 0) * (together.ndim - 2) + (0, missing), value=filler)
-
-    phoneme_lengths = torch.tensor([len(example.phoneme_ids) for example in examples])
-    mel_lengths = torch.tensor([len(example.mel) for example in examples])
-    return AcousticBatch(
-        ids=tuple(example.id for example in examples),
+    """Pad utterances to the longest among them; see `collate_utterances`."""
+    return collate_utterances(
+        AcousticBatch,
+        examples,
+        length_step,
         speaker_ids=torch.tensor([example.speaker_id for example in examples]),
-        phoneme_ids=padded([example.phoneme_ids for example in examples]).long(),
-        phoneme_lengths=phoneme_lengths,
-        durations=padded([example.durations for example in examples]).long(),
-        mel=padded([example.mel for example in examples], math.log(MEL_FLOOR)).transpose(1, 2),
-        mel_lengths=mel_lengths,
-        pitch=padded([example.pitch for example in examples]),
-        energy=padded([example.energy for example in examples]),
-        counts={
-            "frames": int(mel_lengths.sum()),
-            "phonemes": int(phoneme_lengths.sum()),
-            "utterances": len(examples),
-        },
+        durations=pad_arrays([example.durations for example in examples], length_step=length_step).long(),
+        pitch=pad_arrays([example.pitch for example in examples], length_step=length_step),
+        energy=pad_arrays([example.energy for example in examples], length_step=length_step),
     )
 
 
@@ -185,7 +133,7 @@ def open_voice(processed_dir: Path) -> Voice:
     return Voice(symbols, speakers, statistics, embeddings, languages)
 
 
-class AcousticData(Dataset[AcousticExample]):
+class AcousticData(UtteranceData[AcousticExample]):
     """Utterances of one split of one or more corpora, read from their feature stores.
 
     Pitch is drawn through unvoiced stretches, so that every phone has one. Small in memory, and may be sent to
@@ -208,21 +156,13 @@ class AcousticData(Dataset[AcousticExample]):
         pitch_level: Level = "phone",
         energy_level: Level = "phone",
     ) -> None:
-        self._stores, self._speakers, self._statistics = dict(stores), dict(voice.speakers), dict(voice.statistics)
+        super().__init__(utterances, stores)
+        self._speakers, self._statistics = dict(voice.speakers), dict(voice.statistics)
         self._pitch_level, self._energy_level = pitch_level, energy_level
-        self._items = [(utterance.id, utterance.dataset, utterance.speaker) for utterance in utterances]
-        self.lengths = np.array([stores[dataset].length(id_, "mel") for id_, dataset, _ in self._items], dtype=np.int64)
-        """(len(self),) frames of every utterance."""
-
-    def weights(self, dataset_weight: Mapping[str, float]) -> list[float]:
-        """How often each utterance shall be drawn per epoch, by the setting of that name."""
-        return [dataset_weight.get(dataset, 1.0) for _, dataset, _ in self._items]
-
-    def __len__(self) -> int:
-        return len(self._items)
+        self._speaker_names = [utterance.speaker for utterance in utterances]
 
     def __getitem__(self, index: int) -> AcousticExample:
-        id_, dataset, speaker = self._items[index]
+        (dataset, id_), speaker = self._places[index], self._speaker_names[index]
         store, statistics = self._stores[dataset], self._statistics[speaker]
         durations, f0_hz = store.read(id_, "durations"), store.read(id_, "f0")
         pitch = interpolate_unvoiced(statistics.normalize_pitch(f0_hz), f0_hz > 0)

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 
 from processors.acoustic_data import DataError
-from processors.audio.mel import MEL_FLOOR
 from processors.feature_store import FeatureStore
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest
+from processors.utterance_data import UtteranceBatch, UtteranceData, collate_utterances
 
 
 @dataclass(frozen=True)
-class AlignerBatch:
-    """Utterances for an aligner; 0 stands on padding, but in `mel`, where it is silence.
+class AlignerBatch(UtteranceBatch):
+    """Utterances for an aligner.
 
     Attributes:
-        ids: B names.
         datasets: B corpora; names are unique within one.
-        phoneme_ids: (B, T_text) numbers of the symbol table.
-        phoneme_lengths: (B,) real phonemes.
-        mel: (B, M, T_mel) log-mel, M next to each other in memory.
-        mel_lengths: (B,) real frames.
-        counts: real frames, phonemes and utterances.
     """
 
-    ids: tuple[str, ...]
     datasets: tuple[str, ...]
-    phoneme_ids: Tensor
-    phoneme_lengths: Tensor
-    mel: Tensor
-    mel_lengths: Tensor
-    counts: Mapping[str, int]
-
-    @property
-    def padded(self) -> Mapping[str, int]:
-        """Places with padding."""
-        return {"frames": self.mel.shape[0] * self.mel.shape[2], "phonemes": self.phoneme_ids.numel()}
-
-    def to(self, device: torch.device | str) -> AlignerBatch:
-        """The same batch on another device."""
-        names = ("phoneme_ids", "phoneme_lengths", "mel", "mel_lengths")
-        moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
-        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -67,58 +38,16 @@ class AlignerExample:
 
 
 def collate_aligner(examples: Sequence[AlignerExample], length_step: int = 1) -> AlignerBatch:
-    """Pad utterances to the longest among them.
-
-    Args:
-        examples: at least one.
-        length_step: lengths are rounded up to a multiple of it (see `collate_acoustic`).
-    """
-
-    def padded(arrays: list[np.ndarray], filler: float = 0.0) -> Tensor:
-        together = pad_sequence([torch.from_numpy(array) for array in arrays], batch_first=True, padding_value=filler)
-        missing = -together.shape[1] % length_step
-        return F.pad(together, (0, 0) * (together.ndim - 2) + (0, missing), value=filler)
-
-    phoneme_lengths = torch.tensor([len(example.phoneme_ids) for example in examples])
-    mel_lengths = torch.tensor([len(example.mel) for example in examples])
-    return AlignerBatch(
-        ids=tuple(example.id for example in examples),
-        datasets=tuple(example.dataset for example in examples),
-        phoneme_ids=padded([example.phoneme_ids for example in examples]).long(),
-        phoneme_lengths=phoneme_lengths,
-        mel=padded([example.mel for example in examples], math.log(MEL_FLOOR)).transpose(1, 2),
-        mel_lengths=mel_lengths,
-        counts={
-            "frames": int(mel_lengths.sum()),
-            "phonemes": int(phoneme_lengths.sum()),
-            "utterances": len(examples),
-        },
-    )
+    """Pad utterances to the longest among them; see `collate_utterances`."""
+    datasets = tuple(example.dataset for example in examples)
+    return collate_utterances(AlignerBatch, examples, length_step, datasets=datasets)
 
 
-class AlignerData(Dataset[AlignerExample]):
-    """Utterances of one or more corpora, read from their feature stores.
-
-    Args:
-        utterances: those with a mel and phonemes; their corpora are keys of `stores`.
-        stores: corpus to its features.
-    """
-
-    def __init__(self, utterances: Sequence[Utterance], stores: Mapping[str, FeatureStore]) -> None:
-        self._stores = dict(stores)
-        self._items = [(utterance.dataset, utterance.id) for utterance in utterances]
-        self.lengths = np.array([stores[dataset].length(id_, "mel") for dataset, id_ in self._items], dtype=np.int64)
-        """(len(self),) frames of every utterance."""
-
-    def weights(self, dataset_weight: Mapping[str, float]) -> list[float]:
-        """How often each utterance shall be drawn per epoch, by the setting of that name."""
-        return [dataset_weight.get(dataset, 1.0) for dataset, _ in self._items]
-
-    def __len__(self) -> int:
-        return len(self._items)
+class AlignerData(UtteranceData[AlignerExample]):
+    """Utterances as an aligner learns from them."""
 
     def __getitem__(self, index: int) -> AlignerExample:
-        dataset, id_ = self._items[index]
+        dataset, id_ = self._places[index]
         store = self._stores[dataset]
         return AlignerExample(id_, store.read(id_, "phonemes"), store.read(id_, "mel"), dataset)
 

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from config.schema import ExperimentSettings
+from processors.utterance_data import UtteranceData
 from utils.errors import RecitalError
 
 # How far an utterance may stray, in each epoch anew, from its place in the order of lengths: as if it were up to this
@@ -245,6 +247,49 @@ class OrderedBatches:
 
     def __len__(self) -> int:
         return len(self._wanted.batches)
+
+
+def training_batches(
+    data: UtteranceData,
+    collate: Callable[[list[Any]], Any],
+    settings: ExperimentSettings,
+    *,
+    rank: int,
+    world_size: int,
+) -> PlannedBatches:
+    """Give one process's share of an experiment's training utterances, of like lengths and drawn as it weighs them."""
+    train = settings.train
+    plan = BatchPlan(
+        data.lengths,
+        batch_size=train.batch_size,
+        max_frames_per_batch=train.max_frames_per_batch,
+        micro_batches=world_size * train.gradient_accumulation_steps,
+        seed=train.seed,
+        weights=data.weights(settings.dataset_weight),
+    )
+    return PlannedBatches(data, collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
+
+
+def validation_batches(
+    data: UtteranceData,
+    collate: Callable[[list[Any]], Any],
+    settings: ExperimentSettings,
+    *,
+    rank: int,
+    world_size: int,
+) -> OrderedBatches:
+    """Give one process's share of an experiment's validation utterances, each of them once."""
+    train = settings.train
+    return OrderedBatches(
+        data,
+        collate,
+        data.lengths,
+        batch_size=train.batch_size,
+        max_frames_per_batch=train.max_frames_per_batch,
+        rank=rank,
+        world_size=world_size,
+        num_workers=min(train.num_workers, 1),
+    )
 
 
 class _Wanted:

@@ -20,7 +20,7 @@ from models.aligner.settings import AlignerSettings, AlignerTrainSettings
 from models.bundle import Bundle
 from models.named_rows import NamedRows
 from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora, open_symbols
-from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ALIGNER_FEATURES
 from processors.speech_pictures import alignment_picture
@@ -66,30 +66,11 @@ class AlignerTask:
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Give one process's share of the training data."""
-        train, data = self._settings.train, self._open("train")
-        plan = BatchPlan(
-            data.lengths,
-            batch_size=train.batch_size,
-            max_frames_per_batch=train.max_frames_per_batch,
-            micro_batches=world_size * train.gradient_accumulation_steps,
-            seed=train.seed,
-            weights=data.weights(self._settings.dataset_weight),
-        )
-        return PlannedBatches(data, _collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
+        return training_batches(self._open("train"), _collate, self._settings, rank=rank, world_size=world_size)
 
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
         """Give one process's share of the validation data."""
-        train, data = self._settings.train, self._open("valid")
-        return OrderedBatches(
-            data,
-            _collate,
-            data.lengths,
-            batch_size=train.batch_size,
-            max_frames_per_batch=train.max_frames_per_batch,
-            rank=rank,
-            world_size=world_size,
-            num_workers=min(train.num_workers, 1),
-        )
+        return validation_batches(self._open("valid"), _collate, self._settings, rank=rank, world_size=world_size)
 
     def _open(self, split: str) -> AlignerData:
         preprocess = self._settings.preprocess

@@ -30,7 +30,7 @@ from processors.acoustic_data import (
 )
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
-from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ACOUSTIC_FEATURES
 from processors.speech_pictures import curves_picture, mels_picture
@@ -80,30 +80,11 @@ class FastSpeech2Task:
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Give one process's share of the training data."""
-        train, data = self._settings.train, self._open("train")
-        plan = BatchPlan(
-            data.lengths,
-            batch_size=train.batch_size,
-            max_frames_per_batch=train.max_frames_per_batch,
-            micro_batches=world_size * train.gradient_accumulation_steps,
-            seed=train.seed,
-            weights=data.weights(self._settings.dataset_weight),
-        )
-        return PlannedBatches(data, _collate, plan, rank=rank, world_size=world_size, num_workers=train.num_workers)
+        return training_batches(self._open("train"), _collate, self._settings, rank=rank, world_size=world_size)
 
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
         """Give one process's share of the validation data."""
-        train, data = self._settings.train, self._open("valid")
-        return OrderedBatches(
-            data,
-            _collate,
-            data.lengths,
-            batch_size=train.batch_size,
-            max_frames_per_batch=train.max_frames_per_batch,
-            rank=rank,
-            world_size=world_size,
-            num_workers=min(train.num_workers, 1),
-        )
+        return validation_batches(self._open("valid"), _collate, self._settings, rank=rank, world_size=world_size)
 
     def _open(self, split: str) -> AcousticData:
         model, preprocess = self._settings.model, self._settings.preprocess
