@@ -24,6 +24,7 @@ from processors.data_check.findings import (
 )
 from processors.data_check.listening import Compared, Heard
 from processors.data_check.measures import loud_seconds, measure_clip
+from processors.preparation.left_out import tell_what_is_left_out
 from processors.preparation.plan import make_plan
 from processors.utterance import Utterance
 
@@ -273,3 +274,17 @@ def test_the_list_is_heeded_by_stage_1_and_moves_nobody_else(tmp_path):
     fewer = {each.id: each.split for each in plan(settings).utterances}
     every = {each.id: each.split for each in plan(settings.model_copy(update={"leave_out": ""})).utterances}
     assert fewer == {id_: split for id_, split in every.items() if id_ not in {"u3", "u17", "take#1"}}
+
+
+def test_ids_that_no_corpus_has_are_told_and_those_of_another_are_not(tmp_path, capsys):
+    (tmp_path / "both.txt").write_text("u1\nv2\nnobody\n")
+    overrides = [f"preprocess.leave_out={tmp_path}/both.txt"]
+    settings = load_settings("egs/tts/FastSpeech2/exp_config.json", overrides, settings_class).settings.preprocess
+    corpora = {
+        name: Corpus(tuple(utterance(f"{name}{n}", audio_path=tmp_path / f"{n}.wav") for n in range(3)))
+        for name in ("u", "v")
+    }
+    tell_what_is_left_out(corpora, settings)
+    told = capsys.readouterr()
+    assert "u: 1 recording is left out" in told.out and "v: 1 recording is" in told.out
+    assert "both.txt: no recording of u, v is named nobody" in told.err and "u1" not in told.err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
-from processors.corpora.corpus import Corpus, CorpusError, some
+from processors.corpora.corpus import Corpus
 from processors.feature_store import FeatureStore, check_store, prepare_store, remove_store, tidy_store
 from processors.preparation.beforehand import stamp_of_lexicon, stamp_of_text
+from processors.preparation.left_out import left_out
 from processors.preparation.problems import PROBLEM
 from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
 from processors.preparation.work import Group, Job, needs_alignment, needs_text
@@ -40,7 +40,6 @@ _OWN = ("pocketsphinx", "learned", "mfa")
 # A kill loses at most what the processes hold of their groups; and the more groups, the more files.
 _MOST_IN_GROUP = 64
 _FEWEST_IN_GROUP = 4
-_REMARK = re.compile(r"(?:^|\s)#")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,9 @@ def make_plan(
         remove_partial_files(folder)
         if damaged := tidy_store(folder):
             warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
-    utterances = _wanted(dataset, corpus, settings)
+    # Split first, and only then left out, so that the others' splits stay what they are.
+    unwanted = left_out(dataset, settings)
+    utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in unwanted]
     store = FeatureStore.open(folder, skip_damaged=share is not None)
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
     jobs = tuple(_missing(mine, store, folder, settings, features))
@@ -126,31 +127,6 @@ def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings,
     expected.pop("symbols", None)
     for dataset in datasets:
         check_store(rooted(settings.processed_dir) / dataset, expected)
-
-
-def _wanted(dataset: str, corpus: Corpus, settings: PreprocessSettings) -> list[Utterance]:
-    """Split a corpus, and only then leave out what is not wanted, so that the others' splits stay what they are."""
-    unwanted = _unwanted(dataset, settings)
-    utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in unwanted]
-    if n_left_out := len(corpus.utterances) - len(utterances):
-        say(f"{dataset}: {n_left_out} recordings are left out, as preprocess.leave_out says")
-    if unknown := unwanted - {each.id for each in corpus.utterances}:
-        warn(f"preprocess.leave_out: {dataset} has no {some(sorted(unknown))}")
-    return utterances
-
-
-def _unwanted(dataset: str, settings: PreprocessSettings) -> set[str]:
-    """Read which recordings of a corpus are to be left out; a # that begins a word, and what follows, is for people."""
-    if not settings.leave_out:
-        return set()
-    path = rooted(settings.leave_out.replace("{dataset}", dataset))
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        told = "it is no text in UTF-8" if isinstance(error, ValueError) else error.strerror or error
-        hint = "" if path.exists() else "; bins.check_data writes such lists"
-        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {told}{hint}") from None
-    return {id_ for line in lines if (id_ := _REMARK.split(line)[0].strip())}
 
 
 def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:

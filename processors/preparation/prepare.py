@@ -16,6 +16,7 @@ from processors.corpora.corpus import Corpus, some
 from processors.feature_store import FeatureStore
 from processors.preparation.alignment_check import AlignmentCheck
 from processors.preparation.front_ends import SYMBOLS_FILE, front_ends_of, symbol_table
+from processors.preparation.left_out import tell_what_is_left_out
 from processors.preparation.making import make_features
 from processors.preparation.outcome import (
     SPLITS,
@@ -107,6 +108,7 @@ def prepare(
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
+    tell_what_is_left_out(corpora, preprocess)
     front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
     # An aligner knows no speaker by name: it needs nobody's embedding, and aligns those whom nobody trains as well.
     knows_speakers = not with_text or needs_alignment(features)
@@ -176,6 +178,7 @@ def prepare_share(
     processed_dir = rooted(preprocess.processed_dir)
     with_text = needs_text(features)
     corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
+    tell_what_is_left_out(corpora, preprocess)
     front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
 
     shares = processed_dir / ".shares"
