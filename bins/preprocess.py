@@ -58,31 +58,19 @@ def _align_beforehand(settings: ExperimentSettings, arguments: argparse.Namespac
     """
     from config.paths import rooted
     from processors.preparation.beforehand import aligner_of
-    from utils.console import say
-    from utils.lock import InUseError, sole_user
+    from utils.lock import sole_user
 
     aligner = aligner_of(settings.preprocess)
     if aligner not in ("learned", "mfa"):
         return 0
-
-    def align() -> int:
+    place = rooted(settings.preprocess.processed_dir) / "aligner"
+    with sole_user(place, waits=bool(arguments.shard), tells="alignment: another machine is at it; waiting"):
         if aligner == "learned":
             return _learn_to_align(settings, arguments)
         from processors.preparation.mfa import align_by_mfa
 
         align_by_mfa(settings, num_workers=arguments.num_workers)
         return 0
-
-    place = rooted(settings.preprocess.processed_dir) / "aligner"
-    try:
-        with sole_user(place):
-            return align()
-    except InUseError:
-        if not arguments.shard:
-            raise
-    say("alignment: another machine is at it; waiting")
-    with sole_user(place, waits=True):
-        return align()
 
 
 def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from utils.console import say
 from utils.errors import RecitalError
 
 _LOCK = ".lock"
@@ -18,7 +19,7 @@ class InUseError(RecitalError):
 
 
 @contextmanager
-def sole_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
+def sole_user(folder: Path | str, *, waits: bool = False, tells: str = "") -> Iterator[None]:
     """Keep other processes out of a folder within the block; a process that dies lets go of it by itself.
 
     Where the system or the disk knows no locks, nobody is kept out.
@@ -26,31 +27,33 @@ def sole_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
     Args:
         folder: made where there is none, and removed again if nothing has been written to it.
         waits: whether to wait for others to leave instead of raising.
+        tells: what to say before waiting, if anything.
 
     Raises:
         InUseError: another process is in such a block, or in one of `joint_user`, with this folder.
     """
-    with _locked(folder, alone=True, waits=waits):
+    with _locked(folder, alone=True, waits=waits, tells=tells):
         yield
 
 
 @contextmanager
-def joint_user(folder: Path | str, *, waits: bool = False) -> Iterator[None]:
+def joint_user(folder: Path | str, *, waits: bool = False, tells: str = "") -> Iterator[None]:
     """Keep those out of a folder within the block who want to be alone in it; others may join.
 
     Args:
         folder: made where there is none.
         waits: whether to wait for who is alone in it to leave instead of raising.
+        tells: what to say before waiting, if anything.
 
     Raises:
         InUseError: another process is in a block of `sole_user` with this folder.
     """
-    with _locked(folder, alone=False, waits=waits):
+    with _locked(folder, alone=False, waits=waits, tells=tells):
         yield
 
 
 @contextmanager
-def _locked(folder: Path | str, *, alone: bool, waits: bool) -> Iterator[None]:
+def _locked(folder: Path | str, *, alone: bool, waits: bool, tells: str) -> Iterator[None]:
     folder = Path(folder)
     with ExitStack() as stack:
         while True:
@@ -60,7 +63,14 @@ def _locked(folder: Path | str, *, alone: bool, waits: bool) -> Iterator[None]:
                 file = stack.enter_context((folder / _LOCK).open("a+"))
             except FileNotFoundError:  # who made the folder has removed it just now
                 continue
-            _lock(file, folder, alone=alone, waits=waits)
+            try:
+                _lock(file, folder, alone=alone, waits=False)
+            except InUseError:
+                if not waits:
+                    raise
+                if tells:
+                    say(tells)
+                _lock(file, folder, alone=alone, waits=True)
             if os.fstat(file.fileno()).st_nlink:
                 break
             stack.pop_all().close()  # who made the folder has removed it while we waited

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,13 +189,9 @@ def prepare_share(
             for dataset, corpus in corpora.items()
         ]
 
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(joint_user(processed_dir))
-        except InUseError:
-            say(f"{processed_dir}: another run is making the whole of it; waiting")
-            stack.enter_context(joint_user(processed_dir, waits=True))
-        stack.enter_context(sole_user(shares / f"{share.number}-of-{share.count}"))
+    finishing = f"{processed_dir}: another run is making the whole of it; waiting"
+    own_folder = shares / f"{share.number}-of-{share.count}"
+    with joint_user(processed_dir, waits=True, tells=finishing), sole_user(own_folder):
         symbols = _symbols_of(corpora, front_ends, preprocess) if with_text else None
         inventory = symbols.symbols if symbols else ()
         plans = plans_of(share)
