@@ -145,6 +145,7 @@ def test_the_worst_ten_are_shown():
         durations = chance.integers(6, 15, size=len(PHONES))
         durations[2] = 100 + number if number < 3 else durations[2]
         check.add(utterance(name, durations), score=float(number))
-    shown = report._doubtful(check, names)
+    shown = report._doubtful(check.doubts(), check.scores, names)
     assert list(shown) == ["clip_02", "clip_01", "clip_00", *names[3:10]]
-    assert list(report._doubtful(check, names[:5])) == ["clip_02", "clip_01", "clip_00", "clip_03", "clip_04"]
+    of_five = report._doubtful(check.doubts(), check.scores, names[:5])
+    assert list(of_five) == ["clip_02", "clip_01", "clip_00", "clip_03", "clip_04"]

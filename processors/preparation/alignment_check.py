@@ -57,7 +57,7 @@ class AlignmentCheck:
         self._numbers: dict[str, int] = {}
         self._counts: defaultdict[int, Counter[int]] = defaultdict(Counter)
         self._spoken: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
-        self._silences: list[tuple[float, float, str]] = []
+        self._silences: list[Doubt] = []
         self.scores: list[tuple[float, str]] = []
         """How well text and recording suit each other and id, of each utterance whose aligner says so."""
 
@@ -80,7 +80,7 @@ class AlignmentCheck:
         if score is not None:
             self.scores.append((score, utterance.id))
         if silence_in_words_s:
-            self._silences.append((silence_in_words_s, -1.0, utterance.id))
+            self._silences.append(_doubt_of_silence(utterance.id, silence_in_words_s, "inside a word"))
         if not utterance.phones:
             return
         durations = np.array(utterance.durations, dtype=np.int32)
@@ -102,7 +102,8 @@ class AlignmentCheck:
             n_frames, first = longest_silence(energy, np.repeat(is_pause, durations))
             seconds = n_frames * self._seconds_per_frame
             if seconds > LONGEST_SILENCE_S:
-                self._silences.append((seconds, first * self._seconds_per_frame, utterance.id))
+                place = f"at {first * self._seconds_per_frame:.2f} s, where no pause is marked"
+                self._silences.append(_doubt_of_silence(utterance.id, seconds, place))
 
     @property
     def n_checked(self) -> int:
@@ -111,7 +112,7 @@ class AlignmentCheck:
 
     def doubts(self) -> list[Doubt]:
         """Give all that is improbable, the worst first."""
-        found = [*self._of_lengths(), *self._of_silences(), *self._of_scores()]
+        found = [*self._of_lengths(), *self._silences, *self._of_scores()]
         return sorted(found, key=lambda doubt: (-doubt.size, doubt.utterance_id))
 
     def _of_lengths(self) -> Iterator[Doubt]:
@@ -136,13 +137,6 @@ class AlignmentCheck:
                 )
                 yield Doubt(utterance_id, "length", float(sizes[place]), told)
 
-    def _of_silences(self) -> Iterator[Doubt]:
-        for seconds, start, utterance_id in self._silences:
-            place = f"at {start:.2f} s, where no pause is marked" if start >= 0 else "inside a word"
-            yield Doubt(
-                utterance_id, "silence", seconds / LONGEST_SILENCE_S, f"{seconds * 1000:.0f} ms of silence {place}"
-            )
-
     def _of_scores(self) -> Iterator[Doubt]:
         if len(self.scores) < _FEWEST:
             return
@@ -152,6 +146,10 @@ class AlignmentCheck:
             if middle - score > limit:
                 told = f"score {score:.2f}, {middle:.2f} is usual"
                 yield Doubt(utterance_id, "score", float((middle - score) / limit), told)
+
+
+def _doubt_of_silence(utterance_id: str, seconds: float, place: str) -> Doubt:
+    return Doubt(utterance_id, "silence", seconds / LONGEST_SILENCE_S, f"{seconds * 1000:.0f} ms of silence {place}")
 
 
 def longest_silence(energy: np.ndarray, is_pause: np.ndarray) -> tuple[int, int]:

@@ -181,19 +181,18 @@ def prepare_share(
     front_ends = front_ends_of(languages_of(settings), preprocess) if with_text else {}
 
     shares = processed_dir / ".shares"
-    inventory: Sequence[str] = ()
-
-    def plans_of(part: Share) -> list[Plan]:
-        return [
-            make_plan(dataset, corpus, preprocess, features, inventory=inventory, share=part)
-            for dataset, corpus in corpora.items()
-        ]
-
     finishing = f"{processed_dir}: another run is making the whole of it; waiting"
     own_folder = shares / f"{share.number}-of-{share.count}"
     with joint_user(processed_dir, waits=True, tells=finishing), sole_user(own_folder):
         symbols = _symbols_of(corpora, front_ends, preprocess) if with_text else None
         inventory = symbols.symbols if symbols else ()
+
+        def plans_of(part: Share) -> list[Plan]:
+            return [
+                make_plan(dataset, corpus, preprocess, features, inventory=inventory, share=part)
+                for dataset, corpus in corpora.items()
+            ]
+
         plans = plans_of(share)
         if symbols is not None:
             # All machines read the same texts, so this is the same table whoever writes it.

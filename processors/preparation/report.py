@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
-from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, worst_of_each
+from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, Doubt, worst_of_each
 from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
 from processors.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.speech_pictures import utterance_picture
@@ -53,11 +53,12 @@ def write_report(
     Returns:
         The path of `report.md`; the page lies beside it.
     """
-    sections = list(_sections(outcome, tally, statistics, symbols, settings))
+    doubts = tally.alignments.doubts()
+    sections = list(_sections(outcome, tally, doubts, statistics, symbols, settings))
     title = f"Stage 1: {outcome.dataset}"
     path = outcome.folder / "report.md"
     write_atomically(path, markdown(title, sections))
-    shown = _shown(outcome, tally, symbols, settings)
+    shown = _shown(outcome, tally, doubts, symbols, settings)
     html = page(
         title, sections, shown, gallery="Some utterances, and those that look worst aligned", gallery_note=_GALLERY_NOTE
     )
@@ -68,6 +69,7 @@ def write_report(
 def _sections(
     outcome: Outcome,
     tally: Tally,
+    doubts: Sequence[Doubt],
     statistics: Mapping[str, SpeakerStatistics],
     symbols: SymbolTable | None,
     settings: PreprocessSettings,
@@ -112,7 +114,7 @@ def _sections(
             header=("utterance", "reason", "what was found"),
             rows=[(bad.utterance_id or "?", bad.kind, bad.reason) for bad in outcome.bad],
         )
-    yield from _alignment_sections(outcome, tally.alignments)
+    yield from _alignment_sections(outcome, tally.alignments, doubts)
     if symbols is not None and tally.training_phones:
         counts = tally.training_phones
         absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol] and symbol != LATER]
@@ -126,10 +128,9 @@ def _sections(
         )
 
 
-def _alignment_sections(outcome: Outcome, alignments: AlignmentCheck) -> Iterator[Section]:
+def _alignment_sections(outcome: Outcome, alignments: AlignmentCheck, doubts: Sequence[Doubt]) -> Iterator[Section]:
     if not alignments.n_checked:
         return
-    doubts = alignments.doubts()
     told: defaultdict[str, list[str]] = defaultdict(list)
     for doubt in doubts:
         told[doubt.utterance_id].append(doubt.told)
@@ -169,7 +170,11 @@ def _pitch(of_speaker: SpeakerStatistics | None) -> str:
 
 
 def _shown(
-    outcome: Outcome, tally: Tally, symbols: SymbolTable | None, settings: PreprocessSettings
+    outcome: Outcome,
+    tally: Tally,
+    doubts: Sequence[Doubt],
+    symbols: SymbolTable | None,
+    settings: PreprocessSettings,
 ) -> Iterator[Shown]:
     """Draw some utterances, the slowest and the fastest, which betray wrong texts, and the ten worst aligned."""
     store = FeatureStore.open(outcome.folder)
@@ -183,7 +188,7 @@ def _shown(
     why = {}
     if len(paces) > _N_SHOWN:
         why = {paces[0][1]: "the slowest", paces[-1][1]: "the fastest"}
-    doubtful = _doubtful(tally.alignments, of_id)
+    doubtful = _doubtful(doubts, tally.alignments.scores, of_id)
     why |= {id_: ", ".join(filter(None, [why.get(id_), reason])) for id_, reason in doubtful.items()}
     ids = list(of_id)
     between = [ids[place] for place in np.linspace(0, len(ids) - 1, min(_N_SHOWN, len(ids))).astype(int)]
@@ -192,12 +197,12 @@ def _shown(
         yield _draw(utterance, store, settings, why.get(utterance_id, ""))
 
 
-def _doubtful(alignments: AlignmentCheck, of_id: Container[str]) -> dict[str, str]:
+def _doubtful(doubts: Sequence[Doubt], scores: Sequence[tuple[float, str]], of_id: Container[str]) -> dict[str, str]:
     """Give the utterances whose alignments look worst, and why: by what is improbable, then by their scores."""
-    doubts = (doubt for doubt in worst_of_each(alignments.doubts()) if doubt.utterance_id in of_id)
-    worst = {doubt.utterance_id: f"doubtful: {doubt.told}" for doubt in itertools.islice(doubts, _N_DOUBTFUL)}
-    if len(alignments.scores) > _N_DOUBTFUL:
-        for score, id_ in sorted(alignments.scores):
+    shown = (doubt for doubt in worst_of_each(doubts) if doubt.utterance_id in of_id)
+    worst = {doubt.utterance_id: f"doubtful: {doubt.told}" for doubt in itertools.islice(shown, _N_DOUBTFUL)}
+    if len(scores) > _N_DOUBTFUL:
+        for score, id_ in sorted(scores):
             if len(worst) == _N_DOUBTFUL:
                 break
             if id_ in of_id:
