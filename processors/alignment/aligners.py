@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.alignment.intervals import Alignment, AlignmentError
+from processors.text.language_codes import primary_language
 from processors.text.phone_extractor import Token
 
 
@@ -62,7 +62,7 @@ def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_text
 
 def is_english(language: str) -> bool:
     """Whether a code such as `en` or `en-gb` stands for English."""
-    return re.split("[-_]", language.casefold())[0] == "en"
+    return primary_language(language) == "en"
 
 
 def make_aligner(name: str, *, language: str = "en") -> Aligner:

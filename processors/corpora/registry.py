@@ -10,6 +10,7 @@ from typing import Protocol
 
 from processors.corpora import jsonl, lhotse_recipes, ljspeech, recordings, speaker_folders
 from processors.corpora.corpus import Corpus, CorpusError, some
+from processors.text.language_codes import primary_language
 from utils.names import did_you_mean
 
 
@@ -51,10 +52,15 @@ def language_of(dataset: str, dataset_layout: Mapping[str, str], default: str) -
 
     A default of the same language stays, for it may say more, as `en-gb` does.
     """
-    if layout_of(dataset, dataset_layout).removesuffix("_official") != LAYOUT_OF_DATASET.get(dataset):
+    if not _is_famous(dataset, layout_of(dataset, dataset_layout)):
         return default
     same, own = (("zh", "cmn"), "zh") if dataset in _CHINESE else (("en",), "en")
-    return default if default.lower().replace("_", "-").partition("-")[0] in same else own
+    return default if primary_language(default) in same else own
+
+
+def _is_famous(dataset: str, layout: str) -> bool:
+    """Whether a dataset is the corpus that is known by its name, not one of the user's in another layout."""
+    return LAYOUT_OF_DATASET.get(dataset) == layout.removesuffix("_official")
 
 
 def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
@@ -108,8 +114,7 @@ def read_corpus(
     folder = Path(folder).absolute()
     if not folder.exists():
         # All known names but the demo's can be downloaded.
-        is_famous = dataset != "demo" and LAYOUT_OF_DATASET.get(dataset) == layout.removesuffix("_official")
-        bring = ", or have stage 0 bring it" if is_famous else ""
+        bring = ", or have stage 0 bring it" if dataset != "demo" and _is_famous(dataset, layout) else ""
         raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies{bring}")
     if not folder.is_dir() and layout != "jsonl":
         raise CorpusError(f"dataset_path.{dataset}: {folder}: is a file; name the folder of the corpus")

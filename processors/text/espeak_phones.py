@@ -10,21 +10,13 @@ from typing import Any
 
 from processors.text.characters import composed
 from processors.text.espeak import espeak
+from processors.text.inline_phones import IN_BRACKETS, refuse_other_phones
 from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces, stand_in
 from processors.text.lexicon import Pronunciation
 from processors.text.normalizer import make_normalizer
-from processors.text.phone_extractor import (
-    IN_BRACES,
-    IN_BRACKETS,
-    PAUSES,
-    SPOKEN_NOISE,
-    Pause,
-    Token,
-    Word,
-    refuse_unclosed_phones,
-)
+from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
-from processors.text.text_error import TextError
+from processors.text.text_error import TextError, shortened
 
 # Between words espeak-ng then speaks none of them as one, as it does with "of the", and yet knows their neighbours.
 _JOINT = "\u00a0"
@@ -55,22 +47,16 @@ class EspeakPhoneExtractor:
 
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
-        refuse_unclosed_phones(text)
+        refuse_other_phones(text, "espeak")
         tokens: list[Token] = []
         for place, part in enumerate(IN_BRACKETS.split(text)):
             if place % 2:
                 tokens.extend(_inline_words(part))
             elif part.strip():
-                if braces := IN_BRACES.search(part):
-                    raise TextError(
-                        f"phones {braces[0]!r} are ARPAbet, which phone_extractor 'lexicon' knows; "
-                        "'espeak' takes IPA in double brackets, as in [[həˈloʊ]]"
-                    )
                 tokens.extend(self._tokens_of_part(self._normalize(part)))
         tokens = with_single_pauses(tokens)
         if not any(isinstance(token, Word) for token in tokens):
-            shown = text if len(text) <= 40 else text[:37] + "..."
-            raise TextError(f"text empty: nothing to speak in {shown!r}")
+            raise TextError(f"text empty: nothing to speak in {shortened(text)!r}")
         return tokens
 
     def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:

@@ -7,19 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from processors.text.characters import composed
+from processors.text.inline_phones import refuse_other_phones
 from processors.text.normalizer import make_normalizer
-from processors.text.phone_extractor import (
-    IN_BRACES,
-    IN_BRACKETS,
-    PAUSES,
-    SPOKEN_NOISE,
-    Pause,
-    Token,
-    Word,
-    refuse_unclosed_phones,
-)
+from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
-from processors.text.text_error import TextError
+from processors.text.text_error import TextError, shortened
 
 
 class CharPhoneExtractor:
@@ -40,11 +32,7 @@ class CharPhoneExtractor:
 
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
-        refuse_unclosed_phones(text)
-        if phones := IN_BRACES.search(text) or IN_BRACKETS.search(text):
-            raise TextError(
-                f"phones {phones[0]!r} in a text are not for phone_extractor 'char', which knows letters only"
-            )
+        refuse_other_phones(text, "char")
         folded = composed(composed(self._normalize(text)).casefold())
         tokens: list[Token] = []
         for piece in split_at_punctuation(folded, self._language):
@@ -57,8 +45,7 @@ class CharPhoneExtractor:
                 tokens.append(Pause("."))
         tokens = with_single_pauses(tokens)
         if not tokens:
-            shown = text if len(text) <= 40 else text[:37] + "..."
-            raise TextError(f"text empty: no letters in {shown!r}")
+            raise TextError(f"text empty: no letters in {shortened(text)!r}")
         return tokens
 
     def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:

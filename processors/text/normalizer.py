@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from processors.text.abbreviations import expand_abbreviations
 from processors.text.characters import composed, map_characters
 from processors.text.dates_and_times import speak_dates, speak_times
+from processors.text.language_codes import primary_language
 from processors.text.measures import speak_measures
 from processors.text.money import speak_money
 from processors.text.roman_numerals import speak_roman_numerals
@@ -147,18 +148,14 @@ def _tidy(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _primary(language: str) -> str:
-    return re.split("[-_]", language.lower())[0]
-
-
 def _rules(language: str) -> Callable[[str], str] | None:
-    return partial(_until_stable, _speak) if _primary(language) == "en" else None
+    return partial(_until_stable, _speak) if primary_language(language) == "en" else None
 
 
 def _wetext(language: str) -> Callable[[str], str] | None:
-    if _primary(language) in ("zh", "cmn"):
+    if primary_language(language) in ("zh", "cmn"):
         return _with_wetext("zh", composed)
-    return partial(_until_stable, _with_wetext("en", _speak)) if _primary(language) == "en" else None
+    return partial(_until_stable, _with_wetext("en", _speak)) if primary_language(language) == "en" else None
 
 
 @lru_cache(maxsize=2)
@@ -181,7 +178,7 @@ def _with_wetext(language: str, after: Callable[[str], str]) -> Callable[[str], 
 
 
 def _num2words(language: str) -> Callable[[str], str] | None:
-    if _primary(language) == "en":
+    if primary_language(language) == "en":
         return _rules(language)
     # Only here, for it is the home of a library that few need.
     from processors.text.number_names import number_speaker

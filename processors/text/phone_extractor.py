@@ -13,16 +13,16 @@ from typing import Any, Protocol
 from processors.text.arpabet import INVENTORY, PAUSES, PHONES, SPOKEN_NOISE, is_vowel
 from processors.text.g2p_network import G2PNetwork
 from processors.text.heteronyms import Context, is_heteronym, order_readings
+from processors.text.inline_phones import refuse_other_phones
+from processors.text.language_codes import primary_language
 from processors.text.lexicon import Lexicon, Pronunciation
 from processors.text.normalizer import INLINE_PHONES, make_normalizer
 from processors.text.symbols import UnknownPhoneError, describe_unknown_phone
-from processors.text.text_error import TextError, UnknownLanguageError
+from processors.text.text_error import TextError, UnknownLanguageError, shortened
 from processors.text.word_formation import form_word
 from processors.text.word_lists import word_set
 
 __all__ = [
-    "IN_BRACES",
-    "IN_BRACKETS",
     "PAUSES",
     "SPOKEN_NOISE",
     "LexiconPhoneExtractor",
@@ -33,7 +33,6 @@ __all__ = [
     "Word",
     "make_phone_extractor",
     "phones_of",
-    "refuse_unclosed_phones",
 ]
 
 
@@ -58,23 +57,6 @@ class Pause:
 
 
 Token = Word | Pause
-
-
-IN_BRACES = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
-"""Phones of ARPAbet in a text."""
-
-IN_BRACKETS = re.compile(r"\[\[(.*?)\]\]")
-"""Phones of IPA in a text."""
-
-_UNCLOSED = re.compile(r"\[\[(?!.*\]\])|\{(?=[^}]*$)(?=.*\b[A-Z]{2}[0-2]\b)")
-
-
-def refuse_unclosed_phones(text: str) -> None:
-    """Raise a `TextError` where phones begin in a text and do not end: they would be read as words."""
-    if begins := _UNCLOSED.search(text):
-        raise TextError(
-            f"phones {_shortened(text[begins.start() :])!r} do not end; write them as in [[həˈloʊ]] or {{HH AH0 L OW1}}"
-        )
 
 
 class PhoneExtractor(Protocol):
@@ -168,7 +150,7 @@ class LexiconPhoneExtractor:
     is_open = False
 
     def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
-        if re.split("[-_]", language.lower())[0] != "en":
+        if primary_language(language) != "en":
             raise UnknownLanguageError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
         self._normalizer_name = normalizer
         self._normalize = make_normalizer(language, normalizer)
@@ -178,16 +160,11 @@ class LexiconPhoneExtractor:
 
     def tokens(self, text: str) -> list[Token]:
         """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
-        refuse_unclosed_phones(text)
-        if brackets := IN_BRACKETS.search(text):
-            raise TextError(
-                f"phones {brackets[0]!r} are IPA, which phone_extractor 'espeak' knows; "
-                "'lexicon' takes ARPAbet in braces, as in {HH AH0 L OW1}"
-            )
+        refuse_other_phones(text, "lexicon")
         pieces = self._pieces(self._normalize(text))
         written = [piece for piece in pieces if piece not in _STRENGTH]
         if not written:
-            raise TextError(f"text empty: nothing to speak in {_shortened(text)!r}")
+            raise TextError(f"text empty: nothing to speak in {shortened(text)!r}")
         shouted = len(written) > 1 and not any(letter.islower() for word in written for letter in word)
         tokens: list[Token] = []
         lowered = ["" if piece in _STRENGTH else piece.lower() for piece in pieces]
@@ -357,7 +334,3 @@ def _phones_in_braces(written: str) -> Pronunciation:
 def _without_accents(word: str) -> str:
     decomposed = unicodedata.normalize("NFD", word.translate(_PLAIN_LETTERS))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."

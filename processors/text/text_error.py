@@ -11,3 +11,8 @@ class TextError(RecitalError):
 
 class UnknownLanguageError(TextError):
     """A language that the front end does not speak."""
+
+
+def shortened(text: str) -> str:
+    """Give what of a text a message can show."""
+    return text if len(text) <= 40 else text[:37] + "..."
