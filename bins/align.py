@@ -16,8 +16,8 @@ def main(arguments: argparse.Namespace) -> int:
     import torch
 
     from config.paths import rooted
-    from models.aligning import align_corpora
     from models.bundle import find_bundle
+    from models.inference.align import align_corpora
     from utils.console import say
 
     bundle = find_bundle(experiment)

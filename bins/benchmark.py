@@ -24,9 +24,9 @@ def main(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from models.benchmarking import Plan, as_table, made_up_settings
+    from models.benchmarks.end_to_end import measure_extraction, measure_system
+    from models.benchmarks.timing import Plan, as_table, made_up_settings
     from models.registry import benchmark_of
-    from models.system_benchmark import measure_extraction, measure_system
     from utils.console import say
     from utils.files import write_atomically
     from utils.machine import describe_machine, peak_memory_mib

@@ -11,7 +11,7 @@ from bins.command import load, make_parser, run
 def main(arguments: argparse.Namespace) -> None:
     from models.registry import kind_of
     from processors.data_check.check import announce, check_data
-    from processors.judging.perception import is_installed
+    from processors.evaluation.perception import is_installed
     from processors.preparation.work import FEATURES_OF, needs_text
 
     settings = load(arguments).settings

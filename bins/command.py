@@ -121,7 +121,7 @@ def run(
         check: may call `parser.error` on arguments that do not go together.
     """
     from utils.errors import RecitalError
-    from utils.leaving import leave
+    from utils.process_exit import leave
 
     arguments = parser.parse_args()
     if check is not None:

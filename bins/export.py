@@ -26,8 +26,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _write_bundle(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -> None:
     from models.bundle import SETTINGS_FILE, WEIGHTS_FILE, BundleError, for_others
+    from models.inference.vocoder import PRECISIONS
     from models.registry import open_network
-    from models.vocoder import PRECISIONS
 
     open_network(bundle)  # whoever gets it could do nothing with weights that do not fit
     there = [name for name in (WEIGHTS_FILE, SETTINGS_FILE) if (folder / name).exists()]
@@ -38,8 +38,8 @@ def _write_bundle(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -
 
 
 def _write_published(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -> None:
-    from models.beginning import find_training
     from models.bundle import find_bundle
+    from models.bundles.warm_start import find_training
     from models.registry import layout_of_format, published_formats
     from utils.console import say
     from utils.errors import RecitalError

@@ -9,7 +9,7 @@ from bins.command import make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from processors.judging.folders import judge_folders
+    from processors.evaluation.evaluate_folders import judge_folders
     from utils.console import say
 
     table = judge_folders(Path(arguments.reference_dir), Path(arguments.made_dir), Path(arguments.output))

@@ -9,7 +9,7 @@ from bins.command import make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from processors.demo_corpus import make_demo_corpus
+    from processors.corpora.demo_corpus import make_demo_corpus
     from utils.console import say
 
     count = make_demo_corpus(arguments.output_dir, count=arguments.sentences, sample_rate=arguments.sample_rate)

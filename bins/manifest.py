@@ -11,7 +11,7 @@ def main(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from processors.corpora import jsonl
-    from processors.preparation.listing import absolute, utterances_of
+    from processors.preparation.export_manifest import absolute, utterances_of
     from utils.console import say
 
     settings = load(arguments).settings

@@ -16,7 +16,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     from config.paths import rooted
     from models.bundle import find_bundle
-    from models.predicted_mels import predict_mels
+    from models.inference.predict_mels import predict_mels
     from utils.console import say
 
     predict_mels(

@@ -57,7 +57,7 @@ def _align_beforehand(settings: ExperimentSettings, arguments: argparse.Namespac
     Of several machines that share stage 1 one does it while the others wait.
     """
     from config.paths import rooted
-    from processors.preparation.beforehand import aligner_of
+    from processors.preparation.textgrid_origin import aligner_of
     from utils.lock import sole_user
 
     aligner = aligner_of(settings.preprocess)
@@ -79,8 +79,8 @@ def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace)
 
     from bins.train import CHANGEABLE, train
     from config.paths import rooted
-    from models.aligning import align_corpora, aligner_settings, is_trained, what_has_changed, why_to_train_anew
     from models.bundle import find_bundle
+    from models.inference.align import align_corpora, aligner_settings, is_trained, what_has_changed, why_to_train_anew
     from processors.preparation.prepare import prepare
     from processors.preparation.work import ALIGNER_FEATURES
     from utils.checkpoint import CheckpointFolder

@@ -11,8 +11,8 @@ from config.paths import SHIPPED_VOICE
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings
-    from models.speaking import Request
-    from models.synthesizer import Synthesizer
+    from models.inference.synthesize import Request
+    from models.inference.synthesizer import Synthesizer
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -23,8 +23,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from models.speaking import announce, speak_all
-    from models.synthesizer import Controls, Synthesizer
+    from models.inference.synthesize import announce, speak_all
+    from models.inference.synthesizer import Controls, Synthesizer
     from utils.console import say
 
     controls = Controls(arguments.pitch_control, arguments.energy_control, arguments.duration_control)
@@ -42,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _requests(arguments: argparse.Namespace, settings: ExperimentSettings, synthesizer: Synthesizer) -> list[Request]:
     from dataclasses import replace
 
-    from models.speaking import request_from_text, requests_from_dataset, requests_from_file
+    from models.inference.synthesize import request_from_text, requests_from_dataset, requests_from_file
 
     if arguments.infer_mode == "single":
         requests = [request_from_text(arguments.infer_text)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from config.schema import ExperimentSettings
-    from models.beginning import Beginning
+    from models.bundles.warm_start import Beginning
     from utils.checkpoint import Checkpoint
     from utils.trainer import Processes
 
@@ -75,7 +75,7 @@ def train(
 
 def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:
     from config.load import write_settings
-    from models.beginning import find_beginning
+    from models.bundles.warm_start import find_beginning
     from models.registry import make_task
     from utils.checkpoint import CheckpointFolder
     from utils.console import say
@@ -195,7 +195,7 @@ def _checkpoints(
 
 def _open_asked(place: Path) -> Checkpoint:
     """Open a checkpoint, or the newest one of a folder of them, or of an experiment."""
-    from models.beginning import find_checkpoint
+    from models.bundles.warm_start import find_checkpoint
     from utils.checkpoint import CheckpointError, open_checkpoint
 
     if not place.exists():

@@ -11,7 +11,7 @@ from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings, PreprocessSettings
-    from models.vocoding import Source
+    from models.inference.vocode import Source
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -21,8 +21,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from models.vocoder import open_vocoder
-    from models.vocoding import vocode_all
+    from models.inference.vocode import vocode_all
+    from models.inference.vocoder import open_vocoder
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vocoder = open_vocoder(experiment, device=device, precision=arguments.precision)
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _sources(arguments: argparse.Namespace, settings: ExperimentSettings, mel: PreprocessSettings) -> list[Source]:
     from config.paths import rooted
-    from models.vocoding import sources_from_audio, sources_from_dataset, sources_from_features
+    from models.inference.vocode import sources_from_audio, sources_from_dataset, sources_from_features
 
     if arguments.infer_mode == "infer_from_audio":
         return sources_from_audio(Path(arguments.infer_audio_dir), mel)

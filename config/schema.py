@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
 
-from utils.names import did_you_mean
+from utils.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from config.load import read_settings, write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.registry import published_layout, settings_class
-from processors.acoustic_data import LANGUAGES_FILE, open_languages
-from processors.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.statistics import SpeakerStatistics, open_statistics, save_statistics
+from processors.datasets.acoustic_data import LANGUAGES_FILE, open_languages
+from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
+from processors.speakers.statistics import SpeakerStatistics, open_statistics, save_statistics
 from processors.text.symbols import SymbolTable
 from utils.checkpoint import average_name, unfitting
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
-from utils.names import did_you_mean
+from utils.suggestions import did_you_mean
 
 WEIGHTS_FILE = "model.safetensors"
 SETTINGS_FILE = "settings.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from utils.errors import RecitalError
-from utils.names import did_you_mean
+from utils.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from config.schema import ExperimentSettings
-    from models.beginning import Beginning
     from models.bundle import Bundle
+    from models.bundles.warm_start import Beginning
     from utils.task import Task
 
 

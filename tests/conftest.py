@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from bins.command import run
+from config.paths import REPOSITORY
 
 # A script that starts the tests in the background has them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+
+from config.paths import REPOSITORY
 
 # Stands for python3 and for the Python of the environment it makes: notes the calls, installs nothing.
 STUB = f"""#!/bin/sh

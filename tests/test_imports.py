@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from conftest import REPOSITORY
+
+from config.paths import REPOSITORY
 
 FLOORS = ("bins", "models", "processors", "config", "utils")  # each may import itself and those behind it
 
@@ -25,17 +26,17 @@ HOMES = {
     "parselmouth": ["processors/audio/pitch.py"],
     "num2words": ["processors/text/number_names.py"],
     "numba": ["processors/alignment/monotonic_search.py"],
-    "onnxruntime": ["processors/speaker_encoders.py"],  # speechmos runs its networks with it, too
-    "pesq": ["processors/judging/perception.py"],
+    "onnxruntime": ["processors/speakers/speaker_encoders.py"],  # speechmos runs its networks with it, too
+    "pesq": ["processors/evaluation/perception.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],
     "pydantic": ["config"],
-    "pystoi": ["processors/judging/perception.py"],
+    "pystoi": ["processors/evaluation/perception.py"],
     "pyworld": ["processors/audio/pitch.py"],
-    "resemblyzer": ["processors/speaker_encoders.py"],
+    "resemblyzer": ["processors/speakers/speaker_encoders.py"],
     "safetensors": ["processors/feature_store.py", "utils/checkpoint.py", "models/bundle.py"],
     "soundfile": ["processors/audio/audio_file.py"],
     "soxr": ["processors/audio/audio_file.py"],
-    "speechmos": ["processors/judging/perception.py"],
+    "speechmos": ["processors/evaluation/perception.py"],
     "tensorboard": ["utils/logbook.py"],
     "torch.utils.tensorboard": ["utils/logbook.py"],
     "tgt": ["processors/alignment/textgrid.py"],

@@ -33,7 +33,7 @@ from utils.logbook import Logbook
 from utils.meters import LossMeter, LossWatch, SpeedMeter
 from utils.moving_average import MovingAverage
 from utils.optimizer_state import OptimizerState, OptimizerStateError, load_moments
-from utils.parts import PartError, freeze
+from utils.parameter_groups import PartError, freeze
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
 from utils.stop_request import StopRequest
 from utils.task import Batches, Optimization, Task, Update, ValidationBatches
@@ -57,7 +57,7 @@ class TrainerOptions:
         max_steps: optimizer steps after which training ends; 0 for no limit.
         max_epochs: epochs after which training ends; 0 for no limit.
         gradient_clip: largest norm of an optimizer's gradients; 0 for no clipping.
-        freeze: patterns of parts that stay as they are, to the bit (see `utils.parts.is_part`).
+        freeze: patterns of parts that stay as they are, to the bit (see `utils.parameter_groups.is_part`).
         seed: of everything random.
         log_every_steps: steps between lines in the logbook.
         valid_every_steps: steps between validations.
@@ -192,7 +192,7 @@ class Processes:
         if self.device.type == "cuda":
             self._accelerator.end_training()
         elif kind is None:
-            self.wait()  # gloo is not taken apart (see `utils.leaving`), but none leaves while others talk to it
+            self.wait()  # gloo is not taken apart (see `utils.process_exit`), but none leaves while others talk to it
 
 
 @dataclass

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from processors.aligner_data import AlignerBatch
 from processors.alignment.phone_states import HeardStates
+from processors.datasets.aligner_data import AlignerBatch
 from utils.task import Term
 
 _IMPOSSIBLE = -1e30

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from models.aligner.settings import AlignerModelSettings, AlignerSettings
 from models.layers.conv1d import Conv1d
 from models.layers.masks import padding_mask
-from processors.aligner_data import AlignerBatch
 from processors.alignment.phone_states import HeardStates, phone_states
+from processors.datasets.aligner_data import AlignerBatch
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
 

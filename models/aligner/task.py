@@ -18,14 +18,20 @@ from models.aligner.loss import loss_terms
 from models.aligner.network import Aligner
 from models.aligner.settings import AlignerSettings, AlignerTrainSettings
 from models.bundle import Bundle
-from models.named_rows import NamedRows
-from processors.aligner_data import AlignerBatch, AlignerData, collate_aligner, open_aligner_corpora, open_symbols
-from processors.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
+from models.bundles.embedding_rows import NamedRows
+from processors.datasets.aligner_data import (
+    AlignerBatch,
+    AlignerData,
+    collate_aligner,
+    open_aligner_corpora,
+    open_symbols,
+)
+from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ALIGNER_FEATURES
-from processors.speech_pictures import alignment_picture
+from processors.reports.speech_pictures import alignment_picture
 from processors.text.symbols import SymbolTable
-from utils.parts import learning_groups
+from utils.parameter_groups import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Update
 
@@ -60,7 +66,7 @@ class AlignerTask:
         return cls(settings, open_symbols(rooted(settings.preprocess.processed_dir)))
 
     def named_rows(self) -> Mapping[str, NamedRows]:
-        """The phones' places and frequencies (`models.named_rows.HasNamedRows`)."""
+        """The phones' places and frequencies (`models.bundles.embedding_rows.HasNamedRows`)."""
         of_symbols = NamedRows("symbol", self._symbols.symbols)
         return {"network.phoneme_places.weight": of_symbols, "network.frequency": of_symbols}
 

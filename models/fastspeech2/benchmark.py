@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from config.load import SettingsError
-from models.benchmarking import Plan, Section, made_up_settings, percentiles_ms, time_in_turn
+from models.benchmarks.timing import Plan, Section, made_up_settings, percentiles_ms, time_in_turn
 from models.fastspeech2.network import FastSpeech2
-from models.fastspeech2.plain import PlainFastSpeech2
+from models.fastspeech2.reference import PlainFastSpeech2
 from models.fastspeech2.settings import FastSpeech2Settings
 from models.fastspeech2.task import FastSpeech2Task
-from processors.acoustic_data import AcousticBatch, AcousticExample, Voice, collate_acoustic
-from processors.batches import BatchPlan
-from processors.statistics import SpeakerStatistics, Spread
+from processors.datasets.acoustic_data import AcousticBatch, AcousticExample, Voice, collate_acoustic
+from processors.datasets.batches import BatchPlan
+from processors.speakers.statistics import SpeakerStatistics, Spread
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import SymbolTable
 

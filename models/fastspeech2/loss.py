@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.fastspeech2.network import Prediction
 from models.layers.masks import masked_mean, padding_mask
-from processors.acoustic_data import AcousticBatch, Level
+from processors.datasets.acoustic_data import AcousticBatch, Level
 from utils.task import Term
 
 

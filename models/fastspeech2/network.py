@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from models.fastspeech2.settings import FastSpeech2ModelSettings, FastSpeech2Settings
 from models.fastspeech2.variance_adaptor import SpeakerScales, VarianceAdaptor
 from models.layers.conv1d import Conv1d
-from models.layers.heard_speakers import HeardSpeakers
 from models.layers.masks import padding_mask
 from models.layers.positions import SinusoidalPositions
 from models.layers.postnet import Postnet
+from models.layers.speaker_projection import HeardSpeakers
 from models.layers.transformer import FeedForwardTransformer
-from processors.acoustic_data import AcousticBatch
 from processors.audio.mel import MEL_FLOOR
-from processors.speaker_embeddings import SpeakerEmbeddings, rows_of
-from processors.statistics import SpeakerStatistics
+from processors.datasets.acoustic_data import AcousticBatch
+from processors.speakers.speaker_embeddings import SpeakerEmbeddings, rows_of
+from processors.speakers.statistics import SpeakerStatistics
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
 

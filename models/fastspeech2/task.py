@@ -14,13 +14,15 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from config.paths import rooted
 from models.bundle import Bundle
+from models.bundles.embedding_rows import NamedRows
 from models.fastspeech2.loss import loss_terms
 from models.fastspeech2.network import FastSpeech2, GeneratedSpeech, Prediction
-from models.fastspeech2.schedule import learning_rate_share
 from models.fastspeech2.settings import FastSpeech2Settings
 from models.layers.length_regulator import frame_index
-from models.named_rows import NamedRows
-from processors.acoustic_data import (
+from models.training.schedules import learning_rate_share
+from processors.audio.griffin_lim import griffin_lim
+from processors.audio.mel import MelSpectrogram
+from processors.datasets.acoustic_data import (
     AcousticBatch,
     AcousticData,
     Voice,
@@ -28,13 +30,11 @@ from processors.acoustic_data import (
     open_acoustic_data,
     open_voice,
 )
-from processors.audio.griffin_lim import griffin_lim
-from processors.audio.mel import MelSpectrogram
-from processors.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
+from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
 from processors.preparation.plan import store_settings
 from processors.preparation.work import ACOUSTIC_FEATURES
-from processors.speech_pictures import curves_picture, mels_picture
-from utils.parts import learning_groups
+from processors.reports.speech_pictures import curves_picture, mels_picture
+from utils.parameter_groups import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Update
 
@@ -70,7 +70,7 @@ class FastSpeech2Task:
         return cls(settings, open_voice(rooted(settings.preprocess.processed_dir)))
 
     def named_rows(self) -> Mapping[str, NamedRows]:
-        """The tables of phones and speakers (`models.named_rows.HasNamedRows`)."""
+        """The tables of phones and speakers (`models.bundles.embedding_rows.HasNamedRows`)."""
         speakers = self._voice.speakers
         tables = {"network.phoneme_embedding.weight": NamedRows("symbol", self._voice.symbols.symbols)}
         if self._settings.model.speaker_conditioning == "table":

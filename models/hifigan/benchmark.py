@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from config.load import SettingsError
-from models.benchmarking import Plan, Section, made_up_settings, percentiles_ms, time_in_turn
+from models.benchmarks.timing import Plan, Section, made_up_settings, percentiles_ms, time_in_turn
 from models.hifigan.network import Generator
-from models.hifigan.plain import PlainGenerator
+from models.hifigan.reference import PlainGenerator
 from models.hifigan.settings import HiFiGANSettings
 from models.hifigan.task import HiFiGANTask
-from processors.vocoder_data import VocoderBatch
+from processors.datasets.vocoder_data import VocoderBatch
 from utils.machine import forget_peak_memory, peak_memory_mib
 from utils.task import Optimization, Update
 

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from config.load import refined_settings
 from config.paths import REPOSITORY
-from models.beginning import Beginning
 from models.bundle import Bundle, BundleError
+from models.bundles.warm_start import Beginning
 from models.hifigan.settings import HiFiGANSettings
 from models.registry import open_network, settings_class
 from utils.files import atomic_file, write_atomically

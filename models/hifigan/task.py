@@ -19,13 +19,8 @@ from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANSettings
 from processors.audio.mel import MelSpectrogram
 from processors.audio.stft_distance import multi_resolution_stft
-from processors.batches import BatchPlan, OrderedBatches, PlannedBatches
-from processors.feature_store import FeatureStore
-from processors.judging.perception import is_installed, pesq, stoi
-from processors.preparation.plan import store_settings
-from processors.preparation.work import VOCODER_FEATURES
-from processors.speech_pictures import mels_picture
-from processors.vocoder_data import (
+from processors.datasets.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.datasets.vocoder_data import (
     MEL_FEATURES,
     Segments,
     VocoderBatch,
@@ -33,7 +28,12 @@ from processors.vocoder_data import (
     collate_vocoder,
     open_recordings,
 )
-from utils.parts import learning_groups
+from processors.evaluation.perception import is_installed, pesq, stoi
+from processors.feature_store import FeatureStore
+from processors.preparation.plan import store_settings
+from processors.preparation.work import VOCODER_FEATURES
+from processors.reports.speech_pictures import mels_picture
+from utils.parameter_groups import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 

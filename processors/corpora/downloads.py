@@ -17,7 +17,7 @@ from utils.console import say
 from utils.download import download
 from utils.files import write_atomically
 from utils.lock import sole_user
-from utils.names import did_you_mean
+from utils.suggestions import did_you_mean
 from utils.unpack import unpack
 
 _RECORD = ".downloads.json"

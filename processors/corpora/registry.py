@@ -11,7 +11,7 @@ from typing import Protocol
 from processors.corpora import jsonl, lhotse_recipes, ljspeech, recordings, speaker_folders
 from processors.corpora.corpus import Corpus, CorpusError, some
 from processors.text.language_codes import primary_language
-from utils.names import did_you_mean
+from utils.suggestions import did_you_mean
 
 
 class Reader(Protocol):

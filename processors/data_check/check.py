@@ -18,6 +18,7 @@ from config.schema import ExperimentSettings, PreprocessSettings
 from processors.audio.audio_file import read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.corpora.corpus import Corpus, some
+from processors.corpora.load import languages_of, read_dataset
 from processors.data_check.findings import (
     Finding,
     by_speaker,
@@ -39,12 +40,11 @@ from processors.data_check.listening import (
     rivals_of,
 )
 from processors.preparation.front_ends import front_ends_of
-from processors.preparation.reading import languages_of, read_dataset
 from processors.preparation.work import make_front_end
-from processors.report_page import Section, Shown, page, wav_bytes
-from processors.speech_pictures import utterance_picture
+from processors.reports.report_page import Section, Shown, page, wav_bytes
+from processors.reports.speech_pictures import utterance_picture
 from processors.text.arpabet import PAUSES, SPOKEN_NOISE
-from processors.text.text_error import TextError
+from processors.text.errors import TextError
 from processors.utterance import Utterance
 from utils.console import Progress, format_duration, say, warn
 from utils.errors import RecitalError

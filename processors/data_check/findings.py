@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from processors.data_check.clip_measures import ClipMeasures
 from processors.data_check.listening import Compared, Heard
-from processors.data_check.measures import ClipMeasures
 from processors.utterance import Utterance
 
 

@@ -11,10 +11,10 @@ from config.schema import PreprocessSettings
 from processors.alignment.aligners import is_english
 from processors.alignment.intervals import Alignment, AlignmentError
 from processors.audio.audio_file import AudioError, audio_info, read_audio
-from processors.data_check.measures import ClipMeasures, loud_seconds, measure_clip
+from processors.data_check.clip_measures import ClipMeasures, loud_seconds, measure_clip
 from processors.preparation.work import make_front_end
+from processors.text.errors import TextError
 from processors.text.phone_extractor import PhoneExtractor, Word
-from processors.text.text_error import TextError
 from processors.utterance import Utterance
 from utils.process_pool import Note, Work
 
@@ -79,7 +79,7 @@ class Compared:
 def make_listener(settings: PreprocessSettings, with_texts: bool, with_mos: bool) -> Work:
     """Make what a process does with each `Listen` and `Compare`."""
     from processors.alignment.pocketsphinx_aligner import LONGEST_S, PocketsphinxAligner
-    from processors.judging.perception import predicted_mos
+    from processors.evaluation.perception import predicted_mos
 
     aligner = PocketsphinxAligner()
 

@@ -11,9 +11,9 @@ from config.schema import PreprocessSettings
 from processors.feature_store import settings_of
 from processors.preparation.plan import stamp_of_symbols
 from processors.preparation.work import make_front_end
+from processors.text.errors import TextError, UnknownLanguageError
 from processors.text.phone_extractor import PhoneExtractor, phones_of
 from processors.text.symbols import LATER, SymbolTable
-from processors.text.text_error import TextError, UnknownLanguageError
 from processors.utterance import Utterance
 from utils.console import Progress, say
 

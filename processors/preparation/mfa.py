@@ -13,9 +13,9 @@ from config.schema import ExperimentSettings, PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import read_audio, write_wav
-from processors.preparation.beforehand import origin_beforehand, stamp_of_lexicon, stamp_of_text
-from processors.preparation.reading import read_dataset
-from processors.preparation.sources import Source, TextGrids, stamp_of_file
+from processors.corpora.load import read_dataset
+from processors.preparation.fingerprints import Source, TextGrids, stamp_of_file
+from processors.preparation.textgrid_origin import origin_beforehand, stamp_of_lexicon, stamp_of_text
 from processors.preparation.work import make_front_end
 from processors.text.phone_extractor import PhoneExtractor, Word
 from processors.utterance import Utterance

@@ -11,13 +11,13 @@ from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.corpora.corpus import Corpus
+from processors.corpora.exclusions import left_out
+from processors.corpora.splits import assign_splits
 from processors.feature_store import FeatureStore, check_store, prepare_store, remove_store, tidy_store
-from processors.preparation.beforehand import stamp_of_lexicon, stamp_of_text
-from processors.preparation.left_out import left_out
-from processors.preparation.problems import PROBLEM
-from processors.preparation.sources import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
+from processors.preparation.fingerprints import NOTHING, SOURCE, Source, TextGrids, stamp, stamp_of_file
+from processors.preparation.rejected import PROBLEM
+from processors.preparation.textgrid_origin import stamp_of_lexicon, stamp_of_text
 from processors.preparation.work import Group, Job, needs_alignment, needs_text
-from processors.splits import assign_splits
 from processors.text.symbols import LATER
 from processors.utterance import Utterance
 from utils.console import say, warn

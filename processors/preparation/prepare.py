@@ -12,12 +12,11 @@ from config.load import write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
+from processors.corpora.exclusions import tell_what_is_left_out
+from processors.corpora.load import languages_of, read_dataset
 from processors.feature_store import FeatureStore
 from processors.preparation.alignment_check import AlignmentCheck
-from processors.preparation.front_ends import SYMBOLS_FILE, front_ends_of, symbol_table
-from processors.preparation.left_out import tell_what_is_left_out
-from processors.preparation.making import make_features
-from processors.preparation.outcome import (
+from processors.preparation.corpus_result import (
     SPLITS,
     Outcome,
     Tally,
@@ -25,8 +24,9 @@ from processors.preparation.outcome import (
     outcome_of,
     without_untrained_speakers,
 )
+from processors.preparation.extraction import make_features
+from processors.preparation.front_ends import SYMBOLS_FILE, front_ends_of, symbol_table
 from processors.preparation.plan import Plan, Share, make_plan, remove_partial_files
-from processors.preparation.reading import languages_of, read_dataset
 from processors.preparation.report import write_report
 from processors.preparation.work import (
     ACOUSTIC_FEATURES,
@@ -35,9 +35,9 @@ from processors.preparation.work import (
     needs_alignment,
     needs_text,
 )
-from processors.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
-from processors.speaker_encoders import SpeakerEncoder, make_speaker_encoder
-from processors.statistics import SpeakerStatistics, StatisticsCollector, save_statistics
+from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
+from processors.speakers.speaker_encoders import SpeakerEncoder, make_speaker_encoder
+from processors.speakers.statistics import SpeakerStatistics, StatisticsCollector, save_statistics
 from processors.text.phone_extractor import PhoneExtractor
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance, read_manifest, write_manifest

@@ -12,10 +12,10 @@ import numpy as np
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
 from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, Doubt, worst_of_each
-from processors.preparation.outcome import SPLITS, Outcome, Tally, completed
-from processors.report_page import Section, Shown, markdown, page, wav_bytes
-from processors.speech_pictures import utterance_picture
-from processors.statistics import SpeakerStatistics
+from processors.preparation.corpus_result import SPLITS, Outcome, Tally, completed
+from processors.reports.report_page import Section, Shown, markdown, page, wav_bytes
+from processors.reports.speech_pictures import utterance_picture
+from processors.speakers.statistics import SpeakerStatistics
 from processors.text.symbols import LATER, SymbolTable
 from processors.utterance import Utterance
 from utils.console import format_duration

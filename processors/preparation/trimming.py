@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from processors.alignment.match import AlignedPhones
+from processors.alignment.pauses_from_alignment import AlignedPhones
 
 
 def speech_span(aligned: AlignedPhones, n_samples: int, *, sample_rate: int, edge_silence_ms: float) -> tuple[int, int]:

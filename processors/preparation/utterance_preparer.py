@@ -15,17 +15,16 @@ from config.schema import PreprocessSettings
 from processors.alignment.aligners import Aligner, make_aligner
 from processors.alignment.durations import durations_from_times
 from processors.alignment.intervals import AlignmentError
-from processors.alignment.match import AlignedPhones, phones_with_pauses
-from processors.alignment.script import script_of
+from processors.alignment.pauses_from_alignment import AlignedPhones, phones_with_pauses
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
 from processors.preparation.alignment_check import longest_silence_in_words
-from processors.preparation.beforehand import SCORE, aligner_of, origin_beforehand
+from processors.preparation.fingerprints import SOURCE, stamp, stamp_of_file
 from processors.preparation.front_ends import SYMBOLS_FILE
-from processors.preparation.problems import DurationError
-from processors.preparation.sources import SOURCE, stamp, stamp_of_file
+from processors.preparation.rejected import DurationError
+from processors.preparation.textgrid_origin import SCORE, aligner_of, origin_beforehand
 from processors.preparation.trimming import ends_within, speech_span
 from processors.preparation.work import (
     ALIGNMENT_SCORE,
@@ -37,6 +36,7 @@ from processors.preparation.work import (
     needs_text,
 )
 from processors.text.phone_extractor import PhoneExtractor, Token, Word
+from processors.text.phone_sequence import script_of
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance
 

@@ -13,11 +13,11 @@ from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.audio.audio_file import AudioError
 from processors.feature_store import ShardWriter
-from processors.preparation.problems import PROBLEM, UNEXPECTED, Bad, DurationError
-from processors.preparation.sources import SOURCE, Source
+from processors.preparation.fingerprints import SOURCE, Source
+from processors.preparation.rejected import PROBLEM, UNEXPECTED, Bad, DurationError
+from processors.text.errors import TextError
 from processors.text.phone_extractor import PhoneExtractor, make_phone_extractor
 from processors.text.symbols import UnknownPhoneError
-from processors.text.text_error import TextError
 from processors.utterance import Utterance
 from utils.errors import RecitalError
 from utils.process_pool import Note, Work

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from processors.text.text_error import TextError, UnknownLanguageError
+from processors.text.errors import TextError, UnknownLanguageError
 
 
 class EspeakError(TextError):

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from processors.text.characters import composed
+from processors.text.errors import TextError, shortened
 from processors.text.espeak import espeak
 from processors.text.inline_phones import IN_BRACKETS, refuse_other_phones
 from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces, stand_in
@@ -16,7 +17,6 @@ from processors.text.lexicon import Pronunciation
 from processors.text.normalizer import make_normalizer
 from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
-from processors.text.text_error import TextError, shortened
 
 # Between words espeak-ng then speaks none of them as one, as it does with "of the", and yet knows their neighbours.
 _JOINT = "\u00a0"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from processors.text.arpabet import PHONES
-from processors.text.text_error import TextError
+from processors.text.errors import TextError
 
 _GRAPHEMES = ("<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz")
 # The checkpoint numbers every phone, and one "UW" without stress that its training lexicon held.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from processors.text.text_error import TextError, shortened
+from processors.text.errors import TextError, shortened
 
 IN_BRACKETS = re.compile(r"\[\[(.*?)\]\]")
 """Phones of IPA in a text."""

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from processors.text.arpabet import PAUSES, PHONES, SPOKEN_NOISE, VOWELS
+from processors.text.errors import TextError
 from processors.text.symbols import describe_unknown_phone
-from processors.text.text_error import TextError
 
 Pronunciation = tuple[str, ...]
 

@@ -11,13 +11,13 @@ from functools import lru_cache, partial
 from processors.text.abbreviations import expand_abbreviations
 from processors.text.characters import composed, map_characters
 from processors.text.dates_and_times import speak_dates, speak_times
+from processors.text.errors import TextError
 from processors.text.language_codes import primary_language
 from processors.text.measures import speak_measures
 from processors.text.money import speak_money
 from processors.text.roman_numerals import speak_roman_numerals
 from processors.text.spoken_numbers import speak_numbers, speak_ranges
 from processors.text.telephone_numbers import speak_phone_numbers
-from processors.text.text_error import TextError
 from processors.text.web_addresses import speak_web_addresses
 
 # Phones given in a text: {HH AH0 L OW1}. At least one has a stress digit, or all are capitals.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from processors.text.text_error import TextError
+from processors.text.errors import TextError
 
 _COMMA_IS_DECIMAL = {
     "de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "no", "fi", "is", "pl", "cs", "sk", "sl", "hr", "sr", "hu",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from processors.text.arpabet import INVENTORY, PAUSES, PHONES, SPOKEN_NOISE, is_vowel
+from processors.text.errors import TextError, UnknownLanguageError, shortened
 from processors.text.g2p_network import G2PNetwork
 from processors.text.heteronyms import Context, is_heteronym, order_readings
 from processors.text.inline_phones import refuse_other_phones
@@ -18,7 +19,6 @@ from processors.text.language_codes import primary_language
 from processors.text.lexicon import Lexicon, Pronunciation
 from processors.text.normalizer import INLINE_PHONES, make_normalizer
 from processors.text.symbols import UnknownPhoneError, describe_unknown_phone
-from processors.text.text_error import TextError, UnknownLanguageError, shortened
 from processors.text.word_formation import form_word
 from processors.text.word_lists import word_set
 
@@ -284,7 +284,7 @@ def _make_espeak(language: str, lexicon_path: str | Path, normalizer: str) -> Ph
 
 
 def _make_char(language: str, lexicon_path: str | Path, normalizer: str) -> PhoneExtractor:
-    from processors.text.letters import CharPhoneExtractor
+    from processors.text.character_front_end import CharPhoneExtractor
 
     return CharPhoneExtractor(language, normalizer)
 

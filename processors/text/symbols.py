@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from processors.text.arpabet import near_phones
-from processors.text.text_error import TextError
+from processors.text.errors import TextError
 from utils.files import write_atomically
 
 PADDING = "<pad>"

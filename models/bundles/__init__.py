@@ -1,0 +1,1 @@
+"""Finding, opening and warm-starting from bundles and checkpoints."""

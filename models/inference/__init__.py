@@ -1,0 +1,1 @@
+"""Use of trained models: synthesis, vocoding, mel prediction, forced alignment."""

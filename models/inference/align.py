@@ -1,0 +1,266 @@
+"""TextGrids of whole corpora by a trained aligner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from config.load import differing_settings, refined_settings
+from config.paths import rooted
+from config.schema import ExperimentSettings, PreprocessSettings
+from models.bundle import Bundle, find_bundle
+from models.registry import kind_of, open_network, settings_class
+from processors.alignment.phone_states import HeardStates
+from processors.alignment.textgrid import textgrid_origin, write_textgrid
+from processors.datasets.aligner_data import (
+    AlignerBatch,
+    AlignerData,
+    collate_aligner,
+    open_aligner_corpora,
+    open_symbols,
+)
+from processors.datasets.batches import OrderedBatches
+from processors.feature_store import FeatureStore
+from processors.preparation.fingerprints import SOURCE, Source, TextGrids
+from processors.preparation.plan import store_settings
+from processors.preparation.textgrid_origin import SCORE, origin_beforehand
+from processors.preparation.work import ALIGNER_FEATURES, RECORDING_S, make_front_end
+from processors.text.phone_extractor import PhoneExtractor
+from processors.text.phone_sequence import alignment_of_durations, script_of
+from processors.text.symbols import LATER
+from processors.utterance import Utterance
+from utils.checkpoint import CheckpointFolder
+from utils.console import Progress, say, warn
+from utils.errors import RecitalError
+
+_FOLDER = "aligner"
+_SPLITS = ("train", "valid", "test")
+_BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
+_collate = partial(collate_aligner, length_step=8)
+
+
+class AligningError(RecitalError):
+    """A model that is no aligner, or one that does not know the phones of a corpus."""
+
+
+class PhoneFinder(Protocol):
+    """What the network of every aligner in the registry offers."""
+
+    def heard(self, batch: AlignerBatch) -> HeardStates:
+        """Give how much each frame sounds like each of the states that its utterance's phones pass through."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was aligned.
+
+    Attributes:
+        made: TextGrids written.
+        kept: that were there already.
+        failed: utterances shorter than their phones, which have no alignment.
+    """
+
+    made: int
+    kept: int
+    failed: tuple[str, ...]
+
+
+def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
+    """Give the settings of the aligner that a recipe's stage 1 trains on its corpora, in a folder of its own.
+
+    Raises:
+        SettingsError: the file that `preprocess.aligner_config` names cannot be used.
+        AligningError: it configures another kind of model.
+    """
+    preprocess = settings.preprocess
+    folder = rooted(preprocess.processed_dir) / _FOLDER
+    of_its_own = {
+        "processed_dir": str(folder / "processed"),
+        "trim_silence": False,
+        "textgrid_dir": "",
+        "alignment": "learned",
+    }
+    layer = {
+        "dataset": list(settings.dataset),
+        "dataset_path": dict(settings.dataset_path),
+        "dataset_layout": dict(settings.dataset_layout),
+        "dataset_subset": {name: list(parts) for name, parts in settings.dataset_subset.items()},
+        "dataset_language": dict(settings.dataset_language),
+        "log_dir": str(folder),
+        "preprocess": preprocess.model_dump(mode="json") | of_its_own,
+    }
+    source = preprocess.aligner_config
+    own = refined_settings(rooted(source), layer, source, settings_class)
+    if kind_of(own.model_type) != "aligner":
+        raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which aligns nothing")
+    return own
+
+
+def is_trained(experiment: Path, settings: ExperimentSettings) -> bool:
+    """Whether the training of an aligner has reached the last step that today's settings ask for."""
+    newest = CheckpointFolder(experiment / "checkpoint").newest()
+    return newest is not None and 0 < settings.train.max_steps <= newest.step
+
+
+def what_has_changed(experiment: Path, settings: ExperimentSettings) -> list[str]:
+    """Tell how today's settings of an aligner and its training differ from those it was trained with."""
+    ours, theirs = (
+        each.model_dump(mode="json", include={"model_type", "model", "train"})
+        for each in (settings, find_bundle(experiment).settings)
+    )
+    return differing_settings(ours, theirs)
+
+
+def why_to_train_anew(experiment: Path, settings: ExperimentSettings) -> str:
+    """Say why an aligner that has begun to learn cannot align today's corpora; "" if it can, or can go on to.
+
+    Args:
+        experiment: of the aligner.
+        settings: those that `aligner_settings` gives today, with stage 1 done for them.
+    """
+    try:
+        bundle = find_bundle(experiment)
+        open_network(bundle)
+    except RecitalError as error:
+        return f"cannot be used any more ({' '.join(str(error).split())})"
+    symbols = open_symbols(rooted(settings.preprocess.processed_dir)).symbols
+    known = bundle.symbols.symbols if bundle.symbols is not None else ()
+    datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]
+    unknown = [f"the corpora {', '.join(datasets)}"] if datasets else []
+    if new := [symbol for symbol in symbols if symbol not in known and symbol != LATER]:
+        unknown.append(f"the phones {' '.join(new)}")
+    if unknown:
+        return f"does not know {' and '.join(unknown)}"
+    if symbols != known:
+        return "numbers phones in another way"
+    if set(settings.dataset) != set(bundle.settings.dataset) and not is_trained(experiment, settings):
+        return f"was stopped while it learned from {', '.join(bundle.settings.dataset)}"
+    return ""
+
+
+def align_corpora(
+    bundle: Bundle,
+    processed_dir: Path,
+    datasets: Sequence[str],
+    textgrid_dirs: Mapping[str, Path],
+    *,
+    device: str = "cpu",
+    batch_size: int = _BATCH_SIZE,
+    overwrite: bool = False,
+) -> Summary:
+    """Write a TextGrid of every utterance whose phones and mel stage 1 of the aligner's recipe has stored.
+
+    What is there and was made of the same recording and text stays, so a run that was stopped goes on where it was; and
+    so does what somebody else has made.
+
+    Args:
+        bundle: the aligner.
+        processed_dir: what that stage 1 wrote to.
+        datasets: corpora.
+        textgrid_dirs: for each corpus, the folder that gets `<speaker>/<id>.TextGrid`.
+        device: of the network.
+        batch_size: utterances at a time.
+        overwrite: whether to align anew what an aligner of ours has aligned before.
+
+    Raises:
+        AligningError: the bundle holds no aligner, or one of other phones.
+    """
+    settings = bundle.settings
+    if kind_of(settings.model_type) != "aligner" or bundle.symbols is None:
+        raise AligningError(f"{bundle.folder}: holds a {settings.model_type}, which aligns nothing")
+    expect = store_settings(settings.preprocess, ALIGNER_FEATURES, bundle.symbols.symbols)
+    utterances, stores = open_aligner_corpora(processed_dir, datasets, _SPLITS, expect=expect)
+    places = {dataset: TextGrids(None, textgrid_dirs[dataset]) for dataset in datasets}
+    wanted, foreign = [], 0
+    for utterance in utterances:
+        path = places[utterance.dataset].own(utterance)
+        found = textgrid_origin(path) if path.exists() else ""
+        if path.exists() and not found:
+            foreign += 1
+        elif overwrite or not found.startswith(_origin(settings.preprocess, utterance, stores)):
+            wanted.append(utterance)
+    kept = len(utterances) - len(wanted)
+    if foreign:
+        warn(f"{foreign} recordings have a TextGrid that Recital has not made; those stay")
+    if not wanted:
+        say(f"nothing to align: all {kept} TextGrids are there")
+        return Summary(0, kept, ())
+    failed = _align(bundle, wanted, stores, places, device, batch_size)
+    if failed:
+        warn(f"{len(failed)} recordings are too short for their texts and have no TextGrid: {', '.join(failed[:5])}")
+    return Summary(len(wanted) - len(failed), kept, tuple(failed))
+
+
+def _align(
+    bundle: Bundle,
+    wanted: Sequence[Utterance],
+    stores: Mapping[str, FeatureStore],
+    places: Mapping[str, TextGrids],
+    device: str,
+    batch_size: int,
+) -> list[str]:
+    """Write the TextGrids; give the ids of utterances that have none."""
+    preprocess = bundle.settings.preprocess
+    network = open_network(bundle).to(device).eval()
+    finder = cast(PhoneFinder, network)
+    front_ends: dict[str, PhoneExtractor] = {}
+    by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
+    data = AlignerData(wanted, stores)
+    batches = OrderedBatches(
+        data, _collate, data.lengths, batch_size=batch_size, max_frames_per_batch=_MOST_FRAMES_PER_BATCH
+    )
+    failed = []
+    with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
+        for batch in batches:
+            for key, durations, score in _found(finder, batch.to(device)):
+                utterance = by_key[key]
+                progress.advance()
+                if not durations.any():
+                    failed.append(utterance.id)
+                    continue
+                if utterance.language not in front_ends:
+                    front_ends[utterance.language] = make_front_end(preprocess, utterance.language)
+                script = script_of(front_ends[utterance.language].tokens(utterance.text))
+                if len(script.phones) != len(durations):
+                    raise AligningError(
+                        f"{utterance.id}: has {len(durations)} stored phones and reads as {len(script.phones)} now; "
+                        "run stage 1 again with --overwrite"
+                    )
+                alignment = alignment_of_durations(
+                    script,
+                    durations,
+                    frame_s=preprocess.hop_size / preprocess.sample_rate,
+                    duration_s=float(stores[utterance.dataset].read(utterance.id, RECORDING_S)[0]),
+                    score=score,
+                )
+                origin = f"{_origin(preprocess, utterance, stores)} {SCORE}{score:.3f}"
+                write_textgrid(places[utterance.dataset].own(utterance), alignment, origin)
+    return failed
+
+
+def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[str, FeatureStore]) -> str:
+    return origin_beforehand(settings, Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
+
+
+def _found(finder: PhoneFinder, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
+    """Give each utterance's key, the (T_text,) frames of its phones, and its score."""
+    heard = finder.heard(batch)
+    durations = heard.durations(batch.mel_lengths)
+    of_phones = heard.states.durations_of_phones(durations, batch.phoneme_ids.shape[1]).cpu().numpy()
+    of_states, is_optional = durations.cpu().numpy(), heard.states.is_optional.cpu().numpy()
+    scores, lengths = heard.scores.float().cpu().numpy(), batch.phoneme_lengths.tolist()
+    found = []
+    for row, key in enumerate(zip(batch.datasets, batch.ids, strict=True)):
+        state_of_frame = np.repeat(np.arange(of_states.shape[1]), of_states[row])
+        chosen = scores[row, np.arange(len(state_of_frame)), state_of_frame]
+        is_spoken = ~is_optional[row, state_of_frame]
+        score = float(chosen[is_spoken].mean()) if is_spoken.any() else 0.0
+        found.append((key, of_phones[row, : lengths[row]], score))
+    return found

@@ -1,0 +1,199 @@
+"""What stage 3 writes: for each text its sound, its picture, and the times of its words and phones."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from config.paths import rooted
+from models.inference.output_files import refuse_existing, report_failures
+from models.inference.synthesizer import Controls, Speech, SynthesisError, Synthesizer
+from processors.alignment.textgrid import write_textgrid
+from processors.audio.audio_file import write_wav
+from processors.reports.speech_pictures import utterance_picture
+from processors.utterance import read_split, read_text_file, unsafe_name_reason
+from utils.console import Progress, say
+from utils.files import write_atomically
+from utils.pictures import png
+
+_LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to speak and the name of its files."""
+
+    name: str
+    text: str
+    speaker: str | None = None
+    language: str | None = None
+
+
+def request_from_text(text: str) -> Request:
+    """Name a single text by its first words."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = re.findall(r"[a-z0-9]+", plain.lower())
+    name = ""
+    for word in words:
+        if name and len(name) + 1 + len(word) > _LONGEST_NAME:
+            break
+        name = f"{name}_{word}" if name else word[:_LONGEST_NAME]
+    return Request(name or "speech", text)
+
+
+def requests_from_file(path: Path) -> list[Request]:
+    """Read one `name|text` or text per line; a text without a name gets the number of its line.
+
+    Raises:
+        SynthesisError: nothing to say, a name that cannot name a file, or a name given twice, with the line.
+        ManifestError: the file cannot be read.
+    """
+    requests: dict[str, Request] = {}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        head, bar, tail = line.partition("|")
+        name, text = (head.strip(), tail.strip()) if bar else (f"line_{number:04d}", line.strip())
+        if not text:
+            raise SynthesisError(f"{path}:{number}: {name} has no text")
+        if reason := unsafe_name_reason(name):
+            raise SynthesisError(f"{path}:{number}: the name {name!r} {reason}; rename it")
+        if name.casefold() in lines:
+            raise SynthesisError(f"{path}:{number}: the name {name} is already on line {lines[name.casefold()]}")
+        lines[name.casefold()] = number
+        requests[name] = Request(name, text)
+    if not requests:
+        raise SynthesisError(f"{path}: holds no text; write one `name|text` or one text per line")
+    return list(requests.values())
+
+
+def requests_from_dataset(
+    processed_dir: str, dataset: str, testing_set: str, known_speakers: Sequence[str]
+) -> list[Request]:
+    """Take the texts of one of a corpus's sets, as stage 1 split them.
+
+    Raises:
+        ManifestError: stage 1 has written no such set; says what there is.
+    """
+    utterances = read_split(rooted(processed_dir), dataset, testing_set)
+    return [
+        Request(
+            utterance.id,
+            utterance.text,
+            utterance.speaker if utterance.speaker in known_speakers else None,
+            utterance.language,
+        )
+        for utterance in utterances
+    ]
+
+
+def speak_all(
+    synthesizer: Synthesizer,
+    requests: Sequence[Request],
+    folder: Path,
+    controls: Controls,
+    *,
+    overwrite: bool = False,
+    number_existing: bool = False,
+) -> list[Path]:
+    """Speak each request into `<folder>/<name>.wav`, with its picture (.png) and times (.TextGrid) beside it.
+
+    Args:
+        synthesizer: the voice.
+        requests: names must differ.
+        folder: made if missing.
+        controls: factors on pitch, energy and durations.
+        overwrite: replace what an earlier run left.
+        number_existing: where a name is taken, append `-2`, `-3`, ... instead of refusing.
+
+    Returns:
+        The WAV files, in the order of the requests.
+
+    Raises:
+        OutputError: files of these names exist already.
+        SynthesisError: some texts could not be spoken; the others were.
+    """
+    if number_existing and not overwrite:
+        requests = [replace(request, name=_free_name(folder, request.name)) for request in requests]
+    elif not overwrite:
+        refuse_existing([folder / f"{request.name}.wav" for request in requests])
+    written: list[Path] = []
+    failures: list[str] = []
+    with Progress(len(requests), "speaking", "texts") as progress:
+        for request, speech in _spoken(synthesizer, requests, controls, failures):
+            written.append(_write(folder / f"{request.name}.wav", speech))
+            progress.advance(len(written) + len(failures) - progress.done)
+    if failures:
+        counted = f"{len(failures)} of {len(requests)} texts could not be spoken"
+        raise SynthesisError(report_failures(counted, failures, folder / "not_spoken.txt", n_made=len(written)))
+    return written
+
+
+def _spoken(
+    synthesizer: Synthesizer, requests: Sequence[Request], controls: Controls, failures: list[str]
+) -> Iterator[tuple[Request, Speech]]:
+    for (speaker, language), group in _by_speaker(requests):
+        sayable = []
+        for request in group:
+            try:
+                synthesizer.check(request.text, speaker=speaker, language=language)
+                sayable.append(request)
+            except ValueError as error:
+                failures.append(f"{request.name}: {error}")
+        texts = [request.text for request in sayable]
+        if texts:
+            speeches = synthesizer.speak(texts, speaker=speaker, language=language, controls=controls)
+            yield from zip(sayable, speeches, strict=True)
+
+
+def _by_speaker(requests: Iterable[Request]) -> list[tuple[tuple[str | None, str | None], list[Request]]]:
+    """Put together what one speaker says in one language."""
+    groups: dict[tuple[str | None, str | None], list[Request]] = {}
+    for request in requests:
+        groups.setdefault((request.speaker, request.language), []).append(request)
+    return list(groups.items())
+
+
+def _write(path: Path, speech: Speech) -> Path:
+    write_wav(path, speech.waveform, speech.sample_rate)
+    write_textgrid(path.with_suffix(".TextGrid"), speech.alignment)
+    write_atomically(path.with_suffix(".png"), _picture(speech))
+    return path
+
+
+def _picture(speech: Speech) -> bytes:
+    return png(
+        utterance_picture(
+            speech.waveform,
+            speech.mel.T,
+            sample_rate=speech.sample_rate,
+            hop_size=len(speech.waveform) // speech.mel.shape[1],
+            f0_hz=speech.f0_hz,
+            phones=speech.phones,
+            durations=speech.durations,
+            title=speech.text,
+        )
+    )
+
+
+def _free_name(folder: Path, name: str) -> str:
+    number = 2
+    candidate = name
+    while (folder / f"{candidate}.wav").exists():
+        candidate = f"{name}-{number}"
+        number += 1
+    return candidate
+
+
+def announce(written: Sequence[Path]) -> None:
+    """Tell where the sounds lie."""
+    if len(written) == 1:
+        path = written[0]
+        picture, times = path.with_suffix(".png").name, path.with_suffix(".TextGrid").name
+        say(f"wrote {path}, with its picture in {picture} and the times of its words and phones in {times}")
+    else:
+        say(f"wrote {len(written)} recordings with pictures and TextGrids to {written[0].parent}")

@@ -1,0 +1,390 @@
+"""From text to sound: a trained acoustic model with its front end, and whatever turns its mel into a waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.bundle import Bundle, BundleError, find_bundle
+from models.inference.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
+from models.registry import kind_of, open_network
+from processors.alignment.intervals import Alignment, Interval, without_gaps, words_without_gaps
+from processors.audio.mel import MelSpectrogram
+from processors.text.chunks import split_into_chunks
+from processors.text.phone_extractor import PAUSES, PhoneExtractor, Token, Word, make_phone_extractor, phones_of
+from processors.text.phone_fallback import with_stand_ins
+from utils.console import warn
+from utils.errors import RecitalError
+
+_TEXTS_AT_ONCE = 64
+_CHUNKS_PER_BATCH = 16
+
+
+class SynthesisError(RecitalError):
+    """A text that cannot be spoken as asked."""
+
+
+class Generated(Protocol):
+    """What an acoustic model makes of a batch of phones.
+
+    Attributes:
+        mel: (B, M, T_mel) log-mel.
+        mel_lengths: (B,) real frames.
+        durations: (B, T_text) frames per phone.
+        f0_hz: (B, T_mel) pitch.
+    """
+
+    mel: Tensor
+    mel_lengths: Tensor
+    durations: Tensor
+    f0_hz: Tensor
+
+
+class AcousticModel(Protocol):
+    """What makes a mel from phones."""
+
+    def generate(
+        self,
+        phoneme_ids: Tensor,
+        phoneme_lengths: Tensor,
+        speaker_ids: Tensor,
+        *,
+        pitch_control: float,
+        energy_control: float,
+        duration_control: float,
+    ) -> Generated:
+        """Speak freely; ids and lengths are (B, T_text) and (B,), speakers (B,)."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One spoken text.
+
+    Attributes:
+        text: what was asked for.
+        waveform: (T_mel * hop_size,) float32 in [-1, 1].
+        sample_rate: in Hz.
+        mel: (M, T_mel) log-mel.
+        f0_hz: (T_mel,) the pitch that the model chose; pauses and unvoiced phones have one, too.
+        phones: T_text symbols that were spoken, pauses included.
+        durations: (T_text,) frames per phone.
+        alignment: when each word and phone is spoken, in seconds.
+    """
+
+    text: str
+    waveform: np.ndarray
+    sample_rate: int
+    mel: np.ndarray
+    f0_hz: np.ndarray
+    phones: tuple[str, ...]
+    durations: np.ndarray
+    alignment: Alignment
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return len(self.waveform) / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How the model's own choice is changed; 1 leaves it as it is.
+
+    Attributes:
+        pitch: factor on F0 in Hz.
+        energy: factor on the frames' energy.
+        duration: factor on durations; 2 speaks half as fast.
+    """
+
+    pitch: float = 1.0
+    energy: float = 1.0
+    duration: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("pitch", "energy", "duration"):
+            value = getattr(self, name)
+            if not 0.1 <= value <= 10:
+                raise SynthesisError(f"{name}_control: found {value:g}; a factor between 0.1 and 10 is needed")
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A piece of a text on its way through the model."""
+
+    tokens: list[Token]
+    phones: list[str]
+    ids: list[int]
+
+
+@dataclass(frozen=True)
+class _SpokenChunk:
+    tokens: list[Token]
+    phones: list[str]
+    durations: np.ndarray
+    mel: Tensor
+    f0_hz: np.ndarray
+
+
+class Synthesizer:
+    """A voice: `Synthesizer.open("ckpts/tts/demo")("Hello there.")` gives a `Speech`.
+
+    Nothing of the data that trained the model is needed.
+    """
+
+    def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
+        if kind_of(bundle.settings.model_type) != "acoustic":
+            raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mel from text")
+        bundle.require_front_end()
+        assert bundle.symbols is not None
+        self.settings = bundle.settings
+        self.device = torch.device(device)
+        self._symbols = bundle.symbols
+        self._speakers = dict(bundle.speakers)
+        preprocess = bundle.settings.preprocess
+        self._lexicon_path = bundle.lexicon_path or ""
+        self._languages = {name: bundle.languages.get(name, preprocess.language) for name in bundle.speakers}
+        self._front_ends: dict[str, PhoneExtractor] = {}
+        for language in sorted(set(self._languages.values())):
+            self._front_end(language)
+        self._missed: set[str] = set()
+        self._model = cast(AcousticModel, open_network(bundle).to(self.device).eval())
+        self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
+
+    @classmethod
+    def open(
+        cls, acoustic: Path | str, vocoder: Path | str | None = None, device: torch.device | str = "cpu"
+    ) -> Synthesizer:
+        """Open an experiment, one of its checkpoints, or a bundle, with a vocoder's likewise.
+
+        Args:
+            acoustic: folder of the acoustic model.
+            vocoder: folder of the vocoder, which may also be an original HiFi-GAN; None for Griffin-Lim.
+            device: where to compute.
+
+        Raises:
+            BundleError: a folder holds no such model.
+            VocoderError: the vocoder was trained on mels of another kind.
+        """
+        bundle = find_bundle(acoustic)
+        if vocoder is None:
+            return cls(bundle, device=device)
+        return cls(bundle, open_vocoder(vocoder, expect=bundle.settings.preprocess, device=device), device)
+
+    restore_from = open
+    """The name under which users of NeMo look for `open`."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of everything this voice says, in Hz."""
+        return self.settings.preprocess.sample_rate
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of the speakers that the model knows."""
+        return tuple(self._speakers)
+
+    @property
+    def languages(self) -> Mapping[str, str]:
+        """What each speaker speaks where no other language is asked for."""
+        return MappingProxyType(self._languages)
+
+    def __call__(
+        self, text: str, *, speaker: str | None = None, language: str | None = None, controls: Controls | None = None
+    ) -> Speech:
+        """Speak one text of any length.
+
+        Args:
+            text: what to say.
+            speaker: one of `speakers`; needed where there are several.
+            language: of the text; the speaker's own unless given.
+            controls: of pitch, energy and pace.
+
+        Raises:
+            SynthesisError: the text holds nothing to say, or the speaker is unknown.
+            TextError: the front end does not speak the language, or cannot say the text.
+        """
+        return next(self.speak([text], speaker=speaker, language=language, controls=controls))
+
+    def speak(
+        self,
+        texts: Iterable[str],
+        *,
+        speaker: str | None = None,
+        language: str | None = None,
+        controls: Controls | None = None,
+    ) -> Iterator[Speech]:
+        """Speak many texts, in their order; faster than one by one, for pieces of like length share a batch."""
+        controls = controls or Controls()
+        speaker_id = self._speaker_id(speaker)
+        front_end = self._front_end(self._language(speaker, language))
+        remaining = iter(texts)
+        while texts_now := list(islice(remaining, _TEXTS_AT_ONCE)):
+            chunks = [self._chunks(text, front_end) for text in texts_now]
+            spoken = iter(self._speak_chunks([chunk for text in chunks for chunk in text], speaker_id, controls))
+            for text, parts in zip(texts_now, chunks, strict=True):
+                yield self._joined(text, list(islice(spoken, len(parts))))
+
+    def check(self, text: str, *, speaker: str | None = None, language: str | None = None) -> None:
+        """Raise what speaking this text would raise before any sound is made."""
+        self._chunks(text, self._front_end(self._language(speaker, language)))
+
+    def check_language(self, language: str) -> None:
+        """Raise a `TextError` unless the voice's front end speaks a language."""
+        self._front_end(language)
+
+    def generate_spectrogram(
+        self, text: str, *, speaker: str | None = None, language: str | None = None, controls: Controls | None = None
+    ) -> np.ndarray:
+        """Give the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
+        speaker_id = self._speaker_id(speaker)
+        pieces = self._chunks(text, self._front_end(self._language(speaker, language)))
+        chunks = self._speak_chunks(pieces, speaker_id, controls or Controls())
+        return torch.cat([chunk.mel for chunk in chunks], dim=1).cpu().numpy()
+
+    def convert_spectrogram_to_audio(self, spec: np.ndarray | Tensor) -> np.ndarray:
+        """Give the float32 waveform of an (M, T_mel) log-mel, such as `generate_spectrogram` made.
+
+        Raises:
+            SynthesisError: the array is no such mel.
+        """
+        mel = torch.as_tensor(spec, dtype=torch.float32, device=self.device)
+        n_mel = self.settings.preprocess.n_mel
+        if mel.ndim != 2 or mel.shape[0] != n_mel or mel.shape[1] == 0:
+            raise SynthesisError(f"expected a log-mel of shape ({n_mel}, frames), found {tuple(mel.shape)}")
+        return _as_array(self._vocoder.waveform(mel))
+
+    def _front_end(self, language: str) -> PhoneExtractor:
+        if language not in self._front_ends:
+            preprocess = self.settings.preprocess
+            self._front_ends[language] = make_phone_extractor(
+                preprocess.phone_extractor,
+                language=language,
+                lexicon_path=self._lexicon_path,
+                normalizer=preprocess.normalizer,
+            )
+        return self._front_ends[language]
+
+    def _language(self, speaker: str | None, language: str | None) -> str:
+        if language is not None:
+            return language
+        if speaker is None and len(self._languages) == 1:
+            return next(iter(self._languages.values()))
+        return self._languages.get(speaker or "", self.settings.preprocess.language)
+
+    def _chunks(self, text: str, front_end: PhoneExtractor) -> list[_Chunk]:
+        chunks = []
+        spoken = front_end.tokens(text)
+        if front_end.is_open:
+            spoken = self._with_known_phones(spoken, front_end)
+        for tokens in split_into_chunks(spoken) if spoken else ():
+            phones = phones_of(tokens)
+            chunks.append(_Chunk(tokens, phones, self._symbols.ids(phones, where=f"“{_shortened(text)}”")))
+        if not chunks:
+            raise SynthesisError(f"“{_shortened(text)}”: holds nothing to say")
+        return chunks
+
+    def _with_known_phones(self, tokens: Sequence[Token], front_end: PhoneExtractor) -> list[Token]:
+        """Let the nearest known phones stand in for those that training never heard, and tell of each once."""
+        known, replaced = with_stand_ins(tokens, self._symbols.symbols, front_end)
+        for phone, others in replaced.items():
+            if phone not in self._missed:
+                self._missed.add(phone)
+                warn(
+                    f"the voice never learned {phone!r}; "
+                    + (f"it says {' '.join(others)} instead" if others else "it is left out")
+                )
+        return known
+
+    def _speaker_id(self, speaker: str | None) -> int:
+        if speaker is None and len(self._speakers) <= 1:
+            return 0
+        if speaker in self._speakers:
+            return self._speakers[speaker]
+        what = "name a speaker (--infer_speaker_name)" if speaker is None else f"speaker {speaker}: unknown"
+        raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
+
+    @torch.inference_mode()
+    def _speak_chunks(self, chunks: Sequence[_Chunk], speaker_id: int, controls: Controls) -> list[_SpokenChunk]:
+        spoken: dict[int, _SpokenChunk] = {}
+        by_length = sorted(range(len(chunks)), key=lambda place: len(chunks[place].ids))
+        for start in range(0, len(by_length), _CHUNKS_PER_BATCH):
+            places = by_length[start : start + _CHUNKS_PER_BATCH]
+            batch = self._speak_batch([chunks[place] for place in places], speaker_id, controls)
+            spoken.update(zip(places, batch, strict=True))
+        return [spoken[place] for place in range(len(chunks))]
+
+    def _speak_batch(self, chunks: Sequence[_Chunk], speaker_id: int, controls: Controls) -> Iterator[_SpokenChunk]:
+        lengths = torch.tensor([len(chunk.ids) for chunk in chunks], device=self.device)
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(chunk.ids) for chunk in chunks], batch_first=True, padding_value=0
+        )
+        generated = self._model.generate(
+            ids.to(self.device),
+            lengths,
+            torch.full((len(chunks),), speaker_id, device=self.device),
+            pitch_control=controls.pitch,
+            energy_control=controls.energy,
+            duration_control=controls.duration,
+        )
+        for row, chunk in enumerate(chunks):
+            n_frames = int(generated.mel_lengths[row])
+            yield _SpokenChunk(
+                chunk.tokens,
+                chunk.phones,
+                generated.durations[row, : len(chunk.ids)].cpu().numpy(),
+                generated.mel[row, :, :n_frames].float(),
+                generated.f0_hz[row, :n_frames].float().cpu().numpy(),
+            )
+
+    def _joined(self, text: str, chunks: Sequence[_SpokenChunk]) -> Speech:
+        return Speech(
+            text=text,
+            waveform=_as_array(self._vocoder.joined([chunk.mel for chunk in chunks])),
+            sample_rate=self.sample_rate,
+            mel=np.concatenate([chunk.mel.cpu().numpy() for chunk in chunks], axis=1),
+            f0_hz=np.concatenate([chunk.f0_hz for chunk in chunks]),
+            phones=tuple(phone for chunk in chunks for phone in chunk.phones),
+            durations=np.concatenate([chunk.durations for chunk in chunks]),
+            alignment=_alignment(chunks, self.settings.preprocess.hop_size / self.sample_rate),
+        )
+
+
+def _as_array(waveform: Tensor) -> np.ndarray:
+    return waveform.clamp(-1, 1).cpu().numpy()
+
+
+def _alignment(chunks: Iterable[_SpokenChunk], frame_s: float) -> Alignment:
+    """Say when each word and phone of joined chunks is spoken."""
+    words: list[Interval] = []
+    phones: list[Interval] = []
+    frame = 0
+    for chunk in chunks:
+        ends = frame + np.cumsum(chunk.durations)
+        starts = ends - chunk.durations
+        phones += [
+            Interval(start * frame_s, end * frame_s, "" if phone in PAUSES else phone)
+            for phone, start, end in zip(chunk.phones, starts.tolist(), ends.tolist(), strict=True)
+            if end > start
+        ]
+        place = 1  # after the leading silence
+        for token in chunk.tokens:
+            n_phones = len(token.pronunciations[0]) if isinstance(token, Word) else 1
+            if isinstance(token, Word):
+                last = min(place + n_phones, len(ends)) - 1
+                words.append(Interval(float(starts[place]) * frame_s, float(ends[last]) * frame_s, token.text))
+            place += n_phones
+        frame = int(ends[-1])
+    end_s = frame * frame_s
+    return Alignment(words_without_gaps(words, end_s), without_gaps(phones, end_s))
+
+
+def _shortened(text: str, longest: int = 40) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,1 @@
+"""Training data: datasets, collation and batches over the feature store."""

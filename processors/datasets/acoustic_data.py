@@ -1,0 +1,225 @@
+"""What an acoustic model learns from: utterances with their phones, mel, pitch and energy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
+from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
+from processors.feature_store import FeatureStore
+from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
+from processors.speakers.statistics import SpeakerStatistics, open_statistics
+from processors.text.symbols import SymbolTable
+from processors.utterance import Utterance, read_manifest
+from utils.errors import RecitalError
+
+LANGUAGES_FILE = "languages.json"
+Level = Literal["phone", "frame"]
+
+
+class DataError(RecitalError):
+    """What stage 1 left, or did not leave, that training cannot start from."""
+
+
+@dataclass(frozen=True)
+class AcousticBatch(UtteranceBatch):
+    """Utterances for an acoustic model.
+
+    Attributes:
+        speaker_ids: (B,) rows of the speaker table.
+        durations: (B, T_text) frames per phoneme; a row adds up to its `mel_lengths`.
+        pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker.
+        energy: likewise, linear, normalised per speaker.
+    """
+
+    speaker_ids: Tensor
+    durations: Tensor
+    pitch: Tensor
+    energy: Tensor
+
+
+@dataclass(frozen=True)
+class AcousticExample:
+    """One utterance of an `AcousticBatch`, without the padding; see there."""
+
+    id: str
+    speaker_id: int
+    phoneme_ids: np.ndarray
+    durations: np.ndarray
+    mel: np.ndarray  # (T_mel, M)
+    pitch: np.ndarray
+    energy: np.ndarray
+
+
+def collate_acoustic(examples: Sequence[AcousticExample], length_step: int = 1) -> AcousticBatch:
+    """Pad utterances to the longest among them; see `collate_utterances`."""
+    return collate_utterances(
+        AcousticBatch,
+        examples,
+        length_step,
+        speaker_ids=torch.tensor([example.speaker_id for example in examples]),
+        durations=pad_arrays([example.durations for example in examples], length_step=length_step).long(),
+        pitch=pad_arrays([example.pitch for example in examples], length_step=length_step),
+        energy=pad_arrays([example.energy for example in examples], length_step=length_step),
+    )
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What stage 1 found out about a whole experiment's data (see `open_voice`).
+
+    Attributes:
+        symbols: the front end's symbol table.
+        speakers: name to row of the speaker table.
+        statistics: by the speakers' names.
+        embeddings: likewise; None where stage 1 made none.
+        languages: what each speaker speaks, by the speakers' names; what is missing is the settings' language.
+    """
+
+    symbols: SymbolTable
+    speakers: Mapping[str, int]
+    statistics: Mapping[str, SpeakerStatistics]
+    embeddings: SpeakerEmbeddings | None = None
+    languages: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_languages(path: Path) -> dict[str, str]:
+    """Read the language of each speaker; nothing where there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        languages = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read ({error}); run stage 1 again") from None
+    if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):
+        raise DataError(f"{path}: must give the language of each speaker; run stage 1 again")
+    return languages
+
+
+def open_voice(processed_dir: Path) -> Voice:
+    """Read symbol table, speakers, statistics and, where there are any, speaker embeddings from `processed_dir`.
+
+    Raises:
+        DataError: a file is missing or damaged, or a speaker has no statistics.
+        SpeakerEmbeddingsError: that file is damaged.
+    """
+    try:
+        symbols = SymbolTable.open(processed_dir / "symbols.json")
+        speakers = json.loads((processed_dir / "speakers.json").read_text(encoding="utf-8"))
+        languages = open_languages(processed_dir / LANGUAGES_FILE)
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
+    except ValueError as error:
+        raise DataError(
+            f"{processed_dir}: speakers.json or symbols.json is damaged ({error}); run stage 1 again"
+        ) from None
+    statistics = open_statistics(processed_dir / "statistics.json")
+    if missing := [name for name in speakers if name not in statistics]:
+        raise DataError(f"{processed_dir / 'statistics.json'}: knows nothing of {missing[0]}; run stage 1 again")
+    path = processed_dir / EMBEDDINGS_FILE
+    embeddings = SpeakerEmbeddings.open(path) if path.is_file() else None
+    return Voice(symbols, speakers, statistics, embeddings, languages)
+
+
+class AcousticData(UtteranceData[AcousticExample]):
+    """Utterances of one split of one or more corpora, read from their feature stores.
+
+    Pitch is drawn through unvoiced stretches, so that every phone has one. Small in memory, and may be sent to
+    worker processes.
+
+    Args:
+        utterances: of the split; their corpora are keys of `stores`.
+        stores: corpus to its features.
+        voice: speakers and statistics.
+        pitch_level: whether pitch is given per phone or per frame.
+        energy_level: likewise.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        stores: Mapping[str, FeatureStore],
+        voice: Voice,
+        *,
+        pitch_level: Level = "phone",
+        energy_level: Level = "phone",
+    ) -> None:
+        super().__init__(utterances, stores)
+        self._speakers, self._statistics = dict(voice.speakers), dict(voice.statistics)
+        self._pitch_level, self._energy_level = pitch_level, energy_level
+        self._speaker_names = [utterance.speaker for utterance in utterances]
+
+    def __getitem__(self, index: int) -> AcousticExample:
+        (dataset, id_), speaker = self._places[index], self._speaker_names[index]
+        store, statistics = self._stores[dataset], self._statistics[speaker]
+        durations, f0_hz = store.read(id_, "durations"), store.read(id_, "f0")
+        pitch = interpolate_unvoiced(statistics.normalize_pitch(f0_hz), f0_hz > 0)
+        energy = statistics.normalize_energy(store.read(id_, "energy"))
+        return AcousticExample(
+            id=id_,
+            speaker_id=self._speakers[speaker],
+            phoneme_ids=store.read(id_, "phonemes"),
+            durations=durations,
+            mel=store.read(id_, "mel"),
+            pitch=average_per_phone(pitch, durations) if self._pitch_level == "phone" else pitch,
+            energy=average_per_phone(energy, durations) if self._energy_level == "phone" else energy,
+        )
+
+
+def open_acoustic_data(
+    processed_dir: Path,
+    datasets: Sequence[str],
+    split: str,
+    voice: Voice,
+    *,
+    expect: Mapping[str, Any] | None = None,
+    pitch_level: Level = "phone",
+    energy_level: Level = "phone",
+) -> AcousticData:
+    """Open one split of all corpora of an experiment.
+
+    Args:
+        processed_dir: what stage 1 wrote to.
+        datasets: names of the corpora.
+        split: `train`, `valid`, ...
+        voice: speakers and statistics.
+        expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
+        pitch_level: whether pitch is given per phone or per frame.
+        energy_level: likewise.
+
+    Raises:
+        ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
+        DataError: a speaker is unknown.
+    """
+    utterances: list[Utterance] = []
+    stores = {}
+    for dataset in datasets:
+        manifest = processed_dir / dataset / f"{split}.jsonl"
+        if not manifest.is_file():
+            raise DataError(f"{manifest}: no such file; run stage 1 first")
+        listed = read_manifest(manifest)
+        # A vocoder's stage 1 also lists recordings whose text cannot be used.
+        spoken = [utterance for utterance in listed if utterance.phones]
+        stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
+        if listed and not spoken:
+            raise DataError(f"{manifest}: none of the recordings has phones; run stage 1 of the acoustic recipe")
+        utterances += spoken
+    for utterance in utterances:
+        if utterance.speaker not in voice.speakers:
+            raise DataError(
+                f"{processed_dir / 'speakers.json'}: lacks {utterance.speaker}, who speaks {utterance.id}; "
+                "run stage 1 again"
+            )
+    return AcousticData(utterances, stores, voice, pitch_level=pitch_level, energy_level=energy_level)

@@ -1,0 +1,95 @@
+"""What an aligner learns from: the phones of a text, in order, and the mel of its recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from processors.datasets.acoustic_data import DataError
+from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances
+from processors.feature_store import FeatureStore
+from processors.text.symbols import SymbolTable
+from processors.utterance import Utterance, read_manifest
+
+
+@dataclass(frozen=True)
+class AlignerBatch(UtteranceBatch):
+    """Utterances for an aligner.
+
+    Attributes:
+        datasets: B corpora; names are unique within one.
+    """
+
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AlignerExample:
+    """One utterance of an `AlignerBatch`: its name, (T_text,) `phoneme_ids`, (T_mel, M) `mel`, and its corpus."""
+
+    id: str
+    phoneme_ids: np.ndarray
+    mel: np.ndarray
+    dataset: str = ""
+
+
+def collate_aligner(examples: Sequence[AlignerExample], length_step: int = 1) -> AlignerBatch:
+    """Pad utterances to the longest among them; see `collate_utterances`."""
+    datasets = tuple(example.dataset for example in examples)
+    return collate_utterances(AlignerBatch, examples, length_step, datasets=datasets)
+
+
+class AlignerData(UtteranceData[AlignerExample]):
+    """Utterances as an aligner learns from them."""
+
+    def __getitem__(self, index: int) -> AlignerExample:
+        dataset, id_ = self._places[index]
+        store = self._stores[dataset]
+        return AlignerExample(id_, store.read(id_, "phonemes"), store.read(id_, "mel"), dataset)
+
+
+def open_symbols(processed_dir: Path) -> SymbolTable:
+    """Read the symbol table that stage 1 left.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        return SymbolTable.open(processed_dir / "symbols.json")
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
+
+
+def open_aligner_corpora(
+    processed_dir: Path, datasets: Sequence[str], splits: Sequence[str], *, expect: Mapping[str, Any] | None = None
+) -> tuple[list[Utterance], dict[str, FeatureStore]]:
+    """Open what an `AlignerData` is made of: some splits of all corpora of an experiment, and the corpora's stores.
+
+    Args:
+        processed_dir: what stage 1 wrote to.
+        datasets: names of the corpora.
+        splits: `train`, `valid`, ...
+        expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
+
+    Raises:
+        ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
+        DataError: there is no manifest, or no utterance in it has phones.
+    """
+    utterances: list[Utterance] = []
+    stores = {}
+    for dataset in datasets:
+        store = stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
+        for split in splits:
+            manifest = processed_dir / dataset / f"{split}.jsonl"
+            if not manifest.is_file():
+                raise DataError(f"{manifest}: no such file; run stage 1 first")
+            listed = read_manifest(manifest)
+            with_phones = [utterance for utterance in listed if store.has(utterance.id, ("mel", "phonemes"))]
+            if listed and not with_phones:
+                raise DataError(f"{manifest}: none of the recordings has phones; run stage 1 of a recipe with texts")
+            utterances += with_phones
+    return utterances, stores

@@ -1,1 +1,0 @@
-"""How speech that was made compares with the recording that it should be."""

@@ -1,0 +1,182 @@
+"""What came of a corpus: which utterances can be used, and what is to be known of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from config.schema import PreprocessSettings
+from processors.corpora.corpus import Problem, some
+from processors.feature_store import FeatureStore
+from processors.preparation.alignment_check import AlignmentCheck
+from processors.preparation.plan import Plan, stamp_of_symbols
+from processors.preparation.rejected import PROBLEM, UNEXPECTED, Bad
+from processors.preparation.work import RECORDING_S
+from processors.text.arpabet import PAUSES
+from processors.text.symbols import SymbolTable
+from processors.utterance import Utterance
+from utils.console import say
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one corpus.
+
+    Attributes:
+        dataset: its name.
+        folder: its features, manifests and report.
+        good: utterances whose features are in the store, in the corpus's order.
+        bad: what was left out.
+        notes: what else is worth telling.
+        n_made: how many utterances this run has made.
+    """
+
+    dataset: str
+    folder: Path
+    good: tuple[Utterance, ...]
+    bad: tuple[Bad, ...]
+    notes: tuple[str, ...]
+    n_made: int
+
+    @property
+    def bad_share(self) -> float:
+        """Share of the recordings that was left out."""
+        return len(self.bad) / max(len(self.good) + len(self.bad), 1)
+
+    @property
+    def has_training(self) -> bool:
+        """Whether anything is left to train on."""
+        return any(utterance.split == "train" for utterance in self.good)
+
+
+def outcome_of(
+    plan: Plan,
+    settings: PreprocessSettings,
+    features: Sequence[str],
+    *,
+    failed: Mapping[str, Bad],
+    problems: Iterable[Problem],
+    notes: Iterable[str],
+) -> Outcome:
+    """Sort a corpus's utterances by what its store has of them.
+
+    Args:
+        plan: what there was to do.
+        settings: whose limits of duration hold also for what was made under others.
+        features: those wanted.
+        failed: utterances, by id, of whom the store knows nothing because of the program's own failure.
+        problems: lines that the corpus' reader left out.
+        notes: what it had to tell besides.
+    """
+    store = FeatureStore.open(plan.folder)
+    good, bad = [], [Bad(problem.utterance_id, "not usable as listed", _told(problem)) for problem in problems]
+    for utterance in plan.utterances:
+        found = failed.get(utterance.id) or _problem(utterance, store, settings, features)
+        if found is None:
+            good.append(utterance)
+        else:
+            bad.append(found)
+    return Outcome(plan.dataset, plan.folder, tuple(good), tuple(bad), tuple(notes), n_made=len(plan.jobs))
+
+
+def without_untrained_speakers(outcome: Outcome) -> Outcome:
+    """Take speakers out of validation and test of whom nothing is left to train on, and tell."""
+    trained = {utterance.speaker for utterance in outcome.good if utterance.split == "train"}
+    kept = tuple(utterance for utterance in outcome.good if utterance.speaker in trained)
+    lost = sorted({utterance.speaker for utterance in outcome.good} - trained)
+    if not lost:
+        return outcome
+    n_lost = len(outcome.good) - len(kept)
+    note = f"{n_lost} utterances of speakers without any training utterance are in none of the sets: {some(lost, 20)}"
+    say(f"{outcome.dataset}: {note}")
+    return replace(outcome, good=kept, notes=(*outcome.notes, note))
+
+
+def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: SymbolTable | None) -> Iterator[Utterance]:
+    """Give utterances with what stage 1 has found out about them, one by one.
+
+    Args:
+        utterances: those whose features are in the store.
+        store: of their corpus.
+        symbols: to spell out the phones; None where there are none. Of several recipes over a corpus one may find
+            phones that another has made, of some of its utterances.
+    """
+    spells = symbols is not None and store.settings.get("symbols") == stamp_of_symbols(symbols.symbols)
+    for utterance in utterances:
+        id_ = utterance.id
+        phones: tuple[str, ...] = ()
+        durations: tuple[int, ...] = ()
+        if symbols is not None and spells and store.has(id_, ("phonemes", "durations")):
+            phones = tuple(symbols.phones(store.read(id_, "phonemes").tolist()))
+            durations = tuple(store.read(id_, "durations").tolist())
+        yield replace(
+            utterance,
+            duration_s=float(store.read(id_, RECORDING_S)[0]),
+            phones=phones,
+            durations=durations,
+            frames=store.length(id_, "mel"),
+        )
+
+
+@dataclass
+class Tally:
+    """Sums over a corpus's usable utterances.
+
+    Attributes:
+        utterances: number by split.
+        frames: by split.
+        speaker_utterances: number by speaker.
+        speaker_frames: by speaker.
+        training_phones: how often each phone occurs in training.
+        paces: spoken phones per frame and id, of each utterance.
+        alignments: what their alignments look like.
+    """
+
+    alignments: AlignmentCheck
+    utterances: Counter[str] = field(default_factory=Counter)
+    frames: Counter[str] = field(default_factory=Counter)
+    speaker_utterances: Counter[str] = field(default_factory=Counter)
+    speaker_frames: Counter[str] = field(default_factory=Counter)
+    training_phones: Counter[str] = field(default_factory=Counter)
+    paces: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, utterance: Utterance) -> None:
+        """Count one completed utterance."""
+        self.utterances[utterance.split] += 1
+        self.frames[utterance.split] += utterance.frames
+        self.speaker_utterances[utterance.speaker] += 1
+        self.speaker_frames[utterance.speaker] += utterance.frames
+        if utterance.split == "train":
+            self.training_phones.update(utterance.phones)
+        spoken = [
+            duration
+            for phone, duration in zip(utterance.phones, utterance.durations, strict=True)
+            if phone not in PAUSES
+        ]
+        if sum(spoken):
+            self.paces.append((len(spoken) / sum(spoken), utterance.id))
+
+
+def _problem(
+    utterance: Utterance, store: FeatureStore, settings: PreprocessSettings, features: Sequence[str]
+) -> Bad | None:
+    if store.has(utterance.id, (PROBLEM,)):
+        return Bad.from_array(utterance.id, store.read(utterance.id, PROBLEM))
+    if not store.has(utterance.id, features):
+        return Bad(utterance.id, UNEXPECTED, f"{utterance.audio_path}: was not made; run stage 1 again")
+    recording_s = float(store.read(utterance.id, RECORDING_S)[0])
+    if recording_s < settings.min_duration_s:
+        reason = f"{utterance.audio_path}: lasts {recording_s:.2f} s, less than {settings.min_duration_s:g} s"
+        return Bad(utterance.id, "too short", reason)
+    if recording_s > settings.max_duration_s:
+        reason = f"{utterance.audio_path}: lasts {recording_s:.1f} s, more than {settings.max_duration_s:g} s"
+        return Bad(utterance.id, "too long", reason)
+    return None
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.where}: {problem.reason}"

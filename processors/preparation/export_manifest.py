@@ -1,0 +1,57 @@
+"""What a recipe's corpora consist of, for other programs: known before stage 1, and better after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from config.paths import rooted
+from config.schema import ExperimentSettings
+from processors.audio.audio_file import AudioError, audio_info
+from processors.corpora.load import read_dataset
+from processors.preparation.corpus_result import SPLITS
+from processors.preparation.plan import with_splits
+from processors.preparation.prepare import PreparationError
+from processors.utterance import Utterance, read_manifest
+from utils.console import Progress, say, warn
+
+
+def utterances_of(settings: ExperimentSettings, dataset: str) -> list[Utterance]:
+    """Give the utterances of a corpus with their splits and durations.
+
+    Where stage 1 has been run they are those it found usable; else all that the corpus lists whose recording can be
+    opened.
+
+    Raises:
+        CorpusError: the corpus cannot be read.
+        PreparationError: none of its recordings can be opened.
+    """
+    folder = rooted(settings.preprocess.processed_dir) / dataset
+    manifests = [folder / f"{split}.jsonl" for split in SPLITS]
+    if manifests[0].is_file():
+        say(f"{dataset}: as stage 1 left it in {folder}")
+        return [utterance for path in manifests if path.is_file() for utterance in read_manifest(path)]
+    listed = with_splits(read_dataset(settings, dataset).utterances, settings.preprocess)
+    found = list(_with_durations(dataset, listed))
+    if not found:
+        raise PreparationError(f"{dataset}: none of its {len(listed)} recordings can be opened")
+    return found
+
+
+def _with_durations(dataset: str, utterances: Sequence[Utterance]) -> Iterator[Utterance]:
+    unreadable: list[str] = []
+    with Progress(len(utterances), f"{dataset}: looking at recordings", "clips") as progress:
+        for utterance in utterances:
+            try:
+                yield replace(utterance, duration_s=audio_info(utterance.audio_path).duration_s)
+            except AudioError as error:
+                unreadable.append(str(error))
+            progress.advance()
+    if unreadable:
+        warn(f"{dataset}: {len(unreadable)} recordings are left out, the first being {unreadable[0]}")
+
+
+def absolute(utterance: Utterance) -> Utterance:
+    """Give an utterance whose recording is found from anywhere."""
+    return replace(utterance, audio_path=Path(utterance.audio_path).absolute())

@@ -1,0 +1,1 @@
+"""Speaker encoders, speaker embeddings and per-speaker statistics."""

@@ -1,0 +1,77 @@
+"""Letters as symbols: a front end for any script, which needs nothing but the text."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from processors.text.characters import composed
+from processors.text.errors import TextError, shortened
+from processors.text.inline_phones import refuse_other_phones
+from processors.text.normalizer import make_normalizer
+from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
+from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
+
+
+class CharPhoneExtractor:
+    """A text's own letters, for languages that no dictionary or espeak-ng knows.
+
+    Letters are composed (NFC) and case-folded, each code point is one symbol: `Straße` is `s t r a s s e`, and a Hindi
+    vowel sign is a symbol of its own. Punctuation becomes pauses, an apostrophe between letters is a symbol, hyphens
+    part words, and all else is left out. Digits stay as they are: let `normalizer` spell them out.
+    """
+
+    inventory = (*PAUSES, SPOKEN_NOISE)
+    is_open = True
+
+    def __init__(self, language: str = "en", normalizer: str = "rules") -> None:
+        self._arguments = (language, normalizer)
+        self._language = language
+        self._normalize = make_normalizer(language, normalizer)
+
+    def tokens(self, text: str) -> list[Token]:
+        """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        refuse_other_phones(text, "char")
+        folded = composed(composed(self._normalize(text)).casefold())
+        tokens: list[Token] = []
+        for piece in split_at_punctuation(folded, self._language):
+            if isinstance(piece, Pause):
+                tokens.append(piece)
+                continue
+            stem, stops = without_final_stop(piece)
+            tokens.extend(Word(word, (tuple(word),)) for word in _words(stem))
+            if stops:
+                tokens.append(Pause("."))
+        tokens = with_single_pauses(tokens)
+        if not tokens:
+            raise TextError(f"text empty: no letters in {shortened(text)!r}")
+        return tokens
+
+    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Give the letter without its accents, or as those that it is put together from."""
+        plain = (each for each in unicodedata.normalize("NFKD", symbol) if not unicodedata.combining(each))
+        return tuple(each for each in plain if each in known)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"arguments": self._arguments}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(*state["arguments"])  # type: ignore[misc]
+
+
+def _words(written: str) -> list[str]:
+    """Give the words in a piece of text: letters and digits with their marks, apostrophes between them."""
+    words: list[str] = []
+    is_open = False
+    for place, character in enumerate(written):
+        kind = unicodedata.category(character)[0]
+        following = written[place + 1 : place + 2]
+        if kind in "LN" or (is_open and kind == "M"):
+            words[-1:] = [words[-1] + character] if is_open else [*words[-1:], character]
+            is_open = True
+        elif not (is_open and character == "'" and following.isalnum()):
+            is_open = False
+        else:
+            words[-1] += character
+    return words

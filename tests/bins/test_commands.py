@@ -1,0 +1,70 @@
+"""Every command answers --help at once and refuses what it does not know."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from config.paths import REPOSITORY
+
+COMMANDS = sorted(
+    path.stem for path in (REPOSITORY / "bins").glob("*.py") if "__main__" in path.read_text(encoding="utf-8")
+)
+
+
+def call(command: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run a command; give its result and the processor seconds it took."""
+    # Compiled files are what a user has from the second call on, and here the first call makes them.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", f"bins.{command}", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_comes_within_a_second(command):
+    seconds: list[float] = []
+    while len(seconds) < 5 and min(seconds, default=9.0) >= 1:  # the best of several: a machine may be busy
+        done, spent = call(command, "--help")
+        seconds.append(spent)
+        assert done.returncode == 0, done.stderr
+        assert f"python -m bins.{command}" in done.stdout
+    assert min(seconds) < 1, f"--help of bins.{command} took {seconds} s"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_flag_is_wrong_usage(command):
+    done, _ = call(command, "--no_such_flag")
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "synthesize", "vocode"])
+def test_gpus_that_are_not_there_are_an_error(command):
+    import torch
+
+    asked = ",".join(str(number) for number in range(torch.cuda.device_count() + 1))
+    config = ["--config", "egs/tts/FastSpeech2/exp_config.json", "--name", "x"]
+    extra = ["--infer_text", "x"] if command == "synthesize" else []
+    refused = subprocess.run(
+        [sys.executable, "-m", f"bins.{command}", *config, "--gpu", asked, *extra],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    assert f"error: --gpu {asked}: asks for" in refused.stderr

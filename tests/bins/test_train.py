@@ -1,0 +1,270 @@
+"""Stage 2 as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bins.command import run
+from bins.train import _parser, main
+from config.paths import REPOSITORY
+from models.registry import MODELS, Model
+from utils.checkpoint import open_checkpoint
+from utils.lock import InUseError, sole_user
+from utils.logbook import read_logbook
+
+TRAIN = {
+    "precision": "fp32",
+    "max_steps": 8,
+    "batch_size": 2,
+    "learning_rate": 0.05,
+    "log_every_steps": 2,
+    "valid_every_steps": 4,
+    "sample_every_steps": 8,
+    "save_every_steps": 4,
+    "keep_last": 3,
+    "keep_best": 0,
+}
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    path = tmp_path / "exp_config.json"
+    settings = {
+        "base_config": "config/base.json",
+        "model_type": "Toy",
+        "dataset": ["toys"],
+        "dataset_path": {"toys": "nowhere"},
+        "log_dir": str(tmp_path / "ckpts"),
+        "model": {"hidden_size": 8, "dropout": 0.2},
+        "train": TRAIN,
+    }
+    path.write_text(json.dumps(settings))
+    return path
+
+
+@pytest.fixture
+def train(config, monkeypatch, capsys):
+    """Call the command; gives its exit code and what it printed."""
+    monkeypatch.setitem(MODELS, "Toy", Model("tests.support.toy_model", "ToySettings", "", "ToyTask", ""))
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bins.train", "--config", str(config), "--name", "first", *arguments])
+        with pytest.raises(SystemExit) as left:
+            run(main, _parser())
+        return left.value.code, *capsys.readouterr()
+
+    return call
+
+
+def weights(folder: Path, step: int) -> torch.Tensor:
+    return open_checkpoint(folder / f"checkpoint/step-{step:08d}").weights("network")["0.weight"]
+
+
+def test_training_that_cannot_begin_leaves_no_experiment(train, tmp_path):
+    code, _, told = train("--resume_type", "resume")
+    assert code == 1 and "has no checkpoint to resume from" in told
+    assert not (tmp_path / "ckpts" / "first").exists()
+
+
+def test_training_leaves_what_the_house_plan_says(train, tmp_path):
+    code, printed, _ = train()
+    assert code == 0
+    folder = tmp_path / "ckpts" / "first"
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+        "bundle",
+        "checkpoint",
+        "logbook.jsonl",
+        "settings.json",
+        "tensorboard",
+    ]
+    assert sorted(os.listdir(folder / "checkpoint")) == ["step-00000004", "step-00000008"]
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["train"]["batch_size"] == 2 and settings["model"]["hidden_size"] == 8
+    assert "Toy (network 0.00 M parameters), 1 process on cpu, fp32" in printed
+    assert "trained to step 8" in printed
+
+
+def test_same_command_again_goes_on(train, tmp_path):
+    train("--set", "train.max_steps=4")
+    code, printed, _ = train("--set", "train.max_steps=8")
+    assert code == 0 and "going on from" in printed and "trained to step 8" in printed
+    stopped = weights(tmp_path / "ckpts/first", 8)
+    train("--name", "straight")
+    assert torch.equal(stopped, weights(tmp_path / "ckpts/straight", 8))
+    code, printed, _ = train()
+    assert code == 0 and "trained to step 8" in printed
+
+
+def test_experiment_with_other_settings_is_refused_listing_what_differs(train, tmp_path):
+    train()
+    other = ("--set", "train.batch_size=4", "--set", "model.hidden_size=16", "--set", "train.log_every_steps=3")
+    code, _, errors = train(*other)
+    assert code == 1
+    assert "was trained with other settings" in errors and "--resume_type resume" in errors
+    assert "train.batch_size: 2 -> 4" in errors and "model.hidden_size: 8 -> 16" in errors
+    assert "log_every_steps" not in errors and "Traceback" not in errors
+    settings = json.loads((tmp_path / "ckpts/first/settings.json").read_text())
+    assert settings["train"]["batch_size"] == 2
+
+
+def test_resume_keeps_the_settings_the_experiment_began_with(train, tmp_path):
+    train()
+    other = ("--set", "train.batch_size=4", "--set", "train.max_steps=12")
+    code, printed, errors = train("--resume_type", "resume", *other)
+    assert code == 0 and "trained to step 12" in printed
+    assert "train.batch_size: 2 -> 4" in errors
+    settings = json.loads((tmp_path / "ckpts/first/settings.json").read_text())
+    assert settings["train"]["batch_size"] == 2 and settings["train"]["max_steps"] == 12
+
+
+def test_settings_may_change_while_nothing_is_learned(train, tmp_path):
+    folder = tmp_path / "ckpts" / "first"
+    train("--set", "train.precision=fp16")
+    assert not (folder / "checkpoint").exists()
+    code, _, _ = train("--set", "model.hidden_size=16")
+    assert code == 0
+    assert json.loads((folder / "settings.json").read_text())["model"]["hidden_size"] == 16
+
+
+def test_resume_from_an_older_checkpoint_of_the_experiment(train, tmp_path):
+    train()
+    older = tmp_path / "ckpts/first/checkpoint/step-00000004"
+    straight = weights(tmp_path / "ckpts/first", 8)
+    code, printed, errors = train("--resume_type", "resume", "--checkpoint", str(older))
+    assert code == 0 and "step-00000004" in printed and "step-00000008.superseded" in errors
+    assert torch.equal(straight, weights(tmp_path / "ckpts/first", 8))
+
+
+def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp_path):
+    train()
+    place = str(tmp_path / "ckpts" / "first")
+    arguments = ("--name", "second", "--resume_type", "finetune", "--checkpoint", place)
+    code, printed, _ = train(*arguments, "--set", "train.max_steps=1", "--set", "train.learning_rate=1e-9")
+    assert code == 0 and "beginning with the weights of" in printed
+    before, after = weights(tmp_path / "ckpts/first", 8), weights(tmp_path / "ckpts/second", 1)
+    assert torch.allclose(before, after, atol=1e-6)
+    code, _, errors = train("--name", "third", *arguments[2:], "--set", "model.hidden_size=4")
+    assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
+
+
+def test_frozen_parts_are_told_and_stay_so_when_training_goes_on(train, tmp_path):
+    parts = ("--set", "train.freeze=['0']")
+    code, printed, _ = train(*parts, "--set", "train.max_steps=4")
+    assert code == 0 and "frozen: 0.00 M of 0.00 M parameters: 0\n" in printed
+    first = weights(tmp_path / "ckpts/first", 4)
+    code, printed, errors = train("--set", "train.max_steps=6")
+    assert code == 1 and 'train.freeze: ["0"] -> []' in errors
+    code, printed, _ = train(*parts, "--set", "train.max_steps=6")
+    assert code == 0 and torch.equal(first, weights(tmp_path / "ckpts/first", 6))
+    code, _, errors = train("--name", "second", "--set", "train.freeze=['netwrk']")
+    assert code == 1 and 'train.freeze: "netwrk" names no part' in errors and "near it: network" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--resume_type", "resume"), "has no checkpoint to resume from"),
+        (("--resume_type", "finetune"), "name with --checkpoint whose weights"),
+        (("--resume_type", "finetune", "--checkpoint", "no/where"), "no/where: there is no such folder"),
+        (("--resume_type", "resume", "--checkpoint", "tests"), "tests: is no checkpoint"),
+        (("--checkpoint", "tests"), "say with --resume_type"),
+        (("--name", "../elsewhere"), "cannot be the name of a folder"),
+        (("--set", "train.precision=fp16"), "fp16 needs a GPU"),
+        (("--set", "train.batchsize=3"), "did you mean train.batch_size?"),
+        (("--set", "train.batch_size=100"), "not a single batch"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_line(train, arguments, message):
+    code, _, errors = train(*arguments)
+    assert code == 1 and message in errors and "Traceback" not in errors
+
+
+def test_checkpoint_of_another_experiment_is_not_resumed(train, tmp_path):
+    train()
+    place = str(tmp_path / "ckpts/first")
+    code, _, errors = train("--name", "second", "--resume_type", "resume", "--checkpoint", place)
+    assert code == 1 and "is not of this experiment" in errors and "finetune" in errors
+
+
+def test_overfitting_one_batch_passes_or_fails_and_keeps_nothing(train, tmp_path):
+    code, printed, _ = train("--overfit_one_batch", "100", "--set", "model.dropout=0.0")
+    assert code == 0 and "pass: train/network/loss went from" in printed
+    code, printed, _ = train("--overfit_one_batch", "20", "--set", "train.learning_rate=1e-9")
+    assert code == 1 and "FAIL: train/network/loss went from" in printed
+    assert not (tmp_path / "ckpts").exists()
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from utils.lock import sole_user\n"
+            f"with sole_user(Path({str(tmp_path)!r})): print('in', flush=True); sys.stdin.read()",
+        ],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "in\n"
+    with pytest.raises(InUseError, match="another run is at work"), sole_user(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    with sole_user(tmp_path):
+        pass
+
+
+def start(config: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "tests.support.toy_model.train", "--config", str(config), *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(config, tmp_path):
+    process = start(config, "--name", "first", "--set", "train.max_steps=1000000", "--set", "train.log_every_steps=1")
+    lines = tmp_path / "ckpts/first/logbook.jsonl"
+    while process.poll() is None and not (lines.exists() and read_logbook(lines)):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "which is saved; the same command goes on from there" in printed and "Traceback" not in errors
+
+
+def test_several_processes_train_one_experiment(config, tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    process = start(config, "--name", "two", "--set", "model.dropout=0.0", launcher=launcher)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert printed.count("trained to step 8") == 1 and "2 processes on cpu" in printed
+    arguments = ("--name", "one", "--set", "model.dropout=0.0", "--set", "train.batch_size=4")
+    assert start(config, *arguments).wait(timeout=60) == 0
+    assert torch.allclose(weights(tmp_path / "ckpts/two", 8), weights(tmp_path / "ckpts/one", 8), atol=1e-6)
+    process = start(config, "--name", "two", "--set", "train.seed=5", launcher=launcher)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0 and "train.seed: 0 -> 5" in errors
+
+
+def test_accelerate_launch_trains(config):
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
+    process = start(config, "--name", "first", launcher=launcher)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "trained to step 8" in printed

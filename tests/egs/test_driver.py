@@ -1,0 +1,423 @@
+"""A recipe's run.sh: its flags, its stages, and texts that arrive whole, in every shell at hand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.paths import REPOSITORY
+
+SHELLS = [shell for shell in ("dash", "bash", "ksh", "zsh", "busybox") if shutil.which(shell)] or ["sh"]
+RECIPE = Path("egs/tts/FastSpeech2")
+VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
+ALIGNER_RECIPE = Path("egs/align")
+
+# Stands for Python: notes what it is called with, writes the files named by STUB_WRITES where stage 3 writes, and
+# fails where the module named by STUB_FAILS is to run.
+STUB = f"""#!{sys.executable}
+import json, os, pathlib, sys
+call = {{"arguments": sys.argv[1:], "directory": os.getcwd(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}}
+with open(os.environ["STUB_CALLS"], "a") as calls:
+    calls.write(json.dumps(call) + "\\n")
+for name in os.environ.get("STUB_WRITES", "").split() if "--infer_output_dir" in sys.argv else []:
+    path = pathlib.Path(sys.argv[sys.argv.index("--infer_output_dir") + 1], name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+sys.exit(3 if os.environ.get("STUB_FAILS") in sys.argv else 0)
+"""
+
+
+class House:
+    """A copy of the shell side of the project, in a folder whose name has a space."""
+
+    def __init__(self, folder: Path, shell: str, recipe: Path = RECIPE) -> None:
+        self.root = folder / "a house"
+        self.shell = shell
+        self.recipe = self.root / recipe
+        shutil.copytree(REPOSITORY / "egs", self.root / "egs")
+        shutil.copy(REPOSITORY / "env.sh", self.root)
+        shutil.copytree(REPOSITORY / "requirements", self.root / "requirements")
+        self.python = folder / "stub python"
+        self.python.write_text(STUB)
+        self.python.chmod(0o755)
+        self.calls_path = folder / "calls.jsonl"
+
+    def run(self, *arguments: str, where: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        self.calls_path.unlink(missing_ok=True)
+        inherited = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+        shell = [self.shell, "sh"] if self.shell == "busybox" else [self.shell]
+        return subprocess.run(
+            [*shell, str(self.recipe / "run.sh"), *arguments],
+            cwd=where or self.root,
+            env={**inherited, "PYTHON": str(self.python), "STUB_CALLS": str(self.calls_path), **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @property
+    def calls(self) -> list[dict]:
+        import json
+
+        lines = self.calls_path.read_text().splitlines() if self.calls_path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    @property
+    def modules(self) -> list[str]:
+        return [module for call in self.calls for module in call["arguments"] if module.startswith("bins.")]
+
+
+@pytest.fixture(params=SHELLS)
+def house(request, tmp_path) -> House:
+    return House(tmp_path, request.param)
+
+
+@pytest.fixture(params=SHELLS)
+def vocoder_house(request, tmp_path) -> House:
+    return House(tmp_path, request.param, VOCODER_RECIPE)
+
+
+@pytest.fixture(
+    params=[(shell, recipe) for shell in SHELLS for recipe in (RECIPE, VOCODER_RECIPE, ALIGNER_RECIPE)], ids=str
+)
+def any_house(request, tmp_path) -> House:
+    return House(tmp_path, *request.param)
+
+
+def value_of(call: dict, flag: str) -> str:
+    arguments = call["arguments"]
+    return arguments[arguments.index(flag) + 1]
+
+
+def flags_of(recipe: Path) -> list[str]:
+    source = (REPOSITORY / "egs" / "driver.sh").read_text() + (REPOSITORY / recipe / "run.sh").read_text()
+    return re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
+
+
+STAGES = {0: "bins.download", 1: "bins.preprocess", 2: "bins.train", 3: "bins.synthesize"}
+STAGES_OF = {
+    RECIPE: STAGES,
+    VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"},
+    ALIGNER_RECIPE: {**STAGES, 3: "bins.align"},
+}
+DEMO_STAGES = {recipe: [stages[number] for number in (1, 2, 3)] for recipe, stages in STAGES_OF.items()}
+
+
+@pytest.mark.parametrize(
+    ("stages", "ran"),
+    [
+        ("0", [0]),
+        ("1", [1]),
+        ("2", [2]),
+        ("3", [3]),
+        ("0-3", [0, 1, 2, 3]),
+        ("1-3", [1, 2, 3]),
+        ("2-3", [2, 3]),
+        ("2-2", [2]),
+        ("all", [0, 1, 2, 3]),
+    ],
+)
+def test_stages_run_in_order(house, stages, ran):
+    done = house.run("--stage", stages, "--name", "voice", "--infer_text", "Hello.")
+    assert done.returncode == 0, done.stderr
+    assert house.modules == [STAGES[stage] for stage in ran]
+
+
+def test_stage_has_a_short_flag(house):
+    assert house.run("-s", "1").returncode == 0
+    assert house.modules == ["bins.preprocess"]
+
+
+@pytest.mark.parametrize("stages", ["9", "0-4", "4", "3-1", "1-", "-1", "1-9", "x", "", "1 2", "all-3", "11", "1-3-2"])
+def test_an_impossible_stage_is_wrong_usage(house, stages):
+    done = house.run("--stage", stages)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --stage")
+    assert house.calls == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--stage", "1", "--nmae", "x"],
+        ["--stage", "1", "--nam=x"],
+        ["--stage", "1", "x"],
+        ["--stage", "1", "-x"],
+        ["--stage", "1", "--"],
+        ["--stage", "1", "--set|value", "x"],
+        ["--stage", "1", "--.*", "x"],
+        ["--stage", "1", "--name\nexit", "x"],
+        ["--stage"],
+        ["--stage", "1", "--name"],
+        ["--stage", "2", "--name", "--gpu", "0"],
+        ["--stage", "1", "--set"],
+        ["--stage", "1", "--set", "train.batch_size"],
+        ["--stage", "1", "--num_workers", "two"],
+        ["--stage", "2", "--gpu", "0;1"],
+        ["--stage", "2", "--gpu", "0,"],
+        ["--stage", "2", "--resume_type", "again"],
+        ["--stage", "3", "--infer_mode", "many"],
+        ["--stage", "1-2", "--name", "voice", "--shard", "1/2"],
+        ["--stage", "1-3", "--infer_text", "Hello."],  # would learn after stage 1 that stage 2 needs a name
+        ["--stage", "1-3", "--name", "voice"],  # would have nothing to say at the end
+        [],
+    ],
+)
+def test_wrong_usage_ends_before_anything_runs(house, arguments):
+    done = house.run(*arguments)
+    assert done.returncode == 2
+    assert re.match(r"error: .*--help\n\Z", done.stderr, re.DOTALL), done.stderr
+    assert done.stdout == ""
+    assert house.calls == []
+
+
+def test_help_lists_every_flag_with_its_default(any_house):
+    done = any_house.run("--help", PYTHON="/nowhere/python")  # and needs no environment
+    assert (done.returncode, done.stderr) == (0, "")
+    flags = flags_of(any_house.recipe.relative_to(any_house.root))
+    assert len(flags) > 12
+    for flag in flags:
+        assert re.search(rf"^  --{flag} [A-Z].*\n .*\[default: .+\]$", done.stdout, re.MULTILINE), flag
+    for switch in ("--overwrite", "--debug", "--demo", "--help"):
+        assert f"  {switch}" in done.stdout
+    assert any_house.run("-h").stdout == done.stdout
+
+
+@pytest.mark.parametrize("recipe", STAGES_OF, ids=str)
+def test_the_readme_lists_the_same_flags(recipe):
+    _, readme = (REPOSITORY / recipe / "README.md").read_text(encoding="utf-8").split("\n## Flags\n")
+    listed = re.findall(r"^\| `--(\w+)", readme, re.MULTILINE)
+    assert sorted(listed) == sorted([*flags_of(recipe), "overwrite", "debug", "demo", "help"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--infer_mode", "single"],
+        ["--infer_mode", "infer_from_audio"],
+        ["--infer_mode", "infer_from_feature"],
+        ["--infer_mode", "infer_from_audio", "--infer_audio_dir", "x", "--infer_testing_set", "test"],
+        ["--infer_audio_dir", "x"],
+        ["--precision", "fp8"],
+        ["--infer_text", "x"],
+    ],
+)
+def test_what_the_vocoder_cannot_do_is_told_before_training(vocoder_house, arguments):
+    done = vocoder_house.run("--stage", "all", "--name", "voice", *arguments)
+    assert done.returncode == 2
+    assert re.match(r"error: .*--help\n\Z", done.stderr, re.DOTALL), done.stderr
+    assert vocoder_house.calls == []
+
+
+def test_the_vocoders_folders_are_looked_up_from_where_the_user_stands(vocoder_house, tmp_path):
+    (tmp_path / "sounds").mkdir()
+    flags = ["--infer_mode", "infer_from_audio", "--infer_audio_dir", "sounds", "--infer_output_dir", "out"]
+    vocoder_house.run("-s", "3", "--name", "voice", *flags, where=tmp_path)
+    assert value_of(vocoder_house.calls[0], "--infer_audio_dir") == str(tmp_path / "sounds")
+    assert value_of(vocoder_house.calls[0], "--infer_output_dir") == str(tmp_path / "out")
+
+
+def test_several_corpora_arrive_as_one_text(vocoder_house):
+    vocoder_house.run("-s", "3", "--name", "voice", "--infer_datasets", "one two,three")
+    assert value_of(vocoder_house.calls[0], "--infer_datasets") == "one two,three"
+
+
+TEXTS = ["two words", 'it\'s "quoted"', "$HOME `date` $(date) \\n", "*", "first\nsecond\n", "", "-5", "{a,b}; true & |"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_arrive_whole(house, text):
+    done = house.run("-s", "3", "--infer_text", text, "--set", f"dataset={text}", "--name", "a b")
+    assert done.returncode == 0, done.stderr
+    assert value_of(house.calls[0], "--infer_text") == text
+    assert value_of(house.calls[0], "--set") == f"dataset={text}"
+
+
+def test_a_value_may_begin_with_dashes_behind_an_equals_sign(house):
+    house.run("-s", "3", "--infer_text=--hello = there")
+    assert value_of(house.calls[0], "--infer_text") == "--hello = there"
+
+
+def test_set_may_be_repeated_and_keeps_its_order(house):
+    layers = [f"train.seed={i}" for i in range(12)]
+    house.run("-s", "1", *(part for layer in layers for part in ("--set", layer)))
+    arguments = house.calls[0]["arguments"]
+    assert [arguments[i + 1] for i, part in enumerate(arguments) if part == "--set"] == layers
+
+
+def test_a_flag_given_twice_takes_its_last_value(house):
+    house.run("-s", "2", "--name", "first", "--name", "second")
+    assert house.calls[0]["arguments"].count("--name") == 1
+    assert value_of(house.calls[0], "--name") == "second"
+
+
+def test_flags_that_were_not_given_are_not_passed_on(house):
+    house.run(
+        "-s", "3", "--infer_mode", "batch", flag_infer_text="from the environment", sets="3", debug="yes", demo="yes"
+    )
+    assert house.modules == ["bins.synthesize"]
+    assert [part for part in house.calls[0]["arguments"] if part.startswith("--")] == ["--config", "--infer_mode"]
+
+
+def test_runs_from_any_directory(house, tmp_path):
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    (elsewhere / "mine.json").write_text("{}")
+    done = house.run("-s", "1", "--config", "mine.json", where=elsewhere, CDPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert house.calls[0]["directory"] == str(house.root)
+    assert value_of(house.calls[0], "--config") == str(elsewhere / "mine.json")
+
+
+def test_a_relative_path_is_looked_up_here_and_then_from_the_root(house, tmp_path):
+    (house.root / "ckpts" / "voice").mkdir(parents=True)
+    house.run(
+        "-s", "3", "--infer_text=x", "--infer_expt_dir", "ckpts/voice", "--infer_output_dir", "out", where=tmp_path
+    )
+    assert value_of(house.calls[0], "--infer_expt_dir") == str(house.root / "ckpts/voice")
+    assert value_of(house.calls[0], "--infer_output_dir") == str(tmp_path / "out")
+
+
+def test_the_recipes_own_settings_are_the_default(house):
+    house.run("-s", "1", where=house.recipe)
+    assert value_of(house.calls[0], "--config") == str(house.recipe / "exp_config.json")
+
+
+def test_a_failing_stage_ends_the_run_with_its_code(house):
+    done = house.run("--stage", "all", "--name", "voice", "--infer_text=x", STUB_FAILS="bins.train")
+    assert done.returncode == 3
+    assert house.modules == ["bins.download", "bins.preprocess", "bins.train"]
+    assert "stage 2" in done.stderr
+
+
+def test_gpus_decide_the_number_of_processes(house):
+    house.run("-s", "2", "--name", "voice", "--gpu", "0,2", "--main_process_port", "29512")
+    call = house.calls[0]
+    assert call["gpus"] == "0,2"
+    assert value_of(call, "--num_processes") == "2"
+    assert value_of(call, "--main_process_port") == "29512"
+    assert "--multi_gpu" in call["arguments"]
+
+
+@pytest.mark.parametrize(("flags", "gpus"), [([], None), (["--gpu", "3"], "3"), (["--gpu", ""], "")])
+def test_one_process_needs_no_launcher(house, flags, gpus):
+    house.run("-s", "2", "--name", "voice", "--debug", *flags)
+    assert house.calls[0]["gpus"] == gpus
+    config = str(house.recipe / "exp_config.json")
+    assert house.calls[0]["arguments"] == ["-m", "bins.train", "--config", config, "--name", "voice", *flags, "--debug"]
+
+
+def test_the_flags_of_the_launcher_stand_before_the_command(house):
+    house.run("-s", "2", "--gpu", "0,1", "--name", "voice")
+    arguments = house.calls[0]["arguments"]
+    assert arguments[:2] == ["-m", "accelerate.commands.launch"]
+    config = str(house.recipe / "exp_config.json")
+    assert arguments[-8:] == ["-m", "bins.train", "--config", config, "--name", "voice", "--gpu", "0,1"]
+
+
+def test_the_last_stage_takes_the_shells_place(house):
+    # Else a signal for the run would end the shell and leave training behind.
+    house.python.write_text(f"#!{sys.executable}\nimport os; print(os.getppid(), end='')\n")
+    assert house.run("-s", "2", "--name", "voice").stdout == str(os.getpid())
+
+
+def test_the_demo_makes_its_corpus_and_runs_every_stage(house, tmp_path):
+    done = house.run("--demo", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *DEMO_STAGES[RECIPE]]
+    demo = house.root / "data" / "demo"
+    first, corpus, *stages = house.calls
+    assert value_of(first, "--infer_expt_dir") == str(house.root / "ckpts" / "tts" / "kathleen")
+    assert value_of(first, "--infer_output_dir") == str(demo / "FastSpeech2" / "first" / "result")
+    assert value_of(corpus, "--output_dir") == str(demo / "corpus")
+    for call in stages:
+        assert value_of(call, "--config") == str(house.recipe / "demo.json")
+    assert value_of(stages[2], "--infer_text")
+    assert value_of(stages[2], "--infer_output_dir") == str(demo / "FastSpeech2" / "result")
+
+
+def test_the_vocoders_demo_copies_the_test_set(vocoder_house, tmp_path):
+    done = vocoder_house.run("--demo", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert vocoder_house.modules == ["bins.make_demo_corpus", "bins.preprocess", "bins.train", "bins.vocode"]
+    for call in vocoder_house.calls[1:]:
+        assert value_of(call, "--config") == str(vocoder_house.recipe / "demo.json")
+    assert "--infer_mode" not in vocoder_house.calls[3]["arguments"]
+
+
+def test_demos_share_the_corpus_and_spare_each_others_results(house):
+    assert house.run("--demo", STUB_WRITES="said.wav").returncode == 0
+    demo = house.root / "data" / "demo"
+    (demo / "corpus").mkdir()
+    (demo / "corpus" / "metadata.csv").touch()
+    house.recipe = house.root / VOCODER_RECIPE
+    for corpus in ([], ["bins.make_demo_corpus"]):  # the second begins anew
+        assert house.run("--demo", STUB_WRITES="pred/a.wav").returncode == 0
+        assert house.modules == [*corpus, *DEMO_STAGES[VOCODER_RECIPE]]
+    assert sorted(path.relative_to(demo).as_posix() for path in demo.rglob("*.wav")) == [
+        "FastSpeech2/first/result/said.wav",
+        "FastSpeech2/result/said.wav",
+        "HiFiGAN/result/pred/a.wav",
+    ]
+
+
+def test_a_demo_continued_does_not_meet_its_own_results(vocoder_house):
+    result = vocoder_house.root / "data" / "demo" / "HiFiGAN" / "result"
+    result.mkdir(parents=True)
+    (result / "half.wav").touch()
+    assert vocoder_house.run("--demo").returncode == 0
+    assert not (result / "half.wav").exists()
+
+
+def test_the_demo_ends_by_naming_what_it_made(house):
+    result = house.root / "data" / "demo" / "FastSpeech2" / "result"
+    done = house.run("--demo", STUB_WRITES="said.wav said.png said.TextGrid")
+    assert f"{result}/said.wav\n" in done.stdout
+    assert f"{result}/said.png\n" in done.stdout
+
+
+def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(house):
+    corpus = house.root / "data" / "demo" / "corpus"
+    corpus.mkdir(parents=True)
+    (corpus / "metadata.csv").touch()
+    assert house.run("--demo", STUB_WRITES="said.wav", STUB_FAILS="bins.train").returncode == 3
+    assert (corpus / "metadata.csv").exists()
+    assert house.run("--demo").returncode == 0
+    assert house.modules == DEMO_STAGES[RECIPE]
+    house.run("--demo")
+    assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *DEMO_STAGES[RECIPE]]
+
+
+OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stage", "mode", "others"),
+    [
+        *((RECIPE, stage, "batch", []) for stage in STAGES),
+        (ALIGNER_RECIPE, 3, "", ["infer_mode"]),
+        (VOCODER_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_feature", [*OF_A_DATASET, "infer_audio_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_audio", [*OF_A_DATASET, "infer_feature_dir"]),
+    ],
+)
+def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, recipe, stage, mode, others):
+    house = House(tmp_path, SHELLS[0], recipe)
+    given = {"stage": str(stage), "set": "a=b", "resume_type": "resume", "infer_mode": mode, "num_workers": "1"}
+    given |= {"gpu": "0", "main_process_port": "1", "precision": "bf16", "infer_mel_source": "predicted"}
+    flags = [flag for flag in flags_of(recipe) if flag not in others and (flag != "shard" or stage < 2)]
+    house.run("--debug", "--overwrite", *(f"--{flag}={given.get(flag, 'x')}" for flag in flags))
+    [call] = house.calls
+    passed = [part for part in call["arguments"] if part.startswith("--")]
+    command = [sys.executable, "-m", STAGES_OF[recipe][stage], "--help"]
+    described = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    known = re.findall(r"(?<!\S)--\w+", described)
+    assert len(passed) > 3
+    assert sorted(set(passed) - set(known)) == []

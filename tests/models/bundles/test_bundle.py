@@ -1,0 +1,172 @@
+"""A bundle is enough to speak, and one that is not is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import bins.export
+from models.bundle import Bundle, BundleError, find_bundle, for_others
+from models.registry import open_network
+from tests.support.tiny_voice import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment") / "bundle"
+    tiny_bundle().save(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "bundle")
+
+
+def test_a_bundle_comes_back_as_it_was(saved):
+    original, opened = tiny_bundle(), Bundle.open(saved)
+    assert opened.settings == original.settings
+    assert opened.symbols == original.symbols
+    assert opened.statistics == original.statistics
+    assert opened.speakers == original.speakers
+    assert all(torch.equal(opened.weights[name], tensor) for name, tensor in original.weights.items())
+
+
+def test_a_user_may_point_at_experiment_checkpoint_or_bundle(copied):
+    experiment = copied.parent
+    checkpoint = experiment / "checkpoint" / "step-00000010"
+    checkpoint.mkdir(parents=True)
+    changed = {name: tensor + 1 for name, tensor in Bundle.open(copied).weights.items()}
+    save_file(changed, checkpoint / "network.safetensors")
+    save_file({"other": torch.zeros(1)}, checkpoint / "discriminator.safetensors")
+    name = next(iter(changed))
+    assert torch.equal(find_bundle(experiment).weights[name], changed[name] - 1)
+    assert torch.equal(find_bundle(copied).weights[name], changed[name] - 1)
+    assert torch.equal(find_bundle(checkpoint).weights[name], changed[name])
+
+
+def test_a_place_without_a_voice_is_refused_with_what_was_looked_for(tmp_path):
+    with pytest.raises(BundleError, match="there is no such folder"):
+        find_bundle(tmp_path / "nowhere")
+    (tmp_path / "my_voice").mkdir()
+    with pytest.raises(BundleError, match=r"there is no such folder.*; did you mean .*my_voice\?"):
+        find_bundle(tmp_path / "my_voise")
+    with pytest.raises(BundleError, match="neither an experiment"):
+        find_bundle(tmp_path)
+
+
+def test_a_checkpoint_of_another_network_is_refused(copied):
+    checkpoint = copied.parent / "checkpoint" / "step-00000010"
+    checkpoint.mkdir(parents=True)
+    save_file({"other": torch.zeros(1)}, checkpoint / "network.safetensors")
+    with pytest.raises(BundleError, match="holds no network with the parameters"):
+        find_bundle(checkpoint)
+
+
+def test_damaged_weights_are_named(copied):
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(BundleError, match=r"model\.safetensors: the weights are damaged"):
+        Bundle.open(copied)
+    weights.unlink()
+    with pytest.raises(BundleError, match="there are no weights"):
+        Bundle.open(copied)
+
+
+def test_weights_that_do_not_fit_are_named_tensor_by_tensor(copied):
+    bundle = Bundle.open(copied)
+    weights = dict(bundle.weights)
+    first, second, *_ = weights
+    weights["stranger"] = weights.pop(first)
+    weights[second] = torch.zeros(3)
+    with pytest.raises(BundleError) as caught:
+        open_network(Bundle(bundle.settings, weights, bundle.symbols, bundle.statistics, bundle.speakers))
+    assert f"{first} is missing" in str(caught.value)
+    assert "stranger is unknown" in str(caught.value)
+    assert f"{second} has shape (3,)" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", json.dumps({"anna": 1}), json.dumps({"anna": 0, "bob": 0})])
+def test_a_damaged_speaker_table_is_named(copied, content):
+    (copied / "speakers.json").write_text(content)
+    with pytest.raises(BundleError, match=r"speakers\.json"):
+        Bundle.open(copied)
+
+
+@pytest.mark.parametrize("name", ["symbols.json", "statistics.json", "speakers.json"])
+def test_a_bundle_that_lacks_a_part_is_no_voice(copied, name):
+    (copied / name).unlink()
+    with pytest.raises(BundleError, match="lacks"):
+        open_network(Bundle.open(copied))
+
+
+def test_the_users_lexicon_travels_with_the_bundle(tmp_path):
+    lexicon = tmp_path / "mine.txt"
+    lexicon.write_text("zyx Z IH1 K S\n")
+    tiny_bundle(f"preprocess.lexicon_path={lexicon}").save(tmp_path / "bundle")
+    lexicon.unlink()
+    opened = Bundle.open(tmp_path / "bundle")
+    assert opened.lexicon_path is not None
+    assert opened.lexicon_path.read_text() == "zyx Z IH1 K S\n"
+    opened.save(tmp_path / "copy")
+    assert Bundle.open(tmp_path / "copy").lexicon_path.read_text() == "zyx Z IH1 K S\n"
+
+
+# To be passed on
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp16", torch.float16), ("bf16", torch.bfloat16)])
+def test_a_bundle_for_others_is_smaller_and_tells_nothing_of_this_machine(tmp_path, command, precision, dtype):
+    corpus, lexicon = tmp_path / "private" / "LJSpeech", tmp_path / "mine.txt"
+    lexicon.write_text("zyx Z IH1 K S\n")
+    places = (
+        f"dataset_path={{LJSpeech: '{corpus}'}}",
+        f"preprocess.lexicon_path={lexicon}",
+        "preprocess.processed_dir=../elsewhere/features",
+        f"log_dir={tmp_path}/ckpts",
+    )
+    original = tiny_bundle(*places)
+    original.save(tmp_path / "bundle")
+    arguments = ("--bundle", tmp_path / "bundle", "--format", "bundle", "--precision", precision)
+    code, printed, _ = command(bins.export, *arguments, "--output_dir", tmp_path / "for_others")
+    assert code == 0 and "model.safetensors" in printed
+    told = (tmp_path / "for_others" / "settings.json").read_text()
+    assert str(tmp_path) not in told and ".." not in told
+    opened = Bundle.open(tmp_path / "for_others")
+    assert opened.settings.dataset_path == {"LJSpeech": "LJSpeech"}
+    assert opened.settings.preprocess.processed_dir == "features"
+    assert opened.lexicon_path is not None and opened.lexicon_path.read_text() == "zyx Z IH1 K S\n"
+    for name, tensor in original.weights.items():
+        if tensor.is_floating_point():
+            assert opened.weights[name].dtype == dtype
+            torch.testing.assert_close(opened.weights[name].float(), tensor, rtol=torch.finfo(dtype).eps, atol=1e-7)
+        else:
+            assert torch.equal(opened.weights[name], tensor)
+    open_network(opened)
+    code, _, errors = command(bins.export, *arguments, "--output_dir", tmp_path / "for_others")
+    assert code == 1 and "--overwrite" in errors
+
+
+def test_weights_that_a_precision_cannot_hold_are_named():
+    bundle = tiny_bundle()
+    name = next(name for name, tensor in bundle.weights.items() if tensor.is_floating_point())
+    bundle.weights[name].fill_(1e6)
+    with pytest.raises(BundleError, match=rf"{name}: reaches 1e\+06, which torch.float16 cannot hold"):
+        for_others(bundle, torch.float16)
+    for_others(bundle, torch.bfloat16)
+
+
+def test_only_a_bundle_is_written_in_another_precision(tmp_path, command):
+    arguments = ("--format", "hifigan", "--precision", "fp16", "--output_dir", tmp_path / "original")
+    code, _, errors = command(bins.export, "--bundle", tmp_path, *arguments)
+    assert code == 2 and "--precision needs --format bundle" in errors
+
+
+def test_whoever_may_read_new_files_may_read_a_bundle(tmp_path, saved):
+    (tmp_path / "new").touch()
+    rights = (tmp_path / "new").stat().st_mode
+    assert {path.stat().st_mode for path in saved.iterdir()} == {rights}

@@ -1,0 +1,202 @@
+"""Fine-tuning to other symbols and speakers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+
+import pytest
+import torch
+
+import models.bundles.warm_start
+from bins.command import run
+from bins.train import _parser, main
+from models.bundle import Bundle, BundleError
+from models.bundles.embedding_rows import HasNamedRows, NamedRows, match_rows
+from models.bundles.warm_start import find_beginning
+from models.registry import make_task
+from processors.text.arpabet import INVENTORY
+from tests.models.test_contracts import Tiny
+from tests.support.tiny_features import PREPROCESS, write_features
+from utils.checkpoint import open_checkpoint
+from utils.optimizer_state import OptimizerState
+
+# ZH is missing, XX is new, and what is kept stands elsewhere.
+OTHER_INVENTORY = ("XX", *(symbol for symbol in reversed(INVENTORY) if symbol != "ZH"))
+SYMBOLS, SPEAKERS = "network.phoneme_embedding.weight", "network.speaker_embedding.weight"
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_rows_are_carried_over_by_name():
+    table = torch.randn(4, 8, generator=generator()).half()
+    rows, match = match_rows(
+        table, ["<pad>", "a", "b", "c"], NamedRows("symbol", ["<pad>", "c", "new", "a"]), generator()
+    )
+    assert torch.equal(rows[[0, 1, 3]], table[[0, 3, 1]].float())
+    assert (match.kept, match.added, match.dropped) == (["<pad>", "c", "a"], ["new"], ["b"])
+    assert match.story() == (
+        "symbols: 3 kept; 1 added (new), which begin at random, spread as those learned are; 1 dropped (b)"
+    )
+
+
+def test_new_symbols_are_spread_as_the_learned_ones_are():
+    table = torch.randn(60, 4, generator=generator()) * torch.tensor([0.1, 1.0, 2.0, 3.0]) + 5.0
+    theirs = [f"old{row}" for row in range(60)]
+    rows, _ = match_rows(table, theirs, NamedRows("symbol", [f"new{row}" for row in range(2000)]), generator())
+    torch.testing.assert_close(rows.mean(dim=0), table.mean(dim=0), atol=0.2, rtol=0.0)
+    torch.testing.assert_close(rows.std(dim=0), table.std(dim=0), atol=0.0, rtol=0.1)
+
+
+@pytest.mark.parametrize("n_learned", [1, 5])
+def test_new_speakers_begin_near_the_mean_of_the_learned_ones(n_learned):
+    table = torch.randn(n_learned, 64, generator=generator())
+    theirs = [f"old{row}" for row in range(n_learned)]
+    rows, _ = match_rows(table, theirs, NamedRows("speaker", ["new", "other"]), generator())
+    distance = (rows - table.mean(dim=0)).norm(dim=1) / table.norm(dim=1).mean()
+    assert (distance > 0.02).all() and (distance < 0.2).all() and not torch.equal(rows[0], rows[1])
+
+
+def test_the_same_names_in_the_same_order_are_the_same_table():
+    table = torch.randn(2, 4)
+    rows, match = match_rows(table, ["a", "b"], NamedRows("speaker", ["a", "b"]), generator())
+    assert torch.equal(rows, table) and match.is_as_it_was and match.story() == "speakers: 2 kept"
+    assert not match_rows(table, ["a", "b"], NamedRows("speaker", ["b", "a"]), generator())[1].is_as_it_was
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Tiny("FastSpeech2", tmp_path)
+
+
+def others(tiny):
+    """Prepare a second corpus with other symbols and speakers, and make a task for it."""
+    write_features(tiny.folder / "others", speakers=("c", "b", "d"), inventory=OTHER_INVENTORY)
+    settings = tiny.settings(f"preprocess.processed_dir={tiny.folder / 'others'}")
+    return settings, make_task(settings)
+
+
+@pytest.fixture
+def train(tiny, monkeypatch, capsys):
+    """Call the command with the tiny FastSpeech 2; gives its exit code and what it printed."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    tiny.settings()  # writes the file of settings
+
+    def call(name, processed_dir, *overrides, more=()):
+        layers = [
+            *PREPROCESS,
+            *tiny.own.TINY,
+            f"preprocess.processed_dir={processed_dir}",
+            f"log_dir={tiny.folder}",
+            "train.num_workers=0",
+            "train.batch_size=3",
+            "train.precision=fp32",
+            *overrides,
+        ]
+        command = ["bins.train", "--config", str(tiny.folder / "exp_config.json"), "--name", name, *map(str, more)]
+        monkeypatch.setattr(sys, "argv", command + [part for layer in layers for part in ("--set", layer)])
+        with pytest.raises(SystemExit) as left:
+            run(main, _parser())
+        return left.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_models_without_such_tables_offer_none(tmp_path, tiny):
+    assert isinstance(tiny.task(), HasNamedRows)
+    (tmp_path / "vocoder").mkdir()
+    assert not isinstance(Tiny("HiFiGAN", tmp_path / "vocoder").task(), HasNamedRows)
+
+
+def test_finetuning_keeps_adds_and_drops_symbols_and_speakers_by_name(tiny, train):
+    code, _, errors = train("first", tiny.processed_dir, "train.max_steps=2")
+    assert code == 0, errors
+    others(tiny)
+    still = ("train.max_steps=1", "train.learning_rate=1e-9")
+    for number, place in enumerate(("first", "first/bundle", "first/checkpoint/step-00000002")):
+        finetune = ("--resume_type", "finetune", "--checkpoint", tiny.folder / place)
+        code, printed, errors = train(f"second{number}", tiny.folder / "others", *still, more=finetune)
+        assert code == 0, errors
+        assert (
+            "symbols: 76 kept; 1 added (XX), which begin at random, spread as those learned are; 1 dropped (ZH)"
+            in printed
+        )
+        assert "speakers: 1 kept; 2 added (c, d), which begin near the mean of those learned; 1 dropped (a)" in printed
+        old, new = (Bundle.open(tiny.folder / name / "bundle") for name in ("first", f"second{number}"))
+        assert list(new.speakers) == ["c", "b", "d"]
+        for key, our_names, their_names in (
+            ("phoneme_embedding.weight", new.symbols.symbols, old.symbols.symbols),
+            ("speaker_embedding.weight", list(new.speakers), list(old.speakers)),
+        ):
+            assert len(new.weights[key]) == len(our_names)
+            for row, name in enumerate(our_names):
+                if name in their_names:
+                    was = old.weights[key][their_names.index(name)]
+                    torch.testing.assert_close(new.weights[key][row], was, atol=1e-6, rtol=0.0)
+
+
+def test_a_single_speakers_model_learns_more_speakers_and_goes_on_exactly(tiny, train):
+    write_features(tiny.folder / "one", speakers=("a",))
+    assert train("first", tiny.folder / "one", "train.max_steps=2")[0] == 0
+    settings = ("train.ema_decay=0.9", "train.freeze=['encoder']", "train.lr_groups={'decoder': 0.1}")
+    finetune = ("--resume_type", "finetune", "--checkpoint", tiny.folder / "first")
+    code, printed, errors = train("straight", tiny.processed_dir, *settings, "train.max_steps=4", more=finetune)
+    assert code == 0, errors
+    assert "speakers: 1 kept; 1 added (b), which begin near the mean of those learned" in printed
+    train("broken", tiny.processed_dir, *settings, "train.max_steps=2", more=finetune)
+    code, printed, errors = train("broken", tiny.processed_dir, *settings, "train.max_steps=4", more=finetune)
+    assert code == 0 and "going on from" in printed, errors
+    straight, broken = (
+        open_checkpoint(tiny.folder / name / "checkpoint" / "step-00000004") for name in ("straight", "broken")
+    )
+    for name in ("network", "network_average"):
+        wanted, found = straight.weights(name), broken.weights(name)
+        assert all(torch.equal(wanted[key], found[key]) for key in wanted)
+    assert broken.weights("network")["speaker_embedding.weight"].shape[0] == 2
+
+
+def test_what_an_optimizer_remembers_of_a_changed_table_is_left_behind(tiny, monkeypatch):
+    voice = tiny.task()
+    voice.bundle(tiny.folder / "bundle")
+    settings, task = others(tiny)
+    of_bundle = models.bundles.warm_start._of_bundle
+    moments = {name: {"step": torch.tensor(3.0)} for name in (SYMBOLS, "network.to_mel.weight")}
+
+    def with_moments(*arguments):
+        state = {"network": OptimizerState(moments, {})}
+        return dataclasses.replace(of_bundle(*arguments), optimizers=state)
+
+    monkeypatch.setattr(models.bundles.warm_start, "_of_bundle", with_moments)
+    beginning = find_beginning(tiny.folder / "bundle", settings, task)
+    assert beginning.optimizers["network"].moments.keys() == {"network.to_mel.weight"}
+    beginning = find_beginning(tiny.folder / "bundle", tiny.settings(), voice)
+    assert beginning.optimizers["network"].moments.keys() == moments.keys()
+
+
+def test_new_rows_of_a_frozen_table_are_told(tiny):
+    tiny.task().bundle(tiny.folder / "bundle")
+    settings, task = others(tiny)
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"freeze": ("phoneme_*",)})})
+    remarks = find_beginning(tiny.folder / "bundle", settings, task).remarks
+    assert [f"{SYMBOLS} is frozen: its new symbols stay as they begin, and are not learned"] == [
+        remark for remark in remarks if "is frozen" in remark
+    ]
+
+
+def test_rows_that_nobody_named_are_refused_where_they_do_not_fit(tiny, train):
+    assert train("first", tiny.processed_dir, "train.max_steps=1")[0] == 0
+    settings, task = others(tiny)
+    bundle = tiny.folder / "first" / "bundle"
+    bundle.rename(tiny.folder / "elsewhere")
+    with pytest.raises(BundleError, match="has 2 rows of speakers, and nothing says for which; begin with the"):
+        find_beginning(tiny.folder / "first", settings, task)
+    beginning = find_beginning(tiny.folder / "first", tiny.settings(), tiny.task())
+    assert any(f"nobody wrote down whose rows {SPEAKERS} has" in remark for remark in beginning.remarks)
+    speakers = tiny.folder / "elsewhere" / "speakers.json"
+    speakers.write_text(json.dumps({"a": 0}))
+    with pytest.raises(BundleError, match="has 2 rows of speakers, and its bundle names 1"):
+        find_beginning(tiny.folder / "elsewhere", settings, task)

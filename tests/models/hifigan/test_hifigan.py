@@ -1,0 +1,358 @@
+"""HiFi-GAN: what is special about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from config.load import SettingsError, load_settings
+from config.paths import REPOSITORY
+from models.hifigan.discriminators import Judgement, MultiPeriodDiscriminator, MultiScaleDiscriminator
+from models.hifigan.loss import adversarial_loss, discriminator_loss, feature_matching_loss
+from models.hifigan.network import Generator
+from models.hifigan.settings import HiFiGANModelSettings
+from models.layers.normed_convolution import SpectralNormed, WeightNormed
+from models.registry import make_task, settings_class
+from processors.datasets.acoustic_data import DataError
+from processors.datasets.vocoder_data import Segments, open_recordings
+from processors.feature_store import FeatureStore
+from processors.utterance import read_manifest
+from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
+from utils.checkpoint import open_checkpoint
+from utils.logbook import read_logbook
+
+TINY = (
+    "model.upsample_rates=[8, 8]",
+    "model.upsample_kernel_sizes=[16, 16]",
+    "model.upsample_initial_channel=16",
+    "model.resblock_kernel_sizes=[3]",
+    "model.resblock_dilation_sizes=[[1, 3]]",
+    "model.mpd_periods=[2, 3]",
+    "model.discriminator_channel_divisor=16",
+    "train.segment_size=512",
+    "train.learning_rate=0.002",
+    "train.adversarial_stft_loss_weight=1",
+)
+
+
+def use(network, batch):
+    return network(batch.mel)
+
+
+@pytest.fixture
+def processed_dir(tmp_path):
+    write_features(tmp_path / "processed")
+    return tmp_path / "processed"
+
+
+def load(processed_dir, *overrides):
+    config = processed_dir.parent / "exp_config.json"
+    config.write_text('{base_config: "config/hifigan_v1.json", dataset: ["tiny"], dataset_path: {tiny: "none"}}')
+    layers = [f"preprocess.processed_dir={processed_dir}", *PREPROCESS, *TINY, "train.num_workers=0", *overrides]
+    return load_settings(config, layers, settings_class).settings
+
+
+def n_parameters(module, folded=True):
+    """Without the lengths that folding weight norm takes away."""
+    return sum(p.numel() for name, p in module.named_parameters() if not (folded and name.endswith("weight_g")))
+
+
+def make_generator(folder, size):
+    config = folder / "exp_config.json"
+    config.write_text(f'{{base_config: "config/hifigan_{size}.json", dataset: ["a"], dataset_path: {{a: "none"}}}}')
+    settings = load_settings(config, [], settings_class).settings
+    return Generator(settings.model, settings.preprocess.n_mel), settings.preprocess
+
+
+@pytest.mark.parametrize(("size", "millions"), [("v1", 13.92), ("v2", 0.92), ("v3", 1.46)])
+def test_sizes_are_the_published_ones(tmp_path, size, millions):
+    generator, _ = make_generator(tmp_path, size)
+    assert n_parameters(generator) / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.parametrize("size", ["v1", "v2", "v3", "v1_24k", "v2_24k"])
+def test_every_shipped_size_makes_hop_size_samples_of_a_frame(tmp_path, size):
+    generator, preprocess = make_generator(tmp_path, size)
+    made = generator(torch.zeros(1, preprocess.n_mel, 2))
+    assert made.shape == (1, 2 * preprocess.hop_size) and made.abs().max() <= 1
+
+
+def test_discriminators_have_the_published_sizes():
+    assert n_parameters(MultiPeriodDiscriminator((2, 3, 5, 7, 11)), folded=False) / 1e6 == pytest.approx(41.1, abs=0.05)
+    assert n_parameters(MultiScaleDiscriminator(), folded=False) / 1e6 == pytest.approx(29.6, abs=0.05)
+
+
+def test_period_discriminator_equals_convolutions_of_planes():
+    """As the paper draws them: the waveform folded into a plane of width `period`, kernels of width 1."""
+    torch.manual_seed(0)
+    multi = MultiPeriodDiscriminator((3,), channel_divisor=16)
+    waveform = torch.randn(2, 100)
+    [judgement] = multi(waveform)
+    x = F.pad(waveform.unsqueeze(1), (0, 2), mode="reflect").unflatten(2, (34, 3))
+    discriminator = multi.discriminators[0]
+    for conv, stride in zip(discriminator.convs, (3, 3, 3, 3, 1), strict=True):
+        x = F.leaky_relu(F.conv2d(x, conv.weight, conv.bias, (stride, 1), (2, 0)), 0.1)
+    x = F.conv2d(x, discriminator.conv_post.weight, discriminator.conv_post.bias, padding=(1, 0))
+    ours = judgement.score.reshape(2, 3, -1).transpose(1, 2)  # (B * period, 1, T) -> (B, T, period)
+    torch.testing.assert_close(ours, x.squeeze(1), rtol=1e-4, atol=1e-6)
+
+
+def test_scale_discriminators_hear_the_waveform_ever_more_coarsely():
+    multi = MultiScaleDiscriminator(channel_divisor=16)
+    judgements = multi(torch.randn(2, 4096))
+    assert [judgement.features[0].shape[2] for judgement in judgements] == [4096, 2049, 1025]
+    assert [len(judgement.features) for judgement in judgements] == [8, 8, 8]
+
+
+def test_weight_norm_is_torchs():
+    theirs = nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 4, 5))
+    ours = WeightNormed(theirs.weight.detach(), theirs.bias.detach())
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    with torch.no_grad():
+        ours.weight_v *= 3.0
+    torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+def test_spectral_norm_brings_the_largest_singular_value_to_one_and_rests_in_eval():
+    torch.manual_seed(0)
+    layer = SpectralNormed(torch.randn(6, 3, 5), torch.zeros(6))
+    for _ in range(50):
+        weight = layer.weight
+    assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1.0, abs=1e-3)
+    layer.eval()
+    before = layer.weight_u.clone()
+    assert torch.equal(layer.weight, layer.weight) and torch.equal(before, layer.weight_u)
+
+
+def judgement(score, *features):
+    score = torch.tensor(score)
+    return Judgement(score, [*(torch.tensor(feature) for feature in features), score])
+
+
+def test_losses_are_least_squares_and_absolute_differences():
+    both = judgement([[1.0], [0.5]])  # real taken for real, made half believed
+    assert discriminator_loss([both, both]).item() == pytest.approx(2 * 0.25)
+    assert adversarial_loss([judgement([[0.0], [0.5]])]).item() == pytest.approx((1 + 0.25) / 2)
+    real, fake = judgement([[1.0]], [[1.0, 2.0]]), judgement([[0.5]], [[0.0, 4.0]])
+    assert feature_matching_loss([real], [fake]).item() == pytest.approx(1.5 + 0.5)
+
+
+def test_discriminators_rest_until_the_adversarial_start(processed_dir):
+    task = make_task(load(processed_dir, "train.adversarial_start_step=5"))
+    [batch, *_] = next(task.train_batches().groups(0))
+    early = {update.name: set(update.terms) for update in task.updates(batch, 4)}
+    late = {update.name: set(update.terms) for update in task.updates(batch, 5)}
+    assert early == {"discriminator": set(), "generator": {"mel", "spectral_convergence", "log_magnitude"}}
+    assert late["discriminator"] == {"adversarial"} and {"adversarial", "feature", "mel"} < late["generator"]
+
+
+def test_generator_is_not_taught_by_the_discriminators_act(processed_dir):
+    task = make_task(load(processed_dir))
+    [batch, *_] = next(task.train_batches().groups(0))
+    story = task.updates(batch, 0)
+    sum(term.value for term in next(story).terms.values()).backward()
+    assert all(parameter.grad is None for parameter in task.modules["generator"].parameters())
+    assert all(parameter.grad is not None for parameter in task.modules["mpd"].parameters())
+
+
+@pytest.mark.parametrize(
+    ("per_discriminator", "told"), [(0.001, "with ease"), (0.4, None), (1.5, "worse than by chance")]
+)
+def test_a_side_that_runs_away_is_told(processed_dir, per_discriminator, told):
+    task = make_task(load(processed_dir))
+    concerns = task.concerns({"train/discriminator/adversarial": per_discriminator * (2 + 3)})
+    assert [told in concern for concern in concerns] == ([True] if told else [])
+    assert not task.concerns({"train/generator/mel": 1.0})
+
+
+def test_segments_are_aligned_slices_that_change_with_the_epoch(processed_dir):
+    items, stores = open_recordings(processed_dir, ["tiny"], "train")
+    data = Segments(items, stores, "mel", segment_frames=4, seed=7)
+    store = FeatureStore.open(processed_dir / "tiny")
+    starts = set()
+    for epoch in range(6):
+        example = data[(2, epoch, 0)]
+        mel, waveform = store.read(example.id, "mel"), store.read(example.id, "waveform")
+        [start] = [
+            start
+            for start in range(len(mel) - 3)
+            if np.array_equal(waveform[start * HOP_SIZE : (start + 4) * HOP_SIZE], example.waveform)
+        ]
+        assert np.array_equal(mel[start : start + 4], example.mel) and example.mel.shape == (4, N_MEL)
+        assert np.array_equal(data[(2, epoch, 0)].waveform, example.waveform)
+        starts.add(start)
+    assert len(starts) > 1
+
+
+def test_a_recording_drawn_twice_in_an_epoch_gives_two_segments(processed_dir):
+    items, stores = open_recordings(processed_dir, ["tiny"], "train")
+    data = Segments(items, stores, "mel", segment_frames=4, seed=7)
+    turns = [data[(2, 0, turn)].waveform for turn in range(6)]
+    assert any(not np.array_equal(turns[0], other) for other in turns[1:])
+    assert np.array_equal(turns[1], data[(2, 0, 1)].waveform)
+
+
+def test_segments_longer_than_every_recording_are_refused(processed_dir):
+    task = make_task(load(processed_dir, f"train.segment_size={HOP_SIZE * 1000}"))
+    with pytest.raises(DataError, match=r"1000 frames of train\.segment_size, the longest has \d+"):
+        task.train_batches()
+
+
+def test_recordings_shorter_than_a_segment_are_left_out(processed_dir, capsys):
+    items, stores = open_recordings(processed_dir, ["tiny"], "train")
+    lengths = sorted(stores["tiny"].length(id_, "mel") for id_, _ in items)
+    data = Segments(items, stores, "mel", segment_frames=lengths[3], seed=0)
+    assert len(data) == len(items) - 3
+    assert "3 of 10 recordings" in capsys.readouterr().err
+
+
+def test_predicted_mels_are_asked_for_by_name(processed_dir):
+    task = make_task(load(processed_dir, 'train.mel_source="predicted"'))
+    with pytest.raises(DataError, match=r"predicted_mel.*bins\.predict_mels"):
+        task.train_batches()
+
+
+def test_listeners_hear_the_first_recordings_of_validation_and_no_others(processed_dir, monkeypatch):
+    from models.hifigan import task as hifigan
+
+    monkeypatch.setattr(hifigan, "_MOST_LISTENED_TO", 2)
+    monkeypatch.setattr(hifigan, "is_installed", lambda name: True)
+    heard = []
+    monkeypatch.setattr(hifigan, "_LISTENERS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5})
+    task = make_task(load(processed_dir))
+    with torch.no_grad():
+        sums = {batch.ids[0]: task.validate(batch)["stoi"] for batch in task.valid_batches()}
+    assert {id_: (found.total, found.count) for id_, found in sums.items()} == {
+        "utterance-10": (0.5, 1),
+        "utterance-11": (0.5, 1),
+        "utterance-12": (0, 0),
+    }
+    assert all(len(real) == len(made) for real, made in heard)
+    monkeypatch.setattr(hifigan, "is_installed", lambda name: False)
+    assert "stoi" not in task.validate(next(iter(task.valid_batches())))
+
+
+def test_nothing_of_valid_or_test_is_ever_read_in_training(processed_dir, monkeypatch):
+    read = set()
+    original = FeatureStore.read
+    monkeypatch.setattr(
+        FeatureStore, "read", lambda self, id_, *rest, **more: (read.add(id_), original(self, id_, *rest, **more))[1]
+    )
+    task = make_task(load(processed_dir))
+    for epoch in range(3):
+        for _ in task.train_batches().groups(epoch):
+            pass
+    train = {utterance.id for utterance in read_manifest(processed_dir / "tiny" / "train.jsonl")}
+    valid = {utterance.id for utterance in read_manifest(processed_dir / "tiny" / "valid.jsonl")}
+    assert read == train and not read & valid
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("model.upsample_rates=[8, 4]", "8 x 4 is 32, but hop_size is 64"),
+        ("model.upsample_kernel_sizes=[16, 15]", "15 for rate 8"),
+        ("model.upsample_kernel_sizes=[16]", "1 sizes for 2 rates"),
+        ("model.resblock_kernel_sizes=[4]", "odd"),
+        ("model.resblock_dilation_sizes=[[1], [1]]", "2 lists for 1 kernel"),
+        ("model.upsample_initial_channel=6", "halved 2 times"),
+        ("train.segment_size=500", "not a multiple of hop_size"),
+        ("train.segment_size=64", "too short for n_fft"),
+        ("train.max_frames_per_batch=100", "batch_size"),
+    ],
+)
+def test_impossible_settings_are_refused(processed_dir, override, told):
+    with pytest.raises(SettingsError, match=told):
+        load(processed_dir, override)
+
+
+@pytest.mark.parametrize("version", ["hifigan_v2", "hifigan_v3"])
+def test_golden_weights_give_the_golden_waveform(golden, version):
+    folder = golden / version
+    config = json.loads((folder / "config.json").read_text())
+    names = [name for name in HiFiGANModelSettings.model_fields if name in config]
+    values = json.dumps(
+        {name: config[name] for name in names} | {"mpd_periods": [2], "discriminator_channel_divisor": 1}
+    )
+    generator = Generator(HiFiGANModelSettings.model_validate_json(values), config["num_mels"])
+    generator.load_state_dict(torch.load(folder / "g_00000000", weights_only=True)["generator"])
+    expected = np.load(folder / "expected.npz")
+    with torch.no_grad():
+        made = generator(torch.from_numpy(expected["mel"]))
+    np.testing.assert_allclose(made.numpy(), expected["waveform"][:, 0], atol=1e-5)
+
+
+def start_training(processed_dir, name, *overrides, launcher=()):
+    load(processed_dir)  # writes the config
+    settings = [f"preprocess.processed_dir={processed_dir}", *PREPROCESS, *TINY, f"log_dir={processed_dir.parent}"]
+    settings += ["train.num_workers=0", "train.precision=fp32", "train.save_every_steps=2", "train.valid_every_steps=4"]
+    settings += ["train.log_every_steps=1", "train.keep_last=3", "train.batch_size=2", *overrides]
+    arguments = [argument for setting in settings for argument in ("--set", setting)]
+    config = processed_dir.parent / "exp_config.json"
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "bins.train", "--config", config, "--name", name, "--gpu", "", *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def weights_at(folder, step):
+    checkpoint = open_checkpoint(folder / "checkpoint" / f"step-{step:08d}")
+    names = ("generator", "generator_average", "mpd", "msd")
+    return {f"{name}.{key}": value for name in names for key, value in checkpoint.weights(name).items()}
+
+
+def test_killed_adversarial_training_goes_on_as_if_never_stopped(processed_dir):
+    """Killed with SIGKILL before and after the adversary begins."""
+    settings = ("train.max_steps=12", "train.adversarial_start_step=5", "train.ema_decay=0.9")
+    straight = start_training(processed_dir, "straight", *settings)
+    for kill_at in (3, 8):
+        process = start_training(processed_dir, "killed", *settings)
+        logbook = processed_dir.parent / "killed" / "logbook.jsonl"
+        while process.poll() is None and not (
+            logbook.exists() and any(line["step"] >= kill_at for line in read_logbook(logbook))
+        ):
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+    for process in (straight, start_training(processed_dir, "killed", *settings)):
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    expected = weights_at(processed_dir.parent / "straight", 12)
+    found = weights_at(processed_dir.parent / "killed", 12)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_two_processes_train_as_one_does(processed_dir):
+    settings = ("train.max_steps=4", "train.ema_decay=0.9", "train.adversarial_start_step=2")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    two = start_training(processed_dir, "two", *settings, launcher=launcher)
+    one = start_training(processed_dir, "one", *settings, "train.batch_size=4")
+    for process in (two, one):
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    logs = [read_logbook(processed_dir.parent / name / "logbook.jsonl") for name in ("one", "two")]
+    compared = 0
+    for ours, theirs in zip(*logs, strict=True):
+        for name in ours.keys() & theirs.keys():
+            if name.startswith(("train/", "valid/")):
+                # STOI and PESQ of what is still noise answer loudly to little.
+                rel = 0.05 if name in ("valid/stoi", "valid/pesq") else 1e-3
+                assert theirs[name] == pytest.approx(ours[name], rel=rel), (ours["step"], name)
+                compared += 1
+    assert compared >= 20
+    # Adam makes whole steps of gradients that are nothing but rounding: a few weights may differ by that.
+    expected, found = weights_at(processed_dir.parent / "one", 4), weights_at(processed_dir.parent / "two", 4)
+    assert all((found[name] - value).abs().mean() < 1e-4 for name, value in expected.items())

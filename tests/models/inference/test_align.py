@@ -1,0 +1,212 @@
+"""TextGrids by a trained aligner, alone and within stage 1."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from config.paths import REPOSITORY
+from models.bundles.warm_start import find_beginning
+from models.inference.align import aligner_settings, why_to_train_anew
+from models.registry import make_task
+from processors.alignment.intervals import Alignment, Interval, without_gaps
+from processors.alignment.pauses_from_alignment import phones_with_pauses
+from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
+from processors.audio.audio_file import write_wav
+from processors.datasets.aligner_data import AlignerExample, collate_aligner
+from processors.feature_store import prepare_store
+from processors.text.phone_extractor import Pause, Word
+from processors.text.phone_sequence import alignment_of_durations, script_of
+from processors.text.symbols import LATER, SymbolTable
+from tests.support.alignment_comparison import boundary_differences
+from tests.support.small_corpus import RATE, WORDS, load, texts, write_config, write_metadata
+from utils.checkpoint import CheckpointFolder
+
+TOKENS = [Word("see", (("S", "IY1"),)), Pause(","), Word("tea", (("T", "IY1"), ("T", "IY0"))), Pause(".")]
+
+
+def test_silence_may_be_before_behind_and_between_all_words():
+    script = script_of(TOKENS)
+    assert script.phones == ("sil", "S", "IY1", "sil", "T", "IY1", "sil")
+    assert script.owners == (-1, 0, 0, -1, 1, 1, -1)
+    assert script.words == ("see", "tea")
+
+
+def test_silences_that_are_not_heard_leave_no_gap():
+    script = script_of(TOKENS)
+    durations = np.array([2, 3, 4, 0, 2, 2, 7])
+    alignment = alignment_of_durations(script, durations, frame_s=0.01, duration_s=0.205, score=-1.0)
+    assert [(phone.label, round(phone.end_s, 3)) for phone in alignment.phones] == [
+        ("", 0.02), ("S", 0.05), ("IY1", 0.09), ("T", 0.11), ("IY1", 0.13), ("", 0.205)
+    ]  # fmt: skip
+    assert [word.label for word in alignment.words] == ["", "see", "tea", ""]
+    assert alignment.score == -1.0
+
+
+def test_silence_that_is_spoken_stays_a_word_with_its_pause():
+    spoken = ("then", "T"), ("silence", "S"), ("so", "S")
+    then, silence, so = (Word(text, ((phone, "IY1"),)) for text, phone in spoken)
+    tokens = [then, Pause(","), silence, so, Pause(".")]
+    durations = np.array([2, 3, 3, 9, 3, 3, 0, 3, 3, 2])
+    alignment = alignment_of_durations(script_of(tokens), durations, frame_s=0.01, duration_s=0.31)
+    assert [word.label for word in alignment.words] == ["", "then", "", "silence", "so", ""]
+    phones = phones_with_pauses(tokens, alignment).phones
+    assert phones == ("sil", "T", "IY1", ",", "S", "IY1", "S", "IY1", ".")
+
+
+SOUNDS = {phone: number for number, phone in enumerate(sorted({each for word in WORDS.values() for each in word}))}
+
+
+def spoken(text, chance):
+    """A recording in which every phone has its own tone and some length, with a pause between some words."""
+    words, phones, waveform = [], [], []
+
+    def say(label, seconds):
+        start = sum(map(len, waveform)) / RATE
+        time = np.arange(round(seconds * RATE)) / RATE
+        tone = 0.3 * np.sin(2 * np.pi * (300 + 400 * SOUNDS[label]) * time) if label else 0 * time
+        waveform.append((tone + 1e-3 * chance.normal(size=len(time))).astype(np.float32))
+        phones.append(Interval(start, start + len(time) / RATE, label))
+
+    say("", chance.uniform(0.1, 0.4))
+    for word in text.lower().strip(".").split():
+        first = len(phones)
+        for phone in WORDS[word]:
+            say(phone, chance.uniform(0.05, 0.2))
+        words.append(Interval(phones[first].start_s, phones[-1].end_s, word))
+        if chance.uniform() < 0.3:
+            say("", chance.uniform(0.1, 0.3))
+    say("", chance.uniform(0.1, 0.4))
+    end_s = phones[-1].end_s
+    return np.concatenate(waveform), Alignment(without_gaps(words, end_s), without_gaps(phones, end_s))
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe over such recordings that asks for a learned alignment, and the true one of each."""
+    corpus, chance = tmp_path / "corpus", np.random.default_rng(0)
+    (corpus / "wavs").mkdir(parents=True)
+    of_id, true = texts(32), {}
+    for name, text in of_id.items():
+        waveform, true[name] = spoken(text, chance)
+        write_wav(corpus / "wavs" / f"{name}.wav", waveform, RATE)
+    write_metadata(corpus, of_id)
+    aligner = tmp_path / "aligner.json"
+    steps = {"max_steps": 240, "decay_steps": 240, "warmup_steps": 5, "binarize_from_step": 160, "save_every_steps": 40}
+    train = {"batch_size": 8, "learning_rate": 0.01, "precision": "fp32", "num_workers": 0} | steps
+    model = {"hidden_size": 32, "space_size": 16, "dropout": 0.0}
+    aligner.write_text(json.dumps({"base_config": "config/aligner.json", "model": model, "train": train}))
+    config = write_config(tmp_path, corpus, textgrid_dir="", alignment="learned", aligner_config=str(aligner))
+    return config, true
+
+
+def call(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)], cwd=REPOSITORY, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_stage_1_learns_where_phones_lie(recipe, tmp_path):
+    config, true = recipe
+    call("bins.preprocess", "--config", config)
+    folder = tmp_path / "processed" / "toy"
+    own = folder / "TextGrid" / "toy"
+    differences = [
+        boundary_differences(alignment, read_textgrid(own / f"{name}.TextGrid")) for name, alignment in true.items()
+    ]
+    assert all(len(each) == 10 for each in differences)
+    assert np.median(np.abs(np.concatenate(differences))) < 0.03
+    assert textgrid_origin(own / "clip_000.TextGrid").startswith("learned ")
+    assert "score" in textgrid_origin(own / "clip_000.TextGrid")
+    listed = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    assert all(sum(each["durations"]) == each["frames"] for each in listed)
+
+    made = {path: path.stat().st_mtime_ns for path in own.iterdir()}
+    own.joinpath("clip_001.TextGrid").unlink()
+    write_textgrid(own / "clip_002.TextGrid", true["clip_002"])  # the user's own
+    said = call("bins.preprocess", "--config", config, "--set", "preprocess.max_bad_share=0.5")
+    assert "1 recordings have a TextGrid that Recital has not made" in said
+    again = {path: path.stat().st_mtime_ns for path in own.iterdir()}
+    changed = {path.stem for path in made if again[path] != made[path]}
+    assert changed == {"clip_001", "clip_002"}
+
+
+def test_new_phones_or_corpora_call_for_another_aligner(recipe, tmp_path):
+    config, _ = recipe
+    one = aligner_settings(load(config))
+    processed, experiment = tmp_path / "processed" / "aligner" / "processed", tmp_path / "processed" / "aligner" / "x"
+    known = SymbolTable(["sil", "a", "b"])
+    processed.mkdir(parents=True)
+    known.save(processed / "symbols.json")
+    assert why_to_train_anew(experiment, one).startswith("cannot be used any more")
+    task = make_task(one)
+    task.bundle(experiment / "bundle")
+    assert why_to_train_anew(experiment, one) == ""
+
+    told = json.loads((experiment / "bundle" / "settings.json").read_text())
+    for model, fault in (({"n_states": 1}, "phoneme_places"), ({"n_states": None}, "n_states")):
+        of_old = told | {"model": {k: v for k, v in (told["model"] | model).items() if v is not None}}
+        (experiment / "bundle" / "settings.json").write_text(json.dumps(of_old))
+        reason = why_to_train_anew(experiment, one)
+        assert reason.startswith("cannot be used any more") and fault in reason
+    (experiment / "bundle" / "settings.json").write_text(json.dumps(told))
+
+    two = one.model_copy(update={"dataset": ("toy", "other")})
+    assert why_to_train_anew(experiment, two) == "does not know the corpora other"
+    SymbolTable(["sil", "a", "b", LATER, "c"]).save(processed / "symbols.json")
+    assert why_to_train_anew(experiment, one) == "does not know the phones c"
+    SymbolTable(["sil", "b", "a"]).save(processed / "symbols.json")
+    assert why_to_train_anew(experiment, one) == "numbers phones in another way"
+
+    known.save(processed / "symbols.json")
+    none = one.model_copy(update={"dataset": ()})
+    assert why_to_train_anew(experiment, none) == "was stopped while it learned from toy"
+    state = {"network": task.modules["network"].state_dict()}
+    CheckpointFolder(experiment / "checkpoint").save(one.train.max_steps, weights=state, training_state={}, facts={})
+    assert why_to_train_anew(experiment, none) == ""
+
+
+def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_path):
+    config, _ = recipe
+    settings = aligner_settings(load(config))
+    processed = tmp_path / "processed" / "aligner" / "processed"
+    processed.mkdir(parents=True)
+    SymbolTable(["sil", "a", "b"]).save(processed / "symbols.json")
+    learned = make_task(settings)
+    learned.modules["network"].frequency.copy_(torch.tensor([0.0, 0.9, 0.1, 0.0]).unsqueeze(1))
+    learned.bundle(tmp_path / "bundle")
+    SymbolTable(["b", "a", "sil", *"cdefghij"]).save(processed / "symbols.json")
+    task = make_task(settings)
+    find_beginning(tmp_path / "bundle", settings, task).load_into(task.modules)
+    before, after = (each.modules["network"].phoneme_places.weight for each in (learned, task))
+    assert torch.equal(after[:4], before[[0, 3, 2, 1]])
+    example = AlignerExample("a", np.arange(1, 12), np.zeros((30, 40), dtype=np.float32))
+    assert torch.isfinite(task.modules["network"](collate_aligner([example])).scores).all()
+
+
+def test_features_of_other_settings_are_refused_before_an_aligner_learns(recipe, tmp_path):
+    config, _ = recipe
+    prepare_store(tmp_path / "processed" / "toy", {"phone_extractor": "char"})
+    done = subprocess.run(
+        [sys.executable, "-m", "bins.preprocess", "--config", config], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "made with other settings: phone_extractor 'char' (now 'lexicon')" in done.stderr
+    assert not (tmp_path / "processed" / "aligner").exists()
+
+
+def test_a_missing_aligner_is_told(recipe, tmp_path):
+    config, _ = recipe
+    done = subprocess.run(
+        [sys.executable, "-m", "bins.preprocess", "--config", config, "--set", "preprocess.aligner_config=none.json"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "none.json" in done.stderr
+    assert "Traceback" not in done.stderr

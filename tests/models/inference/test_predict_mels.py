@@ -1,0 +1,256 @@
+"""A vocoder learns from what an acoustic model makes of the same recordings, of one model and frame for frame."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from config.load import load_settings
+from config.paths import REPOSITORY
+from models.bundle import find_bundle
+from models.inference import predict_mels as prediction
+from models.inference.predict_mels import PredictionError, predict_mels
+from models.inference.vocode import sources_from_dataset
+from models.registry import MODELS, make_task, settings_class
+from processors.datasets.acoustic_data import DataError
+from processors.datasets.vocoder_data import PREDICTED_BY, PREDICTED_MEL, open_recordings
+from processors.feature_store import FeatureStore, ShardWriter
+from processors.utterance import write_manifest
+from tests.models.fastspeech2 import test_fastspeech2
+from tests.models.hifigan import test_hifigan
+from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
+from tests.support.tiny_vocoder import tiny_vocoder_bundle
+
+OWN = {"FastSpeech2": test_fastspeech2.TINY, "HiFiGAN": test_hifigan.TINY}
+N_UTTERANCES = 13
+
+
+class House:
+    """Features, and bundles of acoustic models that were trained on them, or could have been."""
+
+    def __init__(self, folder):
+        self.folder, self.processed_dir = folder, folder / "processed"
+        self.utterances = write_features(self.processed_dir)
+
+    def config(self, model_type="FastSpeech2"):
+        path = self.folder / f"{model_type}.json"
+        values = {
+            "base_config": MODELS[model_type].config,
+            "dataset": ["tiny"],
+            "dataset_path": {"tiny": "none"},
+            "log_dir": str(self.folder),
+        }
+        path.write_text(json.dumps(values))
+        return path
+
+    def layers(self, model_type="FastSpeech2"):
+        return [f"preprocess.processed_dir={self.processed_dir}", *PREPROCESS, *OWN[model_type], "train.num_workers=0"]
+
+    def task(self, model_type="FastSpeech2", *overrides):
+        layers = [*self.layers(model_type), *overrides]
+        return make_task(load_settings(self.config(model_type), layers, settings_class).settings)
+
+    def bundle(self, seed=0, *overrides):
+        torch.manual_seed(seed)
+        folder = self.folder / f"voice-{seed}" / "bundle"
+        self.task("FastSpeech2", *overrides).bundle(folder)
+        return find_bundle(folder)
+
+    def predict(self, bundle, **options):
+        return predict_mels(bundle, self.processed_dir, ["tiny"], **options)
+
+    @property
+    def store(self):
+        return FeatureStore.open(self.processed_dir / "tiny")
+
+    def predicted(self):
+        store = self.store
+        return {id_: store.read(id_, PREDICTED_MEL) for id_ in store.ids(PREDICTED_MEL)}
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+def test_every_recording_of_every_split_gets_a_mel_as_long_as_it_is(house):
+    assert house.predict(house.bundle()) == N_UTTERANCES
+    store, predicted = house.store, house.predicted()
+    assert predicted.keys() == {utterance.id for utterance in house.utterances}
+    for id_, mel in predicted.items():
+        assert mel.shape == (store.length(id_, "mel"), N_MEL)
+        assert len(mel) * HOP_SIZE == store.length(id_, "waveform")
+        assert mel.dtype == np.float32 and np.isfinite(mel).all()
+
+
+@pytest.mark.parametrize("level", ["phone", "frame"])
+def test_mels_are_what_the_network_says_with_true_durations_pitch_and_energy(house, level):
+    levels = (f"model.pitch_level={level}", f"model.energy_level={level}")
+    bundle = house.bundle(0, *levels)
+    house.predict(bundle)
+    task = house.task("FastSpeech2", *levels)
+    task.modules["network"].load_state_dict(dict(bundle.weights))
+    network = task.modules["network"].eval()
+    predicted = house.predicted()
+    with torch.no_grad():
+        for batch in task.valid_batches():
+            told = network(batch)
+            mels = told.mel if told.refined_mel is None else told.refined_mel
+            for id_, mel, length in zip(batch.ids, mels, batch.mel_lengths, strict=True):
+                np.testing.assert_allclose(predicted[id_], mel[:, :length].T, rtol=1e-4, atol=1e-4)
+
+
+def test_a_second_run_makes_only_what_is_missing(house):
+    bundle = house.bundle()
+    house.predict(bundle)
+    before = house.predicted()
+    assert house.predict(bundle) == 0
+    # As stage 1 leaves an utterance that it made anew, and one of another length.
+    store = house.store
+    features = [name for name in store.features if not name.startswith("predicted")]
+    with ShardWriter(store.folder) as writer:
+        first, second = (utterance.id for utterance in house.utterances[:2])
+        kept = {name: store.read(first, name) for name in features}
+        writer.remove(first)
+        writer.add(first, kept)
+        writer.add(second, {PREDICTED_MEL: before[second][:-1]})
+    assert first not in house.predicted()
+    assert house.predict(bundle) == 2
+    after = house.predicted()
+    assert all(np.allclose(after[id_], mel, atol=1e-5) for id_, mel in before.items())
+
+
+def test_a_run_that_was_stopped_goes_on(house, monkeypatch):
+    bundle = house.bundle()
+    monkeypatch.setattr(prediction, "_BATCH_SIZE", 2)
+    monkeypatch.setattr(prediction, "_MOST_BYTES_HELD", 1)
+    real = prediction.ShardWriter.add
+
+    def stop_at_the_sixth(writer, utterance_id, features):
+        if len(house.predicted()) == 5:
+            raise KeyboardInterrupt
+        real(writer, utterance_id, features)
+
+    monkeypatch.setattr(prediction.ShardWriter, "add", stop_at_the_sixth)
+    with pytest.raises(KeyboardInterrupt):
+        house.predict(bundle)
+    with pytest.raises(KeyboardInterrupt):
+        house.predict(house.bundle(1), overwrite=True)
+    monkeypatch.setattr(prediction.ShardWriter, "add", real)
+    # The second was to replace all: it may go on without being told again, the first may not.
+    with pytest.raises(PredictionError, match="voice-1"):
+        house.bundle(2)
+        house.predict(find_bundle(house.folder / "voice-2"))
+    assert 0 < house.predict(find_bundle(house.folder / "voice-1")) <= N_UTTERANCES
+    assert len({house.store.read(id_, PREDICTED_BY).tobytes() for id_ in house.predicted()}) == 1
+
+
+def test_mels_of_two_models_do_not_mix(house):
+    first, second = house.bundle(0), house.bundle(1)
+    house.predict(first)
+    before = house.predicted()
+    with pytest.raises(PredictionError, match=r"another model, .*voice-0.*--overwrite"):
+        house.predict(second)
+    assert house.predict(second, overwrite=True) == N_UTTERANCES
+    assert all(not np.allclose(mel, before[id_]) for id_, mel in house.predicted().items())
+    # The same model from another place is the same.
+    assert house.predict(replace(second, folder=house.folder / "moved")) == 0
+
+
+def test_a_vocoder_refuses_mels_of_two_models_or_of_another_length(house):
+    def train():
+        return open_recordings(house.processed_dir, ["tiny"], "train", mel_feature=PREDICTED_MEL)
+
+    with pytest.raises(DataError, match=r"bins\.predict_mels"):
+        train()
+    house.predict(house.bundle())
+    train()
+    id_ = house.utterances[0].id
+    mel, by = house.predicted()[id_], house.store.read(id_, PREDICTED_BY)
+    with ShardWriter(house.store.folder) as writer:
+        writer.add(id_, {PREDICTED_BY: by + 1})
+    with pytest.raises(DataError, match="2 acoustic models"):
+        train()
+    with ShardWriter(house.store.folder) as writer:
+        writer.add(id_, {PREDICTED_BY: by, PREDICTED_MEL: mel[1:]})
+    with pytest.raises(DataError, match=f"{id_} has {len(mel)} frames, its predicted mel {len(mel) - 1}"):
+        train()
+
+
+def test_a_vocoder_trains_on_predicted_mels_in_step_with_the_waveform(house):
+    house.predict(house.bundle())
+    # A recording that a vocoder's stage 1 has added for its sound alone has no predicted mel, and is no obstacle.
+    manifest = house.processed_dir / "tiny" / "train.jsonl"
+    train = [utterance for utterance in house.utterances if utterance.split == "train"]
+    write_manifest(manifest, [*train, replace(train[0], id="sound", text="", phones=(), durations=())])
+    task = house.task("HiFiGAN", 'train.mel_source="predicted"', "train.batch_size=1")
+    predicted, store = house.predicted(), house.store
+    [batch, *_] = next(iter(task.train_batches().groups(0)))
+    mel, sound = predicted[batch.ids[0]], store.read(batch.ids[0], "waveform").astype(np.float32) / 32768
+    segment = batch.mel[0].T.numpy()
+    [start] = [at for at in range(len(mel)) if np.array_equal(mel[at : at + len(segment)], segment)]
+    np.testing.assert_array_equal(batch.waveform[0], sound[start * HOP_SIZE :][: batch.waveform.shape[1]])
+    assert all("sound" not in batch.ids for group in task.train_batches().groups(0) for batch in group)
+
+
+def test_predicted_mels_of_a_set_are_made_audible(house):
+    def sources(mel_source):
+        return sources_from_dataset(house.processed_dir, ["tiny"], "valid", preprocess, mel_source)
+
+    preprocess = house.bundle().settings.preprocess
+    with pytest.raises(DataError, match=r"no predicted_mel, among them .*; run python -m bins.predict_mels"):
+        sources("predicted")
+    house.predict(house.bundle())
+    recorded, predicted = sources("recorded"), sources("predicted")
+    assert predicted and [source.name for source in predicted] == [source.name for source in recorded]
+    for source, other in zip(predicted, recorded, strict=True):
+        np.testing.assert_array_equal(source.read().mel.T, house.predicted()[source.name])
+        np.testing.assert_array_equal(source.read().recording, other.read().recording)
+
+
+def test_a_model_of_other_features_is_refused_by_name(house):
+    bundle = house.bundle()
+    preprocess = bundle.settings.preprocess.model_copy(update={"hop_size": 32, "fmax": 3000.0})
+    other = replace(bundle, settings=bundle.settings.model_copy(update={"preprocess": preprocess}))
+    with pytest.raises(PredictionError, match=r"hop_size 64 \(the model: 32\).*fmax"):
+        house.predict(other)
+
+
+def test_a_vocoder_and_a_stranger_are_refused(house):
+    with pytest.raises(PredictionError, match="HiFiGAN, which makes no mels"):
+        house.predict(tiny_vocoder_bundle())
+    bundle = house.bundle()
+    with pytest.raises(PredictionError, match="never heard b"):
+        statistics = {"a": bundle.statistics["a"], "c": bundle.statistics["b"]}
+        house.predict(replace(bundle, speakers={"a": 0, "c": 1}, statistics=statistics))
+
+
+def test_the_command_finds_the_experiment_by_name(house):
+    house.bundle()
+    flags = [flag for layer in house.layers() for flag in ("--set", layer)]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "bins.predict_mels",
+            "--config",
+            house.config(),
+            "--name",
+            "voice-0",
+            "--gpu",
+            "",
+            *flags,
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{N_UTTERANCES} mels were made" in done.stdout
+    assert len(house.predicted()) == N_UTTERANCES

@@ -1,0 +1,256 @@
+"""A voice speaks any text, alone or in a batch, and says when it says what."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from config.paths import REPOSITORY
+from models.bundle import BundleError
+from models.inference.output_files import OutputError
+from models.inference.synthesize import request_from_text, requests_from_dataset, requests_from_file, speak_all
+from models.inference.synthesizer import Controls, SynthesisError, Synthesizer
+from models.inference.vocoder import VocoderError, open_vocoder
+from processors.alignment.textgrid import read_textgrid
+from processors.text.errors import TextError
+from processors.utterance import ManifestError, Utterance, write_manifest
+from tests.support.tiny_vocoder import tiny_vocoder_bundle
+from tests.support.tiny_voice import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voice") / "bundle"
+    tiny_bundle().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def voice(bundle):
+    return Synthesizer.open(bundle)
+
+
+def test_speech_has_one_length_everywhere(voice):
+    speech = voice("Hello there, world.")
+    assert speech.waveform.dtype == np.float32
+    assert len(speech.waveform) == speech.mel.shape[1] * 128
+    assert len(speech.f0_hz) == speech.mel.shape[1] == speech.durations.sum()
+    assert len(speech.phones) == len(speech.durations)
+    assert speech.alignment.end_s == pytest.approx(speech.duration_s)
+    assert np.abs(speech.waveform).max() <= 1
+
+
+def test_times_name_every_word_in_order(voice):
+    alignment = voice("Hello there, world. How are you?").alignment
+    spoken = [word.label for word in alignment.words if not word.is_silence]
+    assert spoken == ["hello", "there", "world", "how", "are", "you"]
+    for tier in (alignment.words, alignment.phones):
+        assert tier[0].start_s == 0
+        assert all(a.end_s == pytest.approx(b.start_s) for a, b in itertools.pairwise(tier))
+
+
+def test_long_texts_are_spoken_in_pieces_and_joined(voice):
+    sentence = "One two three four five. "
+    assert voice(sentence * 30).duration_s > 20 * voice(sentence).duration_s
+
+
+def test_many_texts_together_sound_as_they_do_alone(voice):
+    texts = ["Go.", "A rather longer sentence, with a pause.", "Hello there."]
+    for text, together in zip(texts, voice.speak(texts), strict=True):
+        alone = voice(text)
+        assert np.array_equal(together.durations, alone.durations)
+        np.testing.assert_allclose(together.mel, alone.mel, atol=1e-4)
+
+
+def test_duration_and_pitch_follow_their_controls(voice):
+    plain = voice("Hello there, world.")
+    slow = voice("Hello there, world.", controls=Controls(duration=2.0))
+    assert slow.duration_s == pytest.approx(2 * plain.duration_s, rel=0.1)
+    high = voice("Hello there, world.", controls=Controls(pitch=1.2))
+    np.testing.assert_allclose(high.f0_hz / plain.f0_hz, 1.2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), 100.0])
+def test_a_control_out_of_range_is_refused(value):
+    with pytest.raises(SynthesisError, match="pitch_control"):
+        Controls(pitch=value)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "😀🎉", "...", "?!"])
+def test_a_text_with_nothing_to_say_is_refused(voice, text):
+    with pytest.raises((SynthesisError, TextError)):
+        voice(text)
+
+
+def test_the_calls_of_other_toolkits_work(bundle):
+    voice = Synthesizer.restore_from(bundle)
+    mel = voice.generate_spectrogram(text="Hello there.")
+    assert mel.shape[0] == 20
+    assert len(voice.convert_spectrogram_to_audio(spec=mel)) == mel.shape[1] * 128
+    with pytest.raises(SynthesisError, match=r"shape \(20, frames\)"):
+        voice.convert_spectrogram_to_audio(spec=np.zeros((80, 10), np.float32))
+
+
+def test_a_voice_of_several_speakers_asks_who_speaks(tmp_path):
+    tiny_bundle(speakers=("anna", "bob")).save(tmp_path)
+    voice = Synthesizer.open(tmp_path)
+    assert voice.speakers == ("anna", "bob")
+    with pytest.raises(SynthesisError, match=r"name a speaker \(--infer_speaker_name\); known: anna, bob"):
+        voice("Hello.")
+    with pytest.raises(SynthesisError, match="carl: unknown; known: anna, bob"):
+        voice("Hello.", speaker="carl")
+    anna, bob = (voice("Hello.", speaker=name).mel for name in voice.speakers)
+    assert anna.shape != bob.shape or not np.allclose(anna, bob)
+
+
+def test_an_acoustic_model_is_no_vocoder(bundle):
+    with pytest.raises(BundleError, match="FastSpeech2, which is no vocoder"):
+        Synthesizer.open(bundle, vocoder=bundle)
+
+
+@pytest.fixture(scope="module")
+def vocoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vocoder") / "bundle"
+    tiny_vocoder_bundle().save(folder)
+    return folder
+
+
+def test_a_vocoder_makes_the_sound_of_the_whole_text(bundle, vocoder):
+    speech = Synthesizer.open(bundle, vocoder=vocoder)("One two three four five. " * 30)
+    whole = open_vocoder(vocoder).waveform(torch.from_numpy(speech.mel))
+    np.testing.assert_allclose(speech.waveform, whole.numpy(), atol=1e-5)
+    assert speech.alignment.end_s == pytest.approx(speech.duration_s)
+
+
+def test_a_vocoder_of_other_mels_is_refused(bundle, tmp_path):
+    tiny_vocoder_bundle("preprocess.fmax=7600", "preprocess.win_size=400").save(tmp_path)
+    with pytest.raises(VocoderError, match=r"win_size 400 \(wanted: 512\), fmax 7600\.0 \(wanted: 8000\.0\)"):
+        Synthesizer.open(bundle, vocoder=tmp_path)
+
+
+def test_a_vocoder_is_no_acoustic_model(vocoder):
+    with pytest.raises(BundleError, match="HiFiGAN, which makes no mel from text"):
+        Synthesizer.open(vocoder)
+
+
+def test_each_text_leaves_sound_picture_and_times(voice, tmp_path):
+    (path,) = speak_all(voice, [request_from_text("Hello there!")], tmp_path, Controls())
+    assert path == tmp_path / "hello_there.wav"
+    sound, sample_rate = soundfile.read(path)
+    assert sample_rate == 16000
+    assert soundfile.info(path).subtype == "PCM_16"
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    times = read_textgrid(path.with_suffix(".TextGrid"))
+    assert [word.label for word in times.words if not word.is_silence] == ["hello", "there"]
+    assert times.end_s == pytest.approx(len(sound) / sample_rate, abs=1e-3)
+
+
+def test_outputs_never_replace_each_other_silently(voice, tmp_path):
+    request = request_from_text("Hello.")
+    names = [speak_all(voice, [request], tmp_path, Controls(), number_existing=True)[0].name for _ in range(3)]
+    assert names == ["hello.wav", "hello-2.wav", "hello-3.wav"]
+    with pytest.raises(OutputError, match=r"hello\.wav exist"):
+        speak_all(voice, [request], tmp_path, Controls())
+    assert speak_all(voice, [request], tmp_path, Controls(), overwrite=True)[0].name == "hello.wav"
+
+
+def test_one_unspeakable_text_does_not_end_the_others(voice, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("one|Hello.\ntwo|😀\n\nBye.\n")
+    with pytest.raises(SynthesisError, match="1 of 3 texts could not be spoken, the others lie in "):
+        speak_all(voice, requests_from_file(texts), tmp_path / "out", Controls())
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.wav")) == ["line_0004.wav", "one.wav"]
+    assert "two" in (tmp_path / "out" / "not_spoken.txt").read_text()
+    alone = tmp_path / "alone.txt"
+    alone.write_text("alone|😀\n")
+    with pytest.raises(SynthesisError, match="1 of 1 texts could not be spoken: alone: "):
+        speak_all(voice, requests_from_file(alone), tmp_path / "none", Controls())
+
+
+def test_a_file_of_texts_is_checked_line_by_line(tmp_path):
+    path = tmp_path / "texts.txt"
+
+    def refused(content, encoding="utf-8"):
+        path.write_bytes(content.encode(encoding))
+        with pytest.raises((SynthesisError, ManifestError)) as caught:
+            requests_from_file(path)
+        return str(caught.value)
+
+    assert ":2: the name '../up'" in refused("a|Hello.\n../up|Hello.\n")
+    assert ":3: the name A is already on line 1" in refused("a|Hello.\n\nA|Hello.\n")
+    assert ":1: a has no text" in refused("a|\n")
+    assert "holds no text" in refused("\n\n")
+    assert ":2: byte 0xe9" in refused("Hello\ncafé\n", "latin-1")
+    path.write_bytes("\ufeffa|Hello.\r\nBye.\r\n".encode())
+    read = [(request.name, request.text) for request in requests_from_file(path)]
+    assert read == [("a", "Hello."), ("line_0002", "Bye.")]
+
+
+def test_names_come_from_the_text():
+    assert request_from_text("Author of the danger trail, Philip Steels, etc.").name == (
+        "author_of_the_danger_trail_philip_steels"
+    )
+    assert request_from_text("Ça va?").name == "ca_va"
+    assert request_from_text("日本").name == "speech"
+
+
+def test_a_test_set_is_spoken_as_stage_1_split_it(tmp_path):
+    utterance = Utterance("u1", "mine", "anna", "en", "Hello.", tmp_path / "u1.wav", 1.0, "test")
+    write_manifest(tmp_path / "mine" / "test.jsonl", [utterance])
+    (request,) = requests_from_dataset(str(tmp_path), "mine", "test", ["anna"])
+    assert (request.name, request.text, request.speaker) == ("u1", "Hello.", "anna")
+    with pytest.raises(ManifestError, match="there is no such set; found: mine/test"):
+        requests_from_dataset(str(tmp_path), "mine", "valid", [])
+
+
+def synthesize(*arguments):
+    command = [sys.executable, "-m", "bins.synthesize", "--config", "egs/tts/FastSpeech2/exp_config.json", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_the_command_speaks_from_a_bundle(bundle, tmp_path):
+    spoken = synthesize(
+        "--infer_expt_dir", str(bundle), "--infer_text", "Hello.", "--infer_output_dir", str(tmp_path)
+    )  # fmt: skip
+    assert spoken.returncode == 0, spoken.stderr
+    assert "Griffin-Lim" in spoken.stdout
+    assert str(tmp_path / "hello.wav") in spoken.stdout
+    assert (tmp_path / "hello.wav").is_file()
+
+
+def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
+    voice = ["--infer_expt_dir", str(bundle), "--vocoder_dir", str(vocoder)]
+    spoken = synthesize(*voice, "--infer_text", "Hello.", "--infer_output_dir", str(tmp_path))
+    assert spoken.returncode == 0, spoken.stderr
+    assert "Griffin-Lim" not in spoken.stdout
+    assert (tmp_path / "hello.wav").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--infer_mode", "single"], 2, "needs --infer_text"),
+        (["--infer_text", "x", "--infer_dataset", "LJSpeech"], 2, "--infer_dataset needs --infer_mode batch"),
+        (["--infer_txet", "x"], 2, "unrecognized arguments"),
+        (["--infer_text", "x", "--infer_expt_dir", "nowhere"], 1, "there is no such folder"),
+        (["--infer_text", "x", "--pitch_control", "0", "--infer_expt_dir", "x"], 1, "pitch_control"),
+    ],
+)
+def test_wrong_usage_is_told(arguments, code, message):
+    refused = synthesize(*arguments)
+    assert refused.returncode == code
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_bundle_opens_where_nothing_else_of_training_is(bundle):
+    resolved = json.loads((bundle / "settings.json").read_text())
+    assert not (REPOSITORY / resolved["preprocess"]["processed_dir"] / "mine").exists()
+    assert torch.isfinite(torch.tensor(Synthesizer.open(bundle)("Hello.").mel)).all()

@@ -1,0 +1,113 @@
+"""A trained vocoder is opened from what a user may point at, and only where it fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.bundle import BundleError
+from models.hifigan.network import Generator
+from models.inference.vocoder import GriffinLimVocoder, NeuralVocoder, VocoderError, open_vocoder
+from processors.audio.mel import MelSpectrogram
+from tests.support.tiny_vocoder import tiny_vocoder_bundle
+from tests.support.tiny_voice import tiny_bundle, tiny_settings
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vocoder") / "bundle"
+    tiny_vocoder_bundle().save(folder)
+    return folder
+
+
+@pytest.fixture
+def mel():
+    torch.manual_seed(1)
+    return torch.randn(20, 50) - 4
+
+
+def test_a_vocoder_says_what_its_network_says(bundle, mel):
+    network = Generator.from_bundle(tiny_vocoder_bundle())
+    waveform = open_vocoder(bundle).waveform(mel)
+    assert waveform.shape == (50 * 128,) and waveform.dtype == torch.float32
+    assert waveform.std() > 1e-3
+    torch.testing.assert_close(waveform, network(mel[None])[0].detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_bf16_says_nearly_the_same(bundle, mel):
+    exact, rough = (open_vocoder(bundle, precision=precision).waveform(mel) for precision in ("fp32", "bf16"))
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).norm() / exact.norm() < 0.05
+
+
+def test_fp16_is_refused_on_the_cpu(bundle):
+    with pytest.raises(VocoderError, match="fp16: needs a GPU"):
+        open_vocoder(bundle, precision="fp16")
+
+
+def test_joined_mels_sound_as_one(bundle, mel):
+    vocoder = open_vocoder(bundle)
+    pieces = [mel[:, :20], mel[:, 20:]]
+    torch.testing.assert_close(vocoder.joined(pieces), vocoder.waveform(mel))
+    griffin_lim = GriffinLimVocoder(MelSpectrogram.from_settings(tiny_settings().preprocess), iterations=2)
+    assert griffin_lim.joined(pieces).shape == (50 * 128,)
+
+
+@pytest.mark.parametrize("place", ["expt", "expt/bundle", "expt/checkpoint/step-00000010"])
+def test_experiments_checkpoints_and_bundles_are_opened(tmp_path, mel, place):
+    made = tiny_vocoder_bundle()
+    made.save(tmp_path / "expt" / "bundle")
+    (tmp_path / "expt" / "checkpoint" / "step-00000010").mkdir(parents=True)
+    weights = (tmp_path / "expt" / "bundle" / "model.safetensors").read_bytes()
+    (tmp_path / "expt" / "checkpoint" / "step-00000010" / "generator.safetensors").write_bytes(weights)
+    opened = open_vocoder(tmp_path / place, expect=tiny_settings().preprocess)
+    torch.testing.assert_close(opened.waveform(mel), NeuralVocoder(made).waveform(mel))
+
+
+@pytest.mark.parametrize("size", ["v2", "v3"])
+def test_original_checkpoints_give_the_golden_waveforms(golden, size):
+    expected = np.load(golden / f"hifigan_{size}" / "expected.npz")
+    waveform = open_vocoder(golden / f"hifigan_{size}").waveform(torch.from_numpy(expected["mel"][0]))
+    np.testing.assert_allclose(waveform.numpy(), expected["waveform"][0, 0], atol=1e-4)
+
+
+def test_a_vocoder_of_other_mels_is_refused_with_every_difference(bundle):
+    expect = tiny_settings("preprocess.sample_rate=22050", "preprocess.n_mel=40", "preprocess.fmin=20").preprocess
+    with pytest.raises(VocoderError) as caught:
+        open_vocoder(bundle, expect=expect)
+    told = str(caught.value)
+    assert str(bundle) in told
+    for difference in ("sample_rate 16000 (wanted: 22050)", "n_mel 20 (wanted: 40)", "fmin 0.0 (wanted: 20.0)"):
+        assert difference in told
+    assert "hop_size" not in told
+
+
+def test_settings_that_do_not_shape_mels_may_differ(bundle):
+    open_vocoder(bundle, expect=tiny_settings("preprocess.f0_max=400", "preprocess.trim_silence=false").preprocess)
+
+
+def test_an_acoustic_model_is_no_vocoder(tmp_path):
+    tiny_bundle().save(tmp_path)
+    with pytest.raises(BundleError, match="FastSpeech2, which is no vocoder"):
+        open_vocoder(tmp_path)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    made = tiny_vocoder_bundle()
+    weights = dict(made.weights)
+    del weights["conv_pre.bias"]
+    weights["extra"] = torch.zeros(1)
+    weights["conv_post.weight_v"] = torch.zeros(2, 2, 2)
+    type(made)(made.settings, weights).save(tmp_path)
+    with pytest.raises(
+        BundleError, match=r"conv_pre\.bias is missing; extra is unknown; conv_post\.weight_v has shape"
+    ):
+        open_vocoder(tmp_path)
+
+
+def test_what_is_no_folder_of_a_model_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="there is no such folder"):
+        open_vocoder(tmp_path / "nowhere")
+    with pytest.raises(BundleError):
+        open_vocoder(tmp_path)

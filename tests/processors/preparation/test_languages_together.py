@@ -1,0 +1,225 @@
+"""Corpora in several languages become one symbol table, and each speaker speaks their own language."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from models.bundle import Bundle
+from models.inference.synthesizer import SynthesisError, Synthesizer
+from processors.alignment.intervals import Alignment, Interval
+from processors.alignment.textgrid import write_textgrid
+from processors.datasets.acoustic_data import open_voice
+from processors.feature_store import FeatureStore, StoreError
+from processors.preparation import report
+from processors.preparation.prepare import prepare
+from processors.text.errors import TextError
+from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Word, make_phone_extractor
+from processors.text.symbols import LATER, SymbolTable
+from processors.utterance import read_manifest
+from tests.support.small_corpus import RATE, load, write_config
+from tests.support.tiny_voice import tiny_bundle
+from utils.errors import RecitalError
+
+GERMAN = ["Ich möchte Äpfel.", "Die Katze schläft.", "Guten Abend, Anna.", "Wir gehen nach Hause."]
+DUTCH = ["Wat een mooi huis.", "Wij gaan naar huis.", "Goede avond, Anna.", "De kat slaapt."]
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Pictures take longer than all the rest."""
+    monkeypatch.setattr(report, "_shown", lambda *_: ())
+
+
+def make_dataset(folder: Path, texts: list[str], extractor: str, language: str) -> None:
+    """Write tones with exact alignments of each text's phones."""
+    front_end = make_phone_extractor(extractor, language=language)
+    lines = []
+    (folder / "wavs").mkdir(parents=True, exist_ok=True)
+    for number, text in enumerate(texts):
+        words, phones, at = [Interval(0.0, 0.2, "")], [Interval(0.0, 0.2, "")], 0.2
+        for token in front_end.tokens(text):
+            if not isinstance(token, Word):
+                continue
+            start = at
+            for phone in token.pronunciations[0]:
+                phones.append(Interval(at, at + 0.08, phone))
+                at += 0.08
+            words.append(Interval(start, at, token.text))
+        end = Interval(at, at + 0.2, "")
+        name = f"{folder.name}_{number}"
+        write_textgrid(folder.parent / "TextGrid" / f"{name}.TextGrid", Alignment((*words, end), (*phones, end)))
+        time = np.arange(round((at + 0.2) * RATE)) / RATE
+        waveform = 0.2 * np.sin(2 * np.pi * 150 * time) * ((time > 0.2) & (time < at))
+        soundfile.write(folder / "wavs" / f"{name}.wav", waveform, RATE)
+        lines.append(f"{name}|{text}\n")
+    (folder / "metadata.csv").write_text("".join(lines))
+
+
+def write_experiment(tmp_path: Path, extractor: str, *datasets: str, **preprocess: object) -> Path:
+    config = write_config(
+        tmp_path,
+        tmp_path,
+        phone_extractor=extractor,
+        textgrid_dir=str(tmp_path / "TextGrid"),
+        **{"valid_size": 1, "test_size": 0, "num_workers": 1, "language": "de"} | preprocess,
+    )
+    tree = json.loads(config.read_text())
+    tree["dataset"] = list(datasets)
+    tree["dataset_path"] = {name: str(tmp_path / name) for name in datasets}
+    tree["dataset_layout"] = dict.fromkeys(datasets, "ljspeech")
+    tree["dataset_language"] = {name: "nl" for name in datasets if name == "joop"}
+    config.write_text(json.dumps(tree))
+    return config
+
+
+def two_languages(tmp_path: Path) -> Path:
+    make_dataset(tmp_path / "karin", GERMAN, "espeak", "de")
+    make_dataset(tmp_path / "joop", DUTCH, "espeak", "nl")
+    return write_experiment(tmp_path, "espeak", "karin", "joop")
+
+
+def test_each_corpus_is_pronounced_in_its_language(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    assert prepare(load(two_languages(tmp_path))).good == 8
+    processed = tmp_path / "processed"
+    voice = open_voice(processed)
+    assert voice.languages == {"karin": "de", "joop": "nl"}
+    spoken = {}
+    for name, language in voice.languages.items():
+        for utterance in read_manifest(processed / name / "train.jsonl"):
+            assert utterance.language == language
+            spoken[utterance.text] = utterance.phones
+    assert {"ˈœ", "ç"} <= {phone for text, phones in spoken.items() if text in GERMAN for phone in phones}
+    symbols = voice.symbols.symbols[1:]
+    assert symbols[: len(PAUSES) + 1] == (*PAUSES, SPOKEN_NOISE)
+    assert list(symbols[len(PAUSES) + 1 :]) == sorted(set(symbols[len(PAUSES) + 1 :]))
+    assert {"ˈœ", "ˈœy"} <= set(symbols)
+
+
+def test_numbers_of_symbols_stay_when_texts_bring_new_ones(tmp_path):
+    make_dataset(tmp_path / "karin", ["abba", "baba", "aba"], "char", "de")
+    config = write_experiment(tmp_path, "char", "karin")
+    prepare(load(config))
+    before = SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols
+    assert before[-2:] == ("a", "b")
+    phonemes = FeatureStore.open(tmp_path / "processed" / "karin").read("karin_0", "phonemes").tolist()
+    make_dataset(tmp_path / "joop", ["zee", "ad"], "char", "nl")
+    make_dataset(tmp_path / "more", ["aa", "bb"], "char", "de")
+    config = write_experiment(tmp_path, "char", "karin", "joop", "more")
+    assert prepare(load(config)).made == 4
+    after = SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols
+    assert after == (*before, LATER, "d", "e", "z")
+    assert FeatureStore.open(tmp_path / "processed" / "karin").read("karin_0", "phonemes").tolist() == phonemes
+    assert all(each.phones for each in read_manifest(tmp_path / "processed" / "karin" / "train.jsonl"))
+    assert prepare(load(config)).made == 0
+    config = write_experiment(tmp_path, "char", "joop")  # the table serves the others' features still
+    prepare(load(config))
+    assert SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols == after
+
+
+def test_overwriting_sorts_the_table_anew(tmp_path):
+    make_dataset(tmp_path / "karin", ["bb", "bbb", "bbbb"], "char", "de")
+    prepare(load(write_experiment(tmp_path, "char", "karin")))
+    make_dataset(tmp_path / "karin", ["bb", "aa", "bbb"], "char", "de")
+    prepare(load(write_experiment(tmp_path, "char", "karin")))
+    assert SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols[-3:] == ("b", LATER, "a")
+    prepare(load(write_experiment(tmp_path, "char", "karin")), overwrite=True)
+    assert SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols[-2:] == ("a", "b")
+
+
+def test_another_front_end_is_refused_and_leaves_the_table(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    make_dataset(tmp_path / "karin", GERMAN, "char", "de")
+    prepare(load(write_experiment(tmp_path, "char", "karin")))
+    before = (tmp_path / "processed" / "symbols.json").read_bytes()
+    with pytest.raises(StoreError, match="phone_extractor"):
+        prepare(load(write_experiment(tmp_path, "espeak", "karin")))
+    assert (tmp_path / "processed" / "symbols.json").read_bytes() == before
+
+
+def test_unknown_language_is_told_with_its_setting(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    config = two_languages(tmp_path)
+    with pytest.raises(TextError, match=r"dataset_language\.joop: .*'dutch'; near it: nl"):
+        prepare(load(config, "dataset_language.joop=dutch"))
+    with pytest.raises(RecitalError, match=r"dataset_language\.jopp.*names no dataset"):
+        load(config, "dataset_language.jopp=nl")
+    with pytest.raises(RecitalError, match="pocketsphinx aligns the phones of the lexicon"):
+        load(config, "preprocess.alignment=pocketsphinx")
+
+
+def test_a_speaker_may_have_a_language_among_others(tmp_path):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    two_languages(tmp_path)
+    for name in ("karin", "joop"):
+        for number, path in enumerate(sorted((tmp_path / name / "wavs").glob("*.wav"))):
+            (tmp_path / "both" / name).mkdir(parents=True, exist_ok=True)
+            path.rename(tmp_path / "both" / name / path.name)
+            text = (GERMAN if name == "karin" else DUTCH)[number]
+            (tmp_path / "both" / name / path.with_suffix(".lab").name).write_text(text)
+    config = write_experiment(tmp_path, "espeak", "both")
+    settings = load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joop=nl")
+    assert prepare(settings).good == 8
+    assert open_voice(tmp_path / "processed").languages == {"joop": "nl", "karin": "de"}
+    with pytest.raises(RecitalError, match="both has no such speaker; there are joop, karin"):
+        prepare(load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joep=nl"))
+
+
+# Speaking
+
+
+def voice_of(symbols: list[str], extractor: str, **languages: str) -> Synthesizer:
+    bundle = tiny_bundle(f"preprocess.phone_extractor={extractor}", speakers=tuple(languages))
+    n_symbols = len(SymbolTable(symbols))
+    weights = dict(bundle.weights)
+    for name, tensor in bundle.weights.items():
+        if tensor.shape[:1] == (len(bundle.symbols),):
+            weights[name] = tensor[:n_symbols]
+    return Synthesizer(replace(bundle, weights=weights, symbols=SymbolTable(symbols), languages=languages))
+
+
+def test_a_speaker_speaks_their_language_unless_told_otherwise(capsys):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    symbols = [*PAUSES, SPOKEN_NOISE, *"ptkbdszmnlrɪəaeiou", "ˈaː", "ˈiː", "ˈaɪ", "ˈɛɪ", "h", "ʋ", "ʃ", "f"]
+    voice = voice_of(symbols, "espeak", karin="de", joop="nl")
+    assert dict(voice.languages) == {"karin": "de", "joop": "nl"}
+    german, dutch = (voice("Wein in Mai", speaker=name).phones for name in ("karin", "joop"))
+    assert german != dutch
+    assert voice("Wein in Mai", speaker="karin", language="nl").phones == dutch
+    capsys.readouterr()
+    with pytest.raises(TextError, match="near it: nl"):
+        voice("Wein", speaker="karin", language="dutch")
+    with pytest.raises(TextError, match="near it"):
+        voice.check_language("german")
+
+
+def test_unknown_phones_are_replaced_with_a_warning_told_once(capsys):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    voice = voice_of([*PAUSES, SPOKEN_NOISE, "m", "a", "ɪ", "n"], "espeak", karin="de")
+    first, second = voice("Mein. [[mθ]]"), voice("Mein")
+    assert first.phones == ("sil", "m", "a", "ɪ", "n", ".", "m", ".") or first.phones[:5] == ("sil", "m", "a", "ɪ", "n")
+    assert second.phones == ("sil", "m", "a", "ɪ", "n", ".")
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("never learned 'aɪ'") + (told.out + told.err).count("never learned 'ˈaɪ'") == 1
+
+
+def test_letters_without_any_stand_in_are_left_out_and_nothing_left_is_an_error(capsys):
+    voice = voice_of([*PAUSES, SPOKEN_NOISE, "e", "a", "b"], "char", anna="fr")
+    assert voice("Ébah жa.").phones == ("sil", "e", "b", "a", "a", ".")
+    assert "never learned 'ж'; it is left out" in "".join(capsys.readouterr())
+    with pytest.raises(SynthesisError, match="holds nothing to say"):
+        voice("жж")
+
+
+def test_bundles_keep_the_languages_and_old_ones_speak_that_of_their_settings(tmp_path):
+    bundle = tiny_bundle(speakers=("anna", "bert"))
+    replace(bundle, languages={"anna": "en-gb", "bert": "en"}).save(tmp_path / "new")
+    bundle.save(tmp_path / "old")
+    assert Bundle.open(tmp_path / "new").languages == {"anna": "en-gb", "bert": "en"}
+    assert dict(Synthesizer(Bundle.open(tmp_path / "old")).languages) == {"anna": "en", "bert": "en"}

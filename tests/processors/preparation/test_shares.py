@@ -1,0 +1,346 @@
+"""Several machines share stage 1: whoever dies, and whenever, the last makes of it what one alone would have made."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
+from pathlib import Path
+
+import pytest
+
+from config.paths import REPOSITORY
+from processors.alignment.intervals import Alignment, Interval
+from processors.alignment.textgrid import write_textgrid
+from processors.audio.audio_file import write_wav
+from processors.corpora.load import read_dataset
+from processors.feature_store import FeatureStore
+from processors.preparation.plan import Share
+from processors.preparation.prepare import prepare, prepare_share
+from processors.preparation.work import VOCODER_FEATURES
+from tests.support.small_corpus import RATE, load, make_corpus, texts, waveform_of, write_config, write_metadata
+from utils.lock import InUseError, joint_user, sole_user
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    make_corpus(folder, 48)
+    (folder / "wavs" / "clip_005.wav").write_bytes(b"damaged")
+    return folder
+
+
+def everything(processed: Path) -> dict[str, bytes]:
+    store = FeatureStore.open(processed / "toy")
+    made = {
+        f"{id_} {feature}": store.read(id_, feature).tobytes()
+        for feature in store.features
+        for id_ in store.ids(feature)
+    }
+    for path in [*processed.glob("*.json"), *processed.glob("toy/*.jsonl"), processed / "toy" / "report.md"]:
+        made[path.name] = path.read_bytes().replace(str(processed).encode(), b"")
+    return made
+
+
+def test_every_utterance_belongs_to_one_share():
+    for count in (1, 3, 8):
+        shares = [Share(number, count) for number in range(1, count + 1)]
+        held = [[share.has(f"clip_{i}") for share in shares] for i in range(400)]
+        assert all(sum(row) == 1 for row in held)
+        assert all(sum(column) > 200 / count for column in zip(*held, strict=True))
+
+
+def test_the_last_share_finishes_the_whole(tmp_path, corpus):
+    alone = load(write_config(tmp_path / "alone", corpus, num_workers=1))
+    prepare(alone)
+    shared = load(write_config(tmp_path / "shared", corpus, num_workers=1))
+    assert prepare_share(shared, Share(2, 2)) is None
+    assert not (tmp_path / "shared" / "processed" / "statistics.json").exists()
+    left_by_a_kill = tmp_path / "shared" / "processed" / ".symbols.json.0123.partial"
+    left_by_a_kill.touch()
+    summary = prepare_share(shared, Share(1, 2))
+    assert summary is not None and (summary.good, summary.bad) == (47, 1)
+    assert not left_by_a_kill.exists()
+    ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
+    settings = "settings.json"  # names its own folder
+    assert {name: made for name, made in ours.items() if name != settings} == {
+        name: made for name, made in theirs.items() if name != settings
+    }
+
+
+def test_shares_of_texts_without_inventory_number_their_letters_alike(tmp_path):
+    corpus = tmp_path / "corpus"
+    of_id = {name: text if i else f"Zoé! {text}" for i, (name, text) in enumerate(texts(16).items())}
+    for name, text in of_id.items():
+        write_wav(corpus / "wavs" / f"{name}.wav", waveform_of("See my new tea so."), RATE)
+        write_textgrid(corpus / "TextGrid" / f"{name}.TextGrid", spelled(text, 1.6))
+    write_metadata(corpus, of_id)
+    extra = {"num_workers": 1, "phone_extractor": "char"}
+    alone = load(write_config(tmp_path / "alone", corpus, **extra))
+    assert prepare(alone).bad == 0
+    shared = load(write_config(tmp_path / "shared", corpus, **extra))
+    finished = [prepare_share(shared, Share(number, 3)) for number in (3, 1, 2)]
+    assert finished[:2] == [None, None] and finished[2] is not None
+    ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
+    del ours["settings.json"], theirs["settings.json"]
+    assert ours == theirs and b"\xc3\xa9" in ours["symbols.json"]
+
+
+def spelled(text: str, end_s: float) -> Alignment:
+    """An alignment in which all letters of a text last as long as each other."""
+    words = "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").split()
+    letter_s, at = (end_s - 0.2) / sum(map(len, words)), 0.1
+    word_tier, phone_tier = [Interval(0.0, at, "")], [Interval(0.0, at, "")]
+    for word in words:
+        start = at
+        for letter in word:
+            phone_tier.append(Interval(at, at + letter_s, letter))
+            at += letter_s
+        word_tier.append(Interval(start, at, word))
+    return Alignment((*word_tier, Interval(at, end_s, "")), (*phone_tier, Interval(at, end_s, "")))
+
+
+@pytest.mark.slow
+def test_one_machine_learns_to_align_for_all(tmp_path):
+    corpus = tmp_path / "corpus"
+    make_corpus(corpus, 16)
+    steps = {"max_steps": 6, "warmup_steps": 2, "decay_steps": 6, "binarize_from_step": 4, "save_every_steps": 2}
+    train = {"batch_size": 4, "precision": "fp32", "num_workers": 0} | steps
+    aligner = {"base_config": "config/aligner.json", "model": {"hidden_size": 16, "space_size": 8}, "train": train}
+    (tmp_path / "aligner.json").write_text(json.dumps(aligner))
+    extra = {"textgrid_dir": "", "alignment": "learned", "aligner_config": str(tmp_path / "aligner.json")}
+    configs = [write_config(tmp_path / name, corpus, num_workers=1, **extra) for name in ("alone", "shared")]
+    command = [sys.executable, "-m", "bins.preprocess", "--config"]
+    subprocess.run([*command, configs[0]], cwd=REPOSITORY, check=True, capture_output=True, timeout=200)
+    machines = [
+        subprocess.Popen(
+            [*command, configs[1], "--shard", f"{number}/2"],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in (1, 2)
+    ]
+    told = [machine.communicate(timeout=200)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], told
+    assert sum("training the aligner" in each for each in told) >= 1
+    subprocess.run([*command, configs[1]], cwd=REPOSITORY, check=True, capture_output=True, timeout=200)
+    ours, theirs = (
+        # but for settings.json, which names its own folder, and the times at which TextGrids were written
+        {
+            name: made
+            for name, made in everything(tmp_path / folder / "processed").items()
+            if not name.endswith("source")
+        }
+        for folder in ("shared", "alone")
+    )
+    del ours["settings.json"], theirs["settings.json"]
+    assert ours == theirs
+
+
+def test_a_share_may_hold_no_utterance(tmp_path, corpus, capsys):
+    shutil.copytree(corpus / "TextGrid", tmp_path / "processed" / "toy" / "TextGrid")
+    settings = load(write_config(tmp_path, corpus, num_workers=1, textgrid_dir="", alignment="textgrid"))
+    ids = [utterance.id for utterance in read_dataset(settings, "toy").utterances]
+    empty = next(share for n in range(1, 1000) if not any((share := Share(n, 1000)).has(id_) for id_ in ids))
+    assert prepare_share(settings, empty) is None
+    told = capsys.readouterr().out
+    assert "are there" not in told and "48 utterances are left for others" in told
+    summary = prepare_share(settings, Share(1, 1))
+    assert summary is not None and summary.good == 47
+
+
+def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
+    settings = load(write_config(tmp_path, corpus, num_workers=1))
+    holder = [
+        sys.executable,
+        "-c",
+        "import sys, time; from utils.lock import joint_user\n"
+        "with joint_user(sys.argv[1]): print('in', flush=True); time.sleep(60)",
+        str(tmp_path / "processed"),
+    ]
+    with subprocess.Popen(holder, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "in\n"
+        with pytest.raises(InUseError):
+            prepare(settings, features=VOCODER_FEATURES)
+        assert prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES) is None
+        assert "another machine is at work" in capsys.readouterr().out
+        other.kill()
+    summary = prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES)
+    assert summary is not None and summary.made == 0
+
+
+def test_who_begins_while_another_finishes_waits_for_it(tmp_path, corpus, capsys):
+    settings = load(write_config(tmp_path, corpus, num_workers=1))
+    code = (
+        "import sys, time; from utils.lock import sole_user\n"
+        "with sole_user(sys.argv[1]): print('in', flush=True); sys.stdin.read()"
+    )
+    holder = [sys.executable, "-c", code, str(tmp_path / "processed")]
+    with (
+        subprocess.Popen(holder, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert other.stdout is not None and other.stdout.readline() == "in\n"
+        late = pool.submit(prepare_share, settings, Share(1, 1), features=VOCODER_FEATURES)
+        with pytest.raises(NotYetError):
+            late.result(timeout=1)
+        assert other.stdin is not None
+        other.stdin.close()
+        assert late.result(timeout=100) is not None
+    assert "waiting" in capsys.readouterr().out
+
+
+# Does one share of two; who is given a folder for signs looks at what is left, and goes on when it is told to.
+DOES_A_SHARE = """
+import sys, time
+from pathlib import Path
+from processors.preparation import prepare as module
+from processors.preparation.plan import Share
+from processors.corpora.load import read_dataset
+from processors.preparation.work import VOCODER_FEATURES
+from tests.support.small_corpus import load
+
+make_plan, (config, number, *signs) = module.make_plan, sys.argv[1:]
+
+def slow_plan(*arguments, **keywords):
+    plan = make_plan(*arguments, **keywords)
+    if signs and keywords.get("share") == Share(1, 1):
+        Path(signs[0], "has looked").touch()
+        while not Path(signs[0], "go on").exists():
+            time.sleep(0.05)
+    return plan
+
+module.make_plan = slow_plan
+if __name__ == "__main__":
+    done = module.prepare_share(load(Path(config)), Share(int(number), 2), features=VOCODER_FEATURES)
+    print("finished the whole" if done else "left the whole")
+"""
+
+
+def test_the_last_share_is_not_fooled_by_who_still_looks_at_what_is_left(tmp_path, corpus):
+    config = write_config(tmp_path, corpus, num_workers=1)
+    script = tmp_path / "does_a_share.py"
+    script.write_text(DOES_A_SHARE)
+
+    def begin(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, str(script), str(config), *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
+
+    with begin(1, tmp_path) as slow:
+        while slow.poll() is None and not (tmp_path / "has looked").exists():
+            time.sleep(0.05)
+        with begin(2) as last:
+            store = tmp_path / "processed" / "toy"
+            while last.poll() is None and len(FeatureStore.open(store).ids("mel")) < 47:
+                time.sleep(0.05)
+            time.sleep(1.0)  # in which it finds that the slow one is still there
+            (tmp_path / "go on").touch()
+            told = [machine.communicate(timeout=100)[0].splitlines()[-1] for machine in (slow, last)]
+    assert told == ["left the whole", "finished the whole"]
+
+
+def test_who_wants_to_be_alone_waits_for_those_who_share(tmp_path):
+    code = "import sys; from utils.lock import {0}\nwith {0}(sys.argv[1]): pass"
+
+    def enters(kind: str) -> bool:
+        command = [sys.executable, "-c", code.format(kind), str(tmp_path)]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True).returncode == 0
+
+    with joint_user(tmp_path):
+        assert enters("joint_user") and not enters("sole_user")
+    with sole_user(tmp_path):
+        assert not enters("joint_user") and not enters("sole_user")
+    assert enters("sole_user")
+
+
+def test_a_folder_in_which_nothing_was_written_is_removed_without_letting_two_in(tmp_path):
+    folder = tmp_path / "made" / "here"
+    code = (
+        "import sys; from utils.lock import sole_user\nprint('comes', flush=True)\n"
+        "with sole_user(sys.argv[1], waits=True): print('in', flush=True); sys.stdin.read()"
+    )
+    with sole_user(folder):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == "comes\n"
+        time.sleep(0.5)
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(InUseError), sole_user(folder):
+        pass
+    other.stdin.close()
+    assert other.wait(20) == 0
+    assert not folder.exists()
+    with sole_user(folder):
+        (folder / "written").touch()
+    (tmp_path / "empty").mkdir()
+    with sole_user(tmp_path / "empty"):
+        pass
+    assert (folder / "written").exists() and (tmp_path / "empty").exists()
+
+
+@pytest.mark.slow
+def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
+    alone, shared = (write_config(tmp_path / name, corpus, num_workers=1) for name in ("alone", "shared"))
+    chance = random.Random(0)
+    deaths = 0
+
+    def begin(config: Path, *flags: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bins.preprocess", "--config", str(config), *flags],
+            cwd=REPOSITORY,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    began = time.monotonic()
+    assert begin(alone).wait(200) == 0
+    takes_s = time.monotonic() - began  # a slow machine is killed as rarely as its work is slow
+    machines = {number: begin(shared, "--shard", f"{number}/3") for number in (1, 2, 3)}
+    ends = time.monotonic() + 300
+    while machines and time.monotonic() < ends:
+        time.sleep(chance.uniform(0.03, 0.4) * takes_s)
+        number = chance.choice(list(machines))
+        if deaths < 8:  # who has finished begins again, too
+            if machines[number].poll() is None:
+                os.killpg(machines[number].pid, signal.SIGKILL)
+                deaths += 1
+            else:
+                takes_s *= 0.7  # it has less to do, or more of the cores, than alone
+            assert machines[number].wait() in (0, -signal.SIGKILL)
+            machines[number] = begin(shared, "--shard", f"{number}/3")
+            continue
+        for other, machine in list(machines.items()):
+            if machine.poll() is not None:
+                assert machine.returncode == 0
+                del machines[other]
+    assert not machines and deaths == 8
+    ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
+    del ours["settings.json"], theirs["settings.json"]
+    assert ours == theirs
+    assert not list((tmp_path / "shared").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])
+def test_an_impossible_share_is_wrong_usage(tmp_path, corpus, shard):
+    config = write_config(tmp_path, corpus)
+    command = [sys.executable, "-m", "bins.preprocess", "--config", str(config), f"--shard={shard}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 2 and "--shard" in done.stderr
