@@ -24,6 +24,10 @@ fail() {
 
 for extra in "$@"; do
     [ -f "$requirements/$extra.txt" ] && [ "$extra" != lock ] && continue
+    if [ "$extra" = judge ]; then
+        say "error: the extra judge is called evaluate now: sh env.sh evaluate"
+        exit 2
+    fi
     say "error: unknown extra $extra; known: $(cd "$requirements" && ls ./*.txt | sed 's|^\./||; s|\.txt$||' |
         grep -v -x -e lock -e base -e without_dependencies | tr '\n' ' ')"
     exit 2

@@ -1,38 +1,6 @@
-"""Measure how speech that was made compares with the recordings that it should be."""
+"""The former name of `bins.evaluate`."""
 
-from __future__ import annotations
+import sys
 
-import argparse
-from pathlib import Path
-
-from bins.command import make_parser, run
-
-
-def main(arguments: argparse.Namespace) -> int:
-    from processors.evaluation.evaluate_folders import judge_folders
-    from utils.console import say
-
-    table = judge_folders(Path(arguments.reference_dir), Path(arguments.made_dir), Path(arguments.output))
-    for line in table:
-        say(line)
-    say(f"every recording's figures: {arguments.output}")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(
-        "bins.judge",
-        "Compare recordings with what was made of them, file by file of the same name: the mel's absolute error over "
-        "the full band, spectra at several resolutions and, with what `sh env.sh judge` installs, PESQ, STOI and "
-        "predicted MOS. What bins.vocode leaves in gt/ and pred/ are such folders.",
-        with_config=False,
-    )
-    add = parser.add_argument
-    add("--reference_dir", required=True, metavar="DIR", help="the recordings, sub-folders included")
-    add("--made_dir", required=True, metavar="DIR", help="what was made, under the same names")
-    add("--output", required=True, metavar="FILE", help="JSON file for the means and every recording's figures")
-    return parser
-
-
-if __name__ == "__main__":
-    run(main, _parser())
+print("error: bins.judge is called bins.evaluate now: python -m bins.evaluate, with the same flags", file=sys.stderr)
+sys.exit(2)

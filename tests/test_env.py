@@ -191,7 +191,13 @@ def test_our_own_environment_may_be_active(house):
 def test_an_unknown_extra_lists_the_known(house):
     done = house.run("dve")
     assert done.returncode == 2
-    assert "corpora demo dev espeak judge num2words wetext" in done.stderr
+    assert "corpora demo dev espeak evaluate num2words wetext" in done.stderr
+
+
+def test_the_former_name_of_an_extra_names_the_new_one(house):
+    done = house.run("judge")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "evaluate" in done.stderr
 
 
 def lines_of(name: str) -> list[str]:
@@ -213,7 +219,7 @@ def test_the_lock_holds_every_package_that_is_asked_for():
     locked = {re.split(r"==", line)[0] for line in lines_of("lock.txt")}
     asked = {
         re.split(r"[^\w.-]", line)[0].lower().replace("_", "-")
-        for name in ("base.txt", "corpora.txt", "dev.txt", "demo.txt", "judge.txt", "wetext.txt")
+        for name in ("base.txt", "corpora.txt", "dev.txt", "demo.txt", "evaluate.txt", "wetext.txt")
         for line in lines_of(name)
         if not line.startswith("-r")
     }

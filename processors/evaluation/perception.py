@@ -1,4 +1,4 @@
-"""Measures that stand for listeners, each of a package that may be missing (`sh env.sh judge` installs them)."""
+"""Measures that stand for listeners, each of a package that may be missing (`sh env.sh evaluate` installs them)."""
 
 from __future__ import annotations
 

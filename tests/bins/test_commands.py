@@ -53,6 +53,12 @@ def test_an_unknown_flag_is_wrong_usage(command):
     assert "Traceback" not in done.stderr
 
 
+def test_a_former_name_of_a_command_names_the_new_one():
+    done, _ = call("judge", "--reference_dir", "a")
+    assert done.returncode == 2
+    assert "bins.evaluate" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["train", "synthesize", "vocode"])
 def test_gpus_that_are_not_there_are_an_error(command):
     import torch

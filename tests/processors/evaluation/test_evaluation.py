@@ -12,8 +12,8 @@ import pytest
 from config.paths import REPOSITORY
 from processors.audio.audio_file import read_audio, write_wav
 from processors.evaluation import perception
-from processors.evaluation.evaluate_folders import JudgingError, judge_folders
-from processors.evaluation.measures import judge, mel_error
+from processors.evaluation.evaluate_folders import EvaluationError, evaluate_folders
+from processors.evaluation.metrics import compare, mel_error
 from processors.evaluation.perception import is_installed, pesq, predicted_mos, stoi
 
 RATE = 22050
@@ -65,10 +65,10 @@ def test_predicted_opinion_falls_with_noise(speech):
 
 
 def test_a_recording_differs_from_itself_in_nothing(monkeypatch):
-    monkeypatch.setattr("processors.evaluation.measures.predicted_mos", lambda *_: None)
-    same = judge(tone(), tone(), RATE)
+    monkeypatch.setattr("processors.evaluation.metrics.predicted_mos", lambda *_: None)
+    same = compare(tone(), tone(), RATE)
     assert same["spectral_convergence"] == same["log_magnitude"] == mel_error(tone(), tone(), RATE) == 0
-    worse = judge(tone(), noisy(tone(), 0.1), RATE)
+    worse = compare(tone(), noisy(tone(), 0.1), RATE)
     assert all(worse[name] > 0.01 for name in ("spectral_convergence", "log_magnitude"))
 
 
@@ -92,9 +92,9 @@ ODD = {
 
 @pytest.mark.parametrize("odd", sorted(ODD))
 def test_odd_recordings_end_no_measure(odd, monkeypatch):
-    monkeypatch.setattr("processors.evaluation.measures.predicted_mos", lambda *_: None)  # it takes a second each
+    monkeypatch.setattr("processors.evaluation.metrics.predicted_mos", lambda *_: None)  # it takes a second each
     for reference, degraded in ((tone(), ODD[odd]), (ODD[odd], tone()), (ODD[odd], ODD[odd])):
-        found = judge(reference, degraded, RATE)
+        found = compare(reference, degraded, RATE)
         assert all(np.isfinite(value) for value in found.values())
         if odd == "silence" and not reference.any():
             assert not {"pesq", "stoi"} & found.keys()
@@ -109,17 +109,16 @@ def test_odd_recordings_end_no_prediction_of_opinions(odd):
 
 def test_what_is_not_installed_is_left_out(monkeypatch):
     monkeypatch.setattr(perception.importlib.util, "find_spec", lambda _: None)
-    assert judge(tone(), noisy(tone(), 0.1), RATE).keys() == {"spectral_convergence", "log_magnitude"}
+    assert compare(tone(), noisy(tone(), 0.1), RATE).keys() == {"mel", "spectral_convergence", "log_magnitude"}
 
 
 def test_two_folders_are_compared_by_name(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("processors.evaluation.measures.predicted_mos", lambda *_: None)
-    monkeypatch.setattr("processors.evaluation.evaluate_folders.predicted_mos", lambda *_: None)
+    monkeypatch.setattr("processors.evaluation.metrics.predicted_mos", lambda *_: None)
     for name in ("a", "inner/b", "alone"):
         write_wav(tmp_path / "gt" / f"{name}.wav", tone(), RATE)
     for name, level in (("a", 0.0), ("inner/b", 0.1)):
         write_wav(tmp_path / "pred" / f"{name}.wav", noisy(tone(), level), RATE)
-    table = judge_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
+    table = evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["recordings"].keys() == {"a", "inner/b"}
     assert found["counts"]["mel"] == 2
@@ -131,19 +130,19 @@ def test_two_folders_are_compared_by_name(tmp_path, capsys, monkeypatch):
 
 def test_folders_that_cannot_be_compared_are_told(tmp_path):
     def compare():
-        judge_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
+        evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
 
-    with pytest.raises(JudgingError, match="no such folder"):
+    with pytest.raises(EvaluationError, match="no such folder"):
         compare()
     (tmp_path / "gt").mkdir()
-    with pytest.raises(JudgingError, match="no recording in it"):
+    with pytest.raises(EvaluationError, match="no recording in it"):
         compare()
     write_wav(tmp_path / "gt" / "a.wav", tone(), RATE)
     write_wav(tmp_path / "pred" / "b.wav", tone(), RATE)
-    with pytest.raises(JudgingError, match="none of its 1 recordings has the name"):
+    with pytest.raises(EvaluationError, match="none of its 1 recordings has the name"):
         compare()
     write_wav(tmp_path / "pred" / "a.wav", tone(0.5), RATE)
-    with pytest.raises(JudgingError, match=r"lasts 0\.50 s"):
+    with pytest.raises(EvaluationError, match=r"lasts 0\.50 s"):
         compare()
     assert not (tmp_path / "out.json").exists()
 
@@ -153,7 +152,7 @@ def test_the_command_tells_where_the_figures_are(tmp_path):
         write_wav(tmp_path / folder / "a.wav", tone(), RATE)
     flags = ["--reference_dir", tmp_path / "gt", "--made_dir", tmp_path / "pred", "--output", tmp_path / "out.json"]
     done = subprocess.run(
-        [sys.executable, "-m", "bins.judge", *map(str, flags)], cwd=REPOSITORY, capture_output=True, text=True
+        [sys.executable, "-m", "bins.evaluate", *map(str, flags)], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "spectral_convergence" in done.stdout and "out.json" in done.stdout
