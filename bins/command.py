@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.version import VERSION
+
 if TYPE_CHECKING:
     from config.load import Resolved
     from config.schema import ExperimentSettings
@@ -36,6 +38,7 @@ def make_parser(module: str, description: str, *, with_config: bool = True) -> a
         parser.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated"
         )
+    parser.add_argument("--version", action="version", version=f"Recital {VERSION}")
     parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
     return parser
 

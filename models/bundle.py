@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from config.load import read_settings, write_settings
+from config.load import SettingsError, read_settings, write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.registry import published_layout, settings_class
@@ -24,6 +24,7 @@ from utils.checkpoint import average_name, unfitting
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
 from utils.suggestions import did_you_mean
+from utils.version import VERSION, release
 
 WEIGHTS_FILE = "model.safetensors"
 SETTINGS_FILE = "settings.json"
@@ -31,6 +32,7 @@ SYMBOLS_FILE = "symbols.json"
 STATISTICS_FILE = "statistics.json"
 SPEAKERS_FILE = "speakers.json"
 LEXICON_FILE = "lexicon.txt"
+VERSION_FILE = "version.json"
 
 _PLACES_OF_PREPROCESS = ("processed_dir", "lexicon_path", "speaker_encoder_path", "textgrid_dir")
 
@@ -52,6 +54,7 @@ class Bundle:
         embeddings: of the speakers, for a model that knows them by their voices; None for others.
         languages: what each speaker speaks; what is missing is the language of the settings.
         folder: where the bundle was opened; `Path()` for one that is being made.
+        version: of the Recital that wrote it; empty for a bundle from before 0.1.0.
     """
 
     settings: ExperimentSettings
@@ -62,6 +65,7 @@ class Bundle:
     embeddings: SpeakerEmbeddings | None = None
     languages: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
+    version: str = VERSION
 
     def save(self, folder: Path | str) -> None:
         """Write the bundle's files into a folder, made if missing; each file appears whole."""
@@ -82,6 +86,7 @@ class Bundle:
             write_atomically(folder / LANGUAGES_FILE, json.dumps(self.languages, indent=2, ensure_ascii=False) + "\n")
         if (lexicon := self.lexicon_path) is not None and lexicon != folder / LEXICON_FILE:
             write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
+        write_atomically(folder / VERSION_FILE, json.dumps({"recital": VERSION}) + "\n")
 
     @property
     def lexicon_path(self) -> Path | None:
@@ -98,13 +103,15 @@ class Bundle:
             folder: the bundle.
 
         Raises:
-            BundleError: the folder is no bundle, or a file in it is damaged.
+            BundleError: the folder is no bundle, a file in it is damaged, or a later Recital wrote it whose bundles
+                this one cannot read.
         """
         folder = Path(folder)
         if not (folder / SETTINGS_FILE).is_file():
             raise BundleError(f"{folder}: is no bundle: it has no {SETTINGS_FILE}")
+        version = _read_version(folder / VERSION_FILE)
         return cls(
-            settings=read_settings(folder / SETTINGS_FILE, settings_class),
+            settings=_read_settings(folder / SETTINGS_FILE, version),
             weights=_read_weights(folder / WEIGHTS_FILE),
             symbols=SymbolTable.open(folder / SYMBOLS_FILE) if (folder / SYMBOLS_FILE).is_file() else None,
             statistics=open_statistics(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else {},
@@ -112,6 +119,7 @@ class Bundle:
             embeddings=SpeakerEmbeddings.open(path) if (path := folder / EMBEDDINGS_FILE).is_file() else None,
             languages=open_languages(folder / LANGUAGES_FILE),
             folder=folder,
+            version=version,
         )
 
     def require_front_end(self) -> None:
@@ -190,6 +198,38 @@ def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:
         if weights.keys() == bundle.weights.keys():
             return replace(bundle, weights=weights)
     raise BundleError(f"{checkpoint}: holds no network with the parameters of {bundle.folder}")
+
+
+def _read_version(path: Path) -> str:
+    """Read which Recital wrote a bundle; empty where the bundle does not say.
+
+    Raises:
+        BundleError: the file is damaged, or of a later major version.
+    """
+    if not path.is_file():
+        return ""
+    try:
+        version = json.loads(path.read_text(encoding="utf-8"))["recital"]
+        major, _, _ = release(version)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path}: is damaged: {error}; copy the bundle again") from error
+    if major > release(VERSION)[0]:
+        raise BundleError(
+            f"{path.parent}: was written by Recital {version}, whose bundles Recital {VERSION} cannot read; "
+            "update Recital"
+        )
+    return str(version)
+
+
+def _read_settings(path: Path, version: str) -> ExperimentSettings:
+    try:
+        return read_settings(path, settings_class)
+    except SettingsError as error:
+        if not version or release(version) <= release(VERSION):
+            raise
+        raise BundleError(
+            f"{error}\n  the bundle was written by Recital {version}, this is {VERSION}: update Recital"
+        ) from error
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

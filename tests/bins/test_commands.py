@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from config.paths import REPOSITORY
+from utils.version import VERSION
 
 COMMANDS = sorted(
     path.stem for path in (REPOSITORY / "bins").glob("*.py") if "__main__" in path.read_text(encoding="utf-8")
@@ -43,6 +44,11 @@ def test_help_comes_within_a_second(command):
         assert done.returncode == 0, done.stderr
         assert f"python -m bins.{command}" in done.stdout
     assert min(seconds) < 1, f"--help of bins.{command} took {seconds} s"
+
+
+def test_the_version_is_told():
+    done, _ = call("settings", "--version")
+    assert (done.returncode, done.stdout) == (0, f"Recital {VERSION}\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

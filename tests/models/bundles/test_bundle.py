@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 import bins.export
+from config.load import SettingsError
 from models.bundle import Bundle, BundleError, find_bundle, for_others
 from models.registry import open_network
 from tests.support.tiny_voice import tiny_bundle
+from utils.version import VERSION, release
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,46 @@ def test_a_bundle_comes_back_as_it_was(saved):
     assert opened.statistics == original.statistics
     assert opened.speakers == original.speakers
     assert all(torch.equal(opened.weights[name], tensor) for name, tensor in original.weights.items())
+
+
+def test_a_bundle_names_the_version_that_wrote_it(copied):
+    assert Bundle.open(copied).version == VERSION
+    (copied / "version.json").unlink()  # as bundles were before they carried one
+    opened = Bundle.open(copied)
+    assert opened.version == ""
+    opened.save(copied)
+    assert Bundle.open(copied).version == VERSION
+
+
+def write_version(folder, version):
+    (folder / "version.json").write_text(json.dumps({"recital": version}))
+
+
+def test_a_bundle_of_a_later_major_version_is_refused_by_its_version(copied):
+    major, minor, patch = release(VERSION)
+    write_version(copied, f"{major + 1}.0.0")
+    with pytest.raises(BundleError, match=rf"written by Recital {major + 1}\.0\.0, .*update Recital"):
+        Bundle.open(copied)
+    write_version(copied, f"{major}.{minor + 1}.{patch}")
+    assert Bundle.open(copied).version == f"{major}.{minor + 1}.{patch}"
+
+
+def test_settings_of_a_later_minor_version_are_refused_with_that_version(copied):
+    settings = json.loads((copied / "settings.json").read_text())
+    (copied / "settings.json").write_text(json.dumps(settings | {"of_tomorrow": 1}))
+    with pytest.raises(SettingsError, match=r"of_tomorrow: there is no such setting$"):
+        Bundle.open(copied)
+    major, minor, patch = release(VERSION)
+    write_version(copied, f"{major}.{minor + 1}.{patch}")
+    with pytest.raises(BundleError, match=rf"of_tomorrow.*\n.*written by Recital {major}\.{minor + 1}\."):
+        Bundle.open(copied)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"recital": "new"}', '{"recital": 1}'])
+def test_a_damaged_version_is_named(copied, content):
+    (copied / "version.json").write_text(content)
+    with pytest.raises(BundleError, match=r"version\.json: is damaged"):
+        Bundle.open(copied)
 
 
 def test_a_user_may_point_at_experiment_checkpoint_or_bundle(copied):
