@@ -54,7 +54,7 @@ class Bundle:
         embeddings: of the speakers, for a model that knows them by their voices; None for others.
         languages: what each speaker speaks; what is missing is the language of the settings.
         folder: where the bundle was opened; `Path()` for one that is being made.
-        version: of the Recital that wrote it; empty for a bundle from before 0.1.0.
+        version: of the Recital that wrote it; empty for a bundle from before 0.2.0.
     """
 
     settings: ExperimentSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 """The release, or the one that these sources lead to; `pyproject.toml` and `CITATION.cff` state the same."""
 
 
