@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     settings = load(arguments).settings
     experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "align")
-
-    import torch
 
     from config.paths import rooted
     from models.bundle import find_bundle
@@ -27,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
         rooted(settings.preprocess.processed_dir),
         settings.dataset,
         {dataset: folder / dataset for dataset in settings.dataset},
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=choose_device(),
         batch_size=arguments.batch_size,
         overwrite=arguments.overwrite,
     )

@@ -73,6 +73,13 @@ def choose_gpus(gpus: str | None) -> None:
             )
 
 
+def choose_device() -> str:
+    """Return the device to compute on: the first GPU that torch finds, else the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def chosen_experiment(
     settings: ExperimentSettings,
     infer_expt_dir: str | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bins.command import make_parser, run
+from utils.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -26,14 +27,14 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _write_bundle(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -> None:
     from models.bundle import SETTINGS_FILE, WEIGHTS_FILE, BundleError, for_others
-    from models.inference.vocoder import PRECISIONS
     from models.registry import open_network
+    from utils.precision import dtype_of
 
     open_network(bundle)  # whoever gets it could do nothing with weights that do not fit
     there = [name for name in (WEIGHTS_FILE, SETTINGS_FILE) if (folder / name).exists()]
     if there and not arguments.overwrite:
         raise BundleError(f"{folder}: has {' and '.join(there)} already; --overwrite replaces, or name another folder")
-    for_others(bundle, PRECISIONS[arguments.precision or "fp32"]).save(folder)
+    for_others(bundle, dtype_of(arguments.precision or "fp32")).save(folder)
     _say_written(sorted(path.name for path in folder.iterdir() if path.is_file()), folder)
 
 
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--precision",
-        choices=["fp32", "fp16", "bf16"],
+        choices=PRECISIONS,
         help=f"numbers in which the weights of a {_OWN_FORMAT} are written (default: fp32)",
     )
     add("--output_dir", required=True, metavar="DIR", help="where the files go; is made if missing")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     settings = load(arguments).settings
     experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the mels")
-
-    import torch
 
     from config.paths import rooted
     from models.bundle import find_bundle
@@ -23,7 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
         find_bundle(experiment),
         rooted(settings.preprocess.processed_dir),
         settings.dataset,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=choose_device(),
         overwrite=arguments.overwrite,
     )
     say("next: train a vocoder on them with --set train.mel_source=predicted")

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from bins.command import load, make_parser, run
+from bins.command import choose_device, load, make_parser, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,8 +75,6 @@ def _align_beforehand(settings: ExperimentSettings, arguments: argparse.Namespac
 
 def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace) -> int:
     """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
-    import torch
-
     from bins.train import CHANGEABLE, train
     from config.paths import rooted
     from models.bundle import find_bundle
@@ -116,7 +114,7 @@ def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace)
         rooted(own.preprocess.processed_dir),
         settings.dataset,
         {dataset: processed_dir / dataset / "TextGrid" for dataset in settings.dataset},
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=choose_device(),
         overwrite=arguments.overwrite,
     )
     say("alignment: done")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
 from config.paths import SHIPPED_VOICE
 
 if TYPE_CHECKING:
@@ -21,15 +21,12 @@ def main(arguments: argparse.Namespace) -> int:
     expt_dir, name = arguments.infer_expt_dir, arguments.name
     experiment = chosen_experiment(settings, expt_dir, name, "speak", otherwise=SHIPPED_VOICE)
 
-    import torch
-
     from models.inference.synthesize import announce, speak_all
     from models.inference.synthesizer import Controls, Synthesizer
     from utils.console import say
 
     controls = Controls(arguments.pitch_control, arguments.energy_control, arguments.duration_control)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    synthesizer = Synthesizer.open(experiment, vocoder=arguments.vocoder_dir, device=device)
+    synthesizer = Synthesizer.open(experiment, vocoder=arguments.vocoder_dir, device=choose_device())
     requests = _requests(arguments, settings, synthesizer)
     if arguments.vocoder_dir is None:
         say("no --vocoder_dir given: Griffin-Lim makes the sound, which a trained vocoder does better")

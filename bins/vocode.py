@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
+from utils.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings, PreprocessSettings
@@ -19,13 +20,10 @@ def main(arguments: argparse.Namespace) -> int:
     settings = load(arguments).settings
     experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the sound")
 
-    import torch
-
     from models.inference.vocode import vocode_all
     from models.inference.vocoder import open_vocoder
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    vocoder = open_vocoder(experiment, device=device, precision=arguments.precision)
+    vocoder = open_vocoder(experiment, device=choose_device(), precision=arguments.precision)
     mel = vocoder.settings.preprocess  # not those of --config: the experiment knows what it was trained on
     sources = _sources(arguments, settings, mel)
     folder = Path(arguments.infer_output_dir or experiment / "result")
@@ -81,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--infer_feature_dir", metavar="DIR", help="a feature store, <processed_dir>/<dataset>, or a folder of .npy")
     add("--infer_audio_dir", metavar="DIR", help="a folder of recordings, sub-folders included")
-    add("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="arithmetic; fp16 needs a GPU")
+    add("--precision", choices=PRECISIONS, default="fp32", help="arithmetic; fp16 needs a GPU")
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="replace sounds that exist already")
     return parser

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
 
+from utils.precision import Precision
 from utils.suggestions import did_you_mean
 
 
@@ -185,7 +186,7 @@ class TrainSettings(Settings):
         ge=0,
     )
     gradient_accumulation_steps: int = setting("batches whose gradients make one optimizer step", ge=1)
-    precision: Literal["fp32", "bf16", "fp16"] = setting("arithmetic of the networks; fp16 needs a GPU")
+    precision: Precision = setting("arithmetic of the networks; fp16 needs a GPU")
     max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
     gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)

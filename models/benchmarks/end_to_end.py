@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from config.schema import PreprocessSettings
 from models.benchmarks.timing import Plan, Section, percentiles_ms, time_in_turn
 from models.bundle import find_bundle
 from models.inference.synthesizer import Synthesizer
-from models.inference.vocoder import Precision, open_vocoder
+from models.inference.vocoder import open_vocoder
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
 
@@ -44,8 +44,7 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
     else:
         expect = bundle.settings.preprocess
         voices = {
-            name: Synthesizer(bundle, open_vocoder(vocoder, expect=expect, precision=cast(Precision, name)))
-            for name in plan.precisions
+            name: Synthesizer(bundle, open_vocoder(vocoder, expect=expect, precision=name)) for name in plan.precisions
         }
     rows = []
     for text in _TEXTS:

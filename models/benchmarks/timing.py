@@ -15,6 +15,7 @@ import numpy as np
 from config.load import load_settings
 from config.schema import ExperimentSettings
 from models.registry import settings_class
+from utils.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Plan:
         long_s: seconds of speech to make in chunks while memory is watched; 0 for none.
     """
 
-    precisions: Sequence[str] = ("fp32", "bf16")
+    precisions: Sequence[Precision] = ("fp32", "bf16")
     batch_size: int = 16
     steps: int = 8
     runs: int = 30

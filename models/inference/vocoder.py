@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -15,9 +15,7 @@ from models.registry import kind_of, open_network
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from utils.errors import RecitalError
-
-Precision = Literal["fp32", "bf16", "fp16"]
-PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from utils.precision import Precision, dtype_of, why_not
 
 _OF_THE_MEL = ("sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax")
 
@@ -89,10 +87,10 @@ class NeuralVocoder:
         _require_vocoder(bundle)
         self.settings = bundle.settings
         self._device = torch.device(device)
-        if precision == "fp16" and self._device.type == "cpu":
-            raise VocoderError("precision fp16: needs a GPU; on the CPU choose bf16 or fp32")
+        if reason := why_not(precision, self._device):
+            raise VocoderError(f"precision {precision}: {reason}")
         network = cast(VocoderNetwork, open_network(bundle).to(self._device).eval())
-        self._speaking = network.for_speaking(PRECISIONS[precision])
+        self._speaking = network.for_speaking(dtype_of(precision))
 
     @torch.inference_mode()
     def waveform(self, mel: Tensor) -> Tensor:
