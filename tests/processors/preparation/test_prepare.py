@@ -515,7 +515,7 @@ def test_fault_of_the_program_costs_one_utterance_and_is_not_remembered(tmp_path
     assert prepare(load(config)).bad == 1
     told = (tmp_path / "processed" / "toy" / "report.md").read_text()
     assert "| clip_002 | unexpected |" in told
-    assert "IndexError at test_preparation.py" in told
+    assert "IndexError at test_prepare.py" in told
     monkeypatch.undo()
     summary = prepare(load(config))
     assert (summary.made, summary.good) == (1, 24)
