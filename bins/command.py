@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def make_parser(module: str, description: str, *, with_config: bool = True) -> argparse.ArgumentParser:
+def make_parser(
+    module: str, description: str, *, with_config: bool = True, config_required: bool = True
+) -> argparse.ArgumentParser:
     """Give a parser with the flags that all commands share.
 
     Args:
         module: how the command is called, e.g. `bins.preprocess`.
         description: one sentence on what it does.
         with_config: whether the command reads an `exp_config.json`.
+        config_required: whether it does so in every case.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -34,7 +37,7 @@ def make_parser(module: str, description: str, *, with_config: bool = True) -> a
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     if with_config:
-        parser.add_argument("--config", required=True, metavar="FILE", help="the recipe's exp_config.json")
+        parser.add_argument("--config", required=config_required, metavar="FILE", help="the recipe's exp_config.json")
         parser.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated"
         )

@@ -1,4 +1,4 @@
-"""Show every setting of a recipe: its value, where it came from and what it means."""
+"""Every setting of a recipe: its value, where it came from and what it means; or the schema of all settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from bins.command import load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> int:
+    if arguments.schema:
+        return _print_schema()
     from config.load import SettingsError, describe, nearest
 
     resolved = load(arguments)
@@ -24,6 +26,15 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{name} = {json.dumps(_value(tree, name), ensure_ascii=False)}")
         print(f"    {meanings[name]}")
         print(f"    from {_source(name, resolved.sources)}")
+    return 0
+
+
+def _print_schema() -> int:
+    from config.json_schema import json_schema
+    from models.registry import MODELS, settings_class
+
+    schema = json_schema({model_type: settings_class(model_type) for model_type in MODELS})
+    print(json.dumps(schema, indent=2, ensure_ascii=False))
     return 0
 
 
@@ -45,7 +56,27 @@ def _source(name: str, sources: Any) -> str:
     return ", ".join(sorted(inner)) or sources.get(name, "the default in the schema")
 
 
-if __name__ == "__main__":
-    parser = make_parser("bins.settings", "Show the resolved settings, where each came from and what it means.")
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "bins.settings",
+        "Show the resolved settings, where each came from and what it means; or write the schema of settings files.",
+        config_required=False,
+    )
     parser.add_argument("name", nargs="?", help="one setting or section, e.g. train.batch_size or preprocess")
-    run(main, parser)
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON schema of settings files, by which editors complete and check exp_config.json",
+    )
+    return parser
+
+
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if arguments.schema and (arguments.config or arguments.name or arguments.set):
+        parser.error("argument --schema: is the same for all settings files; give it alone")
+    if not arguments.schema and not arguments.config:
+        parser.error("the following arguments are required: --config, or --schema")
+
+
+if __name__ == "__main__":
+    run(main, _parser(), check=_check)

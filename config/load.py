@@ -226,6 +226,7 @@ def _read_json5(path: Path) -> Tree:
         raise SettingsError(f"{_shown(path)}: is not JSON5: {error}") from error
     if not isinstance(tree, dict):
         raise SettingsError(f"{_shown(path)}: must hold an object {{...}}, found {type(tree).__name__}")
+    tree.pop("$schema", None)  # for editors
     return tree
 
 
