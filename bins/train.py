@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from config.schema import ExperimentSettings
-    from models.bundles.warm_start import Beginning
+    from models.contracts import InitialState
     from utils.checkpoint import Checkpoint
     from utils.trainer import Processes
 
@@ -75,7 +75,7 @@ def train(
 
 def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:
     from config.load import write_settings
-    from models.bundles.warm_start import find_beginning
+    from models.bundles.warm_start import find_initial_state
     from models.registry import make_task
     from utils.checkpoint import CheckpointFolder
     from utils.console import say
@@ -86,18 +86,18 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
-    beginning = find_beginning(begin_at, settings, task) if begin_at is not None else None
-    if beginning is not None:
-        beginning.load_into(task.modules)
+    initial = find_initial_state(begin_at, settings, task) if begin_at is not None else None
+    if initial is not None:
+        initial.load_into(task.modules)
     batches = task.train_batches(processes.rank, processes.world_size)
     valid_batches = task.valid_batches(processes.rank, processes.world_size)
     trainer = Trainer(task, batches, valid_batches, folder, _options(settings), processes)
-    if beginning is not None:
-        trainer.begin_with(beginning.optimizers)
+    if initial is not None:
+        trainer.begin_with(initial.optimizers)
 
     processes.in_main(lambda: write_settings(folder / "settings.json", settings))
     if processes.is_main:
-        _announce(folder, settings, task.modules, processes, resume, beginning, trainer.optimizer_names)
+        _announce(folder, settings, task.modules, processes, resume, initial, trainer.optimizer_names)
         for line in trainer.parts_story():
             say(line)
     outcome = trainer.fit(resume)
@@ -218,7 +218,7 @@ def _announce(
     modules: Any,
     processes: Processes,
     resume: Checkpoint | None,
-    beginning: Beginning | None,
+    initial: InitialState | None,
     optimizers: Sequence[str],
 ) -> None:
     import torch
@@ -236,8 +236,8 @@ def _announce(
     )
     if resume is not None:
         say(f"going on from {resume.folder}; another --name begins anew")
-    if beginning is not None:
-        for line in beginning.story(list(modules), optimizers):
+    if initial is not None:
+        for line in initial.describe(list(modules), optimizers):
             say(line)
     if processes.world_size == 1 and torch.cuda.device_count() > 1:
         warn(

@@ -19,9 +19,10 @@ from utils.errors import RecitalError
 from utils.optimizer_state import OptimizerState
 
 if TYPE_CHECKING:
+    from config.schema import Settings
     from models.bundle import Bundle
-    from processors.alignment.phone_states import HeardStates
-    from processors.datasets.acoustic_data import AcousticBatch
+    from processors.alignment.phone_states import StateScores
+    from processors.datasets.acoustic_data import AcousticBatch, Level
     from processors.datasets.aligner_data import AlignerBatch
 
 # Acoustic models
@@ -70,6 +71,9 @@ class Prosody:
         return tuple(each.name for each in fields(self) if not _is_one(getattr(self, each.name)))
 
 
+UNCHANGED = Prosody()
+
+
 def _is_one(factor: Tensor | float) -> bool:
     return bool((factor == 1).all()) if isinstance(factor, Tensor) else factor == 1
 
@@ -109,7 +113,7 @@ class AcousticModel(Protocol):
     @property
     def controls(self) -> frozenset[str]: ...
 
-    def infer(self, batch: PhonemeBatch, prosody: Prosody = ...) -> GeneratedSpeech:
+    def infer(self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED) -> GeneratedSpeech:
         """Synthesize freely, with predicted durations, pitch and energy.
 
         Each factor of `prosody` multiplies its own contour and nothing that is predicted before it: durations come
@@ -121,6 +125,15 @@ class AcousticModel(Protocol):
 
     def teacher_forced(self, batch: AcousticBatch) -> Tensor:
         """Return the (B, M, T_mel) log-mel predicted with the batch's own durations, pitch and energy."""
+
+
+def prosody_levels(model: Settings) -> dict[str, Level]:
+    """Return per what (`phone` or `frame`) a model takes true pitch and energy: as its settings have it, or per phone.
+
+    Args:
+        model: the model's settings, with a `pitch_level` and `energy_level` or without.
+    """
+    return {name: getattr(model, name, "phone") for name in ("pitch_level", "energy_level")}
 
 
 def require_controls(model: AcousticModel, prosody: Prosody, name: str) -> None:
@@ -169,7 +182,7 @@ class VocoderNetwork(Protocol):
 class AlignerNetwork(Protocol):
     """A network that scores how well phones go with the frames of a recording."""
 
-    def score(self, batch: AlignerBatch) -> HeardStates:
+    def score(self, batch: AlignerBatch) -> StateScores:
         """Return how well each frame goes with each of the states that its utterance's phones pass through."""
 
 

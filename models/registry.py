@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from utils.errors import RecitalError
 from utils.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from config.schema import ExperimentSettings
     from models.bundle import Bundle
-    from models.bundles.warm_start import Beginning
+    from models.contracts import AcousticModel, AlignerNetwork, PublishedLayout, VocoderNetwork
     from utils.task import Task
 
 
@@ -46,24 +46,6 @@ class Model:
     config: str
     kind: Kind = "acoustic"
     published: str = ""
-
-
-class PublishedLayout(Protocol):
-    """What a module offers that knows the layout in which a model's authors publish checkpoints."""
-
-    def is_published(self, place: Path) -> bool:
-        """Say, from names alone, whether a file or folder looks like such a checkpoint."""
-
-    def open_published(self, place: Path) -> Bundle:
-        """Read what is needed to use the model."""
-
-    def published_training(self, place: Path) -> Beginning:
-        """Read all that is there for going on with training, by the names that the model's task uses."""
-
-    def write_published(
-        self, folder: Path, bundle: Bundle, training: Beginning | None, overwrite: bool = False
-    ) -> Sequence[str]:
-        """Write a checkpoint of this layout, with what there is for going on with training; gives the files' names."""
 
 
 MODELS = {
@@ -119,6 +101,26 @@ def make_task(settings: ExperimentSettings) -> Task:
 def open_network(bundle: Bundle) -> nn.Module:
     """Make the network of a bundle, with its weights, ready to be used."""
     return _load(bundle.settings.model_type, "network").from_bundle(bundle)
+
+
+def open_acoustic(bundle: Bundle, device: torch.device | str = "cpu") -> AcousticModel:
+    """Return an acoustic model's network for inference on a device."""
+    return cast("AcousticModel", _for_inference(bundle, "acoustic", device))
+
+
+def open_vocoder_network(bundle: Bundle, device: torch.device | str = "cpu") -> VocoderNetwork:
+    """Return a vocoder's network for inference on a device."""
+    return cast("VocoderNetwork", _for_inference(bundle, "vocoder", device))
+
+
+def open_aligner(bundle: Bundle, device: torch.device | str = "cpu") -> AlignerNetwork:
+    """Return an aligner's network for inference on a device."""
+    return cast("AlignerNetwork", _for_inference(bundle, "aligner", device))
+
+
+def _for_inference(bundle: Bundle, kind: Kind, device: torch.device | str) -> nn.Module:
+    assert kind_of(bundle.settings.model_type) == kind, "callers refuse a bundle of another kind in their own words"
+    return open_network(bundle).to(device).eval().requires_grad_(False)
 
 
 def published_layout(place: Path) -> PublishedLayout | None:

@@ -9,40 +9,40 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from processors.alignment.phone_states import HeardStates
+from processors.alignment.phone_states import StateScores
 from processors.datasets.aligner_data import AlignerBatch
 from utils.task import Term
 
 _IMPOSSIBLE = -1e30
 
 
-def loss_terms(heard: HeardStates, batch: AlignerBatch, *, binarization_weight: float | None) -> dict[str, Term]:
+def loss_terms(scored: StateScores, batch: AlignerBatch, *, binarization_weight: float | None) -> dict[str, Term]:
     """Give the losses per real frame.
 
     arXiv:2108.10447, sections 2.1 and 2.3: the forward sum over all ways of hearing the states in order, and the
     Kullback-Leibler divergence of the soft alignment from its one best way.
 
     Args:
-        heard: from `Aligner`.
+        scored: from `Aligner`.
         batch: what was aligned.
         binarization_weight: of the second loss; None leaves it out.
     """
-    frames, states = batch.counts["frames"], heard.states
-    sums = forward_sum(heard.scores, states.lengths, batch.mel_lengths, states.is_optional)
+    frames, states = batch.counts["frames"], scored.states
+    sums = forward_sum(scored.scores, states.lengths, batch.mel_lengths, states.is_optional)
     terms = {"forward_sum": Term(-sums.sum() / frames, per="frames")}
     if binarization_weight is not None:
-        weight = _best_path(heard, batch)
-        terms["binarization"] = Term(-(heard.scores * weight).sum() / frames, binarization_weight, per="frames")
+        weight = _best_path(scored, batch)
+        terms["binarization"] = Term(-(scored.scores * weight).sum() / frames, binarization_weight, per="frames")
     return terms
 
 
-def _best_path(heard: HeardStates, batch: AlignerBatch) -> Tensor:
+def _best_path(scored: StateScores, batch: AlignerBatch) -> Tensor:
     """Give (B, T_mel, S): 1 where the likeliest way passes, 0 elsewhere and on padding."""
-    durations = heard.durations(batch.mel_lengths)
+    durations = scored.durations(batch.mel_lengths)
     ends = durations.cumsum(dim=1).unsqueeze(1)
     starts = ends - durations.unsqueeze(1)
-    frame = torch.arange(heard.scores.shape[1], device=ends.device).view(1, -1, 1)
-    return ((frame >= starts) & (frame < ends)).to(heard.scores.dtype)
+    frame = torch.arange(scored.scores.shape[1], device=ends.device).view(1, -1, 1)
+    return ((frame >= starts) & (frame < ends)).to(scored.scores.dtype)
 
 
 def forward_sum(scores: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.aligner.settings import AlignerModelSettings, AlignerSettings
 from models.layers.conv1d import Conv1d
 from models.layers.masks import padding_mask
-from processors.alignment.phone_states import HeardStates, phone_states
+from processors.alignment.phone_states import StateScores, phone_states
 from processors.datasets.aligner_data import AlignerBatch
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
@@ -95,22 +95,22 @@ class Aligner(nn.Module):
         bundle.load_into(network)
         return network
 
-    def forward(self, batch: AlignerBatch) -> HeardStates:
-        """Give the scores to learn by: those of `heard`, and what the prior expects."""
-        heard = self.heard(batch)
+    def forward(self, batch: AlignerBatch) -> StateScores:
+        """Return the scores to train on: those of `score` plus the prior's."""
+        scored = self.score(batch)
         if not self.prior_sharpness:
-            return heard
+            return scored
         prior = beta_binomial_prior(
-            heard.states.lengths,
+            scored.states.lengths,
             batch.mel_lengths,
-            n_phones=heard.scores.shape[2],
+            n_phones=scored.scores.shape[2],
             n_frames=batch.mel.shape[2],
             sharpness=self.prior_sharpness,
         )
-        return HeardStates(heard.states, heard.scores + prior)
+        return StateScores(scored.states, scored.scores + prior)
 
-    def heard(self, batch: AlignerBatch) -> HeardStates:
-        """Give the scores of each frame's being each of its utterance's states.
+    def score(self, batch: AlignerBatch) -> StateScores:
+        """Return frame-state scores (B, T_mel, S).
 
         Logarithms of how much more probable a state is than anywhere; anything finite stands on padding.
         """
@@ -138,11 +138,11 @@ class Aligner(nn.Module):
             log_probabilities = logits.masked_fill(~self._is_state(), _LEAST).log_softmax(dim=2)
             if self.training:
                 self._count(log_probabilities.detach(), is_padding)
-            # A frequency drawn for a new symbol (`match_rows`) may lie below 0 until some batches have been counted.
+            # A frequency drawn for a new symbol (`transfer_rows`) may lie below 0 until some batches have been counted.
             frequency = self.frequency.clamp_min(0.0).flatten() + _RAREST
             scores = log_probabilities - self.frequency_weight * frequency.log()
         columns = states.symbols * self.n_states + states.parts
-        return HeardStates(states, scores.gather(2, columns.unsqueeze(1).expand(-1, scores.shape[1], -1)))
+        return StateScores(states, scores.gather(2, columns.unsqueeze(1).expand(-1, scores.shape[1], -1)))
 
     def _is_state(self) -> Tensor:
         """Give the (n_symbols * n_states,) mark of states that occur: none of padding, and one of each pause."""

@@ -18,7 +18,7 @@ from models.aligner.loss import loss_terms
 from models.aligner.network import Aligner
 from models.aligner.settings import AlignerSettings, AlignerTrainSettings
 from models.bundle import Bundle
-from models.bundles.embedding_rows import NamedRows
+from models.contracts import EmbeddingRows
 from processors.datasets.aligner_data import (
     AlignerBatch,
     AlignerData,
@@ -65,9 +65,9 @@ class AlignerTask:
         assert isinstance(settings, AlignerSettings)
         return cls(settings, open_symbols(rooted(settings.preprocess.processed_dir)))
 
-    def named_rows(self) -> Mapping[str, NamedRows]:
-        """The phones' places and frequencies (`models.bundles.embedding_rows.HasNamedRows`)."""
-        of_symbols = NamedRows("symbol", self._symbols.symbols)
+    def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
+        """The phones' places and frequencies (`models.contracts.HasEmbeddingRows`)."""
+        of_symbols = EmbeddingRows("symbol", self._symbols.symbols)
         return {"network.phoneme_places.weight": of_symbols, "network.frequency": of_symbols}
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
@@ -104,8 +104,8 @@ class AlignerTask:
         """Make the phones' order likely and, once that is learned, one way through them."""
         train = self._settings.train
         weight = train.binarization_weight if step >= train.binarize_from_step else None
-        heard = self.modules["network"](batch)
-        yield Update("network", loss_terms(heard, batch, binarization_weight=weight))
+        scored = self.modules["network"](batch)
+        yield Update("network", loss_terms(scored, batch, binarization_weight=weight))
 
     def validate(self, batch: AlignerBatch) -> Mapping[str, Sum]:
         """Measure the losses, both counted from the beginning so that all checkpoints compare."""
@@ -120,17 +120,17 @@ class AlignerTask:
 
     def samples(self, batch: AlignerBatch) -> Samples:
         """Draw how likely the phones' states of some utterances are over time, and the best way through them."""
-        heard = self._network.heard(batch)
-        durations = heard.durations(batch.mel_lengths)
+        scored = self._network.score(batch)
+        durations = scored.durations(batch.mel_lengths)
         preprocess = self._settings.preprocess
         pictures = {}
         for row in range(min(_SAMPLES, len(batch.ids))):
-            n_frames, n_states = int(batch.mel_lengths[row]), int(heard.states.lengths[row])
+            n_frames, n_states = int(batch.mel_lengths[row]), int(scored.states.lengths[row])
             states = slice(0, n_states)
             figure = alignment_picture(
                 _array(batch.mel[row, :, :n_frames].T),
-                _array(heard.scores[row, :n_frames, states].softmax(dim=1)),
-                phones=self._symbols.phones(heard.states.symbols[row, states].tolist()),
+                _array(scored.scores[row, :n_frames, states].softmax(dim=1)),
+                phones=self._symbols.phones(scored.states.symbols[row, states].tolist()),
                 durations=_array(durations[row, states]),
                 seconds_per_frame=preprocess.hop_size / preprocess.sample_rate,
                 title=batch.ids[row],

@@ -1,15 +1,14 @@
-"""Tables with a row for each symbol or speaker, carried over by name to a model that has others."""
+"""Transfer of embedding rows by name, from one set of symbols or speakers to another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-Kind = Literal["symbol", "speaker"]
+from models.contracts import EmbeddingRows, RowKind
 
 # Of the spread of what was learned. New speakers begin as nobody in particular, and not all exactly alike.
 _SPEAKER_NOISE = 0.1
@@ -17,29 +16,8 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True)
-class NamedRows:
-    """What the rows of a parameter stand for.
-
-    Attributes:
-        kind: of things.
-        names: of each row's.
-    """
-
-    kind: Kind
-    names: Sequence[str]
-
-
-@runtime_checkable
-class HasNamedRows(Protocol):
-    """A task of which some parameters have a row per symbol or speaker; a task without any need not offer this."""
-
-    def named_rows(self) -> Mapping[str, NamedRows]:
-        """Say which: `<module>.<parameter>` to what its rows stand for."""
-
-
-@dataclass(frozen=True)
-class RowMatch:
-    """What became of a table's rows.
+class RowTransfer:
+    """The outcome of transferring a table's rows.
 
     Attributes:
         kind: of things that they stand for.
@@ -49,19 +27,19 @@ class RowMatch:
         moved: whether any row changed its place.
     """
 
-    kind: Kind
+    kind: RowKind
     kept: Sequence[str]
     added: Sequence[str]
     dropped: Sequence[str]
     moved: bool
 
     @property
-    def is_as_it_was(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether the new table is the old one."""
         return not (self.added or self.dropped or self.moved)
 
-    def story(self) -> str:
-        """Say what was kept, added and dropped, and how what was added begins."""
+    def describe(self) -> str:
+        """Return a line that counts what was kept, added and dropped, and says how added rows are initialised."""
         parts = [f"{len(self.kept)} kept"]
         if self.added:
             parts.append(f"{len(self.added)} added ({_shown(self.added)}), which begin {_BEGINS[self.kind]}")
@@ -70,16 +48,16 @@ class RowMatch:
         return f"{self.kind}s: {'; '.join(parts)}"
 
 
-_BEGINS: Mapping[Kind, str] = {
+_BEGINS: Mapping[RowKind, str] = {
     "symbol": "at random, spread as those learned are",
     "speaker": "near the mean of those learned",
 }
 
 
-def match_rows(
-    table: Tensor, theirs: Sequence[str], ours: NamedRows, generator: torch.Generator
-) -> tuple[Tensor, RowMatch]:
-    """Make a table for our names from one for theirs.
+def transfer_rows(
+    table: Tensor, theirs: Sequence[str], ours: EmbeddingRows, generator: torch.Generator
+) -> tuple[Tensor, RowTransfer]:
+    """Return a table for our names made from one for theirs.
 
     A row is carried over to wherever its name now stands. A new symbol's row is drawn from the normal distribution
     whose mean and standard deviation are, column by column, those of all their rows: a sound of its own from the
@@ -104,14 +82,14 @@ def match_rows(
     for row, name in enumerate(ours.names):
         if name in places:
             rows[row] = learned[places[name]]
-    match = RowMatch(
+    transfer = RowTransfer(
         ours.kind,
         kept=kept,
         added=[name for name in ours.names if name not in places],
         dropped=[name for name in theirs if name not in known],
         moved=any(places[name] != row for row, name in enumerate(ours.names) if name in places),
     )
-    return rows, match
+    return rows, transfer
 
 
 def _shown(names: Sequence[str]) -> str:

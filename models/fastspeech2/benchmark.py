@@ -14,6 +14,7 @@ from torch import nn
 
 from config.load import SettingsError
 from models.benchmarks.timing import Plan, Section, made_up_settings, percentiles_ms, time_in_turn
+from models.contracts import PhonemeBatch
 from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.reference import PlainFastSpeech2
 from models.fastspeech2.settings import FastSpeech2Settings
@@ -141,7 +142,7 @@ def measure_training(settings: FastSpeech2Settings, *, precision: str, steps: in
 def measure_latency(settings: FastSpeech2Settings, *, precision: str, runs: int) -> Latency:
     """Measure free-running speech of one sentence of 540 frames, batch of one."""
     network = cast(FastSpeech2, _task(settings).modules["network"]).eval()
-    network.lay_out_for_speaking()
+    network.prepare_for_inference()
     plain = _plain_network(settings).eval()
     # Networks that have learned nothing say any duration: these two say six frames for every phone.
     for predictor in (network.variance_adaptor.predictors["duration"], plain.duration_predictor):
@@ -152,10 +153,10 @@ def measure_latency(settings: FastSpeech2Settings, *, precision: str, runs: int)
     lengths, speaker_ids = torch.tensor([_PHONES_SPOKEN]), torch.tensor([0])
 
     def speak_ours() -> int:
-        return network.generate(phoneme_ids, lengths, speaker_ids).mel.shape[2]
+        return network.infer(PhonemeBatch(phoneme_ids, lengths, speaker_ids)).mel.shape[2]
 
     def speak_plainly() -> int:
-        return plain.generate(phoneme_ids, lengths).shape[1]
+        return plain.infer(phoneme_ids, lengths).shape[1]
 
     with torch.inference_mode(), _autocast(precision):
         frames = speak_ours()

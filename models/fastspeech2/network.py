@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from models.contracts import UNCHANGED, GeneratedSpeech, PhonemeBatch, Prosody
 from models.fastspeech2.settings import FastSpeech2ModelSettings, FastSpeech2Settings
 from models.fastspeech2.variance_adaptor import SpeakerScales, VarianceAdaptor
 from models.layers.conv1d import Conv1d
@@ -36,7 +37,7 @@ _MEL_CENTRE, _MEL_SPREAD = -5.0, 2.0
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says when it is told the true durations, pitch and energy.
+    """Teacher-forced outputs: predicted with true durations, pitch and energy.
 
     Attributes:
         mel: (B, M, T_mel) log-mel as the decoder has it.
@@ -50,25 +51,6 @@ class Prediction:
     refined_mel: Tensor | None
     log_durations: Tensor
     pitch: Tensor
-    energy: Tensor
-
-
-@dataclass(frozen=True)
-class GeneratedSpeech:
-    """What the network says by itself.
-
-    Attributes:
-        mel: (B, M, T_mel) log-mel; silence on padding.
-        mel_lengths: (B,) real frames.
-        durations: (B, T_text) frames per phoneme, 0 on padding.
-        f0_hz: (B, T_mel) pitch, through unvoiced stretches too; 0 on padding.
-        energy: (B, T_mel) linear; 0 on padding.
-    """
-
-    mel: Tensor
-    mel_lengths: Tensor
-    durations: Tensor
-    f0_hz: Tensor
     energy: Tensor
 
 
@@ -87,6 +69,8 @@ class FastSpeech2(nn.Module):
         voices: (n_speakers, E) what each speaker's voice is like; None to learn a vector for each.
     """
 
+    controls = frozenset({"duration", "pitch", "energy"})
+
     def __init__(
         self,
         settings: FastSpeech2ModelSettings,
@@ -98,7 +82,6 @@ class FastSpeech2(nn.Module):
     ) -> None:
         super().__init__()
         hidden_size = settings.hidden_size
-        self.pitch_level, self.energy_level = settings.pitch_level, settings.energy_level
 
         def transformer(n_layers: int) -> FeedForwardTransformer:
             return FeedForwardTransformer(
@@ -172,14 +155,14 @@ class FastSpeech2(nn.Module):
         bundle.require_front_end()
         network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics, bundle.embeddings)
         bundle.load_into(network)
-        network.lay_out_for_speaking()
+        network.prepare_for_inference()
         return network
 
-    def lay_out_for_speaking(self) -> None:
-        """Give up being trained for speaking sooner (see `Conv1d.lay_out_for_speaking`)."""
+    def prepare_for_inference(self) -> None:
+        """Lay out weights for inference, after which they cannot be trained (see `Conv1d.prepare_for_inference`)."""
         for module in self.modules():
             if isinstance(module, Conv1d):
-                module.lay_out_for_speaking()
+                module.prepare_for_inference()
 
     def forward(self, batch: AcousticBatch) -> Prediction:
         """Predict a mel with true durations, pitch and energy, and predict those as well."""
@@ -196,45 +179,20 @@ class FastSpeech2(nn.Module):
         return Prediction(mel, refined_mel, variances.log_durations, variances.pitch, variances.energy)
 
     @torch.no_grad()
-    def follow(self, batch: AcousticBatch) -> Tensor:
-        """Speak as a recording does: give the (B, M, T_mel) log-mel with its durations, pitch and energy."""
-        told: Prediction = self(batch)
-        return told.mel if told.refined_mel is None else told.refined_mel
+    def teacher_forced(self, batch: AcousticBatch) -> Tensor:
+        """Return the (B, M, T_mel) log-mel predicted with the batch's own durations, pitch and energy."""
+        predicted: Prediction = self(batch)
+        return predicted.mel if predicted.refined_mel is None else predicted.refined_mel
 
     @torch.no_grad()
-    def generate(
-        self,
-        phoneme_ids: Tensor,
-        phoneme_lengths: Tensor,
-        speaker_ids: Tensor,
-        *,
-        pitch_control: Tensor | float = 1.0,
-        energy_control: Tensor | float = 1.0,
-        duration_control: Tensor | float = 1.0,
-    ) -> GeneratedSpeech:
-        """Speak freely.
-
-        Args:
-            phoneme_ids: (B, T_text), 0 on padding.
-            phoneme_lengths: (B,).
-            speaker_ids: (B,) rows of the speaker table.
-            pitch_control: factor on F0 in Hz; a number, or (B, T_text).
-            energy_control: factor on linear energy; likewise.
-            duration_control: factor on durations; likewise; 2 speaks half as fast.
+    def infer(self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED) -> GeneratedSpeech:
+        """Synthesize freely (`models.contracts.AcousticModel`).
 
         Raises:
             ValueError: an utterance has no phone but pauses, and those last no frame.
         """
-        hidden, is_padding = self._encode(phoneme_ids, phoneme_lengths, speaker_ids)
-        variances = self.variance_adaptor.generate(
-            hidden,
-            is_padding,
-            phoneme_ids,
-            speaker_ids,
-            pitch_control=pitch_control,
-            energy_control=energy_control,
-            duration_control=duration_control,
-        )
+        hidden, is_padding = self._encode(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
+        variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)
         mel, refined_mel = self._decode(variances.frames, variances.is_padding)
         return GeneratedSpeech(
             mel=mel if refined_mel is None else refined_mel,

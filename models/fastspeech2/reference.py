@@ -66,7 +66,7 @@ class PlainFastSpeech2(nn.Module):
         return loss
 
     @torch.no_grad()
-    def generate(self, phoneme_ids: Tensor, phoneme_lengths: Tensor) -> Tensor:
+    def infer(self, phoneme_ids: Tensor, phoneme_lengths: Tensor) -> Tensor:
         """Give (B, T_mel, M) spoken freely."""
         hidden, is_padding = self._encode(phoneme_ids, phoneme_lengths)
         durations = torch.clamp(torch.round(torch.exp(self.duration_predictor(hidden, is_padding)) - 1.0), min=0)

@@ -14,9 +14,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from config.paths import rooted
 from models.bundle import Bundle
-from models.bundles.embedding_rows import NamedRows
+from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch
 from models.fastspeech2.loss import loss_terms
-from models.fastspeech2.network import FastSpeech2, GeneratedSpeech, Prediction
+from models.fastspeech2.network import FastSpeech2, Prediction
 from models.fastspeech2.settings import FastSpeech2Settings
 from models.layers.length_regulator import frame_index
 from models.training.schedules import learning_rate_share
@@ -69,13 +69,13 @@ class FastSpeech2Task:
         assert isinstance(settings, FastSpeech2Settings)
         return cls(settings, open_voice(rooted(settings.preprocess.processed_dir)))
 
-    def named_rows(self) -> Mapping[str, NamedRows]:
-        """The tables of phones and speakers (`models.bundles.embedding_rows.HasNamedRows`)."""
+    def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
+        """The tables of phones and speakers (`models.contracts.HasEmbeddingRows`)."""
         speakers = self._voice.speakers
-        tables = {"network.phoneme_embedding.weight": NamedRows("symbol", self._voice.symbols.symbols)}
+        tables = {"network.phoneme_embedding.weight": EmbeddingRows("symbol", self._voice.symbols.symbols)}
         if self._settings.model.speaker_conditioning == "table":
             names = sorted(speakers, key=lambda name: speakers[name])
-            tables["network.speaker_embedding.weight"] = NamedRows("speaker", names)
+            tables["network.speaker_embedding.weight"] = EmbeddingRows("speaker", names)
         return tables
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
@@ -130,7 +130,7 @@ class FastSpeech2Task:
         sums = {name: Sum(term.value * batch.counts[term.per], batch.counts[term.per]) for name, term in terms.items()}
         loss = sum((term.weight * term.value for term in terms.values()), start=torch.zeros(()))
         frames, phonemes, utterances = (batch.counts[name] for name in ("frames", "phonemes", "utterances"))
-        free = network.generate(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
+        free = network.infer(PhonemeBatch.of(batch))
         return {
             "loss": Sum(loss * frames, frames),
             **sums,
@@ -143,7 +143,7 @@ class FastSpeech2Task:
         """Draw and sound some utterances: recorded, with true durations, and freely spoken."""
         network = self._network
         predicted: Prediction = network(batch)
-        free = network.generate(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
+        free = network.infer(PhonemeBatch.of(batch))
         told = predicted.mel if predicted.refined_mel is None else predicted.refined_mel
         pictures: dict[str, np.ndarray] = {}
         audio: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""The part of FastSpeech 2 that knows how long, how high and how loud."""
+"""Variance adaptor: duration, pitch and energy prediction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.contracts import PhonemeBatch, Prosody
 from models.fastspeech2.settings import FastSpeech2ModelSettings
 from models.layers.binned_embedding import BinnedEmbedding
 from models.layers.length_regulator import expand, frame_index
@@ -56,8 +57,8 @@ class Variances:
 
 
 @dataclass(frozen=True)
-class SpokenVariances:
-    """What was chosen for speaking, controls applied.
+class InferredVariances:
+    """Variances for inference, controls applied.
 
     Attributes:
         frames: (B, T_mel, D) the decoder's input.
@@ -136,32 +137,20 @@ class VarianceAdaptor(nn.Module):
         frames, per_frame = self._vary("frame", expand(hidden, durations, longest), is_frame_padding, chosen)
         return Variances(frames, is_frame_padding, log_durations, **per_phone, **per_frame)
 
-    def generate(
-        self,
-        hidden: Tensor,
-        is_padding: Tensor,
-        phoneme_ids: Tensor,
-        speaker_ids: Tensor,
-        *,
-        pitch_control: Tensor | float = 1.0,
-        energy_control: Tensor | float = 1.0,
-        duration_control: Tensor | float = 1.0,
-    ) -> SpokenVariances:
+    def infer(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, prosody: Prosody) -> InferredVariances:
         """Predict, apply the controls, and go on with that.
 
         Args:
             hidden: (B, T_text, D).
             is_padding: (B, T_text).
-            phoneme_ids: (B, T_text).
-            speaker_ids: (B,).
-            pitch_control: factor on F0 in Hz; a number, or (B, T_text).
-            energy_control: factor on linear energy; likewise.
-            duration_control: factor on durations; likewise.
+            batch: phonemes and speakers.
+            prosody: factors on what is predicted.
 
         Raises:
             ValueError: an utterance has no phone but pauses, and those last no frame.
         """
-        durations = self._durations(hidden, is_padding, phoneme_ids, duration_control)
+        speaker_ids = batch.speaker_ids
+        durations = self._durations(hidden, is_padding, batch.phoneme_ids, prosody.duration)
         index, is_frame_padding = frame_index(durations)
 
         def per_frame(control: Tensor | float) -> Tensor | float:
@@ -170,8 +159,8 @@ class VarianceAdaptor(nn.Module):
         def chosen(level: str) -> dict[str, Callable[[Tensor], Tensor]]:
             place = per_frame if level == "frame" else lambda control: control
             return {
-                "pitch": lambda pitch: self._raise_pitch(pitch, speaker_ids, place(pitch_control)),
-                "energy": lambda energy: self._raise_energy(energy, speaker_ids, place(energy_control)),
+                "pitch": lambda pitch: self._raise_pitch(pitch, speaker_ids, place(prosody.pitch)),
+                "energy": lambda energy: self._raise_energy(energy, speaker_ids, place(prosody.energy)),
             }
 
         hidden, values = self._vary("phone", hidden, is_padding, chosen("phone"))
@@ -182,7 +171,7 @@ class VarianceAdaptor(nn.Module):
         values |= {name: chosen("frame")[name](value) for name, value in frame_values.items()}
         f0_hz = torch.exp(values["pitch"] * self.pitch_std[speaker_ids, None] + self.pitch_mean[speaker_ids, None])
         energy = values["energy"] * self.energy_std[speaker_ids, None] + self.energy_mean[speaker_ids, None]
-        return SpokenVariances(
+        return InferredVariances(
             frames=frames,
             is_padding=is_frame_padding,
             durations=durations,

@@ -63,7 +63,7 @@ def _mel(settings: HiFiGANSettings, batch_size: int, seconds: float) -> Tensor:
 
 def _speaking(config: str, settings: HiFiGANSettings, generator: Generator, plan: Plan) -> Section:
     plain = PlainGenerator(generator).eval()
-    fast = {precision: generator.for_speaking(_DTYPES[precision]) for precision in plan.precisions}
+    fast = {precision: generator.for_inference(_DTYPES[precision]) for precision in plan.precisions}
     rows = []
     with torch.inference_mode():
         for batch_size in plan.speaking_batch_sizes:
@@ -111,7 +111,7 @@ def _long_speech(config: str, settings: HiFiGANSettings, generator: Generator, p
     rows = []
     frame = _mel(settings, 1, 1.0)[0, :, :1]
     for precision in plan.precisions:
-        speaking = generator.for_speaking(_DTYPES[precision])
+        speaking = generator.for_inference(_DTYPES[precision])
         speaking(frame[None])  # whatever is only prepared once
         for seconds in (min(60.0, plan.long_s), plan.long_s):
             frames = int(seconds * settings.preprocess.sample_rate / settings.preprocess.hop_size)

@@ -165,6 +165,6 @@ class Generator(nn.Module):
             reach = -(-(reach + upsampling.kernel_size - 1 - upsampling.padding) // upsampling.rate)
         return reach + self.conv_pre.padding
 
-    def for_speaking(self, dtype: torch.dtype = torch.float32) -> FastGenerator:
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> FastGenerator:
         """Make what speaks with the present weights."""
         return FastGenerator(self, dtype)

@@ -24,7 +24,7 @@ from torch import Tensor
 from config.load import refined_settings
 from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
-from models.bundles.warm_start import Beginning
+from models.contracts import InitialState
 from models.hifigan.settings import HiFiGANSettings
 from models.registry import open_network, settings_class
 from utils.files import atomic_file, write_atomically
@@ -100,7 +100,7 @@ def open_published(place: Path) -> Bundle:
     return Bundle(settings, _with_weight_norm(_named(payload["generator"], file)), folder=file)
 
 
-def published_training(place: Path) -> Beginning:
+def published_training(place: Path) -> InitialState:
     """Read the generator and, from the `do_*` of the same step, all that its training needs to go on.
 
     Raises:
@@ -117,7 +117,7 @@ def published_training(place: Path) -> Beginning:
         others = sorted(path.name for path in file.parent.glob("do_*"))
         if others:
             remarks.append(f"{file.parent}: of {file.name} there is no do_*, only {', '.join(others)}: none is taken")
-        return Beginning(file, weights, step=step, remarks=remarks)
+        return InitialState(file, weights, step=step, remarks=remarks)
     payload = _read(training_file)
     if missing := [name for name in (*_MODULES, *_OPTIMIZERS, "steps", "epoch") if name not in payload]:
         raise BundleError(f"{training_file}: lacks {', '.join(missing)}; without the file they begin afresh")
@@ -131,10 +131,12 @@ def published_training(place: Path) -> Beginning:
     }
     rate = optimizers["generator"].options.get("lr")
     remarks.append(f"{training_file}: its learning rate had come to {rate}; here train.learning_rate holds")
-    return Beginning(file, weights, optimizers, payload["steps"], payload["epoch"], remarks)
+    return InitialState(file, weights, optimizers, payload["steps"], payload["epoch"], remarks)
 
 
-def write_published(folder: Path, bundle: Bundle, training: Beginning | None, overwrite: bool = False) -> Sequence[str]:
+def write_published(
+    folder: Path, bundle: Bundle, training: InitialState | None, overwrite: bool = False
+) -> Sequence[str]:
     """Write a generator, its settings and, if they are known, the discriminators and the optimizers' states.
 
     Discriminators of other periods or fewer channels than the paper's are written with two keys of ours in
@@ -294,7 +296,7 @@ def _optimizer(
     return OptimizerState(moments, named.options)
 
 
-def _training_payload(training: Beginning) -> dict[str, Any]:
+def _training_payload(training: InitialState) -> dict[str, Any]:
     weights = {name: _in_order(training.modules[name]) for name in ("generator", *_MODULES)}
     payload: dict[str, Any] = {name: weights[name] for name in _MODULES}
     for theirs, (ours, modules) in _OPTIMIZERS.items():

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,8 @@ from config.load import differing_settings, refined_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from models.bundle import Bundle, find_bundle
-from models.registry import kind_of, open_network, settings_class
-from processors.alignment.phone_states import HeardStates
+from models.contracts import AlignerNetwork
+from models.registry import kind_of, open_aligner, open_network, settings_class
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
 from processors.datasets.aligner_data import (
     AlignerBatch,
@@ -48,13 +47,6 @@ _collate = partial(collate_aligner, length_step=8)
 
 class AligningError(RecitalError):
     """A model that is no aligner, or one that does not know the phones of a corpus."""
-
-
-class PhoneFinder(Protocol):
-    """What the network of every aligner in the registry offers."""
-
-    def heard(self, batch: AlignerBatch) -> HeardStates:
-        """Give how much each frame sounds like each of the states that its utterance's phones pass through."""
 
 
 @dataclass(frozen=True)
@@ -208,8 +200,7 @@ def _align(
 ) -> list[str]:
     """Write the TextGrids; give the ids of utterances that have none."""
     preprocess = bundle.settings.preprocess
-    network = open_network(bundle).to(device).eval()
-    finder = cast(PhoneFinder, network)
+    aligner = open_aligner(bundle, device)
     front_ends: dict[str, PhoneExtractor] = {}
     by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
     data = AlignerData(wanted, stores)
@@ -219,7 +210,7 @@ def _align(
     failed = []
     with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
         for batch in batches:
-            for key, durations, score in _found(finder, batch.to(device)):
+            for key, durations, score in _found(aligner, batch.to(device)):
                 utterance = by_key[key]
                 progress.advance()
                 if not durations.any():
@@ -249,13 +240,13 @@ def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[
     return origin_beforehand(settings, Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
-def _found(finder: PhoneFinder, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
+def _found(aligner: AlignerNetwork, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
     """Give each utterance's key, the (T_text,) frames of its phones, and its score."""
-    heard = finder.heard(batch)
-    durations = heard.durations(batch.mel_lengths)
-    of_phones = heard.states.durations_of_phones(durations, batch.phoneme_ids.shape[1]).cpu().numpy()
-    of_states, is_optional = durations.cpu().numpy(), heard.states.is_optional.cpu().numpy()
-    scores, lengths = heard.scores.float().cpu().numpy(), batch.phoneme_lengths.tolist()
+    scored = aligner.score(batch)
+    durations = scored.durations(batch.mel_lengths)
+    of_phones = scored.states.durations_of_phones(durations, batch.phoneme_ids.shape[1]).cpu().numpy()
+    of_states, is_optional = durations.cpu().numpy(), scored.states.is_optional.cpu().numpy()
+    scores, lengths = scored.scores.float().cpu().numpy(), batch.phoneme_lengths.tolist()
     found = []
     for row, key in enumerate(zip(batch.datasets, batch.ids, strict=True)):
         state_of_frame = np.repeat(np.arange(of_states.shape[1]), of_states[row])

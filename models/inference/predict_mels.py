@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from models.bundle import SYMBOLS_FILE, Bundle
-from models.registry import kind_of, open_network
-from processors.datasets.acoustic_data import AcousticBatch, AcousticData, DataError, Level, Voice, collate_acoustic
+from models.contracts import AcousticModel, prosody_levels
+from models.registry import kind_of, open_acoustic
+from processors.datasets.acoustic_data import AcousticData, DataError, Voice, collate_acoustic
 from processors.datasets.batches import OrderedBatches
 from processors.datasets.vocoder_data import PREDICTED_BY, PREDICTED_MEL
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
@@ -39,21 +38,6 @@ _STAMP_BYTES = 8
 
 class PredictionError(RecitalError):
     """An acoustic model that does not go with the features, or with mels that another one has left."""
-
-
-class Follower(Protocol):
-    """What the network of every acoustic model in the registry offers.
-
-    Attributes:
-        pitch_level: whether it takes pitch per phone or per frame.
-        energy_level: likewise.
-    """
-
-    pitch_level: Level
-    energy_level: Level
-
-    def follow(self, batch: AcousticBatch) -> Tensor:
-        """Give the (B, M, T_mel) log-mel it speaks with the batch's own durations, pitch and energy."""
 
 
 def predict_mels(
@@ -89,7 +73,7 @@ def predict_mels(
             f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mels; name an acoustic model"
         )
     bundle.require_front_end()
-    network = open_network(bundle).to(device).eval().requires_grad_(False)
+    model = open_acoustic(bundle, device)
     made = 0
     with sole_user(processed_dir):
         missing = {dataset: _missing(bundle, processed_dir / dataset, overwrite) for dataset in datasets}
@@ -98,7 +82,7 @@ def predict_mels(
             for dataset, utterances in missing.items():
                 if utterances:
                     _note_maker(bundle, processed_dir / dataset)
-                    _predict(cast(Follower, network), bundle, processed_dir / dataset, utterances, device, progress)
+                    _predict(model, bundle, processed_dir / dataset, utterances, device, progress)
                     made += len(utterances)
     say(f"{made} mels were made" if made else "nothing to make: all mels are there")
     return made
@@ -164,7 +148,7 @@ def _require_same_settings(bundle: Bundle, store: FeatureStore) -> None:
 
 
 def _predict(
-    network: Follower,
+    model: AcousticModel,
     bundle: Bundle,
     folder: Path,
     utterances: Sequence[Utterance],
@@ -177,8 +161,7 @@ def _predict(
         utterances,
         dict.fromkeys((utterance.dataset for utterance in utterances), store),
         Voice(bundle.symbols, bundle.speakers, bundle.statistics),
-        pitch_level=network.pitch_level,
-        energy_level=network.energy_level,
+        **prosody_levels(bundle.settings.model),
     )
     batches = OrderedBatches(
         data,
@@ -190,7 +173,7 @@ def _predict(
     stamp = np.frombuffer(_stamp(bundle), dtype=np.uint8)
     with ShardWriter(folder, max_bytes=_MOST_BYTES_HELD) as writer, torch.inference_mode():
         for batch in batches:
-            mels = network.follow(batch.to(device)).float().cpu()
+            mels = model.teacher_forced(batch.to(device)).float().cpu()
             for utterance_id, mel, length in zip(batch.ids, mels, batch.mel_lengths.tolist(), strict=True):
                 predicted = np.ascontiguousarray(mel[:, :length].numpy().T)  # (M, T_mel) -> (T_mel, M)
                 if predicted.shape != (store.length(utterance_id, "mel"), bundle.settings.preprocess.n_mel):

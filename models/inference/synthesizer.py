@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.bundle import Bundle, BundleError, find_bundle
+from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
 from models.inference.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
-from models.registry import kind_of, open_network
+from models.registry import kind_of, open_acoustic
 from processors.alignment.intervals import Alignment, Interval, without_gaps, words_without_gaps
 from processors.audio.mel import MelSpectrogram
 from processors.text.chunks import split_into_chunks
@@ -30,38 +30,6 @@ _CHUNKS_PER_BATCH = 16
 
 class SynthesisError(RecitalError):
     """A text that cannot be spoken as asked."""
-
-
-class Generated(Protocol):
-    """What an acoustic model makes of a batch of phones.
-
-    Attributes:
-        mel: (B, M, T_mel) log-mel.
-        mel_lengths: (B,) real frames.
-        durations: (B, T_text) frames per phone.
-        f0_hz: (B, T_mel) pitch.
-    """
-
-    mel: Tensor
-    mel_lengths: Tensor
-    durations: Tensor
-    f0_hz: Tensor
-
-
-class AcousticModel(Protocol):
-    """What makes a mel from phones."""
-
-    def generate(
-        self,
-        phoneme_ids: Tensor,
-        phoneme_lengths: Tensor,
-        speaker_ids: Tensor,
-        *,
-        pitch_control: float,
-        energy_control: float,
-        duration_control: float,
-    ) -> Generated:
-        """Speak freely; ids and lengths are (B, T_text) and (B,), speakers (B,)."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +123,7 @@ class Synthesizer:
         for language in sorted(set(self._languages.values())):
             self._front_end(language)
         self._missed: set[str] = set()
-        self._model = cast(AcousticModel, open_network(bundle).to(self.device).eval())
+        self._model = open_acoustic(bundle, self.device)
         self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
 
     @classmethod
@@ -209,6 +177,7 @@ class Synthesizer:
 
         Raises:
             SynthesisError: the text holds nothing to say, or the speaker is unknown.
+            ControlError: the model does not have one of the controls.
             TextError: the front end does not speak the language, or cannot say the text.
         """
         return next(self.speak([text], speaker=speaker, language=language, controls=controls))
@@ -222,13 +191,13 @@ class Synthesizer:
         controls: Controls | None = None,
     ) -> Iterator[Speech]:
         """Speak many texts, in their order; faster than one by one, for pieces of like length share a batch."""
-        controls = controls or Controls()
+        prosody = self._prosody(controls)
         speaker_id = self._speaker_id(speaker)
         front_end = self._front_end(self._language(speaker, language))
         remaining = iter(texts)
         while texts_now := list(islice(remaining, _TEXTS_AT_ONCE)):
             chunks = [self._chunks(text, front_end) for text in texts_now]
-            spoken = iter(self._speak_chunks([chunk for text in chunks for chunk in text], speaker_id, controls))
+            spoken = iter(self._speak_chunks([chunk for text in chunks for chunk in text], speaker_id, prosody))
             for text, parts in zip(texts_now, chunks, strict=True):
                 yield self._joined(text, list(islice(spoken, len(parts))))
 
@@ -246,7 +215,7 @@ class Synthesizer:
         """Give the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
         speaker_id = self._speaker_id(speaker)
         pieces = self._chunks(text, self._front_end(self._language(speaker, language)))
-        chunks = self._speak_chunks(pieces, speaker_id, controls or Controls())
+        chunks = self._speak_chunks(pieces, speaker_id, self._prosody(controls))
         return torch.cat([chunk.mel for chunk in chunks], dim=1).cpu().numpy()
 
     def convert_spectrogram_to_audio(self, spec: np.ndarray | Tensor) -> np.ndarray:
@@ -311,29 +280,28 @@ class Synthesizer:
         what = "name a speaker (--infer_speaker_name)" if speaker is None else f"speaker {speaker}: unknown"
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
+    def _prosody(self, controls: Controls | None) -> Prosody:
+        prosody = Prosody(controls.duration, controls.pitch, controls.energy) if controls else UNCHANGED
+        require_controls(self._model, prosody, self.settings.model_type)
+        return prosody
+
     @torch.inference_mode()
-    def _speak_chunks(self, chunks: Sequence[_Chunk], speaker_id: int, controls: Controls) -> list[_SpokenChunk]:
+    def _speak_chunks(self, chunks: Sequence[_Chunk], speaker_id: int, prosody: Prosody) -> list[_SpokenChunk]:
         spoken: dict[int, _SpokenChunk] = {}
         by_length = sorted(range(len(chunks)), key=lambda place: len(chunks[place].ids))
         for start in range(0, len(by_length), _CHUNKS_PER_BATCH):
             places = by_length[start : start + _CHUNKS_PER_BATCH]
-            batch = self._speak_batch([chunks[place] for place in places], speaker_id, controls)
+            batch = self._speak_batch([chunks[place] for place in places], speaker_id, prosody)
             spoken.update(zip(places, batch, strict=True))
         return [spoken[place] for place in range(len(chunks))]
 
-    def _speak_batch(self, chunks: Sequence[_Chunk], speaker_id: int, controls: Controls) -> Iterator[_SpokenChunk]:
+    def _speak_batch(self, chunks: Sequence[_Chunk], speaker_id: int, prosody: Prosody) -> Iterator[_SpokenChunk]:
         lengths = torch.tensor([len(chunk.ids) for chunk in chunks], device=self.device)
         ids = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(chunk.ids) for chunk in chunks], batch_first=True, padding_value=0
         )
-        generated = self._model.generate(
-            ids.to(self.device),
-            lengths,
-            torch.full((len(chunks),), speaker_id, device=self.device),
-            pitch_control=controls.pitch,
-            energy_control=controls.energy,
-            duration_control=controls.duration,
-        )
+        speaker_ids = torch.full((len(chunks),), speaker_id, device=self.device)
+        generated = self._model.infer(PhonemeBatch(ids.to(self.device), lengths, speaker_ids), prosody)
         for row, chunk in enumerate(chunks):
             n_frames = int(generated.mel_lengths[row])
             yield _SpokenChunk(

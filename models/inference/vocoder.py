@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from config.schema import PreprocessSettings
 from models.bundle import Bundle, BundleError, find_bundle
-from models.registry import kind_of, open_network
+from models.registry import kind_of, open_vocoder_network
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from utils.errors import RecitalError
@@ -53,20 +53,6 @@ class GriffinLimVocoder:
         return torch.cat([self.waveform(mel) for mel in mels])
 
 
-class Speaking(Protocol):
-    """A vocoder's network made ready to speak; its weights no longer learn."""
-
-    def waveform(self, mel: Tensor) -> Tensor:
-        """Give (T_mel * hop_size,) samples for an (M, T_mel) log-mel of any length, in bounded memory."""
-
-
-class VocoderNetwork(Protocol):
-    """What the network of every vocoder in the registry offers."""
-
-    def for_speaking(self, dtype: torch.dtype) -> Speaking:
-        """Make what speaks with the network's present weights, computing in `dtype`."""
-
-
 class NeuralVocoder:
     """A trained vocoder.
 
@@ -89,12 +75,11 @@ class NeuralVocoder:
         self._device = torch.device(device)
         if reason := why_not(precision, self._device):
             raise VocoderError(f"precision {precision}: {reason}")
-        network = cast(VocoderNetwork, open_network(bundle).to(self._device).eval())
-        self._speaking = network.for_speaking(dtype_of(precision))
+        self._network = open_vocoder_network(bundle, self._device).for_inference(dtype_of(precision))
 
     @torch.inference_mode()
     def waveform(self, mel: Tensor) -> Tensor:
-        return self._speaking.waveform(mel.to(self._device, torch.float32)).float()
+        return self._network.waveform(mel.to(self._device, torch.float32)).float()
 
     def joined(self, mels: Sequence[Tensor]) -> Tensor:
         # As a whole: the network hears beyond each seam, so that none clicks.

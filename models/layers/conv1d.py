@@ -54,7 +54,7 @@ class Conv1d(nn.Module):
             y = _as_rows(_convolve(_as_pictures(x), self.weight.unsqueeze(2), self.bias))
         return F.relu(y) if self.relu else y
 
-    def lay_out_for_speaking(self) -> None:
+    def prepare_for_inference(self) -> None:
         """Keep the weights as oneDNN wants them, channels last, which it would do again at each call.
 
         Not for training: torch's fused optimizers take it that weights and gradients are laid out alike.

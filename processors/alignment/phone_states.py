@@ -38,7 +38,7 @@ class PhoneStates:
 
 
 @dataclass(frozen=True)
-class HeardStates:
+class StateScores:
     """The states of a batch and how much each frame sounds like each of them.
 
     Attributes:

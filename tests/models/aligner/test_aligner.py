@@ -12,7 +12,7 @@ import torch
 from models.aligner.loss import forward_sum
 from models.aligner.network import beta_binomial_prior
 from processors.alignment.monotonic_search import best_durations
-from processors.alignment.phone_states import HeardStates, phone_states
+from processors.alignment.phone_states import StateScores, phone_states
 
 TINY = (
     "preprocess.trim_silence=true",  # as the made-up features say they are
@@ -134,7 +134,7 @@ def test_a_phone_passes_through_its_states_and_a_pause_through_one():
     assert states.parts[1, :5].tolist() == [1, 1, 1, 0, 1]
     scores = torch.zeros(2, 11, 8)
     scores[0, 2, 1] = 5.0  # the third frame sounds like the beginning of the second phone
-    durations = HeardStates(states, scores).durations(torch.tensor([6, 11]))
+    durations = StateScores(states, scores).durations(torch.tensor([6, 11]))
     of_phones = states.durations_of_phones(durations, 5)
     assert of_phones.sum(dim=1).tolist() == [6, 11]
     assert (of_phones[0, [1, 3]] >= 3).all() and not of_phones[0, 4]

@@ -14,8 +14,9 @@ import models.bundles.warm_start
 from bins.command import run
 from bins.train import _parser, main
 from models.bundle import Bundle, BundleError
-from models.bundles.embedding_rows import HasNamedRows, NamedRows, match_rows
-from models.bundles.warm_start import find_beginning
+from models.bundles.embedding_rows import transfer_rows
+from models.bundles.warm_start import find_initial_state
+from models.contracts import EmbeddingRows, HasEmbeddingRows
 from models.registry import make_task
 from processors.text.arpabet import INVENTORY
 from tests.models.test_contracts import Tiny
@@ -34,12 +35,12 @@ def generator():
 
 def test_rows_are_carried_over_by_name():
     table = torch.randn(4, 8, generator=generator()).half()
-    rows, match = match_rows(
-        table, ["<pad>", "a", "b", "c"], NamedRows("symbol", ["<pad>", "c", "new", "a"]), generator()
+    rows, transfer = transfer_rows(
+        table, ["<pad>", "a", "b", "c"], EmbeddingRows("symbol", ["<pad>", "c", "new", "a"]), generator()
     )
     assert torch.equal(rows[[0, 1, 3]], table[[0, 3, 1]].float())
-    assert (match.kept, match.added, match.dropped) == (["<pad>", "c", "a"], ["new"], ["b"])
-    assert match.story() == (
+    assert (transfer.kept, transfer.added, transfer.dropped) == (["<pad>", "c", "a"], ["new"], ["b"])
+    assert transfer.describe() == (
         "symbols: 3 kept; 1 added (new), which begin at random, spread as those learned are; 1 dropped (b)"
     )
 
@@ -47,7 +48,7 @@ def test_rows_are_carried_over_by_name():
 def test_new_symbols_are_spread_as_the_learned_ones_are():
     table = torch.randn(60, 4, generator=generator()) * torch.tensor([0.1, 1.0, 2.0, 3.0]) + 5.0
     theirs = [f"old{row}" for row in range(60)]
-    rows, _ = match_rows(table, theirs, NamedRows("symbol", [f"new{row}" for row in range(2000)]), generator())
+    rows, _ = transfer_rows(table, theirs, EmbeddingRows("symbol", [f"new{row}" for row in range(2000)]), generator())
     torch.testing.assert_close(rows.mean(dim=0), table.mean(dim=0), atol=0.2, rtol=0.0)
     torch.testing.assert_close(rows.std(dim=0), table.std(dim=0), atol=0.0, rtol=0.1)
 
@@ -56,16 +57,16 @@ def test_new_symbols_are_spread_as_the_learned_ones_are():
 def test_new_speakers_begin_near_the_mean_of_the_learned_ones(n_learned):
     table = torch.randn(n_learned, 64, generator=generator())
     theirs = [f"old{row}" for row in range(n_learned)]
-    rows, _ = match_rows(table, theirs, NamedRows("speaker", ["new", "other"]), generator())
+    rows, _ = transfer_rows(table, theirs, EmbeddingRows("speaker", ["new", "other"]), generator())
     distance = (rows - table.mean(dim=0)).norm(dim=1) / table.norm(dim=1).mean()
     assert (distance > 0.02).all() and (distance < 0.2).all() and not torch.equal(rows[0], rows[1])
 
 
 def test_the_same_names_in_the_same_order_are_the_same_table():
     table = torch.randn(2, 4)
-    rows, match = match_rows(table, ["a", "b"], NamedRows("speaker", ["a", "b"]), generator())
-    assert torch.equal(rows, table) and match.is_as_it_was and match.story() == "speakers: 2 kept"
-    assert not match_rows(table, ["a", "b"], NamedRows("speaker", ["b", "a"]), generator())[1].is_as_it_was
+    rows, transfer = transfer_rows(table, ["a", "b"], EmbeddingRows("speaker", ["a", "b"]), generator())
+    assert torch.equal(rows, table) and transfer.is_unchanged and transfer.describe() == "speakers: 2 kept"
+    assert not transfer_rows(table, ["a", "b"], EmbeddingRows("speaker", ["b", "a"]), generator())[1].is_unchanged
 
 
 @pytest.fixture
@@ -107,9 +108,9 @@ def train(tiny, monkeypatch, capsys):
 
 
 def test_models_without_such_tables_offer_none(tmp_path, tiny):
-    assert isinstance(tiny.task(), HasNamedRows)
+    assert isinstance(tiny.task(), HasEmbeddingRows)
     (tmp_path / "vocoder").mkdir()
-    assert not isinstance(Tiny("HiFiGAN", tmp_path / "vocoder").task(), HasNamedRows)
+    assert not isinstance(Tiny("HiFiGAN", tmp_path / "vocoder").task(), HasEmbeddingRows)
 
 
 def test_finetuning_keeps_adds_and_drops_symbols_and_speakers_by_name(tiny, train):
@@ -171,17 +172,17 @@ def test_what_an_optimizer_remembers_of_a_changed_table_is_left_behind(tiny, mon
         return dataclasses.replace(of_bundle(*arguments), optimizers=state)
 
     monkeypatch.setattr(models.bundles.warm_start, "_of_bundle", with_moments)
-    beginning = find_beginning(tiny.folder / "bundle", settings, task)
-    assert beginning.optimizers["network"].moments.keys() == {"network.to_mel.weight"}
-    beginning = find_beginning(tiny.folder / "bundle", tiny.settings(), voice)
-    assert beginning.optimizers["network"].moments.keys() == moments.keys()
+    initial = find_initial_state(tiny.folder / "bundle", settings, task)
+    assert initial.optimizers["network"].moments.keys() == {"network.to_mel.weight"}
+    initial = find_initial_state(tiny.folder / "bundle", tiny.settings(), voice)
+    assert initial.optimizers["network"].moments.keys() == moments.keys()
 
 
 def test_new_rows_of_a_frozen_table_are_told(tiny):
     tiny.task().bundle(tiny.folder / "bundle")
     settings, task = others(tiny)
     settings = settings.model_copy(update={"train": settings.train.model_copy(update={"freeze": ("phoneme_*",)})})
-    remarks = find_beginning(tiny.folder / "bundle", settings, task).remarks
+    remarks = find_initial_state(tiny.folder / "bundle", settings, task).remarks
     assert [f"{SYMBOLS} is frozen: its new symbols stay as they begin, and are not learned"] == [
         remark for remark in remarks if "is frozen" in remark
     ]
@@ -193,10 +194,10 @@ def test_rows_that_nobody_named_are_refused_where_they_do_not_fit(tiny, train):
     bundle = tiny.folder / "first" / "bundle"
     bundle.rename(tiny.folder / "elsewhere")
     with pytest.raises(BundleError, match="has 2 rows of speakers, and nothing says for which; begin with the"):
-        find_beginning(tiny.folder / "first", settings, task)
-    beginning = find_beginning(tiny.folder / "first", tiny.settings(), tiny.task())
-    assert any(f"nobody wrote down whose rows {SPEAKERS} has" in remark for remark in beginning.remarks)
+        find_initial_state(tiny.folder / "first", settings, task)
+    initial = find_initial_state(tiny.folder / "first", tiny.settings(), tiny.task())
+    assert any(f"nobody wrote down whose rows {SPEAKERS} has" in remark for remark in initial.remarks)
     speakers = tiny.folder / "elsewhere" / "speakers.json"
     speakers.write_text(json.dumps({"a": 0}))
     with pytest.raises(BundleError, match="has 2 rows of speakers, and its bundle names 1"):
-        find_beginning(tiny.folder / "elsewhere", settings, task)
+        find_initial_state(tiny.folder / "elsewhere", settings, task)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.contracts import PhonemeBatch, Prosody
 from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.settings import FastSpeech2ModelSettings, FastSpeech2TrainSettings
 from models.fastspeech2.variance_adaptor import SpeakerScales
@@ -97,7 +98,7 @@ def make_example(number, n_phones, level="phone"):
 
 def speak(network, *examples, **controls):
     batch = collate_acoustic(examples)
-    return network.generate(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids, **controls)
+    return network.infer(PhonemeBatch.of(batch), Prosody(**controls))
 
 
 # Layers
@@ -248,7 +249,7 @@ def test_more_than_a_thousand_frames_are_no_limit():
 
 def test_pitch_control_is_a_factor_on_hertz():
     network = make_network()
-    usual, higher = speak(network, make_example(1, 9)), speak(network, make_example(1, 9), pitch_control=1.5)
+    usual, higher = speak(network, make_example(1, 9)), speak(network, make_example(1, 9), pitch=1.5)
     torch.testing.assert_close(higher.f0_hz, 1.5 * usual.f0_hz)
     assert torch.equal(higher.durations, usual.durations)
     assert not torch.allclose(higher.mel, usual.mel)
@@ -256,14 +257,14 @@ def test_pitch_control_is_a_factor_on_hertz():
 
 def test_energy_control_is_a_factor_on_linear_energy():
     network = make_network()
-    usual, louder = speak(network, make_example(1, 9)), speak(network, make_example(1, 9), energy_control=1.3)
+    usual, louder = speak(network, make_example(1, 9)), speak(network, make_example(1, 9), energy=1.3)
     torch.testing.assert_close(louder.energy, 1.3 * usual.energy)
     torch.testing.assert_close(louder.f0_hz, usual.f0_hz)
 
 
 def test_duration_control_is_a_factor_on_durations():
     network = make_network()
-    usual, slower = speak(network, make_example(1, 50)), speak(network, make_example(1, 50), duration_control=3.0)
+    usual, slower = speak(network, make_example(1, 50)), speak(network, make_example(1, 50), duration=3.0)
     assert (slower.durations.float() / usual.durations).mean() == pytest.approx(3.0, rel=0.1)
 
 
@@ -272,7 +273,7 @@ def test_controls_may_differ_from_phone_to_phone(level):
     network = make_network(pitch_level=level, energy_level=level)
     factors = torch.ones(1, 9)
     factors[0, 4] = 2.0
-    usual, changed = speak(network, make_example(1, 9)), speak(network, make_example(1, 9), pitch_control=factors)
+    usual, changed = speak(network, make_example(1, 9)), speak(network, make_example(1, 9), pitch=factors)
     raised = changed.f0_hz[0] / usual.f0_hz[0]
     ends = usual.durations[0].cumsum(0)
     torch.testing.assert_close(raised[ends[3] : ends[4]], torch.full((int(usual.durations[0, 4]),), 2.0))
@@ -283,7 +284,7 @@ def test_phones_last_at_least_a_frame_and_pauses_may_last_none():
     network = make_network()
     example = make_example(1, 6)
     example.phoneme_ids[[0, 5]] = FIRST_PHONE - 1
-    durations = speak(network, example, duration_control=1e-3).durations
+    durations = speak(network, example, duration=1e-3).durations
     assert durations.tolist() == [[0, 1, 1, 1, 1, 0]]
 
 
@@ -292,7 +293,7 @@ def test_speech_of_pauses_alone_is_refused():
     example = make_example(1, 3)
     example.phoneme_ids[:] = FIRST_PHONE - 1
     with pytest.raises(ValueError, match="no frames"):
-        speak(network, example, duration_control=1e-3)
+        speak(network, example, duration=1e-3)
 
 
 def test_speakers_sound_different():

@@ -58,7 +58,7 @@ def test_it_gives_the_generators_waveform(shape, dtype, decibels, fused, monkeyp
     generator, mel = make_generator(shape), mel_of(40)
     with torch.no_grad():
         whole = generator(mel[None])[0]
-    made = generator.for_speaking(dtype).waveform(mel)
+    made = generator.for_inference(dtype).waveform(mel)
     assert whole.std() > 0.01
     assert made.dtype == torch.float32 and signal_to_noise(whole, made) > decibels
 
@@ -73,7 +73,7 @@ def test_golden_waveforms_are_kept(golden, version, dtype, decibels):
     generator = Generator(HiFiGANModelSettings.model_validate_json(json.dumps(values)), config["num_mels"])
     generator.load_state_dict(torch.load(folder / "g_00000000", weights_only=True)["generator"])
     expected = np.load(folder / "expected.npz")
-    made = generator.for_speaking(dtype)(torch.from_numpy(expected["mel"]))
+    made = generator.for_inference(dtype)(torch.from_numpy(expected["mel"]))
     assert signal_to_noise(torch.from_numpy(expected["waveform"][0]), made) > decibels
 
 
@@ -93,7 +93,7 @@ def test_no_sample_depends_on_more_than_the_receptive_frames(shape):
 @pytest.mark.parametrize("shape", sorted(SHAPES))
 @pytest.mark.parametrize("n_frames", [1, 2, 15, 16, 17, 32, 33, 100])
 def test_chunks_put_together_are_the_whole(shape, n_frames):
-    speaking, mel = make_generator(shape).for_speaking(), mel_of(n_frames)
+    speaking, mel = make_generator(shape).for_inference(), mel_of(n_frames)
     whole = speaking(mel[None])[0]
     torch.testing.assert_close(speaking.waveform(mel, chunk_frames=16), whole, rtol=0, atol=1e-5)
     chunks = list(speaking.stream(mel, chunk_frames=16))
@@ -110,7 +110,7 @@ def test_tiles_of_a_stage_change_nothing(shape, n_frames, fused, monkeypatch):
     generator, mel = make_generator(shape), torch.stack([mel_of(n_frames), -mel_of(n_frames)])
     monkeypatch.setattr(fast_generator, "TILE_BYTES", 1)  # the smallest that are ever made
     with torch.no_grad():
-        torch.testing.assert_close(generator.for_speaking()(mel), generator(mel), rtol=0, atol=1e-5)
+        torch.testing.assert_close(generator.for_inference()(mel), generator(mel), rtol=0, atol=1e-5)
 
 
 def test_a_long_mel_takes_no_more_memory_than_its_waveform():
@@ -120,7 +120,7 @@ import torch
 from utils.machine import peak_memory_mib as peak
 from tests.models.hifigan.test_fast_generator import make_generator
 torch.set_num_threads(1)
-speaking = make_generator().for_speaking()
+speaking = make_generator().for_inference()
 total = 0
 for chunk in speaking.stream(torch.zeros(12, 4000)):
     total += len(chunk)

@@ -367,17 +367,17 @@ def test_states_of_an_optimizer_over_torchs_own_norms_are_read_by_name(original,
             kept["step"] = int(kept["step"])
     torch.save({"generator": twins["generator"].state_dict()}, original / "g_00000001")
     torch.save(payload, original / "do_00000001")
-    beginning = published_training(original)
-    beginning.load_into(modules)
+    initial = published_training(original)
+    initial.load_into(modules)
     for name, twin in twins.items():
         assert_same(modules[name].state_dict(), twin.state_dict())
     for name, optimization in task.optimizers().items():
-        moments = beginning.optimizers[name].moments
+        moments = initial.optimizers[name].moments
         expected = {key for key in gradients if key.partition(".")[0] in optimization.modules}
         assert moments.keys() == expected
         for key in expected:
             torch.testing.assert_close(moments[key]["exp_avg"], 0.1 * gradients[key])
-        load_moments(optimization.optimizer, modules, beginning.optimizers[name])
+        load_moments(optimization.optimizer, modules, initial.optimizers[name])
         assert {float(kept["step"]) for kept in optimization.optimizer.state.values()} == {1.0}
         for parameter in optimization.optimizer.param_groups[0]["params"]:
             parameter.grad = torch.zeros_like(parameter)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from config.paths import REPOSITORY
-from models.bundles.warm_start import find_beginning
+from models.bundles.warm_start import find_initial_state
 from models.inference.align import aligner_settings, why_to_train_anew
 from models.registry import make_task
 from processors.alignment.intervals import Alignment, Interval, without_gaps
@@ -184,7 +184,7 @@ def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_
     learned.bundle(tmp_path / "bundle")
     SymbolTable(["b", "a", "sil", *"cdefghij"]).save(processed / "symbols.json")
     task = make_task(settings)
-    find_beginning(tmp_path / "bundle", settings, task).load_into(task.modules)
+    find_initial_state(tmp_path / "bundle", settings, task).load_into(task.modules)
     before, after = (each.modules["network"].phoneme_places.weight for each in (learned, task))
     assert torch.equal(after[:4], before[[0, 3, 2, 1]])
     example = AlignerExample("a", np.arange(1, 12), np.zeros((30, 40), dtype=np.float32))

@@ -14,6 +14,8 @@ import torch
 
 from config.paths import REPOSITORY
 from models.bundle import BundleError
+from models.contracts import ControlError
+from models.fastspeech2.network import FastSpeech2
 from models.inference.output_files import OutputError
 from models.inference.synthesize import request_from_text, requests_from_dataset, requests_from_file, speak_all
 from models.inference.synthesizer import Controls, SynthesisError, Synthesizer
@@ -81,6 +83,16 @@ def test_duration_and_pitch_follow_their_controls(voice):
 def test_a_control_out_of_range_is_refused(value):
     with pytest.raises(SynthesisError, match="pitch_control"):
         Controls(pitch=value)
+
+
+def test_a_control_that_the_model_does_not_have_is_refused_by_name(bundle, monkeypatch):
+    monkeypatch.setattr(FastSpeech2, "controls", frozenset({"duration", "pitch"}))
+    voice = Synthesizer.open(bundle)
+    voice("Hello.", controls=Controls(pitch=1.1))
+    message = "this voice's FastSpeech2 has no energy to control; it has: duration, pitch"
+    for synthesize in (voice, voice.generate_spectrogram):
+        with pytest.raises(ControlError, match=message):
+            synthesize("Hello.", controls=Controls(energy=1.1))
 
 
 @pytest.mark.parametrize("text", ["", "   ", "😀🎉", "...", "?!"])

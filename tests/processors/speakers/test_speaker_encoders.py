@@ -14,7 +14,7 @@ import torch
 
 from config.load import SettingsError
 from models.bundle import Bundle, find_bundle
-from models.bundles.embedding_rows import HasNamedRows
+from models.contracts import HasEmbeddingRows
 from models.registry import make_task, open_network
 from processors.feature_store import FeatureStore
 from processors.preparation import report
@@ -207,7 +207,7 @@ def test_every_parameter_gets_a_gradient_and_speakers_differ(tiny):
     assert all(parameter.grad.any() for parameter in task.modules["network"].parameters())
     rows = task.modules["network"].speaker_embedding(torch.tensor([0, 1]))
     assert not torch.allclose(rows[0], rows[1])
-    assert isinstance(task, HasNamedRows) and list(task.named_rows()) == ["network.phoneme_embedding.weight"]
+    assert isinstance(task, HasEmbeddingRows) and list(task.embedding_rows()) == ["network.phoneme_embedding.weight"]
 
 
 def test_a_resumed_run_is_the_run_that_never_stopped(tiny):
