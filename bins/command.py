@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,6 +134,7 @@ def run(
         check: may call `parser.error` on arguments that do not go together.
     """
     from utils.errors import RecitalError
+    from utils.failures import disk_sentence, is_disk_full
     from utils.process_exit import leave
 
     arguments = parser.parse_args()
@@ -148,16 +149,11 @@ def run(
         # The reader of our output went away (`| head`): nothing is wrong, and the exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except (RecitalError, OSError) as error:
-        if arguments.debug:
-            raise
-        print(f"error: {_told(error)}", file=sys.stderr)
+    except Exception as error:
+        # Printed here, because what an error on its way out still holds, such as a loader of batches, ends with it.
+        if isinstance(error, RecitalError | OSError) and not arguments.debug:
+            print(f"error: {disk_sentence(error) if is_disk_full(error) else error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         code = 1
     leave(code)
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        place = f" ({error.filename})" if error.filename else ""
-        return f"the disk is full{place}; free some space and run the same command again: finished work is kept"
-    return str(error)

@@ -44,9 +44,10 @@ def main(arguments: argparse.Namespace) -> int:
     today = load(arguments).settings
 
     if arguments.overfit_one_batch:
+        from utils.failures import failures_in_training
         from utils.trainer import Processes
 
-        with Processes() as processes:
+        with Processes() as processes, failures_in_training("", _takes_memory(today)):
             return _overfit_one_batch(today, arguments.overfit_one_batch, processes)
     return train(today, arguments.name, arguments.resume_type, arguments.checkpoint)
 
@@ -63,6 +64,7 @@ def train(
         checkpoint: the flag.
     """
     from config.paths import rooted
+    from utils.failures import failures_in_training
     from utils.lock import sole_user
     from utils.trainer import Processes
 
@@ -70,6 +72,7 @@ def train(
     flags = argparse.Namespace(resume_type=resume_type, checkpoint=checkpoint)
     with Processes() as processes, contextlib.ExitStack() as stack:
         processes.in_main(lambda: stack.enter_context(sole_user(folder)))
+        stack.enter_context(failures_in_training(folder, _takes_memory(settings)))
         return _train(settings, folder, flags, processes)
 
 
@@ -107,6 +110,13 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
         else:
             say(f"stopped at step {outcome.step}, which is saved; the same command goes on from there")
     return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
+
+
+def _takes_memory(settings: ExperimentSettings) -> dict[str, Any]:
+    """Return the settings by which training takes less memory, with their values."""
+    length = "segment_size" if hasattr(settings.train, "segment_size") else "max_frames_per_batch"
+    names = ["batch_size", length, *(["precision"] if settings.train.precision == "fp32" else [])]
+    return {f"train.{name}": getattr(settings.train, name) for name in names}
 
 
 def _checked_name(name: str) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from utils.console import warn
 from utils.errors import RecitalError
+from utils.failures import is_out_of_memory
 from utils.files import atomic_folder, write_atomically
 
 _NAME = re.compile(r"step-(\d{8,})")
@@ -204,6 +205,8 @@ class CheckpointFolder:
                 _sync(folder)
             _sync(self.path)
         except (OSError, SafetensorError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             # torch tells of a full disk as a RuntimeError about its own file format.
             reason = "writing failed" if type(error) is RuntimeError else str(error)
             free = shutil.disk_usage(self.path).free if self.path.is_dir() else 0

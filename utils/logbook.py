@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -31,6 +34,8 @@ class Logbook:
         _drop_after(self.path, after_step)
         self._lines = self.path.open("a", encoding="utf-8")
         purge_step = after_step + 1 if (Path(folder) / "tensorboard").exists() else None
+        # Its thread leaves an error for the next call to raise, and need not print it as well.
+        threading.excepthook = _pass_over_tensorboard
         self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=purge_step)
 
     def scalars(self, step: int, values: Mapping[str, float], **notes: Any) -> None:
@@ -58,6 +63,16 @@ class Logbook:
         self._lines.close()
         self._board.close()
 
+    def __enter__(self) -> Logbook:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error what is still on its way may meet a disk that is full: the first error says more.
+        with contextlib.suppress(OSError) if kind is not None else contextlib.nullcontext():
+            self.close()
+
 
 def read_logbook(path: Path | str) -> list[dict[str, Any]]:
     """Give the lines of a `logbook.jsonl`, leaving out one that a kill cut in half."""
@@ -82,6 +97,11 @@ def _drop_after(path: Path, step: int) -> None:
         for told in _whole_lines(path):
             if told["step"] <= step:
                 lines.write(json.dumps(told) + "\n")
+
+
+def _pass_over_tensorboard(arguments: threading.ExceptHookArgs) -> None:
+    if not (issubclass(arguments.exc_type, OSError) and type(arguments.thread).__module__.startswith("tensorboard.")):
+        threading.__excepthook__(arguments)
 
 
 def _as_json(value: float) -> float | None:

@@ -28,6 +28,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, average_name
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
+from utils.failures import disk_sentence, is_disk_full
 from utils.files import atomic_folder, sweep
 from utils.logbook import Logbook
 from utils.meters import LossMeter, LossWatch, SpeedMeter
@@ -173,7 +174,8 @@ class Processes:
             except Exception as caught:
                 error = caught
         if self.world_size > 1:
-            told: list[Any] = [error and f"in the first process: {error}", result if share else None]
+            what = disk_sentence(error) if error is not None and is_disk_full(error) else error
+            told: list[Any] = [error and f"in the first process: {what}", result if share else None]
             broadcast_object_list(told)
             if not self.is_main:
                 if told[0]:
@@ -189,9 +191,11 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            return  # nothing waits for processes that may wait for this one
         if self.device.type == "cuda":
             self._accelerator.end_training()
-        elif kind is None:
+        else:
             self.wait()  # gloo is not taken apart (see `utils.process_exit`), but none leaves while others talk to it
 
 
@@ -323,12 +327,8 @@ class Trainer:
             self._restore(resume)
         self.processes.wait()
         logbook = self.processes.in_main(self._open_folder)
-        with StopRequest() as request:
-            try:
-                stopped = self._train(logbook, request)
-            finally:
-                if logbook is not None:
-                    logbook.close()
+        with StopRequest() as request, logbook or contextlib.nullcontext():
+            stopped = self._train(logbook, request)
         # Another process may have got the signal that stopped all.
         signal_number = request.signal_number or (int(signal.SIGTERM) if stopped else 0)
         return Outcome(

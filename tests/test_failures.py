@@ -1,0 +1,135 @@
+"""Training that fails ends, with an exit code and a sentence; with loader workers, and with two processes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from config.load import write_settings
+from config.paths import REPOSITORY
+from tests.test_contracts import Tiny
+from utils.errors import RecitalError
+from utils.failures import FailureError, failures_in_training
+
+TO_LOWER = {"train.batch_size": 16, "train.max_frames_per_batch": 0}
+TWO_PROCESSES = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --main_process_port 0"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("failing")
+    every = dict.fromkeys(("log", "valid", "sample", "save"), 3)
+    settings = Tiny("FastSpeech2", folder).settings(
+        f"log_dir={folder / 'log'}",
+        "train.num_workers=1",
+        "train.max_steps=6",
+        "train.max_epochs=0",
+        "train.batch_size=2",
+        "train.precision=fp32",
+        *(f"train.{name}_every_steps={steps}" for name, steps in every.items()),
+    )
+    write_settings(folder / "settings.json", settings)
+    return folder / "settings.json"
+
+
+def train(config: Path, failure: str, *arguments: str, launcher: str = "") -> subprocess.CompletedProcess:
+    """Run `tests.failing_training`; a run that does not end raises `subprocess.TimeoutExpired`."""
+    name = f"{failure}{len(launcher)}"
+    command = [sys.executable, *launcher.split(), "-m", "tests.failing_training", failure]
+    return subprocess.run(
+        [*command, "--config", str(config), "--name", name, *arguments],
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_mistake_in_the_program_ends_it(config):
+    ended = train(config, "bug")
+    assert ended.returncode == 1 and ended.stderr.endswith("ValueError: a mistake in the program\n")
+
+
+def test_nan_loss_with_debug_ends_it(config):
+    ended = train(config, "nan", "--debug")
+    assert (
+        ended.returncode == 1 and "Traceback" in ended.stderr and "step 1: the loss of network is nan" in ended.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        ("memory", "the memory of the machine is used up (1048576.00 GiB more"),
+        ("killed_worker", "a process that prepares batches was killed"),
+        ("full_bundle", "the disk is full"),
+        ("full_checkpoint", "step-00000003: could not be written"),
+        ("full_tensorboard", "the disk is full"),
+    ],
+)
+def test_machine_that_fails_is_one_sentence(config, failure, sentence):
+    ended = train(config, failure)
+    errors = [line for line in ended.stderr.splitlines() if not line.startswith("training: ")]
+    assert ended.returncode == 1 and len(errors) == 1, ended.stderr
+    assert errors[0].startswith("error: ") and sentence in errors[0]
+    left = [path.name for path in (config.parent / "log").rglob("*.partial")]
+    assert left == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        ("bug", "ValueError: a mistake in the program"),
+        ("memory", "error: the memory of the machine is used up"),
+        ("full_bundle", "error: the disk is full"),
+        ("full_tensorboard", "error: the disk is full"),
+    ],
+)
+def test_failure_of_one_of_two_processes_ends_both(config, failure, sentence):
+    ended = train(config, failure, launcher=TWO_PROCESSES)
+    said = [line for line in ended.stderr.splitlines() if line.startswith(("error: ", "ValueError: "))]
+    assert ended.returncode == 1, ended.stderr
+    assert len(said) == 2 and sum(line.startswith(sentence) for line in said) == 1, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity"),
+            "the memory of the GPU is used up (2.50 GiB more are wanted): lower train.batch_size (now 16) or "
+            "train.max_frames_per_batch (now no limit), and raise train.gradient_accumulation_steps by as much as "
+            "train.batch_size gets smaller; the same command goes on from the last checkpoint",
+        ),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
+            "the memory of the GPU is used up: l",
+        ),
+        (MemoryError("Caught MemoryError in DataLoader worker process 0."), "the memory of the machine is used up: l"),
+        (RuntimeError("unable to write to file </torch_12_3>: No space left on device (28)"), "the shared memory by"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full (experiment); free some space"),
+        (OSError(errno.EFBIG, "File too large", "a/file"), "the disk is full (a/file); free some space"),
+        (SafetensorError("Error while serializing: I/O error: No space left on device"), "the disk is full (exp"),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:1] Connection closed by peer [::1]:2"), "another of the processes"),
+    ],
+)
+def test_failures_of_the_machine_have_their_sentences(error, sentence):
+    with pytest.raises(FailureError) as caught, failures_in_training("experiment", TO_LOWER):
+        raise error
+    assert str(caught.value).startswith(sentence) and caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(errno.ENOENT, "no file"), RecitalError("x")])
+def test_other_errors_pass_as_they_are(error):
+    with pytest.raises(type(error)) as caught, failures_in_training("experiment", TO_LOWER):
+        raise error
+    assert caught.value is error
