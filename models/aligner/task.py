@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from config.paths import rooted
 from models.aligner.loss import loss_terms
 from models.aligner.network import Aligner
-from models.aligner.settings import AlignerSettings, AlignerTrainSettings
+from models.aligner.settings import AlignerSettings
 from models.bundle import Bundle
 from models.contracts import EmbeddingRows
+from models.training.schedules import learning_rate_share
 from processors.datasets.aligner_data import (
     AlignerBatch,
     AlignerData,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
 
 _SAMPLES = 2
-_LOWEST_SHARE = 0.01  # of the learning rate, where the cosine ends
 _collate = partial(collate_aligner, length_step=8)
 
 
@@ -97,7 +96,8 @@ class AlignerTask:
             betas=train.adam_betas,
             fused=True,
         )
-        scheduler = LambdaLR(optimizer, partial(_learning_rate_share, train))
+        share = learning_rate_share(warmup_steps=train.warmup_steps, decay="cosine", decay_steps=train.decay_steps)
+        scheduler = LambdaLR(optimizer, share)
         return {"network": Optimization(optimizer, ("network",), scheduler, ema_decay=train.ema_decay)}
 
     def updates(self, batch: AlignerBatch, step: int) -> Iterator[Update]:
@@ -153,10 +153,3 @@ class AlignerTask:
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.float().cpu().numpy()
-
-
-def _learning_rate_share(settings: AlignerTrainSettings, step: int) -> float:
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
-    progress = min((step - settings.warmup_steps) / (settings.decay_steps - settings.warmup_steps), 1.0)
-    return _LOWEST_SHARE + (1.0 - _LOWEST_SHARE) * (1.0 + math.cos(math.pi * progress)) / 2.0

@@ -108,7 +108,14 @@ class FastSpeech2Task:
             eps=train.adam_eps,
             fused=True,  # three times as fast as one parameter after the other, on CPU too
         )
-        scheduler = LambdaLR(optimizer, learning_rate_share(train))
+        share = learning_rate_share(
+            warmup_steps=train.warmup_steps,
+            decay=train.decay,
+            decay_steps=train.decay_steps,
+            anneal_steps=train.anneal_steps,
+            anneal_rate=train.anneal_rate,
+        )
+        scheduler = LambdaLR(optimizer, share)
         return {"network": Optimization(optimizer, ("network",), scheduler, ema_decay=train.ema_decay)}
 
     def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:

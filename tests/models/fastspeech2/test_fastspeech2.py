@@ -11,7 +11,7 @@ import torch
 
 from models.contracts import PhonemeBatch, Prosody
 from models.fastspeech2.network import FastSpeech2
-from models.fastspeech2.settings import FastSpeech2ModelSettings, FastSpeech2TrainSettings
+from models.fastspeech2.settings import FastSpeech2ModelSettings
 from models.fastspeech2.variance_adaptor import SpeakerScales
 from models.layers.attention import SelfAttention, attention_bias
 from models.layers.binned_embedding import BinnedEmbedding
@@ -20,7 +20,6 @@ from models.layers.dropout import Dropout
 from models.layers.length_regulator import expand
 from models.layers.masks import masked_mean, padding_mask
 from models.layers.positions import SinusoidalPositions
-from models.training.schedules import learning_rate_share
 from processors.datasets.acoustic_data import AcousticExample, collate_acoustic
 
 TINY = (
@@ -306,32 +305,3 @@ def test_speakers_sound_different():
 def test_statistics_are_not_among_the_weights():
     names = make_network().state_dict()
     assert not [name for name in names if "pitch_mean" in name or "is_pause" in name or "table" in name]
-
-
-# The schedule
-
-
-def schedule(**changes):
-    names = {"warmup_steps": 100, "decay": "inverse_sqrt", "decay_steps": 1100, "anneal_steps": (), "anneal_rate": 0.3}
-    return learning_rate_share(FastSpeech2TrainSettings.model_construct(**{**names, **changes}))
-
-
-def test_learning_rate_rises_to_its_peak_and_falls_with_the_square_root():
-    share = schedule()
-    assert share(0) == 0.01
-    assert share(99) == 1.0
-    assert share(399) == pytest.approx(0.5)
-
-
-def test_learning_rate_is_annealed_at_each_of_its_steps():
-    plain, annealed = schedule(), schedule(anneal_steps=(200, 300))
-    assert annealed(199) == plain(199)
-    assert annealed(200) == pytest.approx(0.3 * plain(200))
-    assert annealed(300) == pytest.approx(0.09 * plain(300))
-
-
-def test_cosine_ends_at_a_hundredth():
-    share = schedule(decay="cosine")
-    assert share(99) == share(100) == 1.0
-    assert share(600) == pytest.approx(0.505)
-    assert share(1100) == share(5000) == pytest.approx(0.01)
