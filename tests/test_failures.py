@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from config.load import write_settings
 from config.paths import REPOSITORY
-from tests.test_contracts import Tiny
+from tests.models.test_contracts import Tiny
 from utils.errors import RecitalError
 from utils.failures import FailureError, failures_in_training
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from config.schema import ExperimentSettings
 from processors.datasets.utterance_data import UtteranceData
 from utils.errors import RecitalError
-from utils.leaving import kill_workers_at_exit
+from utils.process_exit import kill_workers_at_exit
 
 # How far an utterance may stray, in each epoch anew, from its place in the order of lengths: as if it were up to this
 # share longer or shorter. More would mix better and pad more: 0.05 pads 5 % of kathleen's and LJSpeech's frames in
