@@ -14,7 +14,7 @@ def main(arguments: argparse.Namespace) -> int:
     experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "align")
 
     from config.paths import rooted
-    from models.bundle import find_bundle
+    from models.bundles.locate import find_bundle
     from models.inference.align import align_corpora
     from utils.console import say
 

@@ -17,7 +17,7 @@ _OWN_FORMAT = "bundle"
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from models.bundle import find_bundle
+    from models.bundles.locate import find_bundle
 
     bundle = find_bundle(arguments.bundle)
     write = _write_bundle if arguments.format == _OWN_FORMAT else _write_published
@@ -26,7 +26,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _write_bundle(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -> None:
-    from models.bundle import SETTINGS_FILE, WEIGHTS_FILE, BundleError, for_others
+    from models.bundle import SETTINGS_FILE, WEIGHTS_FILE, BundleError
+    from models.bundles.sharing import for_others
     from models.registry import open_network
     from utils.precision import dtype_of
 
@@ -39,9 +40,9 @@ def _write_bundle(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -
 
 
 def _write_published(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -> None:
-    from models.bundle import find_bundle
+    from models.bundles.formats import layout_of_format, published_formats
+    from models.bundles.locate import find_bundle
     from models.bundles.warm_start import find_training
-    from models.registry import layout_of_format, published_formats
     from utils.console import say
     from utils.errors import RecitalError
 
@@ -69,7 +70,7 @@ def _say_written(names: Sequence[str], folder: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from models.registry import published_formats
+    from models.bundles.formats import published_formats
 
     parser = make_parser(
         "bins.export",

@@ -13,7 +13,7 @@ def main(arguments: argparse.Namespace) -> int:
     experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the mels")
 
     from config.paths import rooted
-    from models.bundle import find_bundle
+    from models.bundles.locate import find_bundle
     from models.inference.predict_mels import predict_mels
     from utils.console import say
 

@@ -77,7 +77,7 @@ def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace)
     """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
     from bins.train import CHANGEABLE, train
     from config.paths import rooted
-    from models.bundle import find_bundle
+    from models.bundles.locate import find_bundle
     from models.inference.align import align_corpora, aligner_settings, is_trained, what_has_changed, why_to_train_anew
     from processors.preparation.prepare import prepare
     from processors.preparation.work import ALIGNER_FEATURES

@@ -10,14 +10,12 @@ from utils.errors import RecitalError
 from utils.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
     from config.schema import ExperimentSettings
     from models.bundle import Bundle
-    from models.contracts import AcousticModel, AlignerNetwork, PublishedLayout, VocoderNetwork
+    from models.contracts import AcousticModel, AlignerNetwork, VocoderNetwork
     from utils.task import Task
 
 
@@ -121,26 +119,6 @@ def open_aligner(bundle: Bundle, device: torch.device | str = "cpu") -> AlignerN
 def _for_inference(bundle: Bundle, kind: Kind, device: torch.device | str) -> nn.Module:
     assert kind_of(bundle.settings.model_type) == kind, "callers refuse a bundle of another kind in their own words"
     return open_network(bundle).to(device).eval().requires_grad_(False)
-
-
-def published_layout(place: Path) -> PublishedLayout | None:
-    """Give what can read the checkpoint at a place, if that is in the layout in which a model's authors publish."""
-    layouts = [_layout(model) for model in MODELS.values() if model.published]
-    return next((layout for layout in layouts if layout.is_published(place)), None)
-
-
-def published_formats() -> dict[str, str]:
-    """Give the names of all published layouts, each with the `model_type` it is for."""
-    return {model.package.rpartition(".")[2]: name for name, model in MODELS.items() if model.published}
-
-
-def layout_of_format(name: str) -> PublishedLayout:
-    """Give what reads and writes the published layout of a name among `published_formats`."""
-    return _layout(MODELS[published_formats()[name]])
-
-
-def _layout(model: Model) -> PublishedLayout:
-    return cast("PublishedLayout", importlib.import_module(model.published))
 
 
 def _entry(model_type: str) -> Model:

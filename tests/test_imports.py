@@ -33,7 +33,7 @@ HOMES = {
     "pystoi": ["processors/evaluation/perception.py"],
     "pyworld": ["processors/audio/pitch.py"],
     "resemblyzer": ["processors/speakers/speaker_encoders.py"],
-    "safetensors": ["processors/feature_store.py", "utils/checkpoint.py", "models/bundle.py"],
+    "safetensors": ["processors/feature_store.py", "utils/checkpoint.py", "models/bundle.py", "models/bundles"],
     "soundfile": ["processors/audio/audio_file.py"],
     "soxr": ["processors/audio/audio_file.py"],
     "speechmos": ["processors/evaluation/perception.py"],

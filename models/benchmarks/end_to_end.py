@@ -11,7 +11,7 @@ import torch
 
 from config.schema import PreprocessSettings
 from models.benchmarks.timing import Plan, Section, percentiles_ms, time_in_turn
-from models.bundle import find_bundle
+from models.bundles.locate import find_bundle
 from models.inference.synthesizer import Synthesizer
 from models.inference.vocoder import open_vocoder
 from processors.audio.mel import MelSpectrogram

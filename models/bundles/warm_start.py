@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from config.load import differing_settings
 from config.schema import ExperimentSettings
-from models.bundle import WEIGHTS_FILE, Bundle, BundleError, find_bundle
+from models.bundle import WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.embedding_rows import transfer_rows
+from models.bundles.formats import published_layout
+from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import HasEmbeddingRows, InitialState, PublishedLayout, RowKind
-from models.registry import make_task, published_layout
+from models.registry import make_task
 from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint
 from utils.optimizer_state import OptimizerStateError, named_state, parameter_names
 from utils.parameter_groups import is_part
@@ -49,7 +51,7 @@ def _find(place: Path, settings: ExperimentSettings, task: Task) -> InitialState
         bundle_folder = checkpoint.folder.parent.parent / "bundle"
         if not isinstance(task, HasEmbeddingRows) or not bundle_folder.is_dir():
             return initial
-        bundle = Bundle.open(bundle_folder)
+        bundle = open_bundle(bundle_folder)
         _require_same_model(bundle, place, settings)
         return replace(initial, names=_names(bundle), remarks=_remarks(bundle, settings))
     if (layout := _published_layout(place)) is not None:

@@ -25,8 +25,8 @@ from config.load import refined_settings
 from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
+from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANSettings
-from models.registry import open_network, settings_class
 from utils.files import atomic_file, write_atomically
 from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
 
@@ -34,6 +34,7 @@ CONFIG_FILE = "config.json"
 _DEFAULTS = "config/hifigan.json"
 # g_02500000, or generator_v1 as the models of the paper are named
 _GENERATOR = re.compile(r"g_(\d+)|generator(_v\d)?")
+_CHECKPOINT = re.compile(rf"{_GENERATOR.pattern}|do_\d+")
 
 # Their names of settings by ours.
 _MODEL = {
@@ -77,10 +78,10 @@ _ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # in a lay
 
 
 def is_published(place: Path) -> bool:
-    """Say whether a file is a generator's, or a folder holds one."""
+    """Return whether a folder holds a generator, or a file is named as theirs or lies beside their `config.json`."""
     if place.is_dir():
         return bool(_generators(place))
-    return place.is_file() and (bool(_GENERATOR.fullmatch(place.name)) or (place.parent / CONFIG_FILE).is_file())
+    return place.is_file() and (bool(_CHECKPOINT.fullmatch(place.name)) or _is_config(place.parent / CONFIG_FILE))
 
 
 def open_published(place: Path) -> Bundle:
@@ -155,7 +156,7 @@ def write_published(
         BundleError: the weights do not fit, or a file exists already.
     """
     assert isinstance(bundle.settings, HiFiGANSettings)
-    generator = open_network(bundle).state_dict()  # has checked that names and shapes are right
+    generator = Generator.from_bundle(bundle).state_dict()  # has checked that names and shapes are right
     step = (training.step if training is not None else None) or 0
     contents: dict[str, Any] = {}
     if training is not None and training.optimizers and all(name in training.modules for name in _MODULES):
@@ -310,6 +311,14 @@ def _training_payload(training: InitialState) -> dict[str, Any]:
 # Settings
 
 
+def _is_config(path: Path) -> bool:
+    """Return whether a file is a HiFi-GAN's `config.json`, which those of other models do not look like."""
+    try:
+        return path.is_file() and _MODEL.keys() <= _read_config(path).keys()
+    except BundleError:
+        return False
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -344,7 +353,7 @@ def _read_settings(path: Path) -> HiFiGANSettings:
         "preprocess": preprocess,
         "train": train,
     }
-    settings = refined_settings(REPOSITORY / _DEFAULTS, layer, str(path), settings_class)
+    settings = refined_settings(REPOSITORY / _DEFAULTS, layer, str(path), lambda _: HiFiGANSettings)
     assert isinstance(settings, HiFiGANSettings)
     return settings
 

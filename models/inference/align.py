@@ -14,7 +14,8 @@ import torch
 from config.load import differing_settings, refined_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
-from models.bundle import Bundle, find_bundle
+from models.bundle import Bundle
+from models.bundles.locate import find_bundle
 from models.contracts import AlignerNetwork
 from models.registry import kind_of, open_aligner, open_network, settings_class
 from processors.alignment.textgrid import textgrid_origin, write_textgrid

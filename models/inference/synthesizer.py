@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.bundle import Bundle, BundleError, find_bundle
+from models.bundle import Bundle, BundleError
+from models.bundles.locate import find_bundle
 from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
 from models.inference.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
 from models.registry import kind_of, open_acoustic

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from config.schema import PreprocessSettings
-from models.bundle import Bundle, BundleError, find_bundle
+from models.bundle import Bundle, BundleError
+from models.bundles.locate import find_bundle
 from models.registry import kind_of, open_vocoder_network
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from config.load import load_settings
-from models.bundle import find_bundle
+from models.bundles.locate import find_bundle
 from models.registry import MODELS, make_task, open_network, settings_class
 from processors.feature_store import StoreError
 from tests.support.tiny_features import PREPROCESS, write_features

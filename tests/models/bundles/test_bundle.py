@@ -11,7 +11,9 @@ from safetensors.torch import save_file
 
 import bins.export
 from config.load import SettingsError
-from models.bundle import Bundle, BundleError, find_bundle, for_others
+from models.bundle import Bundle, BundleError
+from models.bundles.locate import find_bundle, open_bundle
+from models.bundles.sharing import for_others
 from models.registry import open_network
 from tests.support.tiny_voice import tiny_bundle
 from utils.version import VERSION, release
@@ -30,7 +32,7 @@ def copied(saved, tmp_path):
 
 
 def test_a_bundle_comes_back_as_it_was(saved):
-    original, opened = tiny_bundle(), Bundle.open(saved)
+    original, opened = tiny_bundle(), open_bundle(saved)
     assert opened.settings == original.settings
     assert opened.symbols == original.symbols
     assert opened.statistics == original.statistics
@@ -39,12 +41,12 @@ def test_a_bundle_comes_back_as_it_was(saved):
 
 
 def test_a_bundle_names_the_version_that_wrote_it(copied):
-    assert Bundle.open(copied).version == VERSION
+    assert open_bundle(copied).version == VERSION
     (copied / "version.json").unlink()  # as bundles were before they carried one
-    opened = Bundle.open(copied)
+    opened = open_bundle(copied)
     assert opened.version == ""
     opened.save(copied)
-    assert Bundle.open(copied).version == VERSION
+    assert open_bundle(copied).version == VERSION
 
 
 def write_version(folder, version):
@@ -55,34 +57,34 @@ def test_a_bundle_of_a_later_major_version_is_refused_by_its_version(copied):
     major, minor, patch = release(VERSION)
     write_version(copied, f"{major + 1}.0.0")
     with pytest.raises(BundleError, match=rf"written by Recital {major + 1}\.0\.0, .*update Recital"):
-        Bundle.open(copied)
+        open_bundle(copied)
     write_version(copied, f"{major}.{minor + 1}.{patch}")
-    assert Bundle.open(copied).version == f"{major}.{minor + 1}.{patch}"
+    assert open_bundle(copied).version == f"{major}.{minor + 1}.{patch}"
 
 
 def test_settings_of_a_later_minor_version_are_refused_with_that_version(copied):
     settings = json.loads((copied / "settings.json").read_text())
     (copied / "settings.json").write_text(json.dumps(settings | {"of_tomorrow": 1}))
     with pytest.raises(SettingsError, match=r"of_tomorrow: there is no such setting$"):
-        Bundle.open(copied)
+        open_bundle(copied)
     major, minor, patch = release(VERSION)
     write_version(copied, f"{major}.{minor + 1}.{patch}")
     with pytest.raises(BundleError, match=rf"of_tomorrow.*\n.*written by Recital {major}\.{minor + 1}\."):
-        Bundle.open(copied)
+        open_bundle(copied)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"recital": "new"}', '{"recital": 1}'])
 def test_a_damaged_version_is_named(copied, content):
     (copied / "version.json").write_text(content)
     with pytest.raises(BundleError, match=r"version\.json: is damaged"):
-        Bundle.open(copied)
+        open_bundle(copied)
 
 
 def test_a_user_may_point_at_experiment_checkpoint_or_bundle(copied):
     experiment = copied.parent
     checkpoint = experiment / "checkpoint" / "step-00000010"
     checkpoint.mkdir(parents=True)
-    changed = {name: tensor + 1 for name, tensor in Bundle.open(copied).weights.items()}
+    changed = {name: tensor + 1 for name, tensor in open_bundle(copied).weights.items()}
     save_file(changed, checkpoint / "network.safetensors")
     save_file({"other": torch.zeros(1)}, checkpoint / "discriminator.safetensors")
     name = next(iter(changed))
@@ -113,14 +115,14 @@ def test_damaged_weights_are_named(copied):
     weights = copied / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BundleError, match=r"model\.safetensors: the weights are damaged"):
-        Bundle.open(copied)
+        open_bundle(copied)
     weights.unlink()
     with pytest.raises(BundleError, match="there are no weights"):
-        Bundle.open(copied)
+        open_bundle(copied)
 
 
 def test_weights_that_do_not_fit_are_named_tensor_by_tensor(copied):
-    bundle = Bundle.open(copied)
+    bundle = open_bundle(copied)
     weights = dict(bundle.weights)
     first, second, *_ = weights
     weights["stranger"] = weights.pop(first)
@@ -136,14 +138,14 @@ def test_weights_that_do_not_fit_are_named_tensor_by_tensor(copied):
 def test_a_damaged_speaker_table_is_named(copied, content):
     (copied / "speakers.json").write_text(content)
     with pytest.raises(BundleError, match=r"speakers\.json"):
-        Bundle.open(copied)
+        open_bundle(copied)
 
 
 @pytest.mark.parametrize("name", ["symbols.json", "statistics.json", "speakers.json"])
 def test_a_bundle_that_lacks_a_part_is_no_voice(copied, name):
     (copied / name).unlink()
     with pytest.raises(BundleError, match="lacks"):
-        open_network(Bundle.open(copied))
+        open_network(open_bundle(copied))
 
 
 def test_the_users_lexicon_travels_with_the_bundle(tmp_path):
@@ -151,11 +153,11 @@ def test_the_users_lexicon_travels_with_the_bundle(tmp_path):
     lexicon.write_text("zyx Z IH1 K S\n")
     tiny_bundle(f"preprocess.lexicon_path={lexicon}").save(tmp_path / "bundle")
     lexicon.unlink()
-    opened = Bundle.open(tmp_path / "bundle")
+    opened = open_bundle(tmp_path / "bundle")
     assert opened.lexicon_path is not None
     assert opened.lexicon_path.read_text() == "zyx Z IH1 K S\n"
     opened.save(tmp_path / "copy")
-    assert Bundle.open(tmp_path / "copy").lexicon_path.read_text() == "zyx Z IH1 K S\n"
+    assert open_bundle(tmp_path / "copy").lexicon_path.read_text() == "zyx Z IH1 K S\n"
 
 
 # To be passed on
@@ -178,7 +180,7 @@ def test_a_bundle_for_others_is_smaller_and_tells_nothing_of_this_machine(tmp_pa
     assert code == 0 and "model.safetensors" in printed
     told = (tmp_path / "for_others" / "settings.json").read_text()
     assert str(tmp_path) not in told and ".." not in told
-    opened = Bundle.open(tmp_path / "for_others")
+    opened = open_bundle(tmp_path / "for_others")
     assert opened.settings.dataset_path == {"LJSpeech": "LJSpeech"}
     assert opened.settings.preprocess.processed_dir == "features"
     assert opened.lexicon_path is not None and opened.lexicon_path.read_text() == "zyx Z IH1 K S\n"

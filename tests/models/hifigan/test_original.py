@@ -18,9 +18,10 @@ from torch import nn
 import bins.export
 import bins.train
 from config.load import SettingsError, load_settings
-from models.bundle import Bundle, BundleError, find_bundle
+from models.bundle import Bundle, BundleError
+from models.bundles.locate import find_bundle, open_bundle
 from models.hifigan.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
-from models.hifigan.original import open_published, published_training, write_published
+from models.hifigan.original import is_published, open_published, published_training, write_published
 from models.inference.vocoder import open_vocoder
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.registry import make_task, open_network, settings_class
@@ -153,6 +154,22 @@ def test_a_pickle_with_code_is_refused_and_never_run(original, tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
+def test_files_are_claimed_by_their_names_or_by_the_config_beside_them(original, tmp_path):
+    theirs = original / "renamed.pt"
+    theirs.write_bytes((original / "g_00000000").read_bytes())
+    (original / "do_00000000").write_bytes(b"")
+    assert all(is_published(place) for place in (original, original / "g_00000000", original / "do_00000000", theirs))
+    assert torch.equal(find_bundle(theirs).weights["conv_post.bias"], find_bundle(original).weights["conv_post.bias"])
+    of_another = tmp_path / "fastpitch_210824.pt"
+    of_another.write_bytes(b"")
+    for config in (None, "{", "[]", '{"n_symbols": 148, "symbols_embedding_dim": 384, "sampling_rate": 22050}'):
+        if config is not None:
+            (tmp_path / "config.json").write_text(config)
+        assert not is_published(of_another) and not is_published(tmp_path)
+    with pytest.raises(BundleError, match="there is no such folder"):
+        find_bundle(of_another)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", "half", {"weights": {}}, {"generator": [1]}, [1]])
 def test_damaged_or_other_files_are_named(original, content):
     path = original / "g_00000000"
@@ -225,7 +242,7 @@ def test_export_and_loading_give_the_same_bits(tmp_path, command):
     code, *_ = command(bins.export, "--bundle", tmp_path / "bundle", *arguments, "--overwrite")
     assert code == 0
     opened.save(tmp_path / "again")
-    assert_same(Bundle.open(tmp_path / "again").weights, bundle.weights)
+    assert_same(open_bundle(tmp_path / "again").weights, bundle.weights)
 
 
 def test_a_config_of_other_checkpoints_is_not_replaced(tmp_path):
@@ -452,7 +469,7 @@ def test_training_begins_with_a_bundle_or_a_checkpoint_as_it_learned(experiment,
 
 def test_generator_and_discriminators_are_exported_from_one_checkpoint(experiment, tmp_path, command):
     """Also where a kill came between a checkpoint and its bundle, so that the bundle is of an older one."""
-    bundle = Bundle.open(experiment / "bundle")
+    bundle = open_bundle(experiment / "bundle")
     replace(bundle, weights={name: tensor + 1 for name, tensor in bundle.weights.items()}).save(experiment / "bundle")
     folder = exported(experiment, tmp_path / "original", command)
     checkpoint = open_checkpoint(experiment / "checkpoint" / "step-00000003")

@@ -13,7 +13,7 @@ import torch
 
 from config.load import load_settings
 from config.paths import REPOSITORY
-from models.bundle import find_bundle
+from models.bundles.locate import find_bundle
 from models.inference import predict_mels as prediction
 from models.inference.predict_mels import PredictionError, predict_mels
 from models.inference.vocode import sources_from_dataset

@@ -8,7 +8,7 @@ import numpy as np
 
 import bins.synthesize
 from config.paths import SHIPPED_VOICE
-from models.bundle import Bundle
+from models.bundles.locate import open_bundle
 from processors.audio.audio_file import read_audio
 
 
@@ -34,6 +34,6 @@ def test_several_experiments_want_a_name(tmp_path, command):
 def test_the_shipped_voice_tells_nothing_of_the_machine_that_trained_it():
     told = (SHIPPED_VOICE / "settings.json").read_text()
     assert not re.search(r'"(/|~|\.\.)', told)
-    settings = Bundle.open(SHIPPED_VOICE).settings
+    settings = open_bundle(SHIPPED_VOICE).settings
     assert settings.dataset_path == {"kathleen": "kathleen"}
     assert sum(path.stat().st_size for path in SHIPPED_VOICE.iterdir() if path.is_file()) < 20e6

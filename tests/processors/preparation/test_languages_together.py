@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.bundle import Bundle
+from models.bundles.locate import open_bundle
 from models.inference.synthesizer import SynthesisError, Synthesizer
 from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
@@ -221,5 +221,5 @@ def test_bundles_keep_the_languages_and_old_ones_speak_that_of_their_settings(tm
     bundle = tiny_bundle(speakers=("anna", "bert"))
     replace(bundle, languages={"anna": "en-gb", "bert": "en"}).save(tmp_path / "new")
     bundle.save(tmp_path / "old")
-    assert Bundle.open(tmp_path / "new").languages == {"anna": "en-gb", "bert": "en"}
-    assert dict(Synthesizer(Bundle.open(tmp_path / "old")).languages) == {"anna": "en", "bert": "en"}
+    assert open_bundle(tmp_path / "new").languages == {"anna": "en-gb", "bert": "en"}
+    assert dict(Synthesizer(open_bundle(tmp_path / "old")).languages) == {"anna": "en", "bert": "en"}

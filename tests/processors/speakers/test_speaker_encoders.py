@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from config.load import SettingsError
-from models.bundle import Bundle, find_bundle
+from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import HasEmbeddingRows
 from models.registry import make_task, open_network
 from processors.feature_store import FeatureStore
@@ -230,7 +230,7 @@ def test_the_bundle_holds_the_voices(tiny):
     assert bundle.embeddings is not None and list(bundle.embeddings.vectors) == ["a", "b"]
     (tiny.folder / "bundle" / EMBEDDINGS_FILE).unlink()
     with pytest.raises(SpeakerEmbeddingsError, match="no speaker embedding of a; run stage 1 again, or copy the whole"):
-        open_network(Bundle.open(tiny.folder / "bundle"))
+        open_network(open_bundle(tiny.folder / "bundle"))
 
 
 def test_missing_damaged_and_foreign_embeddings_are_refused(tiny):

@@ -1,0 +1,33 @@
+"""Layouts in which models' authors publish checkpoints, by the name of their format."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+from models.registry import MODELS, Model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.contracts import PublishedLayout
+
+
+def published_layout(place: Path) -> PublishedLayout | None:
+    """Return the layout of the checkpoint at a place; None where it is none that a model's authors publish."""
+    layouts = [_layout(model) for model in MODELS.values() if model.published]
+    return next((layout for layout in layouts if layout.is_published(place)), None)
+
+
+def published_formats() -> dict[str, str]:
+    """Return the names of all published layouts, each with the `model_type` it is for."""
+    return {model.package.rpartition(".")[2]: name for name, model in MODELS.items() if model.published}
+
+
+def layout_of_format(name: str) -> PublishedLayout:
+    """Return the published layout of a name among `published_formats`."""
+    return _layout(MODELS[published_formats()[name]])
+
+
+def _layout(model: Model) -> PublishedLayout:
+    return cast("PublishedLayout", importlib.import_module(model.published))

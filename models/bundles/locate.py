@@ -1,0 +1,161 @@
+"""Opening of bundles: by folder, or by whatever a user may point at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from config.load import SettingsError, read_settings
+from config.schema import ExperimentSettings
+from models.bundle import (
+    SETTINGS_FILE,
+    SPEAKERS_FILE,
+    STATISTICS_FILE,
+    SYMBOLS_FILE,
+    VERSION_FILE,
+    WEIGHTS_FILE,
+    Bundle,
+    BundleError,
+)
+from models.bundles.formats import published_layout
+from models.registry import settings_class
+from processors.datasets.acoustic_data import LANGUAGES_FILE, open_languages
+from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
+from processors.speakers.statistics import open_statistics
+from processors.text.symbols import SymbolTable
+from utils.checkpoint import average_name
+from utils.suggestions import did_you_mean
+from utils.version import VERSION, release
+
+
+def open_bundle(folder: Path | str) -> Bundle:
+    """Read a bundle.
+
+    Args:
+        folder: the bundle.
+
+    Raises:
+        BundleError: the folder is no bundle, a file in it is damaged, or a later Recital wrote it whose bundles
+            this one cannot read.
+    """
+    folder = Path(folder)
+    if not (folder / SETTINGS_FILE).is_file():
+        raise BundleError(f"{folder}: is no bundle: it has no {SETTINGS_FILE}")
+    version = _read_version(folder / VERSION_FILE)
+    return Bundle(
+        settings=_read_settings(folder / SETTINGS_FILE, version),
+        weights=_read_weights(folder / WEIGHTS_FILE),
+        symbols=SymbolTable.open(folder / SYMBOLS_FILE) if (folder / SYMBOLS_FILE).is_file() else None,
+        statistics=open_statistics(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else {},
+        speakers=_read_speakers(folder / SPEAKERS_FILE) if (folder / SPEAKERS_FILE).is_file() else {},
+        embeddings=SpeakerEmbeddings.open(path) if (path := folder / EMBEDDINGS_FILE).is_file() else None,
+        languages=open_languages(folder / LANGUAGES_FILE),
+        folder=folder,
+        version=version,
+    )
+
+
+def find_bundle(place: Path | str) -> Bundle:
+    """Open what a user may point at: a bundle, an experiment folder, a checkpoint inside one, or a published one.
+
+    A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. One in the
+    layout in which the model's authors publish theirs may be named by its folder or by its file.
+
+    Raises:
+        BundleError: there is nothing of the kind there; says what was looked for.
+    """
+    place = Path(place)
+    if (place / WEIGHTS_FILE).is_file() and (place / SETTINGS_FILE).is_file():
+        return open_bundle(place)
+    if (place / "bundle").is_dir():
+        return open_bundle(place / "bundle")
+    if (layout := published_layout(place)) is not None:
+        return layout.open_published(place)
+    if not place.is_dir():
+        raise BundleError(
+            f"{place}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{_near(place)}"
+        )
+    if (place.parent.parent / "bundle").is_dir() and any(place.glob("*.safetensors")):
+        return _checkpoint_as_bundle(place)
+    raise BundleError(
+        f"{place}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
+        f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"
+    )
+
+
+def _near(place: Path) -> str:
+    """Return the end of a message about a missing folder: the one beside it that was most likely meant."""
+    beside = [each.name for each in place.parent.iterdir() if each.is_dir()] if place.parent.is_dir() else []
+    return did_you_mean(place.name, beside)
+
+
+def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:
+    """Return an experiment's bundle with a checkpoint's weights, averaged ones if there are any.
+
+    A checkpoint may hold more networks than the bundle.
+    """
+    bundle = open_bundle(checkpoint.parent.parent / "bundle")
+    averaged_first = sorted(
+        checkpoint.glob("*.safetensors"), key=lambda path: (not path.stem.endswith(average_name("")), path)
+    )
+    for path in averaged_first:
+        weights = _read_weights(path)
+        if weights.keys() == bundle.weights.keys():
+            return replace(bundle, weights=weights)
+    raise BundleError(f"{checkpoint}: holds no network with the parameters of {bundle.folder}")
+
+
+def _read_version(path: Path) -> str:
+    """Read which Recital wrote a bundle; empty where the bundle does not say.
+
+    Raises:
+        BundleError: the file is damaged, or of a later major version.
+    """
+    if not path.is_file():
+        return ""
+    try:
+        version = json.loads(path.read_text(encoding="utf-8"))["recital"]
+        major, _, _ = release(version)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path}: is damaged: {error}; copy the bundle again") from error
+    if major > release(VERSION)[0]:
+        raise BundleError(
+            f"{path.parent}: was written by Recital {version}, whose bundles Recital {VERSION} cannot read; "
+            "update Recital"
+        )
+    return str(version)
+
+
+def _read_settings(path: Path, version: str) -> ExperimentSettings:
+    try:
+        return read_settings(path, settings_class)
+    except SettingsError as error:
+        if not version or release(version) <= release(VERSION):
+            raise
+        raise BundleError(
+            f"{error}\n  the bundle was written by Recital {version}, this is {VERSION}: update Recital"
+        ) from error
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as weights:
+            return {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 - no mapping
+    except FileNotFoundError:
+        raise BundleError(f"{path}: there are no weights there") from None
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{path}: the weights are damaged: {error}") from error
+
+
+def _read_speakers(path: Path) -> dict[str, int]:
+    try:
+        speakers = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(speakers, dict) or sorted(speakers.values()) != list(range(len(speakers))):
+        raise BundleError(f"{path}: must give each speaker's name its row, counted from 0")
+    return speakers
