@@ -9,10 +9,10 @@ from bins.command import load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from models.registry import kind_of
+    from models.registry import features_of
     from processors.data_check.check import announce, check_data
     from processors.evaluation.perception import is_installed
-    from processors.preparation.work import FEATURES_OF, needs_text
+    from processors.preparation.work import needs_text
 
     settings = load(arguments).settings
     output_dir = Path(arguments.output_dir) if arguments.output_dir else None
@@ -21,7 +21,7 @@ def main(arguments: argparse.Namespace) -> None:
         settings,
         output_dir=output_dir,
         num_workers=arguments.num_workers,
-        with_texts=needs_text(FEATURES_OF[kind_of(settings.model_type)]),
+        with_texts=needs_text(features_of(settings.model_type)),
         with_mos=with_mos,
     )
     announce(checked)

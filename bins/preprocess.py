@@ -17,15 +17,14 @@ _ALIGNER_NAME = "model"
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from models.registry import kind_of
+    from models.registry import features_of, kind_of
     from processors.preparation.plan import Share, refuse_other_settings
     from processors.preparation.prepare import prepare, prepare_share
-    from processors.preparation.work import FEATURES_OF, needs_alignment
+    from processors.preparation.work import needs_alignment
     from utils.console import say
 
     settings = load(arguments).settings
-    kind = kind_of(settings.model_type)
-    features = FEATURES_OF[kind]
+    features = features_of(settings.model_type)
     if needs_alignment(features):
         if not arguments.overwrite:
             # An aligner may learn for hours before the features are made.
@@ -46,7 +45,9 @@ def main(arguments: argparse.Namespace) -> int:
     say(f"features, manifests and statistics: {summary.processed_dir}")
     for report in summary.reports:
         say(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
-    name = {"vocoder": "my_first_vocoder", "aligner": "my_first_aligner"}.get(kind, "my_first_voice")
+    name = {"vocoder": "my_first_vocoder", "aligner": "my_first_aligner"}.get(
+        kind_of(settings.model_type), "my_first_voice"
+    )
     say(f"next: python -m bins.train --config {arguments.config} --name {name}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Which models there are: from a `model_type` in the settings to the code that learns and speaks."""
+"""Registry of models: from a `model_type` in the settings to the code behind it."""
 
 from __future__ import annotations
 
@@ -22,53 +22,82 @@ if TYPE_CHECKING:
 Kind = Literal["acoustic", "vocoder", "aligner"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
-    """Where a model's code lives; nothing of it is imported before it is asked for.
+    """An entry of the registry; nothing of the model's code is imported before it is needed.
 
     Attributes:
-        package: the folder under `models/`, with `settings.py`, `network.py`, `task.py` and `benchmark.py` in it.
+        package: the folder under `models/`, with `settings.py`, `network.py` and what is named below.
+        kind: an acoustic model makes mels from text, a vocoder waveforms from mels, an aligner finds a text's phones in
+            mels; `models.contracts` says what each offers.
         settings: the settings class in `settings.py`.
         network: the network class in `network.py`, which has `from_bundle`.
-        task: the task class in `task.py`, which has `from_settings`.
         config: its defaults, from the repository root.
-        kind: an acoustic model makes a mel from text, a vocoder a waveform from a mel, an aligner finds a text's phones
-            in a mel.
-        published: the module that knows the layout of its authors' checkpoints (`PublishedLayout`); empty for none.
+        features: names of the feature store's features that its training needs.
+        controls: of an acoustic model, the factors of `Prosody` that it applies; its settings may take some away.
+        task: the task class in `task.py`, which has `from_settings`; empty for a model that can only be used.
+        reference: the class in `reference.py` that computes the same, more plainly and slowly, to compare speed with;
+            empty for none.
+        published: the module that reads and writes its authors' checkpoints (`PublishedLayout`); empty for none.
     """
 
     package: str
+    kind: Kind
     settings: str
     network: str
-    task: str
     config: str
-    kind: Kind = "acoustic"
+    features: tuple[str, ...]
+    controls: frozenset[str] = frozenset()
+    task: str = ""
+    reference: str = ""
     published: str = ""
 
 
 MODELS = {
-    "Aligner": Model("models.aligner", "AlignerSettings", "Aligner", "AlignerTask", "config/aligner.json", "aligner"),
+    "Aligner": Model(
+        package="models.aligner",
+        kind="aligner",
+        settings="AlignerSettings",
+        network="Aligner",
+        config="config/aligner.json",
+        features=("mel", "phonemes"),
+        task="AlignerTask",
+    ),
     "FastSpeech2": Model(
-        "models.fastspeech2", "FastSpeech2Settings", "FastSpeech2", "FastSpeech2Task", "config/fastspeech2.json"
+        package="models.fastspeech2",
+        kind="acoustic",
+        settings="FastSpeech2Settings",
+        network="FastSpeech2",
+        config="config/fastspeech2.json",
+        features=("mel", "f0", "energy", "durations", "phonemes", "waveform"),
+        controls=frozenset({"duration", "pitch", "energy"}),
+        task="FastSpeech2Task",
+        reference="PlainFastSpeech2",
     ),
     "HiFiGAN": Model(
-        "models.hifigan",
-        "HiFiGANSettings",
-        "Generator",
-        "HiFiGANTask",
-        "config/hifigan_v1.json",
+        package="models.hifigan",
         kind="vocoder",
+        settings="HiFiGANSettings",
+        network="Generator",
+        config="config/hifigan_v1.json",
+        features=("mel", "waveform"),
+        task="HiFiGANTask",
+        reference="PlainGenerator",
         published="models.hifigan.original",
     ),
 }
 
 
 class UnknownModelError(RecitalError):
-    """A `model_type` that no model answers to."""
+    """Unknown `model_type`."""
+
+
+class NoTrainingError(RecitalError):
+    """A model that can be used, but not trained."""
 
 
 def kind_of(model_type: str) -> Kind:
-    """Say what a model is for, without importing anything of it.
+    """Return the kind of a model, without importing anything of it.
 
     Raises:
         UnknownModelError: there is no such model; the known ones are listed.
@@ -76,8 +105,17 @@ def kind_of(model_type: str) -> Kind:
     return _entry(model_type).kind
 
 
+def features_of(model_type: str) -> tuple[str, ...]:
+    """Return the features that training a model needs, without importing anything of it.
+
+    Raises:
+        UnknownModelError: there is no such model; the known ones are listed.
+    """
+    return _entry(model_type).features
+
+
 def settings_class(model_type: str) -> type[ExperimentSettings]:
-    """Give the class that checks the settings of a model, without importing any network.
+    """Return the class that checks the settings of a model, without importing any network.
 
     Raises:
         UnknownModelError: there is no such model; the known ones are listed.
@@ -91,13 +129,27 @@ def benchmark_of(model_type: str) -> Any:
     return importlib.import_module(f"{MODELS[model_type].package}.benchmark")
 
 
+def reference_of(model_type: str) -> Any:
+    """Return the class of a model's reference; None where it has none."""
+    return _load(model_type, "reference") if _entry(model_type).reference else None
+
+
 def make_task(settings: ExperimentSettings) -> Task:
-    """Make what the trainer drives, from resolved settings and what stage 1 left in `processed_dir`."""
+    """Make the task of an experiment, from resolved settings and what stage 1 left in `processed_dir`.
+
+    Raises:
+        NoTrainingError: the model cannot be trained.
+    """
+    if not _entry(settings.model_type).task:
+        raise NoTrainingError(
+            f"{settings.model_type}: can be used but not trained; these can: "
+            f"{', '.join(name for name, model in MODELS.items() if model.task)}"
+        )
     return _load(settings.model_type, "task").from_settings(settings)
 
 
 def open_network(bundle: Bundle) -> nn.Module:
-    """Make the network of a bundle, with its weights, ready to be used."""
+    """Return the network of a bundle, with its weights, ready to be used."""
     return _load(bundle.settings.model_type, "network").from_bundle(bundle)
 
 

@@ -28,8 +28,6 @@ ALIGNER_FEATURES = ("mel", "phonemes")
 """What a model needs that finds phones in recordings: here the phones as the text has them, with no durations yet."""
 VOCODER_FEATURES = ("mel", "waveform")
 """What a model needs that turns mels into waveforms; they are made without looking at the text."""
-FEATURES_OF = {"acoustic": ACOUSTIC_FEATURES, "aligner": ALIGNER_FEATURES, "vocoder": VOCODER_FEATURES}
-"""What each kind of model needs, by the registry's names of kinds."""
 RECORDING_S = "recording_s"
 """The feature of a store that tells how long the uncut recording is, (1,) in seconds."""
 ALIGNMENT_SCORE = "alignment_score"

@@ -16,7 +16,8 @@ import torch
 from bins.command import run
 from bins.train import _parser, main
 from config.paths import REPOSITORY
-from models.registry import MODELS, Model
+from models.registry import MODELS
+from tests.support.toy_model import TOY
 from utils.checkpoint import open_checkpoint
 from utils.lock import InUseError, sole_user
 from utils.logbook import read_logbook
@@ -54,7 +55,7 @@ def config(tmp_path) -> Path:
 @pytest.fixture
 def train(config, monkeypatch, capsys):
     """Call the command; gives its exit code and what it printed."""
-    monkeypatch.setitem(MODELS, "Toy", Model("tests.support.toy_model", "ToySettings", "", "ToyTask", ""))
+    monkeypatch.setitem(MODELS, "Toy", TOY)
     monkeypatch.setattr(os, "environ", os.environ.copy())
 
     def call(*arguments: str) -> tuple[int, str, str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bins.command import run
 from bins.train import _parser, main
-from models.registry import MODELS, Model
+from models.registry import MODELS
+from tests.support.toy_model import TOY
 
-MODELS["Toy"] = Model("tests.support.toy_model", "ToySettings", "", "ToyTask", "")
+MODELS["Toy"] = TOY
 
 if __name__ == "__main__":
     run(main, _parser())
