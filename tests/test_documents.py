@@ -1,0 +1,108 @@
+"""The documents: their examples run, their links lead somewhere, and the formats are as they say."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from config.paths import REPOSITORY, SHIPPED_VOICE
+from models import bundle as bundle_module
+from models.bundle import Bundle
+from processors.feature_store import FeatureStore, ShardWriter
+from tests.support.tiny_features import write_features
+from tests.support.tiny_voice import tiny_bundle
+
+DOCS = REPOSITORY / "docs"
+PAGES = sorted(
+    path
+    for folder in (REPOSITORY, DOCS, REPOSITORY / "egs", SHIPPED_VOICE, REPOSITORY / ".github")
+    for path in (folder.glob("*.md") if folder == REPOSITORY else folder.rglob("*.md"))
+)
+FEATURE_STORE = (DOCS / "feature_store.md").read_text(encoding="utf-8")
+BUNDLE_FORMAT = (DOCS / "bundle_format.md").read_text(encoding="utf-8")
+
+
+def python_in(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_to_files_that_are_there(page):
+    prose = re.sub(
+        r"^( *)```.*?^\1```|^(?: {4}|\t).*?$|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S
+    )
+    links = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", prose)
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.fixture
+def store(tmp_path):
+    """The features of thirteen utterances, one of them changed later, one removed, and one removed and made again."""
+    folder = tmp_path / "LJSpeech"
+    write_features(tmp_path, "LJSpeech")
+    mel = FeatureStore.open(folder).read("utterance-01", "mel")
+    with ShardWriter(folder) as writer:
+        writer.add("utterance-01", {"mel": mel + 1})
+        writer.remove("utterance-02")
+        writer.remove("utterance-03")
+        writer.add("utterance-03", {"f0": np.ones(3, dtype=np.float32)})
+    return folder
+
+
+def test_the_example_reads_the_feature_store_as_recital_does(store):
+    (code,) = python_in(FEATURE_STORE)
+    code = code.replace("data/processed/fastspeech2/LJSpeech", str(store)).replace("LJ001-0001", "utterance-01")
+    names: dict = {}
+    exec(code, names)
+    expected = FeatureStore.open(store)
+    np.testing.assert_array_equal(names["mel"], expected.read("utterance-01", "mel"))
+    for feature in expected.features:
+        for number in range(13):
+            id_ = f"utterance-{number:02d}"
+            if expected.has(id_, (feature,)):
+                np.testing.assert_array_equal(names["read"](store, id_, feature), expected.read(id_, feature))
+            else:
+                with pytest.raises(KeyError):
+                    names["read"](store, id_, feature)
+
+
+def test_the_header_of_a_shard_is_as_documented(store):
+    shard = min((store / "features").glob("*.safetensors"))
+    content = shard.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    documented = re.findall(r"^\| `(\w+)` \|", FEATURE_STORE.split("## Features")[0], re.MULTILINE)
+    assert length % 8 == 0
+    assert list(header["__metadata__"]) == documented
+    assert header["__metadata__"]["format"] in FEATURE_STORE
+
+
+def test_features_have_the_documented_dtypes(store):
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", FEATURE_STORE.split("## Features")[1], re.MULTILINE)
+    dtypes = dict(rows)
+    read = FeatureStore.open(store)
+    assert {name: read.read("utterance-00", name).dtype.name for name in read.features}.items() <= dtypes.items()
+
+
+def test_the_examples_open_the_shipped_bundle(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    alone, with_recital = python_in(BUNDLE_FORMAT)
+    names: dict = {}
+    exec(alone, names)
+    opened = Bundle.open(SHIPPED_VOICE)
+    assert names["weights"].keys() == opened.weights.keys()
+    assert names["settings"]["model_type"] == opened.settings.model_type
+    assert opened.symbols is not None and list(names["number_of"]) == list(opened.symbols.symbols)
+    exec(with_recital, names)
+    assert sum(parameter.numel() for parameter in names["network"].parameters()) > 6e6
+
+
+def test_every_file_of_a_bundle_is_documented(tmp_path):
+    tiny_bundle().save(tmp_path)
+    files = {value for name, value in vars(bundle_module).items() if name.endswith("_FILE")}
+    documented = set(re.findall(r"^\| `([\w.]+)` \|", BUNDLE_FORMAT, re.MULTILINE))
+    assert {path.name for path in tmp_path.iterdir()} <= files
+    assert files == documented
