@@ -78,6 +78,8 @@ def train(
 
 def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:
     from config.load import write_settings
+    from config.paths import rooted
+    from models.bundles.origin import ORIGIN_FILE, require_same_rows, write_origin
     from models.bundles.warm_start import find_initial_state
     from models.registry import make_task
     from utils.checkpoint import CheckpointFolder
@@ -89,6 +91,8 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
+    if resume is not None:
+        require_same_rows(folder, task, rooted(settings.preprocess.processed_dir))
     initial = find_initial_state(begin_at, settings, task) if begin_at is not None else None
     if initial is not None:
         initial.load_into(task.modules)
@@ -98,7 +102,12 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     if initial is not None:
         trainer.begin_with(initial.optimizers)
 
-    processes.in_main(lambda: write_settings(folder / "settings.json", settings))
+    def write_down() -> None:
+        write_settings(folder / "settings.json", settings)
+        if resume is None or not (folder / ORIGIN_FILE).exists():
+            write_origin(folder, task)
+
+    processes.in_main(write_down)
     if processes.is_main:
         _announce(folder, settings, task.modules, processes, resume, initial, trainer.optimizer_names)
         for line in trainer.parts_story():

@@ -42,9 +42,9 @@ class RowTransfer:
         """Return a line that counts what was kept, added and dropped, and says how added rows are initialised."""
         parts = [f"{len(self.kept)} kept"]
         if self.added:
-            parts.append(f"{len(self.added)} added ({_shown(self.added)}), which begin {_BEGINS[self.kind]}")
+            parts.append(f"{len(self.added)} added ({listed(self.added)}), which begin {_BEGINS[self.kind]}")
         if self.dropped:
-            parts.append(f"{len(self.dropped)} dropped ({_shown(self.dropped)})")
+            parts.append(f"{len(self.dropped)} dropped ({listed(self.dropped)})")
         return f"{self.kind}s: {'; '.join(parts)}"
 
 
@@ -92,6 +92,7 @@ def transfer_rows(
     return rows, transfer
 
 
-def _shown(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names with commas, the first of many."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -53,7 +53,7 @@ def _find(place: Path, settings: ExperimentSettings, task: Task) -> InitialState
             return initial
         bundle = open_bundle(bundle_folder)
         _require_same_model(bundle, place, settings)
-        return replace(initial, names=_names(bundle), remarks=_remarks(bundle, settings))
+        return replace(initial, names=names_of(bundle), remarks=_remarks(bundle, settings))
     if (layout := _published_layout(place)) is not None:
         bundle = layout.open_published(place)
         _require_same_model(bundle, place, settings)
@@ -129,10 +129,11 @@ def _of_bundle(
     _require_same_model(bundle, place, settings)
     # A bundle holds the one network that is used; most of its names are that network's even where it does not fit.
     name = max(modules, key=lambda name: len(modules[name].state_dict().keys() & bundle.weights.keys()))
-    return InitialState(place, {name: bundle.weights}, names=_names(bundle), remarks=_remarks(bundle, settings))
+    return InitialState(place, {name: bundle.weights}, names=names_of(bundle), remarks=_remarks(bundle, settings))
 
 
-def _names(bundle: Bundle) -> dict[RowKind, Sequence[str]]:
+def names_of(bundle: Bundle) -> dict[RowKind, Sequence[str]]:
+    """Return the names of a bundle's symbols and speakers, in the order of their rows."""
     names: dict[RowKind, Sequence[str]] = {}
     if bundle.symbols is not None:
         names["symbol"] = bundle.symbols.symbols

@@ -170,6 +170,11 @@ def align_corpora(
         raise AligningError(f"{bundle.folder}: holds a {settings.model_type}, which aligns nothing")
     expect = store_settings(settings.preprocess, ALIGNER_FEATURES, bundle.symbols.symbols)
     utterances, stores = open_aligner_corpora(processed_dir, datasets, _SPLITS, expect=expect)
+    if not bundle.symbols.has_the_numbers_of(open_symbols(processed_dir)):
+        raise AligningError(
+            f"{bundle.folder}: numbers phones in another way than {processed_dir}, or lacks some; name the aligner "
+            "that was trained on these features"
+        )
     places = {dataset: TextGrids(None, textgrid_dirs[dataset]) for dataset in datasets}
     wanted, foreign = [], 0
     for utterance in utterances:

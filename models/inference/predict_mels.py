@@ -138,8 +138,8 @@ def _require_same_settings(bundle: Bundle, store: FeatureStore) -> None:
         if store.settings.get(name) != value
     ]
     symbols_path = store.folder.parent / SYMBOLS_FILE
-    if symbols_path.is_file() and len(SymbolTable.open(symbols_path)) > len(bundle.symbols):
-        differing.append(f"symbols that the model does not know, in {symbols_path}")
+    if symbols_path.is_file() and not bundle.symbols.has_the_numbers_of(SymbolTable.open(symbols_path)):
+        differing.append(f"symbols that the model does not know, or knows by other numbers, in {symbols_path}")
     if differing:
         raise PredictionError(
             f"{store.folder}: holds other features than {bundle.folder} was trained on: {', '.join(differing)}; "

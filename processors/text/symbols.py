@@ -59,6 +59,10 @@ class SymbolTable:
         """Give the symbols behind some numbers, the inverse of `ids`."""
         return [self.symbols[index] for index in ids]
 
+    def has_the_numbers_of(self, other: SymbolTable) -> bool:
+        """Whether every symbol of another table has the same number in this one, which may hold more."""
+        return self.symbols[: len(other)] == other.symbols
+
     def __len__(self) -> int:
         return len(self.symbols)
 

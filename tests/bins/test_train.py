@@ -85,6 +85,7 @@ def test_training_leaves_what_the_house_plan_says(train, tmp_path):
         "bundle",
         "checkpoint",
         "logbook.jsonl",
+        "origin.json",
         "settings.json",
         "tensorboard",
     ]

@@ -1,10 +1,11 @@
-"""Fine-tuning to other symbols and speakers."""
+"""Fine-tuning to other symbols and speakers, and refusing to take one's rows for another's."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -202,3 +203,88 @@ def test_rows_that_nobody_named_are_refused_where_they_do_not_fit(tiny, train):
     speakers.write_text(json.dumps({"a": 0}))
     with pytest.raises(BundleError, match="has 2 rows of speakers, and its bundle names 1"):
         find_initial_state(tiny.folder / "elsewhere", settings, task)
+
+
+# Going on
+
+
+def train_twice(tiny, train, change, *, resumed=()):
+    """Train one step, change what `processed_dir` holds, and ask for another; gives what the second call gives."""
+    assert train("first", tiny.processed_dir, "train.max_steps=1")[0] == 0
+    processed_dir = change() or tiny.processed_dir
+    return train("first", processed_dir, "train.max_steps=2", more=resumed)
+
+
+def renamed(tiny, old, new):
+    """Rename a speaker, as stage 1 would after their folder was renamed: rows follow the sorted names."""
+    names = sorted({"a": "a", "b": "b", old: new}.values())
+    (tiny.processed_dir / "speakers.json").write_text(json.dumps({name: row for row, name in enumerate(names)}))
+    statistics = json.loads((tiny.processed_dir / "statistics.json").read_text().replace(f'"{old}"', f'"{new}"'))
+    (tiny.processed_dir / "statistics.json").write_text(json.dumps(statistics))
+    for manifest in (tiny.processed_dir / "tiny").glob("*.jsonl"):
+        manifest.write_text(manifest.read_text().replace(f'"speaker": "{old}"', f'"speaker": "{new}"'))
+
+
+@pytest.mark.parametrize("resumed", [(), ("--resume_type", "resume")])
+def test_renamed_speaker_gets_nobody_elses_row(tiny, train, resumed):
+    code, _, errors = train_twice(tiny, train, lambda: renamed(tiny, "a", "z"), resumed=resumed)
+    assert code == 1 and "Traceback" not in errors
+    assert f"{tiny.folder / 'first'}: has learned other names than {tiny.processed_dir} holds now: " in errors
+    assert "speakers: a gone, z new. Bring back" in errors
+    finetune = ("--resume_type", "finetune", "--checkpoint", tiny.folder / "first")
+    assert f"{' '.join(map(str, finetune))}, which carries over by name" in errors
+    old = Bundle.open(tiny.folder / "first" / "bundle")
+    still = ("train.max_steps=1", "train.learning_rate=1e-9")
+    assert train("second", tiny.processed_dir, *still, more=finetune)[0] == 0
+    new = Bundle.open(tiny.folder / "second" / "bundle")
+    was, now = (each.weights["speaker_embedding.weight"][each.speakers["b"]] for each in (old, new))
+    assert old.speakers["b"] != new.speakers["b"]
+    torch.testing.assert_close(was, now, atol=1e-6, rtol=0.0)
+
+
+def test_letters_that_changed_their_numbers_are_refused(tiny, train):
+    def make_features_anew():
+        shutil.rmtree(tiny.processed_dir)
+        write_features(tiny.processed_dir, inventory=tuple(reversed(INVENTORY)))
+
+    code, _, errors = train_twice(tiny, train, make_features_anew)
+    assert code == 1 and "symbols: the same in another order." in errors
+
+
+def test_other_features_of_equal_size_are_refused(tiny, train):
+    def elsewhere():
+        write_features(tiny.folder / "others", speakers=("a", "c"), inventory=(*INVENTORY[:-1], "XX"))
+        return tiny.folder / "others"
+
+    code, _, errors = train_twice(tiny, train, elsewhere)
+    assert code == 1 and f"symbols: {INVENTORY[-1]} gone, XX new; speakers: b gone, c new." in errors
+
+
+def test_same_names_elsewhere_go_on(tiny, train):
+    def elsewhere():
+        write_features(tiny.folder / "others")
+        return tiny.folder / "others"
+
+    code, printed, errors = train_twice(tiny, train, elsewhere)
+    assert code == 0 and "going on from" in printed, errors
+
+
+def test_experiment_that_began_before_names_were_kept_is_known_by_its_bundle(tiny, train):
+    def forget_names():
+        (tiny.folder / "first" / "origin.json").unlink()
+
+    code, _, errors = train_twice(tiny, train, forget_names)
+    assert code == 0 and "records none" not in errors, errors
+    forget_names()
+    renamed(tiny, "b", "c")
+    code, _, errors = train("first", tiny.processed_dir, "train.max_steps=3")
+    assert code == 1 and "speakers: b gone, c new." in errors
+
+
+def test_experiment_without_any_names_goes_on_with_a_warning(tiny, train):
+    def forget_names():
+        (tiny.folder / "first" / "origin.json").unlink()
+        (tiny.folder / "first" / "bundle").rename(tiny.folder / "elsewhere")
+
+    code, _, errors = train_twice(tiny, train, forget_names)
+    assert code == 0 and "records none of its symbols and speakers; assuming those of" in errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from config.paths import REPOSITORY
+from models.bundle import Bundle
 from models.bundles.warm_start import find_initial_state
-from models.inference.align import aligner_settings, why_to_train_anew
+from models.inference.align import AligningError, align_corpora, aligner_settings, why_to_train_anew
 from models.registry import make_task
 from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.alignment.pauses_from_alignment import phones_with_pauses
@@ -20,6 +22,8 @@ from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_
 from processors.audio.audio_file import write_wav
 from processors.datasets.aligner_data import AlignerExample, collate_aligner
 from processors.feature_store import prepare_store
+from processors.preparation.plan import store_settings
+from processors.preparation.work import ALIGNER_FEATURES
 from processors.text.phone_extractor import Pause, Word
 from processors.text.phone_sequence import alignment_of_durations, script_of
 from processors.text.symbols import LATER, SymbolTable
@@ -171,6 +175,20 @@ def test_new_phones_or_corpora_call_for_another_aligner(recipe, tmp_path):
     state = {"network": task.modules["network"].state_dict()}
     CheckpointFolder(experiment / "checkpoint").save(one.train.max_steps, weights=state, training_state={}, facts={})
     assert why_to_train_anew(experiment, none) == ""
+
+
+def test_phones_that_were_found_later_go_by_their_names(recipe, tmp_path):
+    settings = aligner_settings(load(recipe[0]))
+    processed = tmp_path / "processed" / "aligner" / "processed"
+    prepare_store(processed / "toy", store_settings(settings.preprocess, ALIGNER_FEATURES, ("<pad>", "sil", "a")))
+    for split in ("train", "valid", "test"):
+        (processed / "toy" / f"{split}.jsonl").touch()
+    SymbolTable(["sil", "a", LATER, "b"]).save(processed / "symbols.json")
+    make_task(settings).bundle(tmp_path / "bundle")
+    for found, fault in (("b", None), ("c", "numbers phones in another way than")):
+        SymbolTable(["sil", "a", LATER, found]).save(processed / "symbols.json")
+        with pytest.raises(AligningError, match=fault) if fault else contextlib.nullcontext():
+            align_corpora(Bundle.open(tmp_path / "bundle"), processed, ["toy"], {"toy": tmp_path / "TextGrid"})
 
 
 def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_path):

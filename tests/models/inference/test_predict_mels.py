@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from models.registry import MODELS, make_task, settings_class
 from processors.datasets.acoustic_data import DataError
 from processors.datasets.vocoder_data import PREDICTED_BY, PREDICTED_MEL, open_recordings
 from processors.feature_store import FeatureStore, ShardWriter
+from processors.text.arpabet import INVENTORY
+from processors.text.symbols import LATER, SymbolTable
 from processors.utterance import write_manifest
 from tests.models.fastspeech2 import test_fastspeech2
 from tests.models.hifigan import test_hifigan
@@ -220,6 +223,16 @@ def test_a_model_of_other_features_is_refused_by_name(house):
     other = replace(bundle, settings=bundle.settings.model_copy(update={"preprocess": preprocess}))
     with pytest.raises(PredictionError, match=r"hop_size 64 \(the model: 32\).*fmax"):
         house.predict(other)
+
+
+def test_symbols_that_were_found_later_go_by_their_names(house):
+    """The store's own stamp covers only those that it began with."""
+    for found, fault in (("c", None), ("d", "knows by other numbers")):
+        SymbolTable([*INVENTORY, LATER, "c"]).save(house.processed_dir / "symbols.json")
+        bundle = house.bundle()
+        SymbolTable([*INVENTORY, LATER, found]).save(house.processed_dir / "symbols.json")
+        with pytest.raises(PredictionError, match=fault) if fault else contextlib.nullcontext():
+            house.predict(bundle)
 
 
 def test_a_vocoder_and_a_stranger_are_refused(house):

@@ -1,0 +1,82 @@
+"""Whose rows the tables of an experiment have: `origin.json` in its folder, written when it begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from models.bundle import Bundle
+from models.bundles.embedding_rows import listed
+from models.bundles.warm_start import names_of
+from models.contracts import HasEmbeddingRows, RowKind
+from utils.console import warn
+from utils.errors import RecitalError
+from utils.files import write_atomically
+from utils.task import Task
+
+ORIGIN_FILE = "origin.json"
+
+
+class OriginError(RecitalError):
+    """An experiment that cannot go on with what it is given."""
+
+
+def row_names(task: Task) -> dict[RowKind, Sequence[str]]:
+    """Return the names of the symbols and speakers that tables of a task have rows for, in their order."""
+    if not isinstance(task, HasEmbeddingRows):
+        return {}
+    return {rows.kind: tuple(rows.names) for rows in task.embedding_rows().values()}
+
+
+def write_origin(folder: Path, task: Task) -> None:
+    """Write down whose rows the tables of an experiment have."""
+    names = {kind: list(names) for kind, names in row_names(task).items()}
+    write_atomically(folder / ORIGIN_FILE, json.dumps({"rows": names}, indent=1, ensure_ascii=False) + "\n")
+
+
+def require_same_rows(folder: Path, task: Task, processed_dir: Path) -> None:
+    """Raise an `OriginError` unless an experiment and today's features have the same symbols and speakers, in order.
+
+    Otherwise the row that one of them learned would be taken for another's.
+
+    Args:
+        folder: of the experiment, which has begun.
+        task: made of today's features.
+        processed_dir: where these are, for the message.
+    """
+    ours = row_names(task)
+    theirs = _names_in(folder) if ours else {}
+    if unknown := [f"{kind}s" for kind in ours if kind not in theirs]:
+        warn(f"{folder}: records none of its {' and '.join(unknown)}; assuming those of {processed_dir}")
+    if differing := [
+        difference
+        for kind, names in ours.items()
+        if (difference := _difference(f"{kind}s", theirs.get(kind, names), names))
+    ]:
+        raise OriginError(
+            f"{folder}: has learned other names than {processed_dir} holds now: {'; '.join(differing)}. Bring back the "
+            "features that it began with, or train under another --name with --resume_type finetune --checkpoint "
+            f"{folder}, which carries over by name what was learned"
+        )
+
+
+def _names_in(folder: Path) -> Mapping[RowKind, Sequence[str]]:
+    """Return the names by which an experiment has learned; those of its bundle where it began before they were kept."""
+    path = folder / ORIGIN_FILE
+    if path.is_file():
+        try:
+            rows: dict[RowKind, list[str]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+            return {kind: tuple(names) for kind, names in rows.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OriginError(f"{path}: is damaged ({error}); remove it, and the bundle's names are taken") from error
+    return names_of(Bundle.open(folder / "bundle")) if (folder / "bundle").is_dir() else {}
+
+
+def _difference(kinds: str, theirs: Sequence[str], ours: Sequence[str]) -> str:
+    if tuple(theirs) == tuple(ours):
+        return ""
+    gone = [name for name in theirs if name not in set(ours)]
+    new = [name for name in ours if name not in set(theirs)]
+    parts = [f"{listed(gone)} gone" if gone else "", f"{listed(new)} new" if new else ""]
+    return f"{kinds}: {', '.join(filter(None, parts)) or 'the same in another order'}"
