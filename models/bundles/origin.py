@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from models.bundle import Bundle
 from models.bundles.embedding_rows import listed
+from models.bundles.locate import open_bundle
 from models.bundles.warm_start import names_of
 from models.contracts import HasEmbeddingRows, RowKind
 from utils.console import warn
@@ -70,7 +70,7 @@ def _names_in(folder: Path) -> Mapping[RowKind, Sequence[str]]:
             return {kind: tuple(names) for kind, names in rows.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OriginError(f"{path}: is damaged ({error}); remove it, and the bundle's names are taken") from error
-    return names_of(Bundle.open(folder / "bundle")) if (folder / "bundle").is_dir() else {}
+    return names_of(open_bundle(folder / "bundle")) if (folder / "bundle").is_dir() else {}
 
 
 def _difference(kinds: str, theirs: Sequence[str], ours: Sequence[str]) -> str:

@@ -233,10 +233,10 @@ def test_renamed_speaker_gets_nobody_elses_row(tiny, train, resumed):
     assert "speakers: a gone, z new. Bring back" in errors
     finetune = ("--resume_type", "finetune", "--checkpoint", tiny.folder / "first")
     assert f"{' '.join(map(str, finetune))}, which carries over by name" in errors
-    old = Bundle.open(tiny.folder / "first" / "bundle")
+    old = open_bundle(tiny.folder / "first" / "bundle")
     still = ("train.max_steps=1", "train.learning_rate=1e-9")
     assert train("second", tiny.processed_dir, *still, more=finetune)[0] == 0
-    new = Bundle.open(tiny.folder / "second" / "bundle")
+    new = open_bundle(tiny.folder / "second" / "bundle")
     was, now = (each.weights["speaker_embedding.weight"][each.speakers["b"]] for each in (old, new))
     assert old.speakers["b"] != new.speakers["b"]
     torch.testing.assert_close(was, now, atol=1e-6, rtol=0.0)
