@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from models.hifigan.network import Convolution, Generator, ResidualBlock, Upsampling
+from models.layers.weight_normed_convolution import WeightNormedConvolution, WeightNormedUpsampling
 
-CHUNK_FRAMES = 512
-"""Frames made at once; more would not be faster."""
+ResidualSums = Sequence[Sequence[WeightNormedConvolution]]
+"""The convolutions of a residual block: those of each of its residual sums, in their order."""
 
 TILE_BYTES = 2**22
 """Of a stage's activations on a CPU, convolved one after the other while the processor's cache holds them.
@@ -31,61 +29,35 @@ class FastGenerator:
     go over tiles of a stage that fit the cache.
 
     Args:
-        generator: left as it is.
+        first: the convolution before all stages.
+        stages: each stage's upsampling and residual blocks.
+        last: the convolution behind all stages.
+        leaky_slope: of all leaky ReLUs but the last.
+        last_slope: of that.
         dtype: of weights and activations; sums within a convolution are float32 in any case.
-
-    Attributes:
-        overlap: frames on each side that a sample of a frame depends on.
     """
 
-    def __init__(self, generator: Generator, dtype: torch.dtype = torch.float32) -> None:
-        from models.hifigan.network import LAST_SLOPE, LEAKY_SLOPE
-
-        self._slope, self._last_slope = LEAKY_SLOPE, LAST_SLOPE
-        self._dtype, self._hop_size = dtype, generator.hop_size
-        self.overlap = generator.receptive_frames
+    def __init__(
+        self,
+        first: WeightNormedConvolution,
+        stages: Sequence[tuple[WeightNormedUpsampling, Sequence[ResidualSums]]],
+        last: WeightNormedConvolution,
+        *,
+        leaky_slope: float,
+        last_slope: float,
+        dtype: torch.dtype,
+    ) -> None:
+        self._leaky_slope, self._last_slope, self._dtype = leaky_slope, last_slope, dtype
         with torch.no_grad():
-            self._first, self._last = _Folded(generator.conv_pre, dtype), _Folded(generator.conv_post, dtype)
-            self._stages = [_FoldedStage(*stage, LEAKY_SLOPE, dtype) for stage in generator.stages()]
+            self._first, self._last = _Folded(first, dtype), _Folded(last, dtype)
+            self._stages = [_FoldedStage(*stage, leaky_slope, dtype) for stage in stages]
 
-    @torch.inference_mode()
-    def waveform(self, mel: Tensor, chunk_frames: int = CHUNK_FRAMES) -> Tensor:
-        """Give the waveform of a log-mel of any length, in memory that does not grow with it but for the result.
-
-        Args:
-            mel: (M, T_mel).
-            chunk_frames: frames made at once.
-
-        Returns:
-            (T_mel * hop_size,) float32 in [-1, 1].
-        """
-        samples = torch.empty(mel.shape[1] * self._hop_size, device=mel.device)
-        start = 0
-        for chunk in self.stream(mel, chunk_frames):
-            samples[start : start + len(chunk)] = chunk
-            start += len(chunk)
-        return samples
-
-    @torch.inference_mode()
-    def stream(self, mel: Tensor, chunk_frames: int = CHUNK_FRAMES) -> Iterator[Tensor]:
-        """Give the same waveform piece by piece, `chunk_frames` frames each; the last may be shorter.
-
-        Each piece is made with `overlap` frames more on both sides, so that the pieces put together are the whole.
-        """
-        n_frames = mel.shape[1]
-        for start in range(0, n_frames, chunk_frames):
-            stop = min(start + chunk_frames, n_frames)
-            first, last = max(start - self.overlap, 0), min(stop + self.overlap, n_frames)
-            made = self(mel[None, :, first:last])[0]
-            yield made[(start - first) * self._hop_size : (stop - first) * self._hop_size]
-
-    @torch.inference_mode()
     def __call__(self, mel: Tensor) -> Tensor:
-        """Give (B, T_mel * hop_size) waveforms of (B, M, T_mel) log-mels, all at once."""
+        """Return (B, T_mel * hop_size) waveforms of (B, M, T_mel) log-mels."""
         x = mel.to(self._dtype).unsqueeze(2).contiguous(memory_format=torch.channels_last)  # (B, M, 1, T)
         x = self._first(x)
         for stage in self._stages:
-            x = stage(F.leaky_relu_(x, self._slope))
+            x = stage(F.leaky_relu_(x, self._leaky_slope))
         x = self._last(F.leaky_relu_(x, self._last_slope))
         return torch.tanh_(x.float()).flatten(1)
 
@@ -94,13 +66,11 @@ class _FoldedStage:
     """Lengthens a sequence, then gives the mean of what the residual blocks make of it, over (B, C, 1, T)."""
 
     def __init__(
-        self, upsampling: Upsampling, blocks: Sequence[ResidualBlock], slope: float, dtype: torch.dtype
+        self, upsampling: WeightNormedUpsampling, blocks: Sequence[ResidualSums], slope: float, dtype: torch.dtype
     ) -> None:
         self._upsampling, self._slope = _FoldedUpsampling(upsampling, dtype), slope
-        self._blocks = [
-            [tuple(_Folded(each, dtype) for each in layers) for layers in block.layers()] for block in blocks
-        ]
-        self._reach = max(sum(each.padding for layers in block.layers() for each in layers) for block in blocks)
+        self._blocks = [[tuple(_Folded(each, dtype) for each in layers) for layers in block] for block in blocks]
+        self._reach = max(sum(each.padding for layers in block for each in layers) for block in blocks)
 
     def __call__(self, x: Tensor) -> Tensor:
         x = self._upsampling(x)  # (B, C, 1, T) -> (B, C / 2, 1, T * rate)
@@ -141,7 +111,7 @@ class _FoldedStage:
 class _Folded:
     """A convolution with its weight norm folded, over (B, C, 1, T)."""
 
-    def __init__(self, convolution: Convolution, dtype: torch.dtype) -> None:
+    def __init__(self, convolution: WeightNormedConvolution, dtype: torch.dtype) -> None:
         weight = convolution.weight.detach().to(dtype).unsqueeze(2)
         self._weight = weight.contiguous(memory_format=torch.channels_last)
         self._bias = convolution.bias.detach().to(dtype)
@@ -183,7 +153,7 @@ class _Folded:
 
 
 class _FoldedUpsampling:
-    def __init__(self, upsampling: Upsampling, dtype: torch.dtype) -> None:
+    def __init__(self, upsampling: WeightNormedUpsampling, dtype: torch.dtype) -> None:
         self._weight = upsampling.weight.detach().to(dtype).unsqueeze(2)
         self._bias = upsampling.bias.detach().to(dtype)
         self._rate, self._padding = upsampling.rate, upsampling.padding

@@ -17,44 +17,12 @@ from torch import Tensor, nn
 from models.bundle import Bundle
 from models.hifigan.fast_generator import FastGenerator
 from models.hifigan.settings import HiFiGANModelSettings, HiFiGANSettings
-from models.layers.normed_convolution import WeightNormed
+from models.layers.chunked_vocoder import ChunkedVocoder
+from models.layers.weight_normed_convolution import WeightNormedConvolution, WeightNormedUpsampling
 
 LEAKY_SLOPE = 0.1
 LAST_SLOPE = 0.01  # of the activation before the last convolution, as in the published code
 _leaky_relu = partial(F.leaky_relu, negative_slope=LEAKY_SLOPE)
-
-
-def _fresh_weight(*shape: int) -> Tensor:
-    return torch.randn(shape) * 0.01
-
-
-def _fresh_bias(channels: int, fan_in: int) -> Tensor:
-    bound = 1 / math.sqrt(fan_in)
-    return torch.empty(channels).uniform_(-bound, bound)
-
-
-class Convolution(WeightNormed):
-    """A weight-normed convolution that keeps the length."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> None:
-        weight = _fresh_weight(out_channels, in_channels, kernel_size)
-        super().__init__(weight, _fresh_bias(out_channels, in_channels * kernel_size))
-        self.dilation, self.padding = dilation, dilation * (kernel_size - 1) // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv1d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
-
-
-class Upsampling(WeightNormed):
-    """A weight-normed transposed convolution that makes a sequence `rate` times as long."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, rate: int) -> None:
-        weight = _fresh_weight(in_channels, out_channels, kernel_size)
-        super().__init__(weight, _fresh_bias(out_channels, out_channels * kernel_size))
-        self.kernel_size, self.rate, self.padding = kernel_size, rate, (kernel_size - rate) // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose1d(x, self.weight, self.bias, stride=self.rate, padding=self.padding)
 
 
 class PairedResidualBlock(nn.Module):
@@ -62,13 +30,15 @@ class PairedResidualBlock(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.convs1 = nn.ModuleList(Convolution(channels, channels, kernel_size, dilation) for dilation in dilations)
-        self.convs2 = nn.ModuleList(Convolution(channels, channels, kernel_size) for _ in dilations)
+        self.convs1 = nn.ModuleList(
+            WeightNormedConvolution(channels, channels, kernel_size, dilation) for dilation in dilations
+        )
+        self.convs2 = nn.ModuleList(WeightNormedConvolution(channels, channels, kernel_size) for _ in dilations)
 
-    def layers(self) -> Iterator[tuple[Convolution, ...]]:
+    def layers(self) -> Iterator[tuple[WeightNormedConvolution, ...]]:
         """Give the convolutions of each residual sum, in their order."""
         for pair in zip(self.convs1, self.convs2, strict=True):
-            yield cast("tuple[Convolution, ...]", pair)
+            yield cast("tuple[WeightNormedConvolution, ...]", pair)
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
@@ -81,12 +51,14 @@ class SingleResidualBlock(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(Convolution(channels, channels, kernel_size, dilation) for dilation in dilations)
+        self.convs = nn.ModuleList(
+            WeightNormedConvolution(channels, channels, kernel_size, dilation) for dilation in dilations
+        )
 
-    def layers(self) -> Iterator[tuple[Convolution, ...]]:
+    def layers(self) -> Iterator[tuple[WeightNormedConvolution, ...]]:
         """Give the convolution of each residual sum, in their order."""
         for dilated in self.convs:
-            yield (cast(Convolution, dilated),)
+            yield (cast(WeightNormedConvolution, dilated),)
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated in self.convs:
@@ -114,15 +86,15 @@ class Generator(nn.Module):
         self.hop_size = math.prod(model.upsample_rates)
         self._n_blocks = len(model.resblock_kernel_sizes)
         channels = model.upsample_initial_channel
-        self.conv_pre = Convolution(n_mel, channels, 7)
+        self.conv_pre = WeightNormedConvolution(n_mel, channels, 7)
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         block = _RESIDUAL_BLOCKS[model.resblock]
         for rate, kernel_size in zip(model.upsample_rates, model.upsample_kernel_sizes, strict=True):
-            self.ups.append(Upsampling(channels, channels // 2, kernel_size, rate))
+            self.ups.append(WeightNormedUpsampling(channels, channels // 2, kernel_size, rate))
             channels //= 2
             for size, dilations in zip(model.resblock_kernel_sizes, model.resblock_dilation_sizes, strict=True):
                 self.resblocks.append(block(channels, size, dilations))
-        self.conv_post = Convolution(channels, 1, 7)
+        self.conv_post = WeightNormedConvolution(channels, 1, 7)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Generator:
@@ -148,11 +120,11 @@ class Generator(nn.Module):
         x = self.conv_post(F.leaky_relu(x, LAST_SLOPE))
         return torch.tanh(x.float()).squeeze(1)
 
-    def stages(self) -> list[tuple[Upsampling, list[ResidualBlock]]]:
+    def stages(self) -> list[tuple[WeightNormedUpsampling, list[ResidualBlock]]]:
         """Give each stage's upsampling and residual blocks, whose mean leaves the stage."""
         blocks = [cast(ResidualBlock, block) for block in self.resblocks]
         return [
-            (cast(Upsampling, upsampling), blocks[stage * self._n_blocks : (stage + 1) * self._n_blocks])
+            (cast(WeightNormedUpsampling, upsampling), blocks[stage * self._n_blocks : (stage + 1) * self._n_blocks])
             for stage, upsampling in enumerate(self.ups)
         ]
 
@@ -165,6 +137,14 @@ class Generator(nn.Module):
             reach = -(-(reach + upsampling.kernel_size - 1 - upsampling.padding) // upsampling.rate)
         return reach + self.conv_pre.padding
 
-    def for_inference(self, dtype: torch.dtype = torch.float32) -> FastGenerator:
-        """Make what speaks with the present weights."""
-        return FastGenerator(self, dtype)
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> ChunkedVocoder:
+        """Return a vocoder with the present weights, in `dtype` (`models.contracts.VocoderNetwork`)."""
+        generate = FastGenerator(
+            self.conv_pre,
+            [(upsampling, [list(block.layers()) for block in blocks]) for upsampling, blocks in self.stages()],
+            self.conv_post,
+            leaky_slope=LEAKY_SLOPE,
+            last_slope=LAST_SLOPE,
+            dtype=dtype,
+        )
+        return ChunkedVocoder(generate, hop_size=self.hop_size, receptive_frames=self.receptive_frames)

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.hifigan.network import LAST_SLOPE, LEAKY_SLOPE, Convolution, Generator
+from models.hifigan.network import LAST_SLOPE, LEAKY_SLOPE, Generator
+from models.layers.weight_normed_convolution import WeightNormedConvolution
 
 Layer = TypeVar("Layer", nn.Conv1d, nn.ConvTranspose1d)
 
@@ -54,7 +55,7 @@ def _through(block: nn.ModuleList, x: Tensor) -> Tensor:
     return x
 
 
-def _plain(convolution: Convolution) -> nn.Conv1d:
+def _plain(convolution: WeightNormedConvolution) -> nn.Conv1d:
     n_out, n_in, kernel_size = convolution.weight.shape
     plain = nn.Conv1d(n_in, n_out, kernel_size, padding=convolution.padding, dilation=convolution.dilation)
     return _with_weights(plain, convolution.weight, convolution.bias)

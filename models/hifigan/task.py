@@ -13,10 +13,12 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 from config.paths import rooted
 from models.bundle import Bundle
-from models.hifigan.discriminators import Judgement, MultiPeriodDiscriminator, MultiScaleDiscriminator
-from models.hifigan.loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANSettings
+from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
+from models.layers.discriminator import Judgement
+from models.layers.period_discriminator import MultiPeriodDiscriminator
+from models.layers.scale_discriminator import MultiScaleDiscriminator
 from processors.audio.mel import MelSpectrogram
 from processors.audio.stft_distance import multi_resolution_stft
 from processors.datasets.batches import BatchPlan, OrderedBatches, PlannedBatches
@@ -64,8 +66,8 @@ class HiFiGANTask:
         divisor = model.discriminator_channel_divisor
         self.modules: dict[str, nn.Module] = {
             "generator": Generator(model, preprocess.n_mel),
-            "mpd": MultiPeriodDiscriminator(model.mpd_periods, divisor),
-            "msd": MultiScaleDiscriminator(divisor),
+            "mpd": MultiPeriodDiscriminator(model.mpd_periods, channel_divisor=divisor),
+            "msd": MultiScaleDiscriminator(channel_divisor=divisor),
         }
         self._n_discriminators = sum(len(self._module(name).discriminators) for name in _DISCRIMINATORS)
         self._listened_to: frozenset[str] = frozenset()

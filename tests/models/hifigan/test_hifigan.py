@@ -16,11 +16,13 @@ from torch import nn
 
 from config.load import SettingsError, load_settings
 from config.paths import REPOSITORY
-from models.hifigan.discriminators import Judgement, MultiPeriodDiscriminator, MultiScaleDiscriminator
-from models.hifigan.loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANModelSettings
+from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
+from models.layers.discriminator import Judgement
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
+from models.layers.period_discriminator import MultiPeriodDiscriminator
+from models.layers.scale_discriminator import MultiScaleDiscriminator
 from models.registry import make_task, settings_class
 from processors.datasets.acoustic_data import DataError
 from processors.datasets.vocoder_data import Segments, open_recordings

@@ -20,10 +20,11 @@ import bins.train
 from config.load import SettingsError, load_settings
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle, open_bundle
-from models.hifigan.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from models.hifigan.original import is_published, open_published, published_training, write_published
 from models.inference.vocoder import open_vocoder
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
+from models.layers.period_discriminator import MultiPeriodDiscriminator
+from models.layers.scale_discriminator import MultiScaleDiscriminator
 from models.registry import make_task, open_network, settings_class
 from tests.models.fastspeech2.test_fastspeech2 import TINY as TINY_FASTSPEECH2
 from tests.models.hifigan.test_hifigan import TINY, load

@@ -1,4 +1,4 @@
-"""HiFi-GAN's losses (arXiv:2010.05646, section 2.4)."""
+"""Adversarial losses: least squares and feature matching (HiFi-GAN, arXiv:2010.05646, section 2.4)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.hifigan.discriminators import Judgement
+from models.layers.discriminator import Judgement
 
 
 def discriminator_loss(judgements: Sequence[Judgement]) -> Tensor:
-    """How far discriminators are from giving 1 to what is real and 0 to what is made (equations 1 and 7).
+    """Return how far discriminators are from scoring 1 on real and 0 on fake waveforms (equations 1 and 7).
 
     Args:
-        judgements: of batches whose first half is real, the second made.
+        judgements: of batches whose first half is real, the second fake.
 
     Returns:
         () the sum over discriminators; one that cannot tell them apart adds 0.5.
@@ -27,12 +27,12 @@ def discriminator_loss(judgements: Sequence[Judgement]) -> Tensor:
 
 
 def adversarial_loss(judgements: Sequence[Judgement]) -> Tensor:
-    """How far the generator is from being taken for real (equation 2), () summed over discriminators."""
+    """Return how far the fakes are from being taken for real (equation 2), () summed over discriminators."""
     return torch.stack([(1.0 - judgement.score.float()).square().mean() for judgement in judgements]).sum()
 
 
 def feature_matching_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
-    """The absolute difference of the discriminators' features (equation 5), () summed over all layers."""
+    """Return the absolute difference of the discriminators' features (equation 5), () summed over all layers."""
     losses = []
     for of_real, of_fake in zip(real, fake, strict=True):
         for target, predicted in zip(of_real.features, of_fake.features, strict=True):
