@@ -12,7 +12,7 @@ def main(arguments: argparse.Namespace) -> None:
     from models.registry import features_of
     from processors.data_check.check import announce, check_data
     from processors.evaluation.perception import is_installed
-    from processors.preparation.work import needs_text
+    from processors.features import needs_text
 
     settings = load(arguments).settings
     output_dir = Path(arguments.output_dir) if arguments.output_dir else None

@@ -18,9 +18,9 @@ _ALIGNER_NAME = "model"
 
 def main(arguments: argparse.Namespace) -> int:
     from models.registry import features_of, kind_of
+    from processors.features import needs_alignment
     from processors.preparation.plan import Share, refuse_other_settings
     from processors.preparation.prepare import prepare, prepare_share
-    from processors.preparation.work import needs_alignment
     from utils.console import say
 
     settings = load(arguments).settings
@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
     splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
-    say(f"utterances: {summary.good} usable ({splits}); {summary.bad} left out")
+    say(f"utterances: {summary.good} usable ({splits}); {summary.rejected} left out")
     say(f"speech: {summary.hours:.2f} hours, {summary.frames} frames, {summary.speakers} speaker(s)")
     say(f"features, manifests and statistics: {summary.processed_dir}")
     for report in summary.reports:
@@ -80,8 +80,8 @@ def _learn_to_align(settings: ExperimentSettings, arguments: argparse.Namespace)
     from config.paths import rooted
     from models.bundles.locate import find_bundle
     from models.inference.align import align_corpora, aligner_settings, is_trained, what_has_changed, why_to_train_anew
+    from processors.features import ALIGNER_FEATURES
     from processors.preparation.prepare import prepare
-    from processors.preparation.work import ALIGNER_FEATURES
     from utils.checkpoint import CheckpointFolder
     from utils.console import say, warn
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from config.load import write_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings
-from processors.datasets.acoustic_data import LANGUAGES_FILE
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.speakers.statistics import SpeakerStatistics, save_statistics
-from processors.text.symbols import SymbolTable
+from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE
+from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import unfitting
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
@@ -24,9 +24,6 @@ from utils.version import VERSION
 
 WEIGHTS_FILE = "model.safetensors"
 SETTINGS_FILE = "settings.json"
-SYMBOLS_FILE = "symbols.json"
-STATISTICS_FILE = "statistics.json"
-SPEAKERS_FILE = "speakers.json"
 LEXICON_FILE = "lexicon.txt"
 VERSION_FILE = "version.json"
 

@@ -13,6 +13,9 @@ from typing import Any
 from utils.errors import RecitalError
 from utils.files import atomic_file
 
+SPLITS = ("train", "valid", "test")
+"""Names of the sets that a corpus is split into."""
+
 # Beside the separators, what Windows refuses in file names.
 _UNSAFE_CHARACTERS = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f]')
 # Room for an ending such as `.TextGrid` below the 255 bytes of common file systems.

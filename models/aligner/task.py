@@ -27,8 +27,7 @@ from processors.datasets.aligner_data import (
     open_symbols,
 )
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
-from processors.preparation.plan import store_settings
-from processors.preparation.work import ALIGNER_FEATURES
+from processors.features import ALIGNER_FEATURES, store_settings
 from processors.reports.speech_pictures import alignment_picture
 from processors.text.symbols import SymbolTable
 from utils.parameter_groups import learning_groups

@@ -17,12 +17,11 @@ from models.bundles.formats import published_layout
 from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import HasEmbeddingRows, InitialState, PublishedLayout, RowKind
 from models.registry import make_task
+from processors.audio.mel_settings import MEL_SETTINGS
 from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint
 from utils.optimizer_state import OptimizerStateError, named_state, parameter_names
 from utils.parameter_groups import is_part
 from utils.task import Task
-
-_OF_THE_MEL = {"sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax"}
 
 
 def find_initial_state(place: Path | str, settings: ExperimentSettings, task: Task) -> InitialState:
@@ -189,7 +188,7 @@ def _require_same_model(bundle: Bundle, place: Path, settings: ExperimentSetting
 
 def _remarks(bundle: Bundle, settings: ExperimentSettings) -> tuple[str, ...]:
     ours, theirs = (
-        each.preprocess.model_dump(mode="json", include=_OF_THE_MEL) for each in (settings, bundle.settings)
+        each.preprocess.model_dump(mode="json", include=set(MEL_SETTINGS)) for each in (settings, bundle.settings)
     )
     differing = differing_settings(ours, theirs)
     remarks = [f"it was trained on other mels; it had -> now asked for: {'; '.join(differing)}"] if differing else []

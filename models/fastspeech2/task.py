@@ -31,8 +31,7 @@ from processors.datasets.acoustic_data import (
     open_voice,
 )
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
-from processors.preparation.plan import store_settings
-from processors.preparation.work import ACOUSTIC_FEATURES
+from processors.features import ACOUSTIC_FEATURES, store_settings
 from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.parameter_groups import learning_groups
 from utils.pictures import pixels

@@ -32,8 +32,7 @@ from processors.datasets.vocoder_data import (
 )
 from processors.evaluation.perception import is_installed, pesq, stoi
 from processors.feature_store import FeatureStore
-from processors.preparation.plan import store_settings
-from processors.preparation.work import VOCODER_FEATURES
+from processors.features import VOCODER_FEATURES, store_settings
 from processors.reports.speech_pictures import mels_picture
 from utils.parameter_groups import learning_groups
 from utils.pictures import pixels

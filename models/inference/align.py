@@ -19,6 +19,7 @@ from models.bundles.locate import find_bundle
 from models.contracts import AlignerNetwork
 from models.registry import kind_of, open_aligner, open_network, settings_class
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
+from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.aligner_data import (
     AlignerBatch,
     AlignerData,
@@ -28,20 +29,19 @@ from processors.datasets.aligner_data import (
 )
 from processors.datasets.batches import OrderedBatches
 from processors.feature_store import FeatureStore
-from processors.preparation.fingerprints import SOURCE, Source, TextGrids
-from processors.preparation.plan import store_settings
+from processors.features import ALIGNER_FEATURES, RECORDING_S, SOURCE, store_settings
+from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.textgrid_origin import SCORE, origin_beforehand
-from processors.preparation.work import ALIGNER_FEATURES, RECORDING_S, make_front_end
+from processors.text.front_end import make_front_end
 from processors.text.phone_extractor import PhoneExtractor
 from processors.text.phone_sequence import alignment_of_durations, script_of
 from processors.text.symbols import LATER
-from processors.utterance import Utterance
+from processors.utterance import SPLITS, Utterance
 from utils.checkpoint import CheckpointFolder
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 
 _FOLDER = "aligner"
-_SPLITS = ("train", "valid", "test")
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
 _collate = partial(collate_aligner, length_step=8)
 
@@ -169,7 +169,7 @@ def align_corpora(
     if kind_of(settings.model_type) != "aligner" or bundle.symbols is None:
         raise AligningError(f"{bundle.folder}: holds a {settings.model_type}, which aligns nothing")
     expect = store_settings(settings.preprocess, ALIGNER_FEATURES, bundle.symbols.symbols)
-    utterances, stores = open_aligner_corpora(processed_dir, datasets, _SPLITS, expect=expect)
+    utterances, stores = open_aligner_corpora(processed_dir, datasets, SPLITS, expect=expect)
     if not bundle.symbols.has_the_numbers_of(open_symbols(processed_dir)):
         raise AligningError(
             f"{bundle.folder}: numbers phones in another way than {processed_dir}, or lacks some; name the aligner "
@@ -243,7 +243,7 @@ def _align(
 
 
 def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[str, FeatureStore]) -> str:
-    return origin_beforehand(settings, Source.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
+    return origin_beforehand(settings, Fingerprints.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
 def _found(aligner: AlignerNetwork, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:

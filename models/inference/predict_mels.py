@@ -12,23 +12,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.bundle import SYMBOLS_FILE, Bundle
+from models.bundle import Bundle
 from models.contracts import AcousticModel, prosody_levels
 from models.registry import kind_of, open_acoustic
-from processors.datasets.acoustic_data import AcousticData, DataError, Voice, collate_acoustic
+from processors.datasets.acoustic_data import AcousticData, Voice, collate_acoustic
 from processors.datasets.batches import OrderedBatches
-from processors.datasets.vocoder_data import PREDICTED_BY, PREDICTED_MEL
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
-from processors.preparation.plan import store_settings
-from processors.preparation.work import ACOUSTIC_FEATURES
-from processors.text.symbols import SymbolTable
-from processors.utterance import Utterance, read_manifest
+from processors.features import ACOUSTIC_FEATURES, PREDICTED_BY, PREDICTED_MEL, DataError, store_settings
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
+from processors.utterance import SPLITS, Utterance, read_manifest
 from utils.console import Progress, say
 from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.lock import sole_user
 
-_SPLITS = ("train", "valid", "test")
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 16, 12_000
 # A kill loses at most so much.
 _MOST_BYTES_HELD = 16 * 2**20
@@ -124,7 +121,7 @@ def _missing(bundle: Bundle, folder: Path, overwrite: bool) -> list[Utterance]:
 def _listed(folder: Path) -> list[Utterance]:
     if not (folder / "train.jsonl").is_file():
         raise DataError(f"{folder / 'train.jsonl'}: no such file; run stage 1 first")
-    manifests = (folder / f"{split}.jsonl" for split in _SPLITS)
+    manifests = (folder / f"{split}.jsonl" for split in SPLITS)
     return [utterance for manifest in manifests if manifest.is_file() for utterance in read_manifest(manifest)]
 
 

@@ -16,9 +16,10 @@ import torch
 
 from config.schema import PreprocessSettings
 from models.inference.output_files import refuse_existing, report_failures
-from models.inference.vocoder import Vocoder, VocoderError, mel_differences
+from models.inference.vocoder import Vocoder, VocoderError
 from processors.audio.audio_file import AUDIO_SUFFIXES, read_audio, write_wav
 from processors.audio.mel import MEL_FLOOR, MelSpectrogram
+from processors.audio.mel_settings import mel_differences
 from processors.datasets.vocoder_data import MEL_FEATURES, open_recordings
 from processors.feature_store import FeatureStore, is_store
 from processors.utterance import read_split

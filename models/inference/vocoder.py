@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,10 +15,9 @@ from models.bundles.locate import find_bundle
 from models.registry import kind_of, open_vocoder_network
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
+from processors.audio.mel_settings import mel_differences
 from utils.errors import RecitalError
 from utils.precision import Precision, dtype_of, why_not
-
-_OF_THE_MEL = ("sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax")
 
 
 class VocoderError(RecitalError):
@@ -122,17 +121,3 @@ def open_vocoder(
             "settings, or leave the vocoder out and Griffin-Lim speaks"
         )
     return NeuralVocoder(bundle, device, precision)
-
-
-def mel_differences(found: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
-    """Say in which settings two kinds of mels differ, with both values; empty where they are of one kind.
-
-    Args:
-        found: settings by name, of `preprocess` or of a feature store.
-        expect: those wished for.
-    """
-    return ", ".join(
-        f"{name} {found.get(name, 'unknown')} (wanted: {expect[name]})"
-        for name in _OF_THE_MEL
-        if found.get(name) != expect[name]
-    )

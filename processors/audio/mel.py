@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from config.schema import PreprocessSettings
+from processors.audio.mel_settings import MEL_SETTINGS
 from utils.errors import RecitalError
 
 MEL_FLOOR = 1e-5
@@ -74,15 +75,7 @@ class MelSpectrogram(nn.Module):
     @classmethod
     def from_settings(cls, settings: PreprocessSettings) -> MelSpectrogram:
         """Make the definition that the settings of stage 1 describe."""
-        return cls(
-            sample_rate=settings.sample_rate,
-            n_fft=settings.n_fft,
-            hop_size=settings.hop_size,
-            win_size=settings.win_size,
-            n_mel=settings.n_mel,
-            fmin=settings.fmin,
-            fmax=settings.fmax,
-        )
+        return cls(**{name: getattr(settings, name) for name in MEL_SETTINGS})
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Give the log-mel spectrogram of each waveform.

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from processors.corpora.corpus import Corpus, CorpusBuilder, CorpusError, some, utterance_id_for
-from processors.utterance import ManifestError, Utterance, json_object, numbered_lines, write_manifest
-
-_SPLITS = ("train", "valid", "test")
+from processors.utterance import SPLITS, ManifestError, Utterance, json_object, numbered_lines, write_manifest
 
 
 def read(dataset: str, folder: Path, *, language: str) -> Corpus:
@@ -46,7 +44,7 @@ def write(folder: Path, utterances: Iterable[Utterance]) -> list[Path]:
     What stage 1 has found out besides the duration is left away. A manifest of an earlier call that has no utterances
     any more is removed.
     """
-    by_split: dict[str, list[Utterance]] = {split: [] for split in _SPLITS}
+    by_split: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     for utterance in utterances:
         by_split[utterance.split].append(replace(utterance, phones=(), durations=(), frames=0))
     written = []
@@ -67,7 +65,7 @@ def _manifests_in(folder: Path) -> dict[str, Path]:
     if (folder / "manifest.jsonl").is_file():
         return {"": folder / "manifest.jsonl"}
     for suffix in (".jsonl", ".json"):
-        splits = {split: path for split in _SPLITS if (path := folder / f"{split}{suffix}").is_file()}
+        splits = {split: path for split in SPLITS if (path := folder / f"{split}{suffix}").is_file()}
         if len(splits) > 1 and "train" in splits:
             return splits
     found = sorted(path for path in folder.iterdir() if path.suffix in (".jsonl", ".json") and path.is_file())

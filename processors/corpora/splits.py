@@ -1,17 +1,39 @@
-"""Which utterances train, which validate and which test."""
+"""Splits of corpora into training, validation and test sets."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from config.schema import PreprocessSettings
 from processors.utterance import Utterance
 
 # What validation and test may take together of a corpus too small for the sizes asked for.
 _LARGEST_EVALUATION_SHARE = 0.5
+
+
+def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:
+    """Split what the corpus itself has not split.
+
+    Those with a text are split as if there were no others, which train; a corpus without texts is split by itself.
+    A set that the corpus brings stays as it is, and nothing is drawn for it, unless none of its speakers is heard in
+    training (as in LibriTTS): models that know speakers by name are then judged by what is drawn besides.
+    """
+    own = {utterance.id: utterance.split for utterance in utterances if utterance.split in ("valid", "test")}
+    free = [utterance for utterance in utterances if utterance.id not in own]
+    trained = {utterance.speaker for utterance in free}
+    brought = {own[utterance.id] for utterance in utterances if utterance.id in own and utterance.speaker in trained}
+    assigned = assign_splits(
+        [utterance for utterance in free if utterance.text] or free,
+        valid_size=0 if "valid" in brought else settings.valid_size,
+        test_size=0 if "test" in brought else settings.test_size,
+        seed=settings.split_seed,
+    )
+    split_of = {utterance.id: utterance.split for utterance in assigned} | own
+    return [replace(utterance, split=split_of.get(utterance.id, "train")) for utterance in utterances]
 
 
 def assign_splits(
@@ -49,9 +71,7 @@ def assign_splits(
                 split_of[index] = split
             taken += len(texts[place])
             place += 1
-    return [
-        dataclasses.replace(utterance, split=split_of.get(index, "train")) for index, utterance in enumerate(utterances)
-    ]
+    return [replace(utterance, split=split_of.get(index, "train")) for index, utterance in enumerate(utterances)]
 
 
 def _counts(total: int, *, valid_size: float, test_size: float) -> tuple[int, int]:

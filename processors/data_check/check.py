@@ -40,11 +40,11 @@ from processors.data_check.listening import (
     rivals_of,
 )
 from processors.preparation.front_ends import front_ends_of
-from processors.preparation.work import make_front_end
 from processors.reports.report_page import Section, Shown, page, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
 from processors.text.arpabet import PAUSES, SPOKEN_NOISE
 from processors.text.errors import TextError
+from processors.text.front_end import make_front_end
 from processors.utterance import Utterance
 from utils.console import Progress, format_duration, say, warn
 from utils.errors import RecitalError

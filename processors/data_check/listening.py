@@ -12,8 +12,8 @@ from processors.alignment.aligners import is_english
 from processors.alignment.intervals import Alignment, AlignmentError
 from processors.audio.audio_file import AudioError, audio_info, read_audio
 from processors.data_check.clip_measures import ClipMeasures, loud_seconds, measure_clip
-from processors.preparation.work import make_front_end
 from processors.text.errors import TextError
+from processors.text.front_end import make_front_end
 from processors.text.phone_extractor import PhoneExtractor, Word
 from processors.utterance import Utterance
 from utils.process_pool import Note, Work

@@ -15,18 +15,14 @@ from torch import Tensor
 from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
 from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
 from processors.feature_store import FeatureStore
+from processors.features import DataError
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.speakers.statistics import SpeakerStatistics, open_statistics
-from processors.text.symbols import SymbolTable
+from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
+from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, open_statistics
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance, read_manifest
-from utils.errors import RecitalError
 
-LANGUAGES_FILE = "languages.json"
 Level = Literal["phone", "frame"]
-
-
-class DataError(RecitalError):
-    """What stage 1 left, or did not leave, that training cannot start from."""
 
 
 @dataclass(frozen=True)
@@ -91,23 +87,6 @@ class Voice:
     languages: Mapping[str, str] = field(default_factory=dict)
 
 
-def open_languages(path: Path) -> dict[str, str]:
-    """Read the language of each speaker; nothing where there is no such file.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        languages = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: cannot be read ({error}); run stage 1 again") from None
-    if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):
-        raise DataError(f"{path}: must give the language of each speaker; run stage 1 again")
-    return languages
-
-
 def open_voice(processed_dir: Path) -> Voice:
     """Read symbol table, speakers, statistics and, where there are any, speaker embeddings from `processed_dir`.
 
@@ -116,16 +95,16 @@ def open_voice(processed_dir: Path) -> Voice:
         SpeakerEmbeddingsError: that file is damaged.
     """
     try:
-        symbols = SymbolTable.open(processed_dir / "symbols.json")
-        speakers = json.loads((processed_dir / "speakers.json").read_text(encoding="utf-8"))
+        symbols = SymbolTable.open(processed_dir / SYMBOLS_FILE)
+        speakers = json.loads((processed_dir / SPEAKERS_FILE).read_text(encoding="utf-8"))
         languages = open_languages(processed_dir / LANGUAGES_FILE)
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
     except ValueError as error:
         raise DataError(
-            f"{processed_dir}: speakers.json or symbols.json is damaged ({error}); run stage 1 again"
+            f"{processed_dir}: {SPEAKERS_FILE} or {SYMBOLS_FILE} is damaged ({error}); run stage 1 again"
         ) from None
-    statistics = open_statistics(processed_dir / "statistics.json")
+    statistics = open_statistics(processed_dir / STATISTICS_FILE)
     if missing := [name for name in speakers if name not in statistics]:
         raise DataError(f"{processed_dir / 'statistics.json'}: knows nothing of {missing[0]}; run stage 1 again")
     path = processed_dir / EMBEDDINGS_FILE

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from processors.datasets.acoustic_data import DataError
 from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances
 from processors.feature_store import FeatureStore
-from processors.text.symbols import SymbolTable
+from processors.features import DataError
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance, read_manifest
 
 
@@ -59,7 +59,7 @@ def open_symbols(processed_dir: Path) -> SymbolTable:
         DataError: there is none.
     """
     try:
-        return SymbolTable.open(processed_dir / "symbols.json")
+        return SymbolTable.open(processed_dir / SYMBOLS_FILE)
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
 

@@ -12,17 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from processors.datasets.acoustic_data import DataError
 from processors.feature_store import FeatureStore
+from processors.features import PREDICTED_BY, PREDICTED_MEL, DataError
 from processors.utterance import Utterance, read_manifest
 from utils.console import warn
 
-PREDICTED_MEL = "predicted_mel"
-"""The feature of a store that holds an acoustic model's mel of a recording, (T_mel, M), frame for frame with it."""
-PREDICTED_BY = "predicted_by"
-"""The feature that marks the model that made it, (8,) uint8."""
 MEL_FEATURES = {"recorded": "mel", "predicted": PREDICTED_MEL}
-"""The feature that a vocoder hears, by what `train.mel_source` says."""
+"""The feature that a vocoder takes mels from, by `train.mel_source`."""
 
 
 @dataclass(frozen=True)

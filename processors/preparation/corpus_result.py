@@ -1,4 +1,4 @@
-"""What came of a corpus: which utterances can be used, and what is to be known of them."""
+"""The result of stage 1 for one corpus: usable and rejected utterances, and counts over them."""
 
 from __future__ import annotations
 
@@ -10,94 +10,100 @@ from pathlib import Path
 from config.schema import PreprocessSettings
 from processors.corpora.corpus import Problem, some
 from processors.feature_store import FeatureStore
+from processors.features import PROBLEM, RECORDING_S, stamp_of_symbols
 from processors.preparation.alignment_check import AlignmentCheck
-from processors.preparation.plan import Plan, stamp_of_symbols
-from processors.preparation.rejected import PROBLEM, UNEXPECTED, Bad
-from processors.preparation.work import RECORDING_S
+from processors.preparation.plan import CorpusPlan
+from processors.preparation.rejected import UNEXPECTED, Rejected
 from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
 from processors.utterance import Utterance
 from utils.console import say
+from utils.errors import RecitalError
 
-SPLITS = ("train", "valid", "test")
+
+class PreparationError(RecitalError):
+    """Corpora of which too little can be used."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one corpus.
+class CorpusResult:
+    """The usable and the rejected utterances of one corpus.
 
     Attributes:
         dataset: its name.
         folder: its features, manifests and report.
         good: utterances whose features are in the store, in the corpus's order.
-        bad: what was left out.
-        notes: what else is worth telling.
+        rejected: what was left out.
+        notes: further remarks for the report.
         n_made: how many utterances this run has made.
     """
 
     dataset: str
     folder: Path
     good: tuple[Utterance, ...]
-    bad: tuple[Bad, ...]
+    rejected: tuple[Rejected, ...]
     notes: tuple[str, ...]
     n_made: int
 
     @property
-    def bad_share(self) -> float:
-        """Share of the recordings that was left out."""
-        return len(self.bad) / max(len(self.good) + len(self.bad), 1)
+    def rejected_share(self) -> float:
+        """Return the share of the recordings that was left out."""
+        return len(self.rejected) / max(len(self.good) + len(self.rejected), 1)
 
     @property
     def has_training(self) -> bool:
-        """Whether anything is left to train on."""
+        """Return whether anything is left to train on."""
         return any(utterance.split == "train" for utterance in self.good)
 
 
-def outcome_of(
-    plan: Plan,
+def collect_result(
+    plan: CorpusPlan,
     settings: PreprocessSettings,
     features: Sequence[str],
     *,
-    failed: Mapping[str, Bad],
+    failed: Mapping[str, Rejected],
     problems: Iterable[Problem],
     notes: Iterable[str],
-) -> Outcome:
+) -> CorpusResult:
     """Sort a corpus's utterances by what its store has of them.
 
     Args:
         plan: what there was to do.
         settings: whose limits of duration hold also for what was made under others.
         features: those wanted.
-        failed: utterances, by id, of whom the store knows nothing because of the program's own failure.
+        failed: utterances, by id, that the store lacks because of the program's own failure.
         problems: lines that the corpus' reader left out.
-        notes: what it had to tell besides.
+        notes: the reader's other remarks.
     """
     store = FeatureStore.open(plan.folder)
-    good, bad = [], [Bad(problem.utterance_id, "not usable as listed", _told(problem)) for problem in problems]
+    good, rejected = (
+        [],
+        [Rejected(problem.utterance_id, "not usable as listed", _told(problem)) for problem in problems],
+    )
     for utterance in plan.utterances:
         found = failed.get(utterance.id) or _problem(utterance, store, settings, features)
         if found is None:
             good.append(utterance)
         else:
-            bad.append(found)
-    return Outcome(plan.dataset, plan.folder, tuple(good), tuple(bad), tuple(notes), n_made=len(plan.jobs))
+            rejected.append(found)
+    return CorpusResult(plan.dataset, plan.folder, tuple(good), tuple(rejected), tuple(notes), n_made=len(plan.jobs))
 
 
-def without_untrained_speakers(outcome: Outcome) -> Outcome:
-    """Take speakers out of validation and test of whom nothing is left to train on, and tell."""
-    trained = {utterance.speaker for utterance in outcome.good if utterance.split == "train"}
-    kept = tuple(utterance for utterance in outcome.good if utterance.speaker in trained)
-    lost = sorted({utterance.speaker for utterance in outcome.good} - trained)
+def without_untrained_speakers(result: CorpusResult) -> CorpusResult:
+    """Take speakers out of validation and test of whom nothing is left to train on, and say so."""
+    trained = {utterance.speaker for utterance in result.good if utterance.split == "train"}
+    kept = tuple(utterance for utterance in result.good if utterance.speaker in trained)
+    lost = sorted({utterance.speaker for utterance in result.good} - trained)
     if not lost:
-        return outcome
-    n_lost = len(outcome.good) - len(kept)
+        return result
+    n_lost = len(result.good) - len(kept)
     note = f"{n_lost} utterances of speakers without any training utterance are in none of the sets: {some(lost, 20)}"
-    say(f"{outcome.dataset}: {note}")
-    return replace(outcome, good=kept, notes=(*outcome.notes, note))
+    say(f"{result.dataset}: {note}")
+    return replace(result, good=kept, notes=(*result.notes, note))
 
 
 def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: SymbolTable | None) -> Iterator[Utterance]:
-    """Give utterances with what stage 1 has found out about them, one by one.
+    """Yield utterances with the duration, phones and frames that stage 1 has found.
 
     Args:
         utterances: those whose features are in the store.
@@ -123,7 +129,7 @@ def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: Sym
 
 
 @dataclass
-class Tally:
+class CorpusCounts:
     """Sums over a corpus's usable utterances.
 
     Attributes:
@@ -163,18 +169,18 @@ class Tally:
 
 def _problem(
     utterance: Utterance, store: FeatureStore, settings: PreprocessSettings, features: Sequence[str]
-) -> Bad | None:
+) -> Rejected | None:
     if store.has(utterance.id, (PROBLEM,)):
-        return Bad.from_array(utterance.id, store.read(utterance.id, PROBLEM))
+        return Rejected.from_array(utterance.id, store.read(utterance.id, PROBLEM))
     if not store.has(utterance.id, features):
-        return Bad(utterance.id, UNEXPECTED, f"{utterance.audio_path}: was not made; run stage 1 again")
+        return Rejected(utterance.id, UNEXPECTED, f"{utterance.audio_path}: was not made; run stage 1 again")
     recording_s = float(store.read(utterance.id, RECORDING_S)[0])
     if recording_s < settings.min_duration_s:
         reason = f"{utterance.audio_path}: lasts {recording_s:.2f} s, less than {settings.min_duration_s:g} s"
-        return Bad(utterance.id, "too short", reason)
+        return Rejected(utterance.id, "too short", reason)
     if recording_s > settings.max_duration_s:
         reason = f"{utterance.audio_path}: lasts {recording_s:.1f} s, more than {settings.max_duration_s:g} s"
-        return Bad(utterance.id, "too long", reason)
+        return Rejected(utterance.id, "too long", reason)
     return None
 
 

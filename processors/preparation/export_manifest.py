@@ -10,10 +10,9 @@ from config.paths import rooted
 from config.schema import ExperimentSettings
 from processors.audio.audio_file import AudioError, audio_info
 from processors.corpora.load import read_dataset
-from processors.preparation.corpus_result import SPLITS
-from processors.preparation.plan import with_splits
-from processors.preparation.prepare import PreparationError
-from processors.utterance import Utterance, read_manifest
+from processors.corpora.splits import with_splits
+from processors.preparation.corpus_result import PreparationError
+from processors.utterance import SPLITS, Utterance, read_manifest
 from utils.console import Progress, say, warn
 
 

@@ -1,4 +1,4 @@
-"""The processes of stage 1 at work: what they are given, and what becomes of it when one of them dies."""
+"""Feature extraction in parallel processes, any of which may die."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from config.schema import PreprocessSettings
-from processors.preparation.plan import Plan, groups_of
-from processors.preparation.rejected import Bad
-from processors.preparation.work import PRELOAD, Done, Group, make_work
+from processors.preparation.jobs import Done, JobGroup, groups_of
+from processors.preparation.plan import CorpusPlan
+from processors.preparation.rejected import Rejected
+from processors.preparation.worker import PRELOAD, make_work
 from utils.console import Progress, say, warn
 from utils.process_pool import Died, Failed, Noted, ProcessPool
 
-_DEATHS_UNTIL_BAD = 2
+_DEATHS_UNTIL_REJECTED = 2
 
-Failures = dict[tuple[Path, str], Bad]
-"""By store and utterance: what failed in a way that says little about the utterance."""
+Failures = dict[tuple[Path, str], Rejected]
+"""By store and utterance: failures that are not the utterance's own fault."""
 
 
 def make_features(
-    plans: Sequence[Plan], settings: PreprocessSettings, features: Sequence[str], num_workers: int
+    plans: Sequence[CorpusPlan], settings: PreprocessSettings, features: Sequence[str], num_workers: int
 ) -> Failures:
-    """Let processes do all jobs of the plans.
+    """Do all jobs of the plans in processes.
 
     A process that dies has its group done again by another, but for an utterance at which two have died.
 
@@ -53,7 +54,7 @@ def make_features(
     failures: Failures = {}
     deaths: Counter[tuple[Path, str]] = Counter()
     seen: set[tuple[Path, str]] = set()
-    n_bad = 0
+    n_rejected = 0
     with (
         Progress(total, "features", "clips") as progress,
         ProcessPool(num_workers, make_work, settings, features, preload=PRELOAD) as pool,
@@ -68,35 +69,37 @@ def make_features(
                     failures[key] = done.not_kept
                 if key not in seen:  # a group is done twice where a process died
                     seen.add(key)
-                    n_bad += done.is_bad
-                    progress.advance(1, f"{n_bad} left out" if n_bad else "")
+                    n_rejected += done.is_rejected
+                    progress.advance(1, f"{n_rejected} left out" if n_rejected else "")
             elif isinstance(event, Failed):
                 raise event.error
             elif isinstance(event, Died):
                 culprit = _culprit(event)
                 deaths[culprit] += 1
-                if deaths[culprit] >= _DEATHS_UNTIL_BAD:
-                    failures[culprit] = Bad(culprit[1], "crash", f"processes end when they are at it ({event.how})")
+                if deaths[culprit] >= _DEATHS_UNTIL_REJECTED:
+                    failures[culprit] = Rejected(
+                        culprit[1], "crash", f"processes end when they are at it ({event.how})"
+                    )
                 if again := _again(event, culprit, failures):
                     pool.submit(again)
     return failures
 
 
-def _key(group: Group, place: int) -> tuple[Path, str]:
+def _key(group: JobGroup, place: int) -> tuple[Path, str]:
     return group.store, group.jobs[place].utterance.id
 
 
 def _culprit(death: Died) -> tuple[Path, str]:
-    """Name the utterance that a process was at: the one behind the last that it told about."""
+    """Return the utterance that a process died on: the one behind the last that it reported."""
     place = death.last_note.place + 1 if isinstance(death.last_note, Done) else 0
     return _key(death.task, min(place, len(death.task.jobs) - 1))
 
 
-def _again(death: Died, culprit: tuple[Path, str], failures: Failures) -> Group | None:
-    """Give what is to be done again after a process has died, and tell."""
+def _again(death: Died, culprit: tuple[Path, str], failures: Failures) -> JobGroup | None:
+    """Return what another process is to do again, with a warning."""
     if culprit not in failures:
         warn(f"a worker process was {death.how} while it was at {culprit[1]}; another one tries again")
         return death.task
     warn(f"a second worker process was {death.how} while it was at {culprit[1]}, which is left out")
     jobs = tuple(job for job in death.task.jobs if job.utterance.id != culprit[1])
-    return Group(death.task.store, jobs) if jobs else None
+    return JobGroup(death.task.store, jobs) if jobs else None

@@ -9,15 +9,13 @@ from pathlib import Path
 from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.feature_store import settings_of
-from processors.preparation.plan import stamp_of_symbols
-from processors.preparation.work import make_front_end
+from processors.features import stamp_of_symbols
 from processors.text.errors import TextError, UnknownLanguageError
+from processors.text.front_end import make_front_end
 from processors.text.phone_extractor import PhoneExtractor, phones_of
-from processors.text.symbols import LATER, SymbolTable
+from processors.text.symbols import LATER, SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
 from utils.console import Progress, say
-
-SYMBOLS_FILE = "symbols.json"
 
 
 def front_ends_of(languages: Mapping[str, str], settings: PreprocessSettings) -> dict[str, PhoneExtractor]:

@@ -12,16 +12,18 @@ from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
+from processors.alignment.textgrid_folders import TextGrids
 from processors.audio.audio_file import read_audio, write_wav
 from processors.corpora.load import read_dataset
-from processors.preparation.fingerprints import Source, TextGrids, stamp_of_file
+from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.textgrid_origin import origin_beforehand, stamp_of_lexicon, stamp_of_text
-from processors.preparation.work import make_front_end
+from processors.text.front_end import make_front_end
 from processors.text.phone_extractor import PhoneExtractor, Word
 from processors.utterance import Utterance
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
+from utils.fingerprint import stamp_of_file
 from utils.process_pool import available_cores
 
 _PROGRAM = "mfa"
@@ -94,8 +96,10 @@ def _origins(utterances: Sequence[Utterance], settings: PreprocessSettings) -> I
     lexicon = stamp_of_lexicon(settings)
     for utterance in utterances:
         if utterance.text:
-            source = Source(stamp_of_file(utterance.audio_path), stamp_of_text(utterance, lexicon, settings))
-            yield utterance, origin_beforehand(settings, source)
+            fingerprints = Fingerprints(
+                stamp_of_file(utterance.audio_path), stamp_of_text(utterance, lexicon, settings)
+            )
+            yield utterance, origin_beforehand(settings, fingerprints)
 
 
 def _lacks(places: TextGrids, utterance: Utterance, origin: str) -> bool:

@@ -1,4 +1,4 @@
-"""Recordings that cannot be used, and why."""
+"""Rejected recordings and why."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ import numpy as np
 
 from utils.errors import RecitalError
 
-PROBLEM = "problem"
-"""The feature of a store that tells why an utterance has no others."""
 UNEXPECTED = "unexpected"
-"""The kind of what nobody has thought of, and of processes that crash: not a fault of the utterance alone."""
+"""Unexpected exception or worker crash; not cached, tried again in the next run."""
 
 
 class DurationError(RecitalError):
-    """A recording, its list and its alignment that do not agree how long it is."""
+    """A recording whose length disagrees with its list or its alignment."""
 
 
 @dataclass(frozen=True)
-class Bad:
+class Rejected:
     """One recording, or line of a corpus, that was left out.
 
     Attributes:
@@ -34,11 +32,11 @@ class Bad:
     reason: str
 
     def as_array(self) -> np.ndarray:
-        """Give kind and reason as a feature, (bytes,) uint8."""
+        """Return kind and reason as the store keeps them, (bytes,) uint8."""
         return np.frombuffer(json.dumps([self.kind, self.reason], ensure_ascii=False).encode(), dtype=np.uint8)
 
     @classmethod
-    def from_array(cls, utterance_id: str, values: np.ndarray) -> Bad:
-        """Read what `as_array` gave."""
+    def from_array(cls, utterance_id: str, values: np.ndarray) -> Rejected:
+        """Read what `as_array` returned."""
         kind, reason = json.loads(values.tobytes().decode())
         return cls(utterance_id, kind, reason)

@@ -12,12 +12,12 @@ import numpy as np
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
 from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, Doubt, worst_of_each
-from processors.preparation.corpus_result import SPLITS, Outcome, Tally, completed
+from processors.preparation.corpus_result import CorpusCounts, CorpusResult, completed
 from processors.reports.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
 from processors.speakers.statistics import SpeakerStatistics
 from processors.text.symbols import LATER, SymbolTable
-from processors.utterance import Utterance
+from processors.utterance import SPLITS, Utterance
 from utils.console import format_duration
 from utils.files import write_atomically
 from utils.pictures import png
@@ -35,8 +35,8 @@ _GALLERY_NOTE = (
 
 
 def write_report(
-    outcome: Outcome,
-    tally: Tally,
+    result: CorpusResult,
+    counts: CorpusCounts,
     statistics: Mapping[str, SpeakerStatistics],
     symbols: SymbolTable | None,
     settings: PreprocessSettings,
@@ -44,8 +44,8 @@ def write_report(
     """Write both reports of one corpus.
 
     Args:
-        outcome: what came of it.
-        tally: its numbers.
+        result: its utterances.
+        counts: its numbers.
         statistics: of the speakers.
         symbols: to spell out the phones; None where there are none.
         settings: the features' own.
@@ -53,22 +53,22 @@ def write_report(
     Returns:
         The path of `report.md`; the page lies beside it.
     """
-    doubts = tally.alignments.doubts()
-    sections = list(_sections(outcome, tally, doubts, statistics, symbols, settings))
-    title = f"Stage 1: {outcome.dataset}"
-    path = outcome.folder / "report.md"
+    doubts = counts.alignments.doubts()
+    sections = list(_sections(result, counts, doubts, statistics, symbols, settings))
+    title = f"Stage 1: {result.dataset}"
+    path = result.folder / "report.md"
     write_atomically(path, markdown(title, sections))
-    shown = _shown(outcome, tally, doubts, symbols, settings)
+    shown = _shown(result, counts, doubts, symbols, settings)
     html = page(
         title, sections, shown, gallery="Some utterances, and those that look worst aligned", gallery_note=_GALLERY_NOTE
     )
-    write_atomically(outcome.folder / "report.html", html)
+    write_atomically(result.folder / "report.html", html)
     return path
 
 
 def _sections(
-    outcome: Outcome,
-    tally: Tally,
+    result: CorpusResult,
+    counts: CorpusCounts,
     doubts: Sequence[Doubt],
     statistics: Mapping[str, SpeakerStatistics],
     symbols: SymbolTable | None,
@@ -79,17 +79,17 @@ def _sections(
     def length(frames: int) -> str:
         return format_duration(frames * seconds_per_frame)
 
-    total = len(outcome.good) + len(outcome.bad)
-    share = f"{outcome.bad_share:.1%} of {total}"
+    total = len(result.good) + len(result.rejected)
+    share = f"{result.rejected_share:.1%} of {total}"
     yield Section(
         "What there is",
         [
-            f"{len(outcome.good)} utterances can be used, {len(outcome.bad)} were left out ({share}).",
-            *(f"Note: {note}" for note in outcome.notes),
+            f"{len(result.good)} utterances can be used, {len(result.rejected)} were left out ({share}).",
+            *(f"Note: {note}" for note in result.notes),
         ],
         ("split", "utterances", "speech", "frames"),
         [
-            (split, str(tally.utterances[split]), length(tally.frames[split]), str(tally.frames[split]))
+            (split, str(counts.utterances[split]), length(counts.frames[split]), str(counts.frames[split]))
             for split in SPLITS
         ],
     )
@@ -98,12 +98,12 @@ def _sections(
         ["Pitch is the middle of the training split's, with the range of two standard deviations."],
         ("speaker", "utterances", "speech", "pitch in Hz"),
         [
-            (name, str(tally.speaker_utterances[name]), length(frames), _pitch(statistics.get(name)))
-            for name, frames in tally.speaker_frames.most_common(_MOST_SPEAKERS)
+            (name, str(counts.speaker_utterances[name]), length(frames), _pitch(statistics.get(name)))
+            for name, frames in counts.speaker_frames.most_common(_MOST_SPEAKERS)
         ],
     )
-    if outcome.bad:
-        kinds = Counter(bad.kind for bad in outcome.bad)
+    if result.rejected:
+        kinds = Counter(each.kind for each in result.rejected)
         yield Section(
             "Left out, by reason",
             header=("reason", "recordings"),
@@ -112,13 +112,12 @@ def _sections(
         yield Section(
             "Left out",
             header=("utterance", "reason", "what was found"),
-            rows=[(bad.utterance_id or "?", bad.kind, bad.reason) for bad in outcome.bad],
+            rows=[(each.utterance_id or "?", each.kind, each.reason) for each in result.rejected],
         )
-    yield from _alignment_sections(outcome, tally.alignments, doubts)
-    if symbols is not None and tally.training_phones:
-        counts = tally.training_phones
-        absent = [symbol for symbol in symbols.symbols[1:] if not counts[symbol] and symbol != LATER]
-        rare = [f"{symbol} ({counts[symbol]})" for symbol in symbols.symbols[1:] if 0 < counts[symbol] < _RARE]
+    yield from _alignment_sections(result, counts.alignments, doubts)
+    if symbols is not None and (trained := counts.training_phones):
+        absent = [symbol for symbol in symbols.symbols[1:] if not trained[symbol] and symbol != LATER]
+        rare = [f"{symbol} ({trained[symbol]})" for symbol in symbols.symbols[1:] if 0 < trained[symbol] < _RARE]
         yield Section(
             "Phones in training",
             [
@@ -128,7 +127,7 @@ def _sections(
         )
 
 
-def _alignment_sections(outcome: Outcome, alignments: AlignmentCheck, doubts: Sequence[Doubt]) -> Iterator[Section]:
+def _alignment_sections(result: CorpusResult, alignments: AlignmentCheck, doubts: Sequence[Doubt]) -> Iterator[Section]:
     if not alignments.n_checked:
         return
     told: defaultdict[str, list[str]] = defaultdict(list)
@@ -148,7 +147,7 @@ def _alignment_sections(outcome: Outcome, alignments: AlignmentCheck, doubts: Se
         [(id_, "; ".join(lines[:_N_TOLD])) for id_, lines in list(told.items())[:_N_DOUBTFUL]],
     )
     if scores := alignments.scores:
-        texts = {utterance.id: utterance.text for utterance in outcome.good}
+        texts = {utterance.id: utterance.text for utterance in result.good}
         yield Section(
             "Texts that suit their recordings least",
             [
@@ -170,25 +169,25 @@ def _pitch(of_speaker: SpeakerStatistics | None) -> str:
 
 
 def _shown(
-    outcome: Outcome,
-    tally: Tally,
+    result: CorpusResult,
+    counts: CorpusCounts,
     doubts: Sequence[Doubt],
     symbols: SymbolTable | None,
     settings: PreprocessSettings,
 ) -> Iterator[Shown]:
     """Draw some utterances, the slowest and the fastest, which betray wrong texts, and the ten worst aligned."""
-    store = FeatureStore.open(outcome.folder)
+    store = FeatureStore.open(result.folder)
     longest = int(_MOST_SHOWN_S * settings.sample_rate / settings.hop_size)
     of_id = {
         utterance.id: utterance
-        for utterance in outcome.good
+        for utterance in result.good
         if store.has(utterance.id, ("waveform",)) and store.length(utterance.id, "mel") <= longest
     }
-    paces = sorted(pace for pace in tally.paces if pace[1] in of_id)
+    paces = sorted(pace for pace in counts.paces if pace[1] in of_id)
     why = {}
     if len(paces) > _N_SHOWN:
         why = {paces[0][1]: "the slowest", paces[-1][1]: "the fastest"}
-    doubtful = _doubtful(doubts, tally.alignments.scores, of_id)
+    doubtful = _doubtful(doubts, counts.alignments.scores, of_id)
     why |= {id_: ", ".join(filter(None, [why.get(id_), reason])) for id_, reason in doubtful.items()}
     ids = list(of_id)
     between = [ids[place] for place in np.linspace(0, len(ids) - 1, min(_N_SHOWN, len(ids))).astype(int)]

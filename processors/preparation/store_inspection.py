@@ -14,12 +14,10 @@ from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.feature_store import FeatureStore, ShardWriter, StoreError, is_store
-from processors.preparation.corpus_result import SPLITS
-from processors.preparation.front_ends import SYMBOLS_FILE
-from processors.preparation.plan import stamp_of_symbols
-from processors.preparation.rejected import PROBLEM, Bad
-from processors.text.symbols import SymbolTable
-from processors.utterance import Utterance, read_manifest
+from processors.features import PROBLEM, stamp_of_symbols
+from processors.preparation.rejected import Rejected
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
+from processors.utterance import SPLITS, Utterance, read_manifest
 from utils.console import warn
 from utils.errors import RecitalError
 from utils.files import atomic_file
@@ -225,7 +223,7 @@ def _measured(store: FeatureStore, utterance_id: str) -> list[str]:
 def _problem(store: FeatureStore, utterance_id: str) -> str:
     if not store.has(utterance_id, (PROBLEM,)):
         return "run stage 1 again"
-    bad = Bad.from_array(utterance_id, store.read(utterance_id, PROBLEM))
+    bad = Rejected.from_array(utterance_id, store.read(utterance_id, PROBLEM))
     return f"{bad.kind}: {bad.reason}"
 
 

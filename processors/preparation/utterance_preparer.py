@@ -1,4 +1,4 @@
-"""One recording and its text become features."""
+"""The features of one recording and its text."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_
 from processors.audio.audio_file import AudioError, read_audio, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
-from processors.preparation.alignment_check import longest_silence_in_words
-from processors.preparation.fingerprints import SOURCE, stamp, stamp_of_file
-from processors.preparation.front_ends import SYMBOLS_FILE
-from processors.preparation.rejected import DurationError
-from processors.preparation.textgrid_origin import SCORE, aligner_of, origin_beforehand
-from processors.preparation.trimming import ends_within, speech_span
-from processors.preparation.work import (
+from processors.features import (
     ALIGNMENT_SCORE,
     RECORDING_S,
     SILENCE_IN_WORDS_S,
-    Job,
-    make_front_end,
+    SOURCE,
     needs_alignment,
     needs_text,
 )
+from processors.preparation.alignment_check import longest_silence_in_words
+from processors.preparation.jobs import Job
+from processors.preparation.rejected import DurationError
+from processors.preparation.textgrid_origin import SCORE, aligner_of, origin_beforehand
+from processors.preparation.trimming import ends_within, speech_span
+from processors.text.front_end import make_front_end
 from processors.text.phone_extractor import PhoneExtractor, Token, Word
 from processors.text.phone_sequence import script_of
-from processors.text.symbols import SymbolTable
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
+from utils.fingerprint import stamp, stamp_of_file
 
 # Clips of a sentence: what their list and their header say may differ by an encoder's padding, not by words.
 _DURATION_TOLERANCE_S = 0.1
@@ -81,7 +81,7 @@ class UtterancePreparer:
         )
         recording_s = len(recording) / settings.sample_rate
         _check_stated_duration(utterance, recording_s)
-        source = job.source
+        fingerprints = job.fingerprints
         features: dict[str, np.ndarray] = {RECORDING_S: np.array([recording_s])}
         start, stop = 0, len(recording)
         aligned = None
@@ -89,7 +89,7 @@ class UtterancePreparer:
             features["phonemes"] = self._phones_to_find(utterance, len(recording) // settings.hop_size)
         elif self._needs_alignment:
             aligned, textgrid, silence_s = self._align(job, recording)
-            source = replace(source, textgrid=stamp_of_file(textgrid))
+            fingerprints = replace(fingerprints, textgrid=stamp_of_file(textgrid))
             features |= _alignment_score(textgrid)
             if silence_s:
                 features[SILENCE_IN_WORDS_S] = np.array([silence_s], dtype=np.float32)
@@ -111,7 +111,7 @@ class UtterancePreparer:
         for name, values in features.items():
             if not np.isfinite(values).all():
                 raise AudioError(f"{utterance.audio_path}: gives {name} that is not a number", "not a number")
-        return {SOURCE: source.as_array(), **features}
+        return {SOURCE: fingerprints.as_array(), **features}
 
     def _heard(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
         """Give those of the wanted features that the waveform alone decides."""
@@ -179,7 +179,7 @@ class UtterancePreparer:
         path, mode = job.own_textgrid, self._settings.alignment
         aligner = aligner_of(self._settings)
         by_pocketsphinx = f"{_OWN_ALIGNER} {_alignment_stamp(job, tokens)}"
-        origin = by_pocketsphinx if aligner == _OWN_ALIGNER else origin_beforehand(self._settings, job.source)
+        origin = by_pocketsphinx if aligner == _OWN_ALIGNER else origin_beforehand(self._settings, job.fingerprints)
         if path.exists():
             found = textgrid_origin(path)
             if found.startswith(origin) or (not found and mode == "auto") or mode == "textgrid":
@@ -227,7 +227,7 @@ def _alignment_score(textgrid: Path) -> dict[str, np.ndarray]:
 
 def _alignment_stamp(job: Job, tokens: Sequence[Token]) -> str:
     words = [[token.text, *token.pronunciations] for token in tokens if isinstance(token, Word)]
-    return stamp(_ALIGNER_VERSION, job.source.audio.hex(), words).hex()
+    return stamp(_ALIGNER_VERSION, job.fingerprints.audio.hex(), words).hex()
 
 
 def _check_stated_duration(utterance: Utterance, recording_s: float) -> None:

@@ -26,6 +26,9 @@ _LEAST_PITCH_STD = 0.01
 _LEAST_RELATIVE_ENERGY_STD = 0.05
 
 
+STATISTICS_FILE = "statistics.json"
+
+
 class StatisticsError(RecitalError):
     """A statistics file that is missing or damaged, or knows nothing of a speaker."""
 

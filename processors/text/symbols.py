@@ -10,6 +10,7 @@ from processors.text.arpabet import near_phones
 from processors.text.errors import TextError
 from utils.files import write_atomically
 
+SYMBOLS_FILE = "symbols.json"
 PADDING = "<pad>"
 LATER = "<later>"
 """Stands in a table before the symbols that were found when it had been in use already; nothing is spelled with it."""

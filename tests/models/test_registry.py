@@ -15,7 +15,7 @@ from config.paths import REPOSITORY
 from config.schema import ExperimentSettings
 from models.contracts import PublishedLayout
 from models.registry import MODELS, NoTrainingError, UnknownModelError, features_of, make_task, settings_class
-from processors.preparation.work import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES
+from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES
 
 # What a resolved settings.json held when the rooms were made; files of the kind are never changed, only added.
 SETTINGS_BEFORE_ROOMS = Path(__file__).with_name("settings_before_rooms")

@@ -12,8 +12,7 @@ from config.paths import REPOSITORY
 from config.schema import PreprocessSettings
 from processors.audio.mel import MEL_FLOOR
 from processors.feature_store import ShardWriter, prepare_store
-from processors.preparation.plan import store_settings
-from processors.preparation.work import ACOUSTIC_FEATURES
+from processors.features import ACOUSTIC_FEATURES, store_settings
 from processors.speakers.statistics import StatisticsCollector, save_statistics
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import SymbolTable

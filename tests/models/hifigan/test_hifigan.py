@@ -24,9 +24,9 @@ from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.layers.period_discriminator import MultiPeriodDiscriminator
 from models.layers.scale_discriminator import MultiScaleDiscriminator
 from models.registry import make_task, settings_class
-from processors.datasets.acoustic_data import DataError
 from processors.datasets.vocoder_data import Segments, open_recordings
 from processors.feature_store import FeatureStore
+from processors.features import DataError
 from processors.utterance import read_manifest
 from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
 from utils.checkpoint import open_checkpoint

@@ -22,8 +22,8 @@ from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_
 from processors.audio.audio_file import write_wav
 from processors.datasets.aligner_data import AlignerExample, collate_aligner
 from processors.feature_store import prepare_store
+from processors.features import ALIGNER_FEATURES
 from processors.preparation.plan import store_settings
-from processors.preparation.work import ALIGNER_FEATURES
 from processors.text.phone_extractor import Pause, Word
 from processors.text.phone_sequence import alignment_of_durations, script_of
 from processors.text.symbols import LATER, SymbolTable

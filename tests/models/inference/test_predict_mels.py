@@ -19,9 +19,9 @@ from models.inference import predict_mels as prediction
 from models.inference.predict_mels import PredictionError, predict_mels
 from models.inference.vocode import sources_from_dataset
 from models.registry import MODELS, make_task, settings_class
-from processors.datasets.acoustic_data import DataError
-from processors.datasets.vocoder_data import PREDICTED_BY, PREDICTED_MEL, open_recordings
+from processors.datasets.vocoder_data import open_recordings
 from processors.feature_store import FeatureStore, ShardWriter
+from processors.features import PREDICTED_BY, PREDICTED_MEL, DataError
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import LATER, SymbolTable
 from processors.utterance import write_manifest

@@ -13,8 +13,7 @@ import soundfile
 
 from processors.corpora.corpus import Corpus, CorpusError
 from processors.corpora.registry import layout_of, read_corpus
-from processors.corpora.splits import assign_splits
-from processors.preparation.plan import with_splits
+from processors.corpora.splits import assign_splits, with_splits
 from processors.preparation.prepare import prepare
 from tests.support.small_corpus import load, texts, waveform_of, write_config
 
@@ -426,15 +425,15 @@ def test_several_famous_corpora_go_through_stage_1_together(tmp_path):
         "dataset_subset": {"VCTK": ["p225"]},
     }
     config.write_text(json.dumps(tree))
-    from processors.preparation.work import VOCODER_FEATURES
+    from processors.features import VOCODER_FEATURES
 
     summary = prepare(load(config), features=VOCODER_FEATURES)
-    assert (summary.good, summary.bad, summary.speakers) == (18, 0, 2)
+    assert (summary.good, summary.rejected, summary.speakers) == (18, 0, 2)
     assert json.loads((tmp_path / "processed" / "speakers.json").read_text()) == {"103": 0, "p225": 1}
 
 
 def test_strangers_that_no_model_by_name_can_be_judged_by_are_told(tmp_path, capsys):
-    from processors.preparation.work import VOCODER_FEATURES
+    from processors.features import VOCODER_FEATURES
 
     folder = libritts(tmp_path / "libritts", LIBRITTS)
     for path in folder.rglob("*.wav"):

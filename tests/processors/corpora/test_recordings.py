@@ -14,12 +14,12 @@ from config.load import load_settings
 from models.registry import settings_class
 from processors.corpora.corpus import CorpusError
 from processors.corpora.registry import read_corpus
-from processors.datasets.acoustic_data import DataError, open_acoustic_data, open_voice
+from processors.datasets.acoustic_data import open_acoustic_data, open_voice
 from processors.feature_store import FeatureStore, ShardWriter
+from processors.features import ACOUSTIC_FEATURES, VOCODER_FEATURES, DataError, store_settings
 from processors.preparation import report
-from processors.preparation.plan import store_settings
-from processors.preparation.prepare import PreparationError, prepare
-from processors.preparation.work import ACOUSTIC_FEATURES, VOCODER_FEATURES
+from processors.preparation.corpus_result import PreparationError
+from processors.preparation.prepare import prepare
 from processors.utterance import read_manifest
 from tests.support.small_corpus import RATE, load, make_corpus, texts, waveform_of, write_config, write_metadata
 
@@ -170,7 +170,7 @@ def test_a_folder_of_recordings_is_prepared_for_a_vocoder(tmp_path):
         write_sound(tmp_path / "sounds" / f"{number}.wav", number)
     config = vocoder_config(tmp_path, tmp_path / "sounds", "recordings", textgrid_dir="/nowhere")
     summary = prepare(load(config), features=VOCODER_FEATURES)
-    assert (summary.good, summary.bad) == (12, 0)
+    assert (summary.good, summary.rejected) == (12, 0)
     assert dict(summary.utterances) == {"train": 8, "valid": 2, "test": 2}
     assert_adds_up(tmp_path / "processed")
     with pytest.raises(DataError, match=r"symbols\.json"):
@@ -201,7 +201,7 @@ def test_a_vocoder_finds_all_it_needs_in_the_store_of_a_voice_and_leaves_the_voi
     before = {split: {utterance.id: utterance for utterance in manifest(processed, split)} for split in SPLITS}
     files = {path.name: path.read_bytes() for path in processed.glob("*.json")}
     examples = {split: open_acoustic(voice, split) for split in SPLITS}
-    assert (of_voice.good, of_voice.bad) == (11, 1)
+    assert (of_voice.good, of_voice.rejected) == (11, 1)
 
     of_vocoder = prepare(load(vocoder), features=VOCODER_FEATURES)
     assert (of_vocoder.made, of_vocoder.good) == (1, 12)  # only what the text had spoiled

@@ -14,8 +14,9 @@ import torch
 from torch.utils.data import Dataset
 
 from processors.audio.mel import MEL_FLOOR
-from processors.datasets.acoustic_data import DataError, collate_acoustic, open_acoustic_data, open_voice
+from processors.datasets.acoustic_data import collate_acoustic, open_acoustic_data, open_voice
 from processors.datasets.batches import BatchError, BatchPlan, OrderedBatches, PlannedBatches
+from processors.features import DataError
 from tests.support.tiny_features import N_MEL, write_features
 
 

@@ -18,15 +18,18 @@ import soundfile
 from config.paths import REPOSITORY
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
+from processors.alignment.textgrid_folders import TextGrids
 from processors.feature_store import FeatureStore, StoreError
+from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES
 from processors.preparation import extraction, report
-from processors.preparation.fingerprints import Source, TextGrids
-from processors.preparation.plan import groups_of
-from processors.preparation.prepare import PreparationError, prepare
-from processors.preparation.work import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES, Job, make_work
+from processors.preparation.corpus_result import PreparationError
+from processors.preparation.fingerprints import Fingerprints
+from processors.preparation.jobs import Job, groups_of
+from processors.preparation.prepare import prepare
+from processors.preparation.worker import make_work
 from processors.speakers.statistics import open_statistics
 from processors.text.symbols import SymbolTable
-from processors.utterance import Utterance, read_manifest
+from processors.utterance import SPLITS, Utterance, read_manifest
 from tests.support.small_corpus import (
     EDGE_S,
     PHONE_S,
@@ -42,8 +45,6 @@ from tests.support.small_corpus import (
     write_metadata,
 )
 from utils.lock import sole_user
-
-SPLITS = ("train", "valid", "test")
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def everything(processed: Path) -> dict[str, object]:
 
 def test_time_adds_up_for_every_utterance(tmp_path, corpus):
     summary = prepare(load(write_config(tmp_path, corpus)))
-    assert (summary.made, summary.good, summary.bad) == (24, 24, 0)
+    assert (summary.made, summary.good, summary.rejected) == (24, 24, 0)
     store = FeatureStore.open(tmp_path / "processed" / "toy")
     symbols = SymbolTable.open(tmp_path / "processed" / "symbols.json")
     for utterance in utterances(tmp_path / "processed").values():
@@ -309,9 +310,9 @@ def test_limits_of_duration_may_change_without_making_anything_again(tmp_path, c
     config = write_config(tmp_path, corpus, max_bad_share=1.0)
     write_clip(corpus, "clip_000", "So so so so so so so so so so.")
     write_metadata(corpus, {**texts(24), "clip_000": "So so so so so so so so so so."})
-    assert prepare(load(config)).bad == 0
+    assert prepare(load(config)).rejected == 0
     shorter = prepare(load(config, "preprocess.max_duration_s=2.0"))
-    assert (shorter.made, shorter.good, shorter.bad) == (0, 23, 1)
+    assert (shorter.made, shorter.good, shorter.rejected) == (0, 23, 1)
     assert prepare(load(config)).good == 24
 
 
@@ -482,7 +483,7 @@ def test_killed_worker_is_replaced_and_only_what_kills_twice_is_left_out(
     monkeypatch.setattr(extraction, "make_work", make_deadly_work)
     config = write_config(tmp_path / often, corpus)
     summary = prepare(load(config))
-    assert (summary.good, summary.bad) == (24 - bad, bad)
+    assert (summary.good, summary.rejected) == (24 - bad, bad)
     told = capsys.readouterr().err
     assert "SIGKILL" in told
     assert "clip_002" in told
@@ -512,7 +513,7 @@ def make_clumsy_work(settings, features):
 def test_fault_of_the_program_costs_one_utterance_and_is_not_remembered(tmp_path, corpus, monkeypatch):
     monkeypatch.setattr(extraction, "make_work", make_clumsy_work)
     config = write_config(tmp_path, corpus, num_workers=1)
-    assert prepare(load(config)).bad == 1
+    assert prepare(load(config)).rejected == 1
     told = (tmp_path / "processed" / "toy" / "report.md").read_text()
     assert "| clip_002 | unexpected |" in told
     assert "IndexError at test_prepare.py" in told
@@ -551,7 +552,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path, corpus):
 
 def jobs(count: int) -> list[Job]:
     utterance = Utterance("a", "toy", "toy", "en", "So.", Path("a.wav"))
-    return [Job(utterance, Source(bytes(8)), None, Path(), False)] * count
+    return [Job(utterance, Fingerprints(bytes(8)), None, Path(), False)] * count
 
 
 @pytest.mark.parametrize(("count", "workers"), [(1, 2), (7, 2), (300, 2), (1029, 2), (13100, 16)])

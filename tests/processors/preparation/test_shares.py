@@ -22,9 +22,9 @@ from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.corpora.load import read_dataset
 from processors.feature_store import FeatureStore
+from processors.features import VOCODER_FEATURES
 from processors.preparation.plan import Share
 from processors.preparation.prepare import prepare, prepare_share
-from processors.preparation.work import VOCODER_FEATURES
 from tests.support.small_corpus import RATE, load, make_corpus, texts, waveform_of, write_config, write_metadata
 from utils.lock import InUseError, joint_user, sole_user
 
@@ -66,7 +66,7 @@ def test_the_last_share_finishes_the_whole(tmp_path, corpus):
     left_by_a_kill = tmp_path / "shared" / "processed" / ".symbols.json.0123.partial"
     left_by_a_kill.touch()
     summary = prepare_share(shared, Share(1, 2))
-    assert summary is not None and (summary.good, summary.bad) == (47, 1)
+    assert summary is not None and (summary.good, summary.rejected) == (47, 1)
     assert not left_by_a_kill.exists()
     ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
     settings = "settings.json"  # names its own folder
@@ -84,7 +84,7 @@ def test_shares_of_texts_without_inventory_number_their_letters_alike(tmp_path):
     write_metadata(corpus, of_id)
     extra = {"num_workers": 1, "phone_extractor": "char"}
     alone = load(write_config(tmp_path / "alone", corpus, **extra))
-    assert prepare(alone).bad == 0
+    assert prepare(alone).rejected == 0
     shared = load(write_config(tmp_path / "shared", corpus, **extra))
     finished = [prepare_share(shared, Share(number, 3)) for number in (3, 1, 2)]
     assert finished[:2] == [None, None] and finished[2] is not None
@@ -204,9 +204,9 @@ DOES_A_SHARE = """
 import sys, time
 from pathlib import Path
 from processors.preparation import prepare as module
+from processors.features import VOCODER_FEATURES
 from processors.preparation.plan import Share
 from processors.corpora.load import read_dataset
-from processors.preparation.work import VOCODER_FEATURES
 from tests.support.small_corpus import load
 
 make_plan, (config, number, *signs) = module.make_plan, sys.argv[1:]

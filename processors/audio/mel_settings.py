@@ -1,0 +1,26 @@
+"""The settings that make two mels the same kind.
+
+Apart from `mel.py`, so that programs that only compare settings need no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MEL_SETTINGS = ("sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax")
+"""Names in `preprocess`; also the arguments of `MelSpectrogram`."""
+
+
+def mel_differences(found: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
+    """Return in which settings two kinds of mels differ, with both values; empty where they are of one kind.
+
+    Args:
+        found: settings by name, of `preprocess` or of a feature store.
+        expect: the wanted ones.
+    """
+    return ", ".join(
+        f"{name} {found.get(name, 'unknown')} (wanted: {expect[name]})"
+        for name in MEL_SETTINGS
+        if found.get(name) != expect[name]
+    )

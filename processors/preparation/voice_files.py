@@ -1,0 +1,220 @@
+"""Stage 1's output beside the features: reports, symbols, speakers, statistics and manifests."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.load import write_settings
+from config.paths import rooted
+from config.schema import ExperimentSettings, PreprocessSettings
+from processors.feature_store import FeatureStore
+from processors.features import ALIGNMENT_SCORE, SILENCE_IN_WORDS_S
+from processors.preparation.alignment_check import AlignmentCheck
+from processors.preparation.corpus_result import CorpusCounts, CorpusResult, PreparationError, completed
+from processors.preparation.report import write_report
+from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
+from processors.speakers.speaker_encoders import SpeakerEncoder
+from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE
+from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, StatisticsCollector, save_statistics
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
+from processors.utterance import SPLITS, Utterance, write_manifest
+from utils.console import say, warn
+from utils.files import write_atomically
+
+# Less than this is known to give poor voices.
+_ADVISED_MINUTES_PER_SPEAKER = 30
+
+
+@dataclass(frozen=True)
+class PreparationSummary:
+    """The work of stage 1 in numbers.
+
+    Attributes:
+        made: utterances made in this run; the rest were there.
+        good: usable utterances.
+        rejected: recordings left out.
+        frames: of the usable utterances.
+        hours: of speech in them.
+        speakers: their number.
+        utterances: by split.
+        processed_dir: where everything is.
+        reports: one for each corpus.
+    """
+
+    made: int
+    good: int
+    rejected: int
+    frames: int
+    hours: float
+    speakers: int
+    utterances: Mapping[str, int]
+    processed_dir: Path
+    reports: tuple[Path, ...]
+
+
+def write_voice_files(
+    results: Sequence[CorpusResult],
+    settings: ExperimentSettings,
+    symbols: SymbolTable | None,
+    encoder: SpeakerEncoder | None,
+    *,
+    for_voice: bool,
+) -> PreparationSummary:
+    """Write reports, then, if enough is usable, all that training reads; warn of speakers with little speech.
+
+    A recipe without texts keeps what one with texts has left: its speakers, and the phones in its manifests.
+
+    Raises:
+        PreparationError: too little of a corpus is usable.
+    """
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    with_text = symbols is not None
+    if not with_text:
+        symbols = _symbols_left_in(processed_dir)
+    collector = StatisticsCollector()
+    counts = {result.dataset: _count(result, symbols, collector, settings.preprocess) for result in results}
+    statistics = collector.statistics()
+    reports = []
+    for result in results:
+        say(f"{result.dataset}: writing the report")
+        reports.append(write_report(result, counts[result.dataset], statistics, symbols, settings.preprocess))
+    _refuse_if_too_few(results, settings.preprocess)
+    if with_text or symbols is None:
+        _write_voice(results, settings, symbols, statistics)
+    if encoder is not None:
+        _embed_speakers(results, settings.preprocess, encoder)
+    for result in results:
+        store = FeatureStore.open(result.folder)
+        for split in SPLITS:
+            members = (utterance for utterance in result.good if utterance.split == split)
+            write_manifest(result.folder / f"{split}.jsonl", completed(members, store, symbols))
+    if for_voice:
+        _warn_of_little_speech(list(counts.values()), settings.preprocess)
+    return _summary(results, list(counts.values()), settings.preprocess, reports)
+
+
+def _symbols_left_in(processed_dir: Path) -> SymbolTable | None:
+    """Return the symbol table that a recipe with texts has left, if there was one."""
+    path = processed_dir / SYMBOLS_FILE
+    return SymbolTable.open(path) if path.is_file() else None
+
+
+def _write_voice(
+    results: Sequence[CorpusResult],
+    settings: ExperimentSettings,
+    symbols: SymbolTable | None,
+    statistics: Mapping[str, SpeakerStatistics],
+) -> None:
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    if symbols is not None:
+        symbols.save(processed_dir / SYMBOLS_FILE)
+    save_statistics(processed_dir / STATISTICS_FILE, statistics)
+    speakers = sorted({utterance.speaker for result in results for utterance in result.good})
+    rows = {speaker: row for row, speaker in enumerate(speakers)}
+    write_atomically(processed_dir / SPEAKERS_FILE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    languages = json.dumps(_languages_of_speakers(results), indent=2, ensure_ascii=False)
+    write_atomically(processed_dir / LANGUAGES_FILE, languages + "\n")
+    write_settings(processed_dir / "settings.json", settings)
+
+
+def _embed_speakers(results: Sequence[CorpusResult], settings: PreprocessSettings, encoder: SpeakerEncoder) -> None:
+    embeddings = embed_speakers(
+        [utterance for result in results for utterance in result.good if utterance.split == "train"],
+        {result.dataset: FeatureStore.open(result.folder) for result in results},
+        encoder,
+        name=settings.speaker_encoder,
+        sample_rate=settings.sample_rate,
+    )
+    embeddings.save(rooted(settings.processed_dir) / EMBEDDINGS_FILE)
+
+
+def _languages_of_speakers(results: Sequence[CorpusResult]) -> dict[str, str]:
+    """Return the language that each speaker speaks most often."""
+    spoken: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for result in results:
+        for utterance in result.good:
+            spoken[utterance.speaker][utterance.language] += 1
+    return {speaker: max(sorted(counts), key=counts.__getitem__) for speaker, counts in sorted(spoken.items())}
+
+
+def _count(
+    result: CorpusResult, symbols: SymbolTable | None, collector: StatisticsCollector, settings: PreprocessSettings
+) -> CorpusCounts:
+    """Count over a corpus, and collect the speakers' statistics over its training split."""
+    store = FeatureStore.open(result.folder)
+    counts = CorpusCounts(AlignmentCheck(settings.hop_size / settings.sample_rate))
+
+    def number(utterance: Utterance, feature: str) -> float | None:
+        return float(store.read(utterance.id, feature)[0]) if store.has(utterance.id, (feature,)) else None
+
+    for utterance in completed(result.good, store, symbols):
+        counts.add(utterance)
+        energy = store.read(utterance.id, "energy") if store.has(utterance.id, ("energy",)) else None
+        counts.alignments.add(
+            utterance,
+            energy=energy,
+            score=number(utterance, ALIGNMENT_SCORE),
+            silence_in_words_s=number(utterance, SILENCE_IN_WORDS_S) or 0.0,
+        )
+        if utterance.split == "train" and energy is not None and store.has(utterance.id, ("f0",)):
+            collector.add(utterance.speaker, store.read(utterance.id, "f0"), energy)
+    return counts
+
+
+def _refuse_if_too_few(results: Sequence[CorpusResult], settings: PreprocessSettings) -> None:
+    for result in results:
+        total = len(result.good) + len(result.rejected)
+        report = result.folder / "report.md"
+        is_refused = result.rejected_share > settings.max_bad_share or not result.has_training
+        for split in SPLITS if is_refused else ():
+            # Those of an earlier run may name utterances that are bad now.
+            (result.folder / f"{split}.jsonl").unlink(missing_ok=True)
+        if result.rejected_share > settings.max_bad_share:
+            raise PreparationError(
+                f"{result.dataset}: {len(result.rejected)} of {total} recordings are bad ({result.rejected_share:.0%}, "
+                f"preprocess.max_bad_share allows {settings.max_bad_share:.0%}); {report} lists them"
+            )
+        if not result.has_training:
+            raise PreparationError(f"{result.dataset}: nothing is left to train on; {report} says why")
+
+
+def _warn_of_little_speech(counts: Sequence[CorpusCounts], settings: PreprocessSettings) -> None:
+    frames: Counter[str] = Counter()
+    for each in counts:
+        frames.update(each.speaker_frames)
+    minutes = {name: n_frames * settings.hop_size / settings.sample_rate / 60 for name, n_frames in frames.items()}
+    short = sorted(name for name, of_speaker in minutes.items() if of_speaker < _ADVISED_MINUTES_PER_SPEAKER)
+    if short:
+        shown = ", ".join(f"{name} ({minutes[name]:.1f})" for name in short[:5])
+        warn(
+            f"less than {_ADVISED_MINUTES_PER_SPEAKER} minutes of speech of {shown}"
+            + (f" and {len(short) - 5} more speakers" if len(short) > 5 else "")
+            + "; a voice wants more to sound well"
+        )
+
+
+def _summary(
+    results: Sequence[CorpusResult],
+    counts: Sequence[CorpusCounts],
+    settings: PreprocessSettings,
+    reports: Sequence[Path],
+) -> PreparationSummary:
+    frames = sum(each.frames.total() for each in counts)
+    utterances: Counter[str] = Counter()
+    for each in counts:
+        utterances.update(each.utterances)
+    return PreparationSummary(
+        made=sum(result.n_made for result in results),
+        good=sum(len(result.good) for result in results),
+        rejected=sum(len(result.rejected) for result in results),
+        frames=frames,
+        hours=frames * settings.hop_size / settings.sample_rate / 3600,
+        speakers=len({speaker for each in counts for speaker in each.speaker_frames}),
+        utterances={split: utterances[split] for split in SPLITS},
+        processed_dir=rooted(settings.processed_dir),
+        reports=tuple(reports),
+    )
