@@ -33,6 +33,7 @@ class Model:
         settings: the settings class in `settings.py`.
         network: the network class in `network.py`, which has `from_bundle`.
         config: its defaults, from the repository root.
+        sizes: the defaults of its other sizes.
         features: names of the feature store's features that its training needs.
         controls: of an acoustic model, the factors of `Prosody` that it applies; its settings may take some away.
         task: the task class in `task.py`, which has `from_settings`; empty for a model that can only be used.
@@ -47,6 +48,7 @@ class Model:
     network: str
     config: str
     features: tuple[str, ...]
+    sizes: tuple[str, ...] = ()
     controls: frozenset[str] = frozenset()
     task: str = ""
     reference: str = ""
@@ -69,6 +71,7 @@ MODELS = {
         settings="FastSpeech2Settings",
         network="FastSpeech2",
         config="config/fastspeech2.json",
+        sizes=("config/fastspeech2_small.json",),
         features=("mel", "f0", "energy", "durations", "phonemes", "waveform"),
         controls=frozenset({"duration", "pitch", "energy"}),
         task="FastSpeech2Task",
@@ -80,6 +83,7 @@ MODELS = {
         settings="HiFiGANSettings",
         network="Generator",
         config="config/hifigan_v1.json",
+        sizes=("config/hifigan_v2.json", "config/hifigan_v3.json"),
         features=("mel", "waveform"),
         task="HiFiGANTask",
         reference="PlainGenerator",
@@ -123,15 +127,14 @@ def settings_class(model_type: str) -> type[ExperimentSettings]:
     return _load(model_type, "settings")
 
 
-def benchmark_of(model_type: str) -> Any:
-    """Give the module that measures a model: `measure(config, overrides, plan)` gives its tables."""
-    settings_class(model_type)  # refuses an unknown one
-    return importlib.import_module(f"{MODELS[model_type].package}.benchmark")
-
-
 def reference_of(model_type: str) -> Any:
     """Return the class of a model's reference; None where it has none."""
     return _load(model_type, "reference") if _entry(model_type).reference else None
+
+
+def all_configs() -> list[str]:
+    """Return the defaults of every size of every model, from the repository root."""
+    return [config for model in MODELS.values() for config in (model.config, *model.sizes)]
 
 
 def make_task(settings: ExperimentSettings) -> Task:

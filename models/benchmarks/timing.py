@@ -1,21 +1,18 @@
-"""What the models' benchmarks share: a made-up experiment, true percentiles, and tables."""
+"""Timing of training steps and other formulations, with true percentiles, and tables of the results."""
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch import nn
 
-from config.load import load_settings
-from config.schema import ExperimentSettings
-from models.registry import settings_class
-from utils.precision import Precision
+from utils.precision import Precision, autocast
+from utils.task import Optimization, Update
 
 
 @dataclass(frozen=True)
@@ -54,20 +51,6 @@ class Section:
     rows: Sequence[Mapping[str, Any]]
 
 
-def made_up_settings(config: str, overrides: Sequence[str]) -> ExperimentSettings:
-    """Read a model's config, which names no corpus, as if a recipe had refined it.
-
-    Raises:
-        SettingsError: the file or an override is faulty.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = Path(folder) / "exp_config.json"
-        recipe.write_text(
-            json.dumps({"base_config": config, "dataset": ["made-up"], "dataset_path": {"made-up": "none"}})
-        )
-        return load_settings(recipe, overrides, settings_class).settings
-
-
 def time_in_turn(formulations: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, np.ndarray]:
     """Time several formulations of one thing, in seconds by name.
 
@@ -84,10 +67,79 @@ def time_in_turn(formulations: Mapping[str, Callable[[], Any]], runs: int) -> di
     return {name: np.array(seconds) for name, seconds in times.items()}
 
 
+class Learner(Protocol):
+    """The part of a `utils.task.Task` that takes training steps."""
+
+    modules: dict[str, nn.Module]
+
+    def optimizers(self) -> Mapping[str, Optimization]: ...
+
+    def updates(self, batch: Any, step: int) -> Iterator[Update]: ...
+
+
+class Stepper:
+    """Training steps as the trainer takes them, one batch each: forward, backward, clipping, optimizers.
+
+    Args:
+        task: in training.
+        precision: of the networks' arithmetic.
+        gradient_clip: largest norm of an optimizer's gradients; 0 for no clipping.
+
+    Attributes:
+        frames, seconds: real mel frames learned from and time taken so far.
+    """
+
+    def __init__(self, task: Learner, precision: Precision, gradient_clip: float) -> None:
+        self._task, self._precision, self._gradient_clip = task, precision, gradient_clip
+        self._optimizations = task.optimizers()
+        self.frames, self.seconds = 0, 0.0
+
+    def take(self, batch: Any, step: int = 0) -> None:
+        """Take a step and add up what it cost.
+
+        Args:
+            batch: to learn from.
+            step: steps that lie behind, for tasks whose losses change over time.
+        """
+        started = time.perf_counter()
+        self._learn(batch, step)
+        self.seconds += time.perf_counter() - started
+        self.frames += batch.counts["frames"]
+
+    def warm_up(self, batch: Any, step: int = 0) -> None:
+        """Take a step that is not counted."""
+        self._learn(batch, step)
+
+    def _learn(self, batch: Any, step: int) -> None:
+        updates: Iterator[Update] = self._task.updates(batch, step)
+        for optimization in self._optimizations.values():
+            with autocast(self._precision, "cpu"):
+                terms = next(updates).terms.values()
+            if terms:
+                torch.stack([term.weight * term.value for term in terms]).sum().backward()
+                if self._gradient_clip:
+                    nn.utils.clip_grad_norm_(_parameters(optimization), self._gradient_clip)
+                optimization.optimizer.step()
+                optimization.optimizer.zero_grad()
+            for module in optimization.modules:
+                self._task.modules[module].requires_grad_(False)
+        for each in self._task.modules.values():
+            each.requires_grad_(True)
+
+
+def _parameters(optimization: Optimization) -> list[nn.Parameter]:
+    return [parameter for group in optimization.optimizer.param_groups for parameter in group["params"]]
+
+
 def percentiles_ms(seconds: np.ndarray) -> dict[str, float]:
     """Give the latency's 50th, 90th, 95th and 99th percentile in milliseconds, as columns of a table."""
     values = np.percentile(seconds, [50, 90, 95, 99]) * 1e3
     return {f"p{rank} ms": float(value) for rank, value in zip((50, 90, 95, 99), values, strict=True)}
+
+
+def ratio(numerator: float | None, denominator: float | None) -> float | str:
+    """Return a quotient for a table; "-" where either was not measured."""
+    return "-" if numerator is None or denominator is None else numerator / denominator
 
 
 def as_table(sections: Sequence[Section]) -> str:

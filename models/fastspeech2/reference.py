@@ -66,10 +66,14 @@ class PlainFastSpeech2(nn.Module):
         return loss
 
     @torch.no_grad()
-    def infer(self, phoneme_ids: Tensor, phoneme_lengths: Tensor) -> Tensor:
-        """Give (B, T_mel, M) spoken freely."""
+    def infer(self, phoneme_ids: Tensor, phoneme_lengths: Tensor, durations: Tensor) -> Tensor:
+        """Return a (B, T_mel, M) mel with predicted pitch and energy.
+
+        Durations are predicted as well, and then replaced by those given, so that formulations without training make
+        mels of one length.
+        """
         hidden, is_padding = self._encode(phoneme_ids, phoneme_lengths)
-        durations = torch.clamp(torch.round(torch.exp(self.duration_predictor(hidden, is_padding)) - 1.0), min=0)
+        torch.clamp(torch.round(torch.exp(self.duration_predictor(hidden, is_padding)) - 1.0), min=0)
         pitch = self.pitch_predictor(hidden, is_padding)
         hidden = hidden + self.pitch_embedding(torch.bucketize(pitch, self.edges))
         energy = self.energy_predictor(hidden, is_padding)
