@@ -112,6 +112,7 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
         _announce(folder, settings, task.modules, processes, resume, initial, trainer.optimizer_names)
         for line in trainer.parts_story():
             say(line)
+        _warn_of_steps_past_the_decay(settings, batches.groups_per_epoch(0))
     outcome = trainer.fit(resume)
     if processes.is_main:
         if outcome.finished:
@@ -262,6 +263,20 @@ def _announce(
         warn(
             f"1 of {torch.cuda.device_count()} GPUs is used; start with `accelerate launch --num_processes "
             f"{torch.cuda.device_count()} -m bins.train ...` for all, or choose with --gpu"
+        )
+
+
+def _warn_of_steps_past_the_decay(settings: ExperimentSettings, steps_per_epoch: int) -> None:
+    from utils.console import warn
+
+    train = settings.train
+    last = min(steps for steps in (train.max_steps, train.max_epochs * steps_per_epoch) if steps)
+    if 0 < train.last_decay_step < last:
+        warn(
+            f"train.decay_steps: training ends at step {last}, and from step {train.last_decay_step} on the learning "
+            "rate stays at a hundredth of train.learning_rate: little is learned there. Begin with a train.decay_steps "
+            "of that many steps; to go on from an experiment that has begun with fewer, train under another --name "
+            "with --resume_type finetune"
         )
 
 

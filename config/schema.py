@@ -215,6 +215,11 @@ class TrainSettings(Settings):
     keep_last: int = setting("how many newest checkpoints stay", ge=1)
     keep_best: int = setting("how many checkpoints of lowest validation loss stay besides", ge=0)
 
+    @property
+    def last_decay_step(self) -> int:
+        """Optimizer step from which on the learning rate stays at its lowest; 0 where the schedule has no end."""
+        return 0
+
     def contradictions(self) -> Iterator[Contradiction]:
         if not self.max_steps and not self.max_epochs:
             yield Contradiction(("max_steps", "max_epochs"), "training would never end: set max_steps or max_epochs")

@@ -37,6 +37,10 @@ class AlignerTrainSettings(TrainSettings):
     binarize_from_step: int = setting("optimizer step from which on the one best path counts as well", ge=0)
     binarization_weight: float = setting("share of that path's loss", ge=0)
 
+    @property
+    def last_decay_step(self) -> int:
+        return self.decay_steps
+
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
         if any(not 0 <= beta < 1 for beta in self.adam_betas):

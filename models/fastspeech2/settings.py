@@ -67,6 +67,10 @@ class FastSpeech2TrainSettings(TrainSettings):
     anneal_steps: tuple[int, ...] = setting("optimizer steps after each of which anneal_rate is applied once more")
     anneal_rate: float = setting("factor on the learning rate at each of anneal_steps", gt=0, le=1)
 
+    @property
+    def last_decay_step(self) -> int:
+        return self.decay_steps if self.decay == "cosine" else 0
+
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
         if any(not 0 <= beta < 1 for beta in self.adam_betas):

@@ -107,6 +107,16 @@ def test_same_command_again_goes_on(train, tmp_path):
     assert code == 0 and "trained to step 8" in printed
 
 
+def test_training_past_the_schedules_end_warns_once(train):
+    decay = ("--set", "train.decay_steps=5")
+    _, _, errors = train(*decay)
+    assert errors.count("warning: train.decay_steps: training ends at step 8, and from step 5 on") == 1
+    _, _, errors = train(*decay, "--name", "by_epochs", "--set", "train.max_steps=0", "--set", "train.max_epochs=1")
+    assert "training ends at step 12" in errors
+    _, _, errors = train(*decay, "--name", "shorter", "--set", "train.max_steps=5")
+    assert "train.decay_steps" not in errors
+
+
 def test_experiment_with_other_settings_is_refused_listing_what_differs(train, tmp_path):
     train()
     other = ("--set", "train.batch_size=4", "--set", "model.hidden_size=16", "--set", "train.log_every_steps=3")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from config.load import load_settings
+from models.registry import settings_class
 from models.training.schedules import learning_rate_share
 
 
@@ -31,3 +33,16 @@ def test_cosine_ends_at_a_hundredth():
     assert share(99) == share(100) == 1.0
     assert share(600) == pytest.approx(0.505)
     assert share(1100) == share(5000) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("config", "last"), [("fastspeech2", 0), ("fastspeech2_small", 6000), ("aligner", 800), ("hifigan_v1", 0)]
+)
+def test_settings_say_where_a_schedule_with_an_end_ends(tmp_path, config, last):
+    path = tmp_path / "exp_config.json"
+    path.write_text(f'{{base_config: "config/{config}.json", dataset: ["x"], dataset_path: {{x: "none"}}}}')
+    train = load_settings(path, [], settings_class).settings.train
+    assert train.last_decay_step == last
+    if last:
+        share = learning_rate_share(decay="cosine", warmup_steps=train.warmup_steps, decay_steps=train.decay_steps)
+        assert share(last - 1) > share(last) == share(last + 1)

@@ -12,6 +12,11 @@ class ToyModelSettings(Settings):
 
 class ToyTrainSettings(TrainSettings):
     learning_rate: float = setting("learning rate", gt=0)
+    decay_steps: int = setting("step at which the schedule ends; 0 for never", default=0)
+
+    @property
+    def last_decay_step(self):
+        return self.decay_steps
 
 
 class ToySettings(ExperimentSettings):
