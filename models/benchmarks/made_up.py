@@ -14,6 +14,7 @@ from config.load import load_settings
 from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.bundle import Bundle
+from models.bundles.locate import open_bundle
 from models.registry import make_task, settings_class
 from processors.datasets.batches import BatchPlan
 from processors.speakers.statistics import SpeakerStatistics, Spread, save_statistics
@@ -59,7 +60,7 @@ def untrained_bundle(settings: ExperimentSettings) -> Bundle:
     """Return the bundle of a task that has not learned anything."""
     with tempfile.TemporaryDirectory() as folder:
         made_up_task(settings).bundle(Path(folder))
-        return Bundle.open(folder)
+        return open_bundle(folder)
 
 
 def _lengths(settings: ExperimentSettings) -> np.ndarray:
