@@ -10,7 +10,7 @@ from bins.command import load, make_parser, run
 def main(arguments: argparse.Namespace) -> None:
     from config.paths import rooted
     from processors.corpora.downloads import ARCHIVES, bring, can_be_had
-    from processors.corpora.registry import layout_of
+    from processors.corpora.layouts import layout_of
     from utils.console import say
 
     settings = load(arguments).settings

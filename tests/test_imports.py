@@ -41,7 +41,10 @@ HOMES = {
     "espeakng_loader": ["processors/text/espeak.py"],
     "g2p_en": [],  # only its weights are read
     "json5": ["config"],
-    "lhotse": ["processors/corpora/lhotse_recipes.py"],
+    "lhotse": [
+        f"processors/corpora/{name}.py"
+        for name in ("aishell3", "baker", "cmu_arctic", "hifitts", "lhotse_adapter", "libritts", "vctk")
+    ],
     "librosa": ["processors/audio"],
     "matplotlib": ["utils/pictures.py"],
     "parselmouth": ["processors/audio/pitch.py"],

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from processors.corpora.corpus import CorpusError
-from processors.corpora.lhotse_recipes import RECIPES, Part, chosen_parts
-from processors.corpora.registry import LAYOUT_OF_DATASET
+from processors.corpora.layouts import LAYOUT_OF_DATASET, RECIPES
+from processors.corpora.lhotse_adapter import Part, chosen_parts
 from utils.console import say
 from utils.download import download
 from utils.files import write_atomically

@@ -7,7 +7,7 @@ from dataclasses import replace
 from config.paths import rooted
 from config.schema import ExperimentSettings
 from processors.corpora.corpus import Corpus, CorpusError, some
-from processors.corpora.registry import language_of, layout_of, read_corpus
+from processors.corpora.layouts import language_of, layout_of, read_corpus
 from utils.console import say, warn
 
 

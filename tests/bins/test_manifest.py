@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config.paths import REPOSITORY
-from processors.corpora.registry import read_corpus
+from processors.corpora.layouts import read_corpus
 from processors.preparation.prepare import prepare
 from tests.support.small_corpus import load, make_corpus, write_config
 

@@ -12,7 +12,7 @@ import soundfile
 
 from processors.corpora.corpus import Corpus, CorpusError
 from processors.corpora.jsonl import write as write_jsonl
-from processors.corpora.registry import LAYOUTS, language_of, layout_of, read_corpus
+from processors.corpora.layouts import LAYOUTS, language_of, layout_of, read_corpus
 from processors.utterance import ManifestError, Utterance, read_manifest, write_manifest
 
 RATE = 16000

@@ -15,7 +15,7 @@ from processors.alignment.textgrid import read_textgrid
 from processors.audio.audio_file import audio_info, read_audio
 from processors.corpora import demo_corpus
 from processors.corpora.demo_corpus import DemoCorpusError, make_demo_corpus, sentences, speak
-from processors.corpora.registry import layout_of, read_corpus
+from processors.corpora.layouts import layout_of, read_corpus
 from processors.text import espeak
 from processors.text.arpabet import CONSONANTS, PHONES, VOWELS, is_vowel
 

@@ -22,8 +22,8 @@ from config.paths import REPOSITORY
 from processors.corpora import downloads
 from processors.corpora.corpus import CorpusError
 from processors.corpora.downloads import ARCHIVES, Archive, bring, can_be_had
-from processors.corpora.lhotse_recipes import Part
-from processors.corpora.registry import LAYOUT_OF_DATASET
+from processors.corpora.layouts import LAYOUT_OF_DATASET
+from processors.corpora.lhotse_adapter import Part
 from tests.support.file_server import FileServer
 from utils.download import DownloadError, download
 from utils.unpack import UnpackError, unpack

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from processors.corpora.corpus import Corpus, CorpusError
-from processors.corpora.registry import layout_of, read_corpus
+from processors.corpora.layouts import layout_of, read_corpus
 from processors.corpora.splits import assign_splits, with_splits
 from processors.preparation.prepare import prepare
 from tests.support.small_corpus import load, texts, waveform_of, write_config

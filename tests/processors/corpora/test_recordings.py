@@ -13,7 +13,7 @@ import soundfile
 from config.load import load_settings
 from models.registry import settings_class
 from processors.corpora.corpus import CorpusError
-from processors.corpora.registry import read_corpus
+from processors.corpora.layouts import read_corpus
 from processors.datasets.acoustic_data import open_acoustic_data, open_voice
 from processors.feature_store import FeatureStore, ShardWriter
 from processors.features import ACOUSTIC_FEATURES, VOCODER_FEATURES, DataError, store_settings

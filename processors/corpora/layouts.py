@@ -1,4 +1,4 @@
-"""Which datasets and layouts can be read."""
+"""The layouts of corpora, by name and by dataset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from processors.corpora import jsonl, lhotse_recipes, ljspeech, recordings, speaker_folders
+from processors.corpora import (
+    aishell3,
+    baker,
+    cmu_arctic,
+    hifitts,
+    jsonl,
+    lhotse_adapter,
+    libritts,
+    ljspeech,
+    recordings,
+    speaker_folders,
+    vctk,
+)
 from processors.corpora.corpus import Corpus, CorpusError, some
 from processors.text.language_codes import primary_language
 from utils.suggestions import did_you_mean
@@ -27,8 +39,16 @@ LAYOUTS: dict[str, Reader] = {
     "recordings": recordings.read,
     "ljspeech_official": ljspeech.read_with_usual_split,
 }
-OFFICIAL_LAYOUTS = {layout: partial(lhotse_recipes.read, layout) for layout in lhotse_recipes.RECIPES}
-"""Layouts of famous corpora, whose readers know the corpus's parts and splits."""
+RECIPES = {
+    "vctk": vctk.RECIPE,
+    "libritts": libritts.RECIPE,  # and LibriTTS-R
+    "hifitts": hifitts.RECIPE,
+    "cmu_arctic": cmu_arctic.RECIPE,
+    "aishell3": aishell3.RECIPE,
+    "baker": baker.RECIPE,
+}
+OFFICIAL_LAYOUTS = {layout: partial(lhotse_adapter.read, recipe, layout) for layout, recipe in RECIPES.items()}
+"""Layouts of published corpora, whose recipes have the corpus's own parts and splits."""
 WITHOUT_TEXTS = ("recordings",)
 """Layouts of corpora that have no transcripts; a vocoder learns from them."""
 
@@ -139,9 +159,7 @@ def read_corpus(
 
 def _other_layout(dataset: str, layout: str, folder: Path) -> str:
     """Give the end of a message about a folder that cannot be read: the layout that it has instead, if any."""
-    fitting = (
-        [name for name, recipe in lhotse_recipes.RECIPES.items() if recipe.parts(folder)] if folder.is_dir() else []
-    )
+    fitting = [name for name, recipe in RECIPES.items() if recipe.parts(folder)] if folder.is_dir() else []
     if (folder / "metadata.csv").is_file() and (folder / "wavs").is_dir():
         fitting.append("ljspeech")
     if any((folder / f"{name}.jsonl").is_file() for name in ("manifest", "train")):
