@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.fastspeech2.network import Prediction
+from models.layers.acoustic_network import Prediction
 from models.layers.masks import masked_mean, padding_mask
 from processors.datasets.acoustic_data import AcousticBatch, Level
 from utils.task import Term
@@ -42,6 +42,6 @@ def loss_terms(
     if predicted.refined_mel is not None:
         terms["refined_mel"] = mel_term(predicted.refined_mel)
     terms["duration"] = variance_term(predicted.log_durations, torch.log1p(target.durations.float()), "phone")
-    terms["pitch"] = variance_term(predicted.pitch, target.pitch, pitch_level)
-    terms["energy"] = variance_term(predicted.energy, target.energy, energy_level)
+    terms["pitch"] = variance_term(predicted.values["pitch"], target.pitch, pitch_level)
+    terms["energy"] = variance_term(predicted.values["energy"], target.energy, energy_level)
     return terms

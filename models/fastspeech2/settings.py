@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+from config.schema import Contradiction, ExperimentSettings, TrainSettings, setting
+from models.layers.acoustic_settings import AcousticModelSettings
 
 Level = Literal["phone", "frame"]
 
 
-class FastSpeech2ModelSettings(Settings):
+class FastSpeech2ModelSettings(AcousticModelSettings):
     """The network."""
 
-    hidden_size: int = setting("width of encoder and decoder", ge=2)
-    speaker_conditioning: Literal["table", "encoder"] = setting(
-        "how the model knows its speakers: by a learned vector each, or by what preprocess.speaker_encoder hears",
-        default="table",
-    )
     n_heads: int = setting("attention heads; a divisor of hidden_size", ge=1)
     encoder_layers: int = setting("transformer blocks over phones", ge=1)
     decoder_layers: int = setting("transformer blocks over frames", ge=1)

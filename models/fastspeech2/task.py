@@ -16,8 +16,9 @@ from config.paths import rooted
 from models.bundle import Bundle
 from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch
 from models.fastspeech2.loss import loss_terms
-from models.fastspeech2.network import FastSpeech2, Prediction
+from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.settings import FastSpeech2Settings
+from models.layers.acoustic_network import Prediction
 from models.layers.length_regulator import frame_index
 from models.training.schedules import learning_rate_share
 from processors.audio.griffin_lim import griffin_lim
@@ -202,7 +203,7 @@ class FastSpeech2Task:
             length = n_phonemes if level == "phone" else n_frames
             values = {
                 "recorded": _array(getattr(batch, quantity)[row, :length]),
-                "predicted": _array(getattr(predicted, quantity)[row, :length]),
+                "predicted": _array(predicted.values[quantity][row, :length]),
             }
             pictures[f"{name}/{quantity}"] = pixels(
                 curves_picture(values, y_label=f"{quantity}, normalised", x_label=level, title=batch.ids[row])

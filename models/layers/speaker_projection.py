@@ -1,4 +1,4 @@
-"""Speakers by what their voices are like."""
+"""Speakers as vectors: learned each by itself, or projected from fixed speaker embeddings."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import torch
 from torch import Tensor, nn
 
 
-class HeardSpeakers(nn.Module):
-    """Give each speaker the projection of its voice, where a table would give it a vector of its own.
+class SpeakerProjection(nn.Module):
+    """Project fixed speaker embeddings to the hidden size; called like `nn.Embedding`.
 
-    So speakers alike are treated alike, and one that training has not heard is not without a place. Called like a
-    table of vectors.
+    So similar speakers are treated alike, and one that was not trained on is not without a place.
 
     Args:
-        voices: (n_speakers, E) with components in the order of 1.
+        speaker_embeddings: (n_speakers, E), of unit mean square.
         hidden_size: D.
     """
 
-    voices: Tensor
+    speaker_embeddings: Tensor
 
-    def __init__(self, voices: Tensor, hidden_size: int) -> None:
+    def __init__(self, speaker_embeddings: Tensor, hidden_size: int) -> None:
         super().__init__()
         # Not among the weights: every bundle holds them by the speakers' names.
-        self.register_buffer("voices", voices.float(), persistent=False)
-        self.projection = nn.Linear(voices.shape[1], hidden_size)
-        nn.init.normal_(self.projection.weight, std=voices.shape[1] ** -0.5)
+        self.register_buffer("speaker_embeddings", speaker_embeddings.float(), persistent=False)
+        self.projection = nn.Linear(speaker_embeddings.shape[1], hidden_size)
+        nn.init.normal_(self.projection.weight, std=speaker_embeddings.shape[1] ** -0.5)
 
     def forward(self, speaker_ids: Tensor) -> Tensor:
         """Args: speaker_ids: (B,). Returns: (B, D)."""
-        rows: Tensor = self.projection(torch.index_select(self.voices, 0, speaker_ids))
+        rows: Tensor = self.projection(torch.index_select(self.speaker_embeddings, 0, speaker_ids))
         return rows
+
+
+def speaker_table(n_speakers: int, hidden_size: int, speaker_embeddings: Tensor | None) -> nn.Module:
+    """Return a module from (B,) speakers to (B, D): learned vectors, or a projection of speaker embeddings."""
+    if speaker_embeddings is None:
+        return nn.Embedding(n_speakers, hidden_size)
+    return SpeakerProjection(speaker_embeddings, hidden_size)

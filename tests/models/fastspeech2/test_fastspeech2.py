@@ -12,7 +12,6 @@ import torch
 from models.contracts import PhonemeBatch, Prosody
 from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.settings import FastSpeech2ModelSettings
-from models.fastspeech2.variance_adaptor import SpeakerScales
 from models.layers.attention import SelfAttention, attention_bias
 from models.layers.binned_embedding import BinnedEmbedding
 from models.layers.conv1d import Conv1d
@@ -20,6 +19,7 @@ from models.layers.dropout import Dropout
 from models.layers.length_regulator import expand
 from models.layers.masks import masked_mean, padding_mask
 from models.layers.positions import SinusoidalPositions
+from models.layers.variance_adaptor import SpeakerScales
 from processors.datasets.acoustic_data import AcousticExample, collate_acoustic
 
 TINY = (
@@ -212,8 +212,8 @@ def test_padding_changes_no_prediction(changes):
     n_frames = short.durations.sum()
     torch.testing.assert_close(together.mel[:1, :, :n_frames], alone.mel)
     torch.testing.assert_close(together.log_durations[:1, :5], alone.log_durations)
-    torch.testing.assert_close(together.pitch[:1, :5], alone.pitch)
-    torch.testing.assert_close(together.energy[:1, :5], alone.energy)
+    torch.testing.assert_close(together.values["pitch"][:1, :5], alone.values["pitch"])
+    torch.testing.assert_close(together.values["energy"][:1, :5], alone.values["energy"])
     if alone.refined_mel is not None:
         torch.testing.assert_close(together.refined_mel[:1, :, :n_frames], alone.refined_mel)
 
@@ -236,7 +236,12 @@ def test_pitch_and_energy_may_be_predicted_per_frame():
     network = make_network(pitch_level="frame", energy_level="frame")
     batch = collate_acoustic([make_example(1, 5, "frame"), make_example(2, 9, "frame")])
     predicted = network(batch)
-    assert predicted.pitch.shape == predicted.energy.shape == batch.pitch.shape == (2, batch.mel.shape[2])
+    assert (
+        predicted.values["pitch"].shape
+        == predicted.values["energy"].shape
+        == batch.pitch.shape
+        == (2, batch.mel.shape[2])
+    )
 
 
 def test_more_than_a_thousand_frames_are_no_limit():

@@ -1,0 +1,158 @@
+"""Skeleton of acoustic models that predict all frames at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from models.contracts import UNCHANGED, GeneratedSpeech, PhonemeBatch, Prosody
+from models.layers.acoustic_settings import AcousticModelSettings
+from models.layers.conv1d import Conv1d
+from models.layers.masks import padding_mask
+from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
+from processors.datasets.acoustic_data import AcousticBatch
+from processors.speakers.speaker_embeddings import SpeakerEmbeddings, rows_of
+from processors.speakers.statistics import SpeakerStatistics
+from processors.text.arpabet import PAUSES
+from processors.text.symbols import SymbolTable
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
+    from models.bundle import Bundle
+
+_Network = TypeVar("_Network", bound="AcousticNetwork")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Teacher-forced outputs: predicted with true durations, pitch and energy.
+
+    Attributes:
+        mel: (B, M, T_mel) log-mel as the decoder has it.
+        refined_mel: (B, M, T_mel) behind the postnet; None without one.
+        log_durations: (B, T_text) log(frames + 1).
+        values: of pitch and, where the model has it, energy: (B, T_text) or, at frame level, (B, T_mel); normalised.
+    """
+
+    mel: Tensor
+    refined_mel: Tensor | None
+    log_durations: Tensor
+    values: Mapping[str, Tensor]
+
+    @property
+    def final_mel(self) -> Tensor:
+        """The mel to vocode: the refined one, where there is one."""
+        return self.mel if self.refined_mel is None else self.refined_mel
+
+
+class AcousticNetwork(nn.Module):
+    """An encoder over phonemes, the variance adaptor, and a decoder over frames (`models.contracts.AcousticModel`).
+
+    A model derives from it, makes its layers in `__init__`, among them `variance_adaptor`, and fills in `encode` and
+    `decode`. Its tables of phonemes and speakers are `phoneme_embedding` and `speaker_embedding`.
+
+    Args:
+        settings: of the model.
+        n_mel: M.
+        is_pause: (n_symbols,) symbols that may last no frame; symbol 0 is padding.
+        scales: of pitch and energy, one row per speaker.
+        speaker_embeddings: (n_speakers, E) from a speaker encoder; None to learn a vector for each speaker.
+    """
+
+    variance_adaptor: VarianceAdaptor
+
+    @property
+    def controls(self) -> frozenset[str]:
+        return frozenset({"duration", *self.variance_adaptor.levels})
+
+    def encode(self, phoneme_ids: Tensor, is_padding: Tensor, speaker_ids: Tensor) -> Tensor:
+        """Return (B, T_text, D) of (B, T_text) phonemes and (B,) speakers."""
+        raise NotImplementedError
+
+    def decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return (B, M, T_mel) log-mels of (B, T_mel, D), before and behind a postnet, if there is one."""
+        raise NotImplementedError
+
+    @classmethod
+    def untrained(
+        cls: type[_Network],
+        settings: ExperimentSettings,
+        symbols: SymbolTable | None,
+        speakers: Mapping[str, int],
+        statistics: Mapping[str, SpeakerStatistics],
+        embeddings: SpeakerEmbeddings | None = None,
+    ) -> _Network:
+        """Make a network for these symbols and speakers, with random weights.
+
+        Raises:
+            SpeakerEmbeddingsError: the settings want speaker embeddings, and some are missing or of another encoder.
+        """
+        assert isinstance(settings.model, AcousticModelSettings)
+        assert symbols is not None, "an acoustic model reads text"
+        speaker_embeddings = None
+        if settings.model.speaker_conditioning == "encoder":
+            names = sorted(speakers, key=lambda name: speakers[name])
+            speaker_embeddings = torch.from_numpy(rows_of(embeddings, names, settings.preprocess.speaker_encoder))
+        return cls(
+            settings.model,
+            n_mel=settings.preprocess.n_mel,
+            is_pause=torch.tensor([symbol in PAUSES for symbol in symbols.symbols]),
+            scales=SpeakerScales.from_statistics(speakers, statistics),
+            speaker_embeddings=speaker_embeddings,
+        )
+
+    @classmethod
+    def from_bundle(cls: type[_Network], bundle: Bundle) -> _Network:
+        """Make the network of a bundle, with its weights.
+
+        Raises:
+            BundleError: the bundle lacks a part, or the weights do not fit its settings.
+        """
+        bundle.require_front_end()
+        network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics, bundle.embeddings)
+        bundle.load_into(network)
+        network.prepare_for_inference()
+        return network
+
+    def prepare_for_inference(self) -> None:
+        """Lay out weights for inference, after which they cannot be trained (see `Conv1d.prepare_for_inference`)."""
+        for module in self.modules():
+            if isinstance(module, Conv1d):
+                module.prepare_for_inference()
+
+    def forward(self, batch: AcousticBatch) -> Prediction:
+        """Predict a mel with true durations, pitch and energy, and predict those as well."""
+        is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
+        hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
+        variances = self.variance_adaptor(hidden, is_padding, batch)
+        mel, refined_mel = self.decode(variances.frames, variances.is_padding)
+        return Prediction(mel, refined_mel, variances.log_durations, variances.values)
+
+    @torch.no_grad()
+    def teacher_forced(self, batch: AcousticBatch) -> Tensor:
+        """Return the (B, M, T_mel) log-mel predicted with the batch's own durations, pitch and energy."""
+        predicted: Prediction = self(batch)
+        return predicted.final_mel
+
+    @torch.no_grad()
+    def infer(self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED) -> GeneratedSpeech:
+        """Synthesize freely (`models.contracts.AcousticModel`).
+
+        Raises:
+            ValueError: an utterance has no phone but pauses, and those last no frame.
+        """
+        is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
+        hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
+        variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)
+        mel, refined_mel = self.decode(variances.frames, variances.is_padding)
+        return GeneratedSpeech(
+            mel=mel if refined_mel is None else refined_mel,
+            mel_lengths=variances.durations.sum(dim=1),
+            durations=variances.durations,
+            f0_hz=variances.f0_hz,
+            energy=variances.energy,
+        )

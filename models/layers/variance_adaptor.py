@@ -1,0 +1,229 @@
+"""Variance adaptor: duration, pitch and energy prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.contracts import PhonemeBatch, Prosody
+from models.layers.length_regulator import expand, frame_index
+from models.layers.variance_predictor import VariancePredictor
+from processors.datasets.acoustic_data import AcousticBatch, Level
+from processors.speakers.statistics import SpeakerStatistics
+
+# Before anything is learned a phone lasts some 6 frames, a usual length at 86 frames per second.
+_TYPICAL_LOG_DURATION = 1.9
+# No phone of speech comes near it; it keeps a network that has learned nothing from asking for all memory.
+_LONGEST_DURATION = 1000.0
+
+
+@dataclass(frozen=True)
+class SpeakerScales:
+    """Each speaker's mean and standard deviation, between physical and normalised pitch and energy.
+
+    Attributes:
+        pitch_mean: (n_speakers,) mean of log F0, F0 in Hz.
+        pitch_std: (n_speakers,) its standard deviation.
+        energy_mean: (n_speakers,) mean energy.
+        energy_std: (n_speakers,) its standard deviation.
+    """
+
+    pitch_mean: Tensor
+    pitch_std: Tensor
+    energy_mean: Tensor
+    energy_std: Tensor
+
+    @classmethod
+    def from_statistics(cls, speakers: Mapping[str, int], statistics: Mapping[str, SpeakerStatistics]) -> SpeakerScales:
+        """Return the scales of speakers in the order of their rows."""
+        spreads = [statistics[name] for name in sorted(speakers, key=lambda name: speakers[name])]
+        return cls(
+            pitch_mean=torch.tensor([spread.pitch.mean for spread in spreads]),
+            pitch_std=torch.tensor([spread.pitch.std for spread in spreads]),
+            energy_mean=torch.tensor([spread.energy.mean for spread in spreads]),
+            energy_std=torch.tensor([spread.energy.std for spread in spreads]),
+        )
+
+
+@dataclass(frozen=True)
+class Variances:
+    """Predicted variances, and the frames made with the true ones.
+
+    Attributes:
+        frames: (B, T_mel, D) the decoder's input.
+        is_padding: (B, T_mel).
+        log_durations: (B, T_text) log(frames + 1).
+        values: by quantity, (B, T_text) or, at frame level, (B, T_mel); normalised, before any control.
+    """
+
+    frames: Tensor
+    is_padding: Tensor
+    log_durations: Tensor
+    values: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class InferredVariances:
+    """Variances for inference, controls applied.
+
+    Attributes:
+        frames: (B, T_mel, D) the decoder's input.
+        is_padding: (B, T_mel).
+        durations: (B, T_text) whole frames, 0 on padding.
+        f0_hz: (B, T_mel) pitch, through unvoiced stretches and pauses too; 0 on padding.
+        energy: (B, T_mel) linear; 0 on padding; None without energy.
+    """
+
+    frames: Tensor
+    is_padding: Tensor
+    durations: Tensor
+    f0_hz: Tensor
+    energy: Tensor | None
+
+
+class VarianceAdaptor(nn.Module):
+    """Predicts durations, pitch and perhaps energy, and brings them into the hidden sequence.
+
+    FastSpeech 2 (arXiv:2006.04558, section 2.3). In training the sequence goes on with the true values, in inference
+    with the predicted ones. Pitch is normalised in the logarithm, energy linearly.
+
+    Args:
+        hidden_size: D.
+        levels: per what each quantity is predicted, in the order in which they are: pitch, and energy or not.
+        embed: makes a quantity's embedding, a module from (B, T) normalised values to (B, T, D).
+        filter_size: width of the predictors.
+        kernel_size: of the predictors, odd.
+        dropout: share dropped in the predictors.
+        is_pause: (n_symbols,) symbols that may last no frame at all.
+        scales: one row per speaker.
+    """
+
+    is_pause: Tensor
+    pitch_mean: Tensor
+    pitch_std: Tensor
+    energy_mean: Tensor
+    energy_std: Tensor
+
+    def __init__(
+        self,
+        hidden_size: int,
+        levels: Mapping[str, Level],
+        embed: Callable[[str], nn.Module],
+        *,
+        filter_size: int,
+        kernel_size: int,
+        dropout: float,
+        is_pause: Tensor,
+        scales: SpeakerScales,
+    ) -> None:
+        super().__init__()
+        self.levels = dict(levels)
+        self.predictors = nn.ModuleDict(
+            {
+                name: VariancePredictor(
+                    hidden_size,
+                    filter_size=filter_size,
+                    kernel_size=kernel_size,
+                    dropout=dropout,
+                    typical=_TYPICAL_LOG_DURATION if name == "duration" else 0.0,
+                )
+                for name in ("duration", *levels)
+            }
+        )
+        self.embeddings = nn.ModuleDict({name: embed(name) for name in levels})
+        # Not among the weights: they follow from the symbol table and the statistics, which every bundle holds.
+        self.register_buffer("is_pause", is_pause, persistent=False)
+        for name, scale in vars(scales).items():
+            self.register_buffer(name, scale.float(), persistent=False)
+
+    def forward(self, hidden: Tensor, is_padding: Tensor, batch: AcousticBatch) -> Variances:
+        """Predict, and go on with the true values.
+
+        Args:
+            hidden: (B, T_text, D).
+            is_padding: (B, T_text).
+            batch: holds the true durations and values.
+        """
+        longest = batch.mel.shape[2]
+
+        def true(name: str, predicted: Tensor) -> Tensor:
+            value: Tensor = getattr(batch, name)
+            return value
+
+        log_durations = self.predictors["duration"](hidden, is_padding)
+        hidden, per_phone, _ = self._vary("phone", hidden, is_padding, true)
+        is_frame_padding = frame_index(batch.durations, longest)[1]
+        frames = expand(hidden, batch.durations, longest)
+        frames, per_frame, _ = self._vary("frame", frames, is_frame_padding, true)
+        return Variances(frames, is_frame_padding, log_durations, per_phone | per_frame)
+
+    def infer(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, prosody: Prosody) -> InferredVariances:
+        """Predict, apply the controls, and go on with that.
+
+        Args:
+            hidden: (B, T_text, D).
+            is_padding: (B, T_text).
+            batch: phonemes and speakers.
+            prosody: factors on what is predicted.
+
+        Raises:
+            ValueError: an utterance has no phone but pauses, and those last no frame.
+        """
+        durations = self._durations(hidden, is_padding, batch.phoneme_ids, prosody.duration)
+        index, is_frame_padding = frame_index(durations)
+
+        def controlled(name: str, predicted: Tensor) -> Tensor:
+            factor = getattr(prosody, name)
+            if self.levels[name] == "frame" and isinstance(factor, Tensor):
+                factor = factor.gather(1, index)
+            return self._scaled(name, predicted, batch.speaker_ids, factor)
+
+        hidden, _, per_phone = self._vary("phone", hidden, is_padding, controlled)
+        frames = expand(hidden, durations, index.shape[1])
+        frames, _, per_frame = self._vary("frame", frames, is_frame_padding, controlled)
+        values = {name: value.gather(1, index) for name, value in per_phone.items()} | per_frame
+        contours = {
+            name: self._denormalised(name, value, batch.speaker_ids).masked_fill(is_frame_padding, 0.0)
+            for name, value in values.items()
+        }
+        return InferredVariances(
+            frames, is_frame_padding, durations, f0_hz=contours["pitch"], energy=contours.get("energy")
+        )
+
+    def _vary(
+        self, level: Level, hidden: Tensor, is_padding: Tensor, choose: Callable[[str, Tensor], Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Predict what is predicted at this level, and add the vectors of what `choose` makes of each quantity.
+
+        Returns:
+            The sequence, the predicted values, and the chosen ones.
+        """
+        predicted, chosen = {}, {}
+        for name, its_level in self.levels.items():
+            if its_level == level:
+                predicted[name] = self.predictors[name](hidden, is_padding)
+                chosen[name] = choose(name, predicted[name])
+                hidden = hidden + self.embeddings[name](chosen[name])
+        return hidden, predicted, chosen
+
+    def _durations(self, hidden: Tensor, is_padding: Tensor, phoneme_ids: Tensor, control: Tensor | float) -> Tensor:
+        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=_LONGEST_DURATION) * control
+        fewest = (~self.is_pause[phoneme_ids]).to(frames.dtype)
+        return torch.maximum(frames.round(), fewest).masked_fill(is_padding, 0.0).long()
+
+    def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
+        """Multiply the physical quantity behind a normalised value."""
+        if name == "pitch":  # a factor is a shift of the logarithm
+            shift = torch.as_tensor(factor, dtype=value.dtype, device=value.device).log()
+            return value + shift / self.pitch_std[speaker_ids, None]
+        mean_in_stds = (self.energy_mean / self.energy_std)[speaker_ids, None]
+        return (value + mean_in_stds) * factor - mean_in_stds
+
+    def _denormalised(self, name: str, value: Tensor, speaker_ids: Tensor) -> Tensor:
+        if name == "pitch":
+            return torch.exp(value * self.pitch_std[speaker_ids, None] + self.pitch_mean[speaker_ids, None])
+        energy = value * self.energy_std[speaker_ids, None] + self.energy_mean[speaker_ids, None]
+        return energy.clamp(min=0.0)
