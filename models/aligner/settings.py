@@ -1,10 +1,11 @@
-"""What may be set of the aligner and its training."""
+"""Settings of the aligner and its training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+from config.schema import Contradiction, ExperimentSettings, Settings, setting
+from models.training.settings import AdamTrainSettings
 
 
 class AlignerModelSettings(Settings):
@@ -27,11 +28,9 @@ class AlignerModelSettings(Settings):
             yield Contradiction(("kernel_size",), f"{self.kernel_size} is not an odd number")
 
 
-class AlignerTrainSettings(TrainSettings):
+class AlignerTrainSettings(AdamTrainSettings):
     """Training with Adam: warm-up, then a cosine down to max_steps."""
 
-    learning_rate: float = setting("highest learning rate, reached at the end of the warm-up", gt=0)
-    adam_betas: tuple[float, float] = setting("Adam's decay of the gradients' mean and of their square")
     warmup_steps: int = setting("optimizer steps over which the learning rate rises", ge=0)
     decay_steps: int = setting("optimizer step at which the cosine ends, at a hundredth of learning_rate", ge=1)
     binarize_from_step: int = setting("optimizer step from which on the one best path counts as well", ge=0)
@@ -43,8 +42,6 @@ class AlignerTrainSettings(TrainSettings):
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
-        if any(not 0 <= beta < 1 for beta in self.adam_betas):
-            yield Contradiction(("adam_betas",), f"{list(self.adam_betas)} are not both from 0 to below 1")
         if self.decay_steps <= self.warmup_steps:
             yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not behind warmup_steps")
 

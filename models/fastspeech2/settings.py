@@ -1,12 +1,13 @@
-"""What may be set of FastSpeech 2 and its training."""
+"""Settings of FastSpeech 2 and its training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal
 
-from config.schema import Contradiction, ExperimentSettings, TrainSettings, setting
+from config.schema import Contradiction, setting
 from models.layers.acoustic_settings import AcousticModelSettings
+from models.training.settings import AcousticSettings
 
 Level = Literal["phone", "frame"]
 
@@ -48,43 +49,7 @@ class FastSpeech2ModelSettings(AcousticModelSettings):
             yield Contradiction(("postnet_layers",), "a postnet has at least 2 layers; 0 leaves it out")
 
 
-class FastSpeech2TrainSettings(TrainSettings):
-    """Training with Adam: warm-up, a long decay, and annealing."""
-
-    learning_rate: float = setting("highest learning rate, reached at the end of the warm-up", gt=0)
-    adam_betas: tuple[float, float] = setting("Adam's decay of the gradients' mean and of their square")
-    adam_eps: float = setting("Adam's epsilon", gt=0)
-    warmup_steps: int = setting("optimizer steps over which the learning rate rises", ge=0)
-    decay: Literal["inverse_sqrt", "cosine"] = setting(
-        "how the learning rate falls after the warm-up: with one over the square root of the step, "
-        "or along a cosine that ends at decay_steps"
-    )
-    decay_steps: int = setting("optimizer step at which the cosine ends, at a hundredth of learning_rate", ge=1)
-    anneal_steps: tuple[int, ...] = setting("optimizer steps after each of which anneal_rate is applied once more")
-    anneal_rate: float = setting("factor on the learning rate at each of anneal_steps", gt=0, le=1)
-
-    @property
-    def last_decay_step(self) -> int:
-        return self.decay_steps if self.decay == "cosine" else 0
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        yield from super().contradictions()
-        if any(not 0 <= beta < 1 for beta in self.adam_betas):
-            yield Contradiction(("adam_betas",), f"{list(self.adam_betas)} are not both from 0 to below 1")
-        if self.decay == "cosine" and self.decay_steps <= self.warmup_steps:
-            yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not behind warmup_steps")
-
-
-class FastSpeech2Settings(ExperimentSettings):
+class FastSpeech2Settings(AcousticSettings):
     """Everything a FastSpeech 2 recipe can set."""
 
     model: FastSpeech2ModelSettings = setting("the network")
-    train: FastSpeech2TrainSettings = setting("how the network is trained")
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        yield from super().contradictions()
-        if self.model.speaker_conditioning == "encoder" and self.preprocess.speaker_encoder == "none":
-            yield Contradiction(
-                ("model.speaker_conditioning", "preprocess.speaker_encoder"),
-                '"encoder" wants a preprocess.speaker_encoder, such as "statistics"',
-            )

@@ -1,4 +1,4 @@
-"""What may be set of HiFi-GAN and its training."""
+"""Settings of HiFi-GAN and its training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
-from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+from config.schema import Contradiction, Settings, setting
+from models.training.settings import GanVocoderSettings
 
 
 class HiFiGANModelSettings(Settings):
@@ -62,42 +63,10 @@ class HiFiGANModelSettings(Settings):
             )
 
 
-class HiFiGANTrainSettings(TrainSettings):
-    """Adversarial training on segments of recordings."""
-
-    segment_size: int = setting("samples per segment, a multiple of hop_size; shorter recordings are left out", ge=1)
-    mel_source: Literal["recorded", "predicted"] = setting(
-        "whether the generator hears the recordings' mels, or those that bins.predict_mels wrote"
-    )
-    adversarial_start_step: int = setting(
-        "steps in which the generator learns from mel and multi-resolution STFT losses alone, at a fraction of the "
-        "cost; 0 for the paper's training",
-        ge=0,
-    )
-    mel_loss_weight: float = setting("weight of the mel's absolute error", ge=0)
-    feature_loss_weight: float = setting("weight of the feature matching loss", ge=0)
-    stft_loss_weight: float = setting("weight of the multi-resolution STFT loss before adversarial_start_step", ge=0)
-    adversarial_stft_loss_weight: float = setting("weight of the same loss from adversarial_start_step on", ge=0)
-    learning_rate: float = setting("learning rate of both optimizers at the beginning", gt=0)
-    adam_betas: tuple[float, float] = setting("AdamW's decay of the gradients' mean and of their square")
-    weight_decay: float = setting("AdamW's weight decay", ge=0)
-    lr_decay: float = setting("factor on both learning rates after each epoch", gt=0, le=1)
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        yield from super().contradictions()
-        if any(not 0 <= beta < 1 for beta in self.adam_betas):
-            yield Contradiction(("adam_betas",), f"{list(self.adam_betas)} are not both from 0 to below 1")
-        if self.max_frames_per_batch:
-            yield Contradiction(
-                ("max_frames_per_batch",), "segments are all of one length: leave it at 0 and set batch_size"
-            )
-
-
-class HiFiGANSettings(ExperimentSettings):
+class HiFiGANSettings(GanVocoderSettings):
     """Everything a HiFi-GAN recipe can set."""
 
     model: HiFiGANModelSettings = setting("generator and discriminators")
-    train: HiFiGANTrainSettings = setting("how they are trained")
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
@@ -106,15 +75,4 @@ class HiFiGANSettings(ExperimentSettings):
             yield Contradiction(
                 ("model.upsample_rates", "preprocess.hop_size"),
                 f"{' x '.join(map(str, rates))} is {math.prod(rates)}, but hop_size is {hop_size}",
-            )
-        if self.train.segment_size % hop_size:
-            yield Contradiction(
-                ("train.segment_size", "preprocess.hop_size"),
-                f"{self.train.segment_size} is not a multiple of hop_size ({hop_size})",
-            )
-        if self.train.segment_size <= self.preprocess.n_fft - hop_size:
-            yield Contradiction(
-                ("train.segment_size", "preprocess.n_fft"),
-                f"{self.train.segment_size} is too short for n_fft ({self.preprocess.n_fft}): half a window is "
-                "reflected at each end",
             )
