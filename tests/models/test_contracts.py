@@ -1,4 +1,4 @@
-"""What every registered model promises; nothing here knows any of them.
+"""The contracts of models (`models.contracts`), held by every registered one; nothing here names any of them.
 
 A model's own test file, `tests/models/<folder>/test_<folder>.py`, holds `TINY`, the settings that make it small and
 free of chance, and `use(network, batch)`, which gives what the network of its bundle makes of a batch.
@@ -15,10 +15,20 @@ import pytest
 import torch
 
 from config.load import load_settings
-from models.bundles.locate import find_bundle
-from models.registry import MODELS, make_task, open_network, settings_class
+from models.bundles.locate import find_bundle, open_bundle
+from models.contracts import ControlError, PhonemeBatch, Prosody
+from models.inference.synthesizer import Controls, Synthesizer
+from models.registry import (
+    MODELS,
+    make_task,
+    open_acoustic,
+    open_aligner,
+    open_network,
+    open_vocoder_network,
+    settings_class,
+)
 from processors.feature_store import StoreError
-from tests.support.tiny_features import PREPROCESS, write_features
+from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
 from utils.task import Batch
 from utils.trainer import Processes, Trainer, TrainerOptions
 
@@ -85,6 +95,9 @@ def tensors_of(thing, name=""):
     if not isinstance(thing, Mapping):
         return {}
     return {key: tensor for part, value in thing.items() for key, tensor in tensors_of(value, f"{name}.{part}").items()}
+
+
+# Training
 
 
 def test_features_made_with_other_settings_are_refused(tiny):
@@ -170,3 +183,148 @@ def test_a_bundle_needs_nothing_of_the_training_machine(tiny):
         expected, found = tensors_of(tiny.own.use(trained, batch)), tensors_of(tiny.own.use(network, batch))
     assert expected
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+# Use
+
+CHUNK_FRAMES = 16
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+CONTROLS = ("duration", "pitch", "energy")  # in the order in which their contours are predicted
+
+
+class InUse:
+    """A model with random weights as its bundle opens, and a batch of its training data, whole and one by one."""
+
+    def __init__(self, model_type, folder):
+        tiny = Tiny(model_type, folder)
+        self.entry = MODELS[model_type]
+        self.batch, self.alone = whole_batch(tiny), batches_of(tiny.task("train.batch_size=1"))
+        tiny.task().bundle(folder / "bundle")
+        self.bundle = open_bundle(folder / "bundle")
+
+
+@pytest.fixture(scope="module")
+def used(request, tmp_path_factory):
+    return InUse(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def every(kind):
+    names = sorted(name for name, model in MODELS.items() if model.kind == kind)
+    return pytest.mark.parametrize("used", names, indirect=True)
+
+
+def row_of(phonemes, row):
+    """Return one of a batch's texts as a batch of its own, without padding."""
+    here, length = slice(row, row + 1), int(phonemes.phoneme_lengths[row])
+    return PhonemeBatch(phonemes.phoneme_ids[here, :length], phonemes.phoneme_lengths[here], phonemes.speaker_ids[here])
+
+
+@every("acoustic")
+def test_a_text_is_synthesized_alone_as_in_a_batch(used):
+    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.of(used.batch)
+    together = model.infer(phonemes)
+    assert len(set(phonemes.phoneme_lengths.tolist())) > 1
+    for row, length in enumerate(phonemes.phoneme_lengths.tolist()):
+        alone, n_frames = model.infer(row_of(phonemes, row)), int(together.mel_lengths[row])
+        assert alone.mel.shape[2] == alone.mel_lengths.item() == alone.durations.sum().item() == n_frames > 0
+        assert torch.equal(together.durations[row, :length], alone.durations[0])
+        assert not together.durations[row, length:].any()
+        torch.testing.assert_close(together.mel[row, :, :n_frames], alone.mel[0], **CLOSE)
+        for contour, contour_alone in ((together.f0_hz, alone.f0_hz), (together.energy, alone.energy)):
+            if contour is not None:
+                torch.testing.assert_close(contour[row, :n_frames], contour_alone[0], **CLOSE)
+                assert not contour[row, n_frames:].any()
+
+
+@every("acoustic")
+def test_a_teacher_forced_mel_has_the_recordings_length(used):
+    model = open_acoustic(used.bundle)
+    for batch in (used.batch, *used.alone):
+        mel = model.teacher_forced(batch)
+        assert mel.shape == batch.mel.shape and torch.isfinite(mel).all()
+        for row, n_frames in enumerate(batch.mel_lengths.tolist()):
+            assert n_frames == batch.durations[row].sum() and mel[row, :, :n_frames].std() > 0
+
+
+@every("acoustic")
+def test_controls_of_the_network_are_those_of_the_registry(used):
+    assert open_acoustic(used.bundle).controls == used.entry.controls <= {*CONTROLS}
+
+
+@every("acoustic")
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_multiplies_its_own_contour_and_changes_none_before_it(used, control):
+    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.of(used.batch)
+    if control not in model.controls:
+        pytest.skip(f"has no {control} to control")
+    factor = 2.0
+    usual, changed = model.infer(phonemes), model.infer(phonemes, Prosody(**{control: factor}))
+    found, wanted = changed.contour(control), factor * usual.contour(control)
+    if control == "duration":  # in whole frames, each rounded once
+        assert (found - wanted).abs().max() <= (1.0 + factor) / 2.0 and found.sum() > usual.durations.sum()
+    else:
+        assert (wanted > 0).any()
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5 * float(wanted.max()))
+        assert not torch.equal(changed.mel, usual.mel)
+    for earlier in CONTROLS[: CONTROLS.index(control)]:
+        if earlier in ("duration", "pitch") or usual.energy is not None:
+            assert torch.equal(changed.contour(earlier), usual.contour(earlier)), f"{control} changes {earlier}"
+    one_by_one = model.infer(phonemes, Prosody(**{control: torch.full(phonemes.phoneme_ids.shape, factor)}))
+    assert torch.equal(one_by_one.mel, changed.mel)
+
+
+@every("acoustic")
+def test_a_text_is_spoken_and_an_undeclared_control_is_refused_by_name(used, monkeypatch):
+    voice = Synthesizer(used.bundle)
+    speech = voice("Hello there, world.", speaker="a")
+    assert speech.mel.shape[1] == speech.durations.sum() == len(speech.f0_hz) == len(speech.waveform) // HOP_SIZE > 0
+    monkeypatch.setattr(type(voice._model), "controls", frozenset({"duration"}))
+    model_type = used.bundle.settings.model_type
+    with pytest.raises(ControlError, match=f"{model_type} has no pitch and no energy to control; it has: duration"):
+        voice("Hello there, world.", speaker="a", controls=Controls(pitch=1.1, energy=0.9))
+
+
+def signal_to_noise_db(reference, waveform):
+    return 10 * torch.log10(reference.square().sum() / (reference - waveform).square().sum()).item()
+
+
+@every("vocoder")
+@pytest.mark.parametrize("n_frames", [1, CHUNK_FRAMES, 3 * CHUNK_FRAMES + 5])
+def test_a_streamed_waveform_is_the_whole_one(used, n_frames):
+    mel = torch.randn(N_MEL, n_frames, generator=torch.Generator().manual_seed(n_frames)) * 2.0 - 5.0
+    network = open_vocoder_network(spread_out(used.bundle))
+    exact, rough = network.for_inference(torch.float32), network.for_inference(torch.bfloat16)
+    [whole] = exact.stream(mel, chunk_frames=n_frames)
+    assert whole.shape == (n_frames * HOP_SIZE,) and whole.dtype == torch.float32
+    assert whole.abs().max() <= 1 and whole.std() > 0.01
+    torch.testing.assert_close(exact.waveform(mel), whole, rtol=0, atol=1e-5)
+    chunks, rough_chunks = list(exact.stream(mel, CHUNK_FRAMES)), list(rough.stream(mel, CHUNK_FRAMES))
+    rest = n_frames % CHUNK_FRAMES
+    lengths = [CHUNK_FRAMES * HOP_SIZE] * (n_frames // CHUNK_FRAMES) + [rest * HOP_SIZE] * (rest > 0)
+    assert [len(chunk) for chunk in chunks] == [len(chunk) for chunk in rough_chunks] == lengths
+    torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
+    assert signal_to_noise_db(whole, torch.cat(rough_chunks)) > 25
+
+
+def spread_out(bundle):
+    """Return a bundle whose weights are large enough for what comes out to depend on what goes in."""
+    chance = torch.Generator().manual_seed(0)
+    weights = {
+        name: torch.randn(weight.shape, generator=chance) / weight[0].numel() ** 0.5 if weight.ndim > 1 else weight
+        for name, weight in bundle.weights.items()
+    }
+    return dataclasses.replace(bundle, weights=weights)
+
+
+@every("aligner")
+def test_a_recording_is_scored_alone_as_in_a_batch(used):
+    network = open_aligner(used.bundle)
+    together, alone = network.score(used.batch), {batch.ids: network.score(batch) for batch in used.alone}
+    durations = together.durations(used.batch.mel_lengths)
+    for row, (id_, n_frames) in enumerate(zip(used.batch.ids, used.batch.mel_lengths.tolist(), strict=True)):
+        own, n_states = alone[(id_,)], int(together.states.lengths[row])
+        assert own.states.lengths.tolist() == [n_states]
+        assert torch.equal(own.states.symbols[0, :n_states], together.states.symbols[row, :n_states])
+        scores = together.scores[row, :n_frames, :n_states]
+        torch.testing.assert_close(scores, own.scores[0, :n_frames, :n_states], **CLOSE)
+        assert torch.isfinite(together.scores).all() and durations[row].sum() == n_frames
