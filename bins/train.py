@@ -79,7 +79,7 @@ def train(
 def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:
     from config.load import write_settings
     from config.paths import rooted
-    from models.bundles.origin import ORIGIN_FILE, require_same_rows, write_origin
+    from models.bundles.origin import ORIGIN_FILE, require_same_initial_weights, require_same_rows, write_origin
     from models.bundles.warm_start import find_initial_state
     from models.registry import make_task
     from utils.checkpoint import CheckpointFolder
@@ -89,10 +89,12 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
 
     settings = _settled(today, folder, arguments.resume_type == "resume", quiet=not processes.is_main)
     resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), arguments, processes)
+    if resume is not None and arguments.resume_type == "finetune":
+        processes.in_main(lambda: require_same_initial_weights(folder, Path(arguments.checkpoint)))
     seed_everything(settings.train.seed)
     task = make_task(settings)
     if resume is not None:
-        require_same_rows(folder, task, rooted(settings.preprocess.processed_dir))
+        processes.in_main(lambda: require_same_rows(folder, task, rooted(settings.preprocess.processed_dir)))
     initial = find_initial_state(begin_at, settings, task) if begin_at is not None else None
     if initial is not None:
         initial.load_into(task.modules)
@@ -104,8 +106,10 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
 
     def write_down() -> None:
         write_settings(folder / "settings.json", settings)
-        if resume is None or not (folder / ORIGIN_FILE).exists():
-            write_origin(folder, task)
+        if resume is None:
+            write_origin(folder, task, (begin_at, initial.place) if begin_at and initial else ())
+        elif not (folder / ORIGIN_FILE).exists():
+            write_origin(folder, task, None)
 
     processes.in_main(write_down)
     if processes.is_main:
@@ -192,6 +196,8 @@ def _checkpoints(
     asked = Path(arguments.checkpoint) if arguments.checkpoint else None
     if asked is not None and arguments.resume_type is None:
         raise RecitalError("--checkpoint: say with --resume_type whether to resume or to finetune")
+    if asked is None and arguments.resume_type == "finetune":
+        raise RecitalError("--resume_type finetune: name with --checkpoint whose weights to begin with")
     if arguments.resume_type == "resume" and asked is not None:
         chosen = processes.in_main(lambda: _open_asked(asked), share=True)
         assert chosen is not None
@@ -206,11 +212,7 @@ def _checkpoints(
         return newest, None
     if arguments.resume_type == "resume":
         raise RecitalError(f"{own.path}: has no checkpoint to resume from; leave --resume_type out to begin")
-    if arguments.resume_type == "finetune":
-        if asked is None:
-            raise RecitalError("--resume_type finetune: name with --checkpoint whose weights to begin with")
-        return None, asked
-    return None, None
+    return None, asked
 
 
 def _open_asked(place: Path) -> Checkpoint:

@@ -1,10 +1,11 @@
-"""Whose rows the tables of an experiment have: `origin.json` in its folder, written when it begins."""
+"""Origin of an experiment, `origin.json` in its folder: its initial weights, and whose rows its tables have."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from models.bundles.embedding_rows import listed
 from models.bundles.locate import open_bundle
@@ -29,10 +30,32 @@ def row_names(task: Task) -> dict[RowKind, Sequence[str]]:
     return {rows.kind: tuple(rows.names) for rows in task.embedding_rows().values()}
 
 
-def write_origin(folder: Path, task: Task) -> None:
-    """Write down whose rows the tables of an experiment have."""
-    names = {kind: list(names) for kind, names in row_names(task).items()}
-    write_atomically(folder / ORIGIN_FILE, json.dumps({"rows": names}, indent=1, ensure_ascii=False) + "\n")
+def write_origin(folder: Path, task: Task, initial_weights: Sequence[Path] | None) -> None:
+    """Write the origin of an experiment that begins, or of one that began before there were any.
+
+    Args:
+        folder: of the experiment.
+        task: as it begins.
+        initial_weights: the place that was named for them, and the one where they were found; nothing for random ones,
+            None where nothing is known of them.
+    """
+    origin: dict[str, Any] = {"rows": {kind: list(names) for kind, names in row_names(task).items()}}
+    if initial_weights is not None:
+        origin["initial_weights"] = [str(place.resolve()) for place in initial_weights]
+    write_atomically(folder / ORIGIN_FILE, json.dumps(origin, indent=1, ensure_ascii=False) + "\n")
+
+
+def require_same_initial_weights(folder: Path, asked: Path) -> None:
+    """Raise an `OriginError` unless an experiment that has begun did so with the weights that are asked for."""
+    began_with = _read(folder).get("initial_weights")
+    if began_with is None:
+        warn(f"{folder}: has begun, with which weights is not recorded; it goes on without --checkpoint {asked}")
+    elif str(asked.resolve()) not in began_with:
+        how = f"with the weights of {began_with[0]}" if began_with else "with random weights"
+        raise OriginError(
+            f"{folder}: has begun {how}, and not with those of --checkpoint {asked}; fine-tune under another --name, "
+            "or leave out --resume_type and --checkpoint to go on"
+        )
 
 
 def require_same_rows(folder: Path, task: Task, processed_dir: Path) -> None:
@@ -63,14 +86,22 @@ def require_same_rows(folder: Path, task: Task, processed_dir: Path) -> None:
 
 def _names_in(folder: Path) -> Mapping[RowKind, Sequence[str]]:
     """Return the names by which an experiment has learned; those of its bundle where it began before they were kept."""
-    path = folder / ORIGIN_FILE
-    if path.is_file():
-        try:
-            rows: dict[RowKind, list[str]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-            return {kind: tuple(names) for kind, names in rows.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OriginError(f"{path}: is damaged ({error}); remove it, and the bundle's names are taken") from error
+    if "rows" in (origin := _read(folder)):
+        return {kind: tuple(names) for kind, names in origin["rows"].items()}
     return names_of(open_bundle(folder / "bundle")) if (folder / "bundle").is_dir() else {}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Return what the file says; nothing where there is none."""
+    path = folder / ORIGIN_FILE
+    if not path.is_file():
+        return {}
+    try:
+        origin = json.loads(path.read_text(encoding="utf-8"))
+        assert isinstance(origin, dict) and isinstance(origin["rows"], dict)
+    except (ValueError, KeyError, AssertionError) as error:
+        raise OriginError(f"{path}: is damaged ({error}); without it the names in the bundle are compared") from error
+    return origin
 
 
 def _difference(kinds: str, theirs: Sequence[str], ours: Sequence[str]) -> str:

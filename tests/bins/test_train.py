@@ -169,6 +169,26 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
 
 
+def test_finetuning_under_a_name_that_has_begun_goes_on_only_from_the_same_weights(train, tmp_path):
+    train()
+    place, other = tmp_path / "ckpts" / "first", tmp_path / "ckpts" / "other"
+    train("--name", "other")
+    second = ("--name", "second", "--resume_type", "finetune")
+    assert train(*second, "--checkpoint", str(place), "--set", "train.max_steps=4")[0] == 0
+    for same in (place, place / "checkpoint" / "step-00000008"):
+        code, printed, errors = train(*second, "--checkpoint", str(same))
+        assert code == 0 and "going on from" in printed and "step-0000000" in printed, errors
+    code, _, errors = train(*second, "--checkpoint", str(other))
+    assert code == 1 and f"has begun with the weights of {place}, and not with those of --checkpoint {other}" in errors
+    code, _, errors = train("--resume_type", "finetune", "--checkpoint", str(other))
+    assert code == 1 and f"{place}: has begun with random weights, and not with" in errors
+    (tmp_path / "ckpts" / "second" / "origin.json").unlink()  # as of an experiment that began before these were kept
+    code, printed, errors = train(*second, "--checkpoint", str(other))
+    assert code == 0 and "with which weights is not recorded; it goes on without --checkpoint" in errors
+    train("--name", "second")
+    assert "initial_weights" not in json.loads((tmp_path / "ckpts" / "second" / "origin.json").read_text())
+
+
 def test_frozen_parts_are_told_and_stay_so_when_training_goes_on(train, tmp_path):
     parts = ("--set", "train.freeze=['0']")
     code, printed, _ = train(*parts, "--set", "train.max_steps=4")
