@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_SHOWN = 20
+MOST_SHOWN = 5  # lines of a kind
 STEPS, MORE_STEPS = 50, 5
 
 # What is run: {in} is the folder of inputs, {out} that of a part's outputs, both relative to the root of the code, so
@@ -261,7 +261,8 @@ def read_items(folder: Path, own: str = "") -> Items:
             kind, values = "values of optimizers", dict(leaves(state))
         items |= {(kind, f"{name}: {key}"): value for key, value in values.items()}
         if path.name == "store_settings.json":
-            items |= {("features", f"{name}: {key}"): value for key, value in read_store(path.parent).items()}
+            store = path.parent.relative_to(folder).as_posix()
+            items |= {("features", f"{store}: {key}"): value for key, value in read_store(path.parent).items()}
     return items
 
 
@@ -274,36 +275,33 @@ def leaves(tree: Any, place: str = "") -> Iterator[tuple[str, np.ndarray | bytes
         yield place, tree.numpy() if hasattr(tree, "numpy") else repr(tree).encode()
 
 
-def read_store(folder: Path) -> dict[str, bytes]:
-    """Read a feature store: `<utterance>/<feature>` to dtype, row shape and values, whatever shards hold them.
+def read_store(folder: Path) -> dict[str, np.ndarray]:
+    """Read a feature store: `<utterance>/<feature>` to its values, whatever shards hold them.
 
     Without `source`, marks of files by their times of change: stage 1 run again shows whether they still hold.
     """
-    values: dict[str, bytes] = {}
+    from safetensors.numpy import load
+
+    values: dict[str, np.ndarray] = {}
     for path in sorted((folder / "features").glob("[0-9]*.safetensors")):
         raw = path.read_bytes()
-        start = 8 + int.from_bytes(raw[:8], "little")
-        header = json.loads(raw[8:start])
-        ids, lengths, removed = (json.loads(header["__metadata__"][key]) for key in ("ids", "lengths", "removed"))
+        metadata = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+        ids, lengths, removed = (json.loads(metadata[key]) for key in ("ids", "lengths", "removed"))
         values = {key: value for key, value in values.items() if key.rpartition("/")[0] not in removed}
-        for name in header.keys() - {"__metadata__", "source"}:
-            (n_rows, *row_shape), (begin, end) = header[name]["shape"], header[name]["data_offsets"]
-            row_bytes = (end - begin) // max(n_rows, 1)
-            for id_, length in zip(ids, lengths[name], strict=True):
-                if length >= 0:
-                    held = raw[start + begin : start + begin + length * row_bytes]
-                    values[f"{id_}/{name}"] = f"{header[name]['dtype']} {row_shape} ".encode() + held
-                    begin += length * row_bytes
+        for name, rows in load(raw).items():
+            ends = np.cumsum(np.maximum(lengths[name], 0)).tolist()
+            values |= {
+                f"{id_}/{name}": rows[end - length : end]
+                for id_, length, end in zip(ids, lengths[name], ends, strict=True)
+                if length >= 0 and name != "source"
+            }
     return values
 
 
 def compare(before: Items, after: Items) -> tuple[list[str], list[str]]:
     """Return lines on what differs or is missing afterwards, and on what is new."""
-    wrong = [
-        f"{kind}: {name} {difference}"
-        for (kind, name), value in before.items()
-        if (difference := how_different(value, after.get((kind, name))))
-    ]
+    differences = {key: how_different(value, after.get(key)) for key, value in before.items()}
+    wrong = [f"{kind}: {name} {difference}" for (kind, name), difference in differences.items() if difference]
     return wrong, [f"{kind}: {name} is new" for kind, name in after if (kind, name) not in before]
 
 
@@ -333,7 +331,7 @@ def made_again(folder: Path) -> list[str]:
     copied = (folder / ".copied").stat().st_mtime_ns
     made = [path for name in OLD_FROM for path in (folder / name).rglob("*") if path.stat().st_mtime_ns > copied]
     made = [path for path in made if path.suffix == ".TextGrid" or path.match("features/*.safetensors")]
-    return [f"stage 1 made {path.relative_to(folder)} again" for path in made]
+    return [f"stage 1 made anew: {path.relative_to(folder)}" for path in made]
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -365,10 +363,15 @@ def _report(part: str, commands: Sequence[str], commits: Sequence[Commit]) -> bo
         wrong += made_again(folders[1])
     counted = ", ".join(f"{count} {kind}" for kind, count in Counter(kind for kind, _ in before).items())
     print(f"{part}: {counted} {f'compared, {len(wrong)} DIFFER' if wrong else 'equal'}")
-    for lines in (wrong, new):
-        more = [f"and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
-        for line in lines[:MOST_SHOWN] + more:
+    shown: Counter[str] = Counter()
+    for line in wrong + new:
+        kind = line.partition(":")[0]
+        shown[kind] += 1
+        if shown[kind] <= MOST_SHOWN:
             print(f"  {line}")
+    for kind, count in shown.items():
+        if count > MOST_SHOWN:
+            print(f"  {kind}: and {count - MOST_SHOWN} more")
     sys.stdout.flush()
     return not wrong
 

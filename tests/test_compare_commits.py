@@ -48,8 +48,7 @@ def test_store_is_read_as_the_project_reads_it(tmp_path):
     found, store = read_store(tmp_path), FeatureStore.open(tmp_path)
     assert set(found) == {"a/mel", "a/f0", "b/mel", "b/f0"}
     for key, value in found.items():
-        assert value.endswith(b" " + store.read(*key.split("/")).tobytes())
-    assert found["a/mel"].startswith(b"F32 [4] ")
+        assert how_different(store.read(*key.split("/")), value) == ""
 
 
 def test_items_hold_everything_but_speeds_checksums_and_paths(tmp_path):
@@ -80,4 +79,4 @@ def test_shards_younger_than_the_copy_were_made_again(tmp_path):
     (tmp_path / ".copied").touch()
     assert made_again(tmp_path) == []
     (features / "2-new.safetensors").touch()
-    assert made_again(tmp_path) == ["stage 1 made hifigan/features/LJSpeech/features/2-new.safetensors again"]
+    assert made_again(tmp_path) == ["stage 1 made anew: hifigan/features/LJSpeech/features/2-new.safetensors"]
