@@ -14,7 +14,7 @@ from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.feature_store import FeatureStore, ShardWriter, StoreError, is_store
-from processors.features import PROBLEM, stamp_of_symbols
+from processors.features import PREDICTED_MEL, PROBLEM, RECORDING_S, SILENCE_IN_WORDS_S, stamp_of_symbols
 from processors.preparation.rejected import Rejected
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance, read_manifest
@@ -26,16 +26,16 @@ from utils.suggestions import did_you_mean
 
 _UNITS = {
     "mel": "ln of magnitude",
-    "predicted_mel": "ln of magnitude",
+    PREDICTED_MEL: "ln of magnitude",
     "f0": "Hz, where voiced",
     "energy": "magnitude",
     "durations": "frames",
     "phonemes": "symbol number",
     "waveform": "1/32768",
-    "recording_s": "seconds",
-    "silence_in_words_s": "seconds",
+    RECORDING_S: "seconds",
+    SILENCE_IN_WORDS_S: "seconds",
 }
-_PER_FRAME = ("mel", "f0", "energy", "predicted_mel")
+_PER_FRAME = ("mel", "f0", "energy", PREDICTED_MEL)
 _NOT_NEGATIVE = ("f0", "energy", "durations")
 # Bytes that stage 1 compares or reads as text, no measurements.
 _MARKS_DTYPE = np.dtype(np.uint8)
@@ -223,8 +223,8 @@ def _measured(store: FeatureStore, utterance_id: str) -> list[str]:
 def _problem(store: FeatureStore, utterance_id: str) -> str:
     if not store.has(utterance_id, (PROBLEM,)):
         return "run stage 1 again"
-    bad = Rejected.from_array(utterance_id, store.read(utterance_id, PROBLEM))
-    return f"{bad.kind}: {bad.reason}"
+    rejected = Rejected.from_array(utterance_id, store.read(utterance_id, PROBLEM))
+    return f"{rejected.kind}: {rejected.reason}"
 
 
 def _duration_s(store: FeatureStore, utterance_id: str) -> float:

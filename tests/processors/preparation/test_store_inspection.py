@@ -16,7 +16,7 @@ from config.paths import REPOSITORY
 from processors.alignment.textgrid import read_textgrid
 from processors.feature_store import FeatureStore, ShardWriter
 from processors.preparation.prepare import prepare
-from processors.preparation.rejected import Bad
+from processors.preparation.rejected import Rejected
 from processors.preparation.store_inspection import stores_in
 from tests.support.small_corpus import load, make_corpus, write_config
 from tests.support.tiny_features import HOP_SIZE, write_features
@@ -107,7 +107,7 @@ def test_what_does_not_add_up_is_shown(call, processed):
 
 def test_an_utterance_that_was_left_out_is_shown_with_the_reason(call, processed):
     with ShardWriter(processed / "tiny") as writer:
-        writer.add("bad", {"problem": Bad("bad", "silent", "bad.wav: is silent").as_array()})
+        writer.add("bad", {"problem": Rejected("bad", "silent", "bad.wav: is silent").as_array()})
     assert "bad  left out: silent: bad.wav: is silent" in call("--list")[1].splitlines()
     assert "left out: silent: bad.wav: is silent" in call("--show", "bad")[1].splitlines()
     code, _, errors = call("--export", "bad", processed / "out")
