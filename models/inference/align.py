@@ -11,13 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from config.load import differing_settings, refined_settings
-from config.paths import rooted
-from config.schema import ExperimentSettings, PreprocessSettings
+from config.schema import PreprocessSettings
 from models.bundle import Bundle
-from models.bundles.locate import find_bundle
 from models.contracts import AlignerNetwork
-from models.registry import kind_of, open_aligner, open_network, settings_class
+from models.registry import kind_of, open_aligner
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
 from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.aligner_data import (
@@ -35,13 +32,10 @@ from processors.preparation.textgrid_origin import SCORE, origin_beforehand
 from processors.text.front_end import make_front_end
 from processors.text.phone_extractor import PhoneExtractor
 from processors.text.phone_sequence import alignment_of_durations, script_of
-from processors.text.symbols import LATER
 from processors.utterance import SPLITS, Utterance
-from utils.checkpoint import CheckpointFolder
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 
-_FOLDER = "aligner"
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
 _collate = partial(collate_aligner, length_step=8)
 
@@ -63,79 +57,6 @@ class Summary:
     made: int
     kept: int
     failed: tuple[str, ...]
-
-
-def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
-    """Give the settings of the aligner that a recipe's stage 1 trains on its corpora, in a folder of its own.
-
-    Raises:
-        SettingsError: the file that `preprocess.aligner_config` names cannot be used.
-        AligningError: it configures another kind of model.
-    """
-    preprocess = settings.preprocess
-    folder = rooted(preprocess.processed_dir) / _FOLDER
-    of_its_own = {
-        "processed_dir": str(folder / "processed"),
-        "trim_silence": False,
-        "textgrid_dir": "",
-        "alignment": "learned",
-    }
-    layer = {
-        "dataset": list(settings.dataset),
-        "dataset_path": dict(settings.dataset_path),
-        "dataset_layout": dict(settings.dataset_layout),
-        "dataset_subset": {name: list(parts) for name, parts in settings.dataset_subset.items()},
-        "dataset_language": dict(settings.dataset_language),
-        "log_dir": str(folder),
-        "preprocess": preprocess.model_dump(mode="json") | of_its_own,
-    }
-    source = preprocess.aligner_config
-    own = refined_settings(rooted(source), layer, source, settings_class)
-    if kind_of(own.model_type) != "aligner":
-        raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which aligns nothing")
-    return own
-
-
-def is_trained(experiment: Path, settings: ExperimentSettings) -> bool:
-    """Whether the training of an aligner has reached the last step that today's settings ask for."""
-    newest = CheckpointFolder(experiment / "checkpoint").newest()
-    return newest is not None and 0 < settings.train.max_steps <= newest.step
-
-
-def what_has_changed(experiment: Path, settings: ExperimentSettings) -> list[str]:
-    """Tell how today's settings of an aligner and its training differ from those it was trained with."""
-    ours, theirs = (
-        each.model_dump(mode="json", include={"model_type", "model", "train"})
-        for each in (settings, find_bundle(experiment).settings)
-    )
-    return differing_settings(ours, theirs)
-
-
-def why_to_train_anew(experiment: Path, settings: ExperimentSettings) -> str:
-    """Say why an aligner that has begun to learn cannot align today's corpora; "" if it can, or can go on to.
-
-    Args:
-        experiment: of the aligner.
-        settings: those that `aligner_settings` gives today, with stage 1 done for them.
-    """
-    try:
-        bundle = find_bundle(experiment)
-        open_network(bundle)
-    except RecitalError as error:
-        return f"cannot be used any more ({' '.join(str(error).split())})"
-    symbols = open_symbols(rooted(settings.preprocess.processed_dir)).symbols
-    known = bundle.symbols.symbols if bundle.symbols is not None else ()
-    datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]
-    unknown = [f"the corpora {', '.join(datasets)}"] if datasets else []
-    if new := [symbol for symbol in symbols if symbol not in known and symbol != LATER]:
-        unknown.append(f"the phones {' '.join(new)}")
-    if unknown:
-        return f"does not know {' and '.join(unknown)}"
-    if symbols != known:
-        return "numbers phones in another way"
-    if set(settings.dataset) != set(bundle.settings.dataset) and not is_trained(experiment, settings):
-        return f"was stopped while it learned from {', '.join(bundle.settings.dataset)}"
-    return ""
 
 
 def align_corpora(

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from config.paths import REPOSITORY
-from models.bundle import Bundle
+from models.bundles.locate import open_bundle
 from models.bundles.warm_start import find_initial_state
-from models.inference.align import AligningError, align_corpora, aligner_settings, why_to_train_anew
+from models.inference.align import AligningError, align_corpora
 from models.registry import make_task
+from models.runs.corpus_aligner import aligner_settings, why_to_train_again
 from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.alignment.pauses_from_alignment import phones_with_pauses
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
@@ -149,32 +150,32 @@ def test_new_phones_or_corpora_call_for_another_aligner(recipe, tmp_path):
     known = SymbolTable(["sil", "a", "b"])
     processed.mkdir(parents=True)
     known.save(processed / "symbols.json")
-    assert why_to_train_anew(experiment, one).startswith("cannot be used any more")
+    assert why_to_train_again(experiment, one).startswith("cannot be used any more")
     task = make_task(one)
     task.bundle(experiment / "bundle")
-    assert why_to_train_anew(experiment, one) == ""
+    assert why_to_train_again(experiment, one) == ""
 
     told = json.loads((experiment / "bundle" / "settings.json").read_text())
     for model, fault in (({"n_states": 1}, "phoneme_places"), ({"n_states": None}, "n_states")):
         of_old = told | {"model": {k: v for k, v in (told["model"] | model).items() if v is not None}}
         (experiment / "bundle" / "settings.json").write_text(json.dumps(of_old))
-        reason = why_to_train_anew(experiment, one)
+        reason = why_to_train_again(experiment, one)
         assert reason.startswith("cannot be used any more") and fault in reason
     (experiment / "bundle" / "settings.json").write_text(json.dumps(told))
 
     two = one.model_copy(update={"dataset": ("toy", "other")})
-    assert why_to_train_anew(experiment, two) == "does not know the corpora other"
+    assert why_to_train_again(experiment, two) == "does not know the corpora other"
     SymbolTable(["sil", "a", "b", LATER, "c"]).save(processed / "symbols.json")
-    assert why_to_train_anew(experiment, one) == "does not know the phones c"
+    assert why_to_train_again(experiment, one) == "does not know the phones c"
     SymbolTable(["sil", "b", "a"]).save(processed / "symbols.json")
-    assert why_to_train_anew(experiment, one) == "numbers phones in another way"
+    assert why_to_train_again(experiment, one) == "numbers phones in another way"
 
     known.save(processed / "symbols.json")
     none = one.model_copy(update={"dataset": ()})
-    assert why_to_train_anew(experiment, none) == "was stopped while it learned from toy"
+    assert why_to_train_again(experiment, none) == "was stopped while it learned from toy"
     state = {"network": task.modules["network"].state_dict()}
     CheckpointFolder(experiment / "checkpoint").save(one.train.max_steps, weights=state, training_state={}, facts={})
-    assert why_to_train_anew(experiment, none) == ""
+    assert why_to_train_again(experiment, none) == ""
 
 
 def test_phones_that_were_found_later_go_by_their_names(recipe, tmp_path):
@@ -188,7 +189,7 @@ def test_phones_that_were_found_later_go_by_their_names(recipe, tmp_path):
     for found, fault in (("b", None), ("c", "numbers phones in another way than")):
         SymbolTable(["sil", "a", LATER, found]).save(processed / "symbols.json")
         with pytest.raises(AligningError, match=fault) if fault else contextlib.nullcontext():
-            align_corpora(Bundle.open(tmp_path / "bundle"), processed, ["toy"], {"toy": tmp_path / "TextGrid"})
+            align_corpora(open_bundle(tmp_path / "bundle"), processed, ["toy"], {"toy": tmp_path / "TextGrid"})
 
 
 def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_path):

@@ -1,0 +1,190 @@
+"""TextGrids that only a whole corpus can give: by an aligner that is trained on it, or by MFA."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from config.load import differing_settings, refined_settings
+from config.paths import rooted
+from config.schema import ExperimentSettings
+from models.bundles.locate import find_bundle
+from models.inference.align import AligningError, align_corpora
+from models.registry import kind_of, open_network, settings_class
+from processors.datasets.aligner_data import open_symbols
+from processors.features import ALIGNER_FEATURES
+from processors.preparation.mfa import align_by_mfa
+from processors.preparation.prepare import prepare
+from processors.preparation.textgrid_origin import aligner_of
+from processors.text.symbols import LATER
+from utils.checkpoint import CheckpointFolder
+from utils.console import say, warn
+from utils.errors import RecitalError
+from utils.lock import sole_user
+
+_FOLDER = "aligner"
+_NAME = "model"
+
+
+def align_whole_corpora(
+    settings: ExperimentSettings,
+    train: Callable[[ExperimentSettings, str, str | None], int],
+    changeable: tuple[str, ...],
+    *,
+    num_workers: int = 0,
+    overwrite: bool = False,
+    is_shared: bool = False,
+    device: str = "cpu",
+) -> int:
+    """Write the TextGrids that a recipe's alignment takes from its corpora as a whole; of other alignments nothing.
+
+    Args:
+        settings: of the recipe.
+        train: trains the experiment of a name, or goes on with it (`resume`), and returns its exit code.
+        changeable: names of settings that a training takes over when it goes on.
+        num_workers: processes of the preparation; 0 for what the settings say.
+        overwrite: train another aligner, and align anew.
+        is_shared: whether other machines share this preparation; one aligns while the others wait.
+        device: of the aligner.
+
+    Returns:
+        The exit code of what was stopped early, else 0.
+    """
+    aligner = aligner_of(settings.preprocess)
+    if aligner not in ("learned", "mfa"):
+        return 0
+    place = rooted(settings.preprocess.processed_dir) / _FOLDER
+    with sole_user(place, waits=is_shared, tells="alignment: another machine is at it; waiting"):
+        if aligner == "mfa":
+            align_by_mfa(settings, num_workers=num_workers)
+            return 0
+        return _align_by_training(settings, train, changeable, num_workers, overwrite, device)
+
+
+def _align_by_training(
+    settings: ExperimentSettings,
+    train: Callable[[ExperimentSettings, str, str | None], int],
+    changeable: tuple[str, ...],
+    num_workers: int,
+    overwrite: bool,
+    device: str,
+) -> int:
+    """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
+    own = aligner_settings(settings)
+    experiment = rooted(own.log_dir) / _NAME
+    say("alignment: preparing what the aligner learns from")
+    prepare(own, num_workers=num_workers, overwrite=overwrite, features=ALIGNER_FEATURES)
+    goes_on = bool(CheckpointFolder(experiment / "checkpoint").folders()) and not overwrite
+    if goes_on and (reason := why_to_train_again(experiment, own)):
+        say(f"alignment: the aligner {reason}; it is trained anew, and the TextGrids that are there stay")
+        goes_on = False
+    if not goes_on:
+        _delete(experiment)
+    if goes_on and is_trained(experiment, own):
+        say("alignment: the aligner is trained already")
+        if changed := [line for line in what_has_changed(experiment, own) if not line.startswith(changeable)]:
+            warn(
+                "\n  ".join(
+                    [f"{experiment} stays as it is; --overwrite trains another. It has -> not taken over:", *changed]
+                )
+            )
+    else:
+        say("alignment: training the aligner")
+        # What began with other settings that matter to features was refused before.
+        if code := train(own, _NAME, "resume" if goes_on else None):
+            return code
+    say("alignment: writing TextGrids")
+    processed_dir = rooted(settings.preprocess.processed_dir)
+    align_corpora(
+        find_bundle(experiment),
+        rooted(own.preprocess.processed_dir),
+        settings.dataset,
+        {dataset: processed_dir / dataset / "TextGrid" for dataset in settings.dataset},
+        device=device,
+        overwrite=overwrite,
+    )
+    say("alignment: done")
+    return 0
+
+
+def _delete(experiment: Path) -> None:
+    """Delete an experiment; a kill leaves no half of it under its name."""
+    deleted = experiment.with_name(f".{experiment.name}.partial")
+    shutil.rmtree(deleted, ignore_errors=True)
+    if experiment.is_dir():
+        experiment.rename(deleted)
+        shutil.rmtree(deleted, ignore_errors=True)
+
+
+def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
+    """Return the settings of the aligner that a recipe's stage 1 trains on its corpora, in a folder of its own.
+
+    Raises:
+        SettingsError: the file that `preprocess.aligner_config` names cannot be used.
+        AligningError: it configures another kind of model.
+    """
+    preprocess = settings.preprocess
+    folder = rooted(preprocess.processed_dir) / _FOLDER
+    of_its_own = {
+        "processed_dir": str(folder / "processed"),
+        "trim_silence": False,
+        "textgrid_dir": "",
+        "alignment": "learned",
+    }
+    layer = {
+        "dataset": list(settings.dataset),
+        "dataset_path": dict(settings.dataset_path),
+        "dataset_layout": dict(settings.dataset_layout),
+        "dataset_subset": {name: list(parts) for name, parts in settings.dataset_subset.items()},
+        "dataset_language": dict(settings.dataset_language),
+        "log_dir": str(folder),
+        "preprocess": preprocess.model_dump(mode="json") | of_its_own,
+    }
+    source = preprocess.aligner_config
+    own = refined_settings(rooted(source), layer, source, settings_class)
+    if kind_of(own.model_type) != "aligner":
+        raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which aligns nothing")
+    return own
+
+
+def is_trained(experiment: Path, settings: ExperimentSettings) -> bool:
+    """Return whether the training of an aligner has reached the last step that today's settings ask for."""
+    newest = CheckpointFolder(experiment / "checkpoint").newest()
+    return newest is not None and 0 < settings.train.max_steps <= newest.step
+
+
+def what_has_changed(experiment: Path, settings: ExperimentSettings) -> list[str]:
+    """List how today's settings of an aligner and its training differ from those it was trained with."""
+    ours, theirs = (
+        each.model_dump(mode="json", include={"model_type", "model", "train"})
+        for each in (settings, find_bundle(experiment).settings)
+    )
+    return differing_settings(ours, theirs)
+
+
+def why_to_train_again(experiment: Path, settings: ExperimentSettings) -> str:
+    """Return why an aligner whose training has begun cannot align today's corpora; "" if it can, or can once trained.
+
+    Args:
+        experiment: of the aligner.
+        settings: those that `aligner_settings` gives today, with stage 1 done for them.
+    """
+    try:
+        bundle = find_bundle(experiment)
+        open_network(bundle)
+    except RecitalError as error:
+        return f"cannot be used any more ({' '.join(str(error).split())})"
+    symbols = open_symbols(rooted(settings.preprocess.processed_dir)).symbols
+    known = bundle.symbols.symbols if bundle.symbols is not None else ()
+    datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]
+    unknown = [f"the corpora {', '.join(datasets)}"] if datasets else []
+    if new := [symbol for symbol in symbols if symbol not in known and symbol != LATER]:
+        unknown.append(f"the phones {' '.join(new)}")
+    if unknown:
+        return f"does not know {' and '.join(unknown)}"
+    if symbols != known:
+        return "numbers phones in another way"
+    if set(settings.dataset) != set(bundle.settings.dataset) and not is_trained(experiment, settings):
+        return f"was stopped while it learned from {', '.join(bundle.settings.dataset)}"
+    return ""
