@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
 from config.paths import SHIPPED_VOICE
+from models.bundles.formats import describe_published
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--vocoder_dir",
         metavar="DIR",
         help="what makes the sound: an experiment, a checkpoint or a bundle of a vocoder, or a folder with an original "
-        "HiFi-GAN's g_* and config.json; Griffin-Lim unless given",
+        f"{describe_published('vocoder')}; Griffin-Lim unless given",
     )
     add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
     add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")

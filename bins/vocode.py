@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
+from models.bundles.formats import describe_published
 from utils.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "--infer_expt_dir",
         metavar="DIR",
         help="what makes the sound: an experiment, a checkpoint inside one, a bundle, or a folder with an original "
-        "HiFi-GAN's g_* and config.json",
+        f"{describe_published('vocoder')}",
     )
     add("--name", help="the experiment in log_dir that makes the sound, instead of --infer_expt_dir")
     add("--infer_output_dir", metavar="DIR", help="where pred/ and gt/ go; <infer_expt_dir>/result unless given")

@@ -40,6 +40,7 @@ class Model:
         reference: the class in `reference.py` that computes the same, more plainly and slowly, to compare speed with;
             empty for none.
         published: the module that reads and writes its authors' checkpoints (`PublishedLayout`); empty for none.
+        published_files: the files of such a checkpoint, for help texts.
     """
 
     package: str
@@ -53,6 +54,7 @@ class Model:
     task: str = ""
     reference: str = ""
     published: str = ""
+    published_files: str = ""
 
 
 MODELS = {
@@ -88,6 +90,7 @@ MODELS = {
         task="HiFiGANTask",
         reference="PlainGenerator",
         published="models.hifigan.original",
+        published_files="g_* and config.json",
     ),
 }
 
