@@ -1,5 +1,5 @@
 # Runs the stages of a recipe. A recipe's run.sh says which it is, and sources this file:
-#   recipe_dir, to_root, title  where it lies, the way from there to the project, and its first line of help
+#   recipe_dir, title           where it lies, and its first line of help
 #   features, infers            what its stage 1 makes and its stage 3 does, for the help
 #   infer_command, infer_modes  what stage 3 runs, and its modes, the default first
 #   infer_flags                 prints the flags of stage 3 as `flags` below does, infer_mode among them
@@ -10,7 +10,8 @@
 # shellcheck shell=sh
 set -u
 
-root=$(CDPATH='' cd -- "$recipe_dir/$to_root" && pwd) || exit 1
+root=$recipe_dir
+until [ -z "$root" ] || [ -f "$root/env.sh" ]; do root=${root%/*}; done # the nearest folder above that has it
 start_dir=$(pwd)
 unset CDPATH PYTHONSAFEPATH # either would keep `python -m bins.x` from finding the project
 

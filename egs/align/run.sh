@@ -3,7 +3,6 @@
 # the rest.
 # shellcheck disable=SC2034 # what is set here is read by the driver
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
-to_root=../..
 title="The aligner: learns from a corpus of any language where its phones lie, and writes TextGrids."
 features="phones as the text has them, mel"
 infers="write a TextGrid of every recording"

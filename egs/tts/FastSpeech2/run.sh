@@ -2,7 +2,6 @@
 # FastSpeech 2, from recordings to speech. `sh run.sh --help` lists the stages and flags; README.md tells the rest.
 # shellcheck disable=SC2034 # what is set here is read by the driver
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
-to_root=../../..
 title="FastSpeech 2: trains a voice on recordings and their transcripts, and speaks with it."
 features="text, alignment, mel, pitch, energy, statistics"
 infers="speak"

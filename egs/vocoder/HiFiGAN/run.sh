@@ -2,7 +2,6 @@
 # HiFi-GAN, from recordings to a vocoder. `sh run.sh --help` lists the stages and flags; README.md tells the rest.
 # shellcheck disable=SC2034 # what is set here is read by the driver
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
-to_root=../../..
 title="HiFi-GAN: trains a vocoder on recordings, and makes mels audible with it."
 features="mel, waveform"
 infers="make mels audible"
