@@ -19,18 +19,6 @@ TOP_OF_MODELS = ("runs", "benchmarks")
 # Still to be opened; nothing is added to these lists.
 KNOWN_CIRCLES = [
     ["models/hifigan/fast_generator.py", "models/hifigan/network.py"],
-    [
-        "processors/preparation/front_ends.py",
-        "processors/preparation/plan.py",
-        "processors/preparation/utterance_preparer.py",
-        "processors/preparation/work.py",
-    ],
-    [
-        "processors/text/character_front_end.py",
-        "processors/text/espeak_phones.py",
-        "processors/text/phone_extractor.py",
-        "processors/text/punctuation.py",
-    ],
 ]
 KNOWN_CLIMBS = ("models/fastspeech2/benchmark.py", "models/hifigan/benchmark.py")
 

@@ -13,8 +13,8 @@ from models.layers.conv1d import Conv1d
 from models.layers.masks import padding_mask
 from processors.alignment.phone_states import StateScores, phone_states
 from processors.datasets.aligner_data import AlignerBatch
-from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
+from processors.text.tokens import PAUSES
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings

@@ -15,6 +15,7 @@ from config.schema import PreprocessSettings
 from models.bundle import Bundle
 from models.contracts import AlignerNetwork
 from models.registry import kind_of, open_aligner
+from processors.alignment.durations import alignment_of_durations
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
 from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.aligner_data import (
@@ -29,9 +30,8 @@ from processors.feature_store import FeatureStore
 from processors.features import ALIGNER_FEATURES, RECORDING_S, SOURCE, store_settings
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.textgrid_origin import SCORE, origin_beforehand
-from processors.text.front_end import make_front_end
-from processors.text.phone_extractor import PhoneExtractor
-from processors.text.phone_sequence import alignment_of_durations, script_of
+from processors.text.front_end import FrontEnds
+from processors.text.phone_sequence import PhoneSequence
 from processors.utterance import SPLITS, Utterance
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
@@ -128,7 +128,7 @@ def _align(
     """Write the TextGrids; give the ids of utterances that have none."""
     preprocess = bundle.settings.preprocess
     aligner = open_aligner(bundle, device)
-    front_ends: dict[str, PhoneExtractor] = {}
+    front_ends = FrontEnds(preprocess)
     by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
     data = AlignerData(wanted, stores)
     batches = OrderedBatches(
@@ -143,16 +143,14 @@ def _align(
                 if not durations.any():
                     failed.append(utterance.id)
                     continue
-                if utterance.language not in front_ends:
-                    front_ends[utterance.language] = make_front_end(preprocess, utterance.language)
-                script = script_of(front_ends[utterance.language].tokens(utterance.text))
-                if len(script.phones) != len(durations):
+                sequence = PhoneSequence.with_silences(front_ends[utterance.language].tokens(utterance.text))
+                if len(sequence.phones) != len(durations):
                     raise AligningError(
-                        f"{utterance.id}: has {len(durations)} stored phones and reads as {len(script.phones)} now; "
+                        f"{utterance.id}: has {len(durations)} stored phones and reads as {len(sequence.phones)} now; "
                         "run stage 1 again with --overwrite"
                     )
                 alignment = alignment_of_durations(
-                    script,
+                    sequence,
                     durations,
                     frame_s=preprocess.hop_size / preprocess.sample_rate,
                     duration_s=float(stores[utterance.dataset].read(utterance.id, RECORDING_S)[0]),

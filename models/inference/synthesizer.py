@@ -17,11 +17,13 @@ from models.bundles.locate import find_bundle
 from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
 from models.inference.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
 from models.registry import kind_of, open_acoustic
-from processors.alignment.intervals import Alignment, Interval, without_gaps, words_without_gaps
+from processors.alignment.durations import alignment_of_durations
+from processors.alignment.intervals import Alignment
 from processors.audio.mel import MelSpectrogram
 from processors.text.chunks import split_into_chunks
-from processors.text.phone_extractor import PAUSES, PhoneExtractor, Token, Word, make_phone_extractor, phones_of
-from processors.text.phone_fallback import with_stand_ins
+from processors.text.front_end import FrontEnd, FrontEnds, with_known_phones
+from processors.text.phone_sequence import PhoneSequence
+from processors.text.tokens import Token
 from utils.console import warn
 from utils.errors import RecitalError
 
@@ -88,15 +90,13 @@ class Controls:
 class _Chunk:
     """A piece of a text on its way through the model."""
 
-    tokens: list[Token]
-    phones: list[str]
+    sequence: PhoneSequence
     ids: list[int]
 
 
 @dataclass(frozen=True)
 class _SpokenChunk:
-    tokens: list[Token]
-    phones: list[str]
+    sequence: PhoneSequence
     durations: np.ndarray
     mel: Tensor
     f0_hz: np.ndarray
@@ -118,11 +118,10 @@ class Synthesizer:
         self._symbols = bundle.symbols
         self._speakers = dict(bundle.speakers)
         preprocess = bundle.settings.preprocess
-        self._lexicon_path = bundle.lexicon_path or ""
         self._languages = {name: bundle.languages.get(name, preprocess.language) for name in bundle.speakers}
-        self._front_ends: dict[str, PhoneExtractor] = {}
+        self._front_ends = FrontEnds(preprocess, bundle.lexicon_path)
         for language in sorted(set(self._languages.values())):
-            self._front_end(language)
+            self.check_language(language)
         self._missed: set[str] = set()
         self._model = open_acoustic(bundle, self.device)
         self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
@@ -194,7 +193,7 @@ class Synthesizer:
         """Speak many texts, in their order; faster than one by one, for pieces of like length share a batch."""
         prosody = self._prosody(controls)
         speaker_id = self._speaker_id(speaker)
-        front_end = self._front_end(self._language(speaker, language))
+        front_end = self._front_ends[self._language(speaker, language)]
         remaining = iter(texts)
         while texts_now := list(islice(remaining, _TEXTS_AT_ONCE)):
             chunks = [self._chunks(text, front_end) for text in texts_now]
@@ -204,18 +203,18 @@ class Synthesizer:
 
     def check(self, text: str, *, speaker: str | None = None, language: str | None = None) -> None:
         """Raise what speaking this text would raise before any sound is made."""
-        self._chunks(text, self._front_end(self._language(speaker, language)))
+        self._chunks(text, self._front_ends[self._language(speaker, language)])
 
     def check_language(self, language: str) -> None:
         """Raise a `TextError` unless the voice's front end speaks a language."""
-        self._front_end(language)
+        self._front_ends[language]
 
     def generate_spectrogram(
         self, text: str, *, speaker: str | None = None, language: str | None = None, controls: Controls | None = None
     ) -> np.ndarray:
         """Give the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
         speaker_id = self._speaker_id(speaker)
-        pieces = self._chunks(text, self._front_end(self._language(speaker, language)))
+        pieces = self._chunks(text, self._front_ends[self._language(speaker, language)])
         chunks = self._speak_chunks(pieces, speaker_id, self._prosody(controls))
         return torch.cat([chunk.mel for chunk in chunks], dim=1).cpu().numpy()
 
@@ -231,17 +230,6 @@ class Synthesizer:
             raise SynthesisError(f"expected a log-mel of shape ({n_mel}, frames), found {tuple(mel.shape)}")
         return _as_array(self._vocoder.waveform(mel))
 
-    def _front_end(self, language: str) -> PhoneExtractor:
-        if language not in self._front_ends:
-            preprocess = self.settings.preprocess
-            self._front_ends[language] = make_phone_extractor(
-                preprocess.phone_extractor,
-                language=language,
-                lexicon_path=self._lexicon_path,
-                normalizer=preprocess.normalizer,
-            )
-        return self._front_ends[language]
-
     def _language(self, speaker: str | None, language: str | None) -> str:
         if language is not None:
             return language
@@ -249,21 +237,21 @@ class Synthesizer:
             return next(iter(self._languages.values()))
         return self._languages.get(speaker or "", self.settings.preprocess.language)
 
-    def _chunks(self, text: str, front_end: PhoneExtractor) -> list[_Chunk]:
+    def _chunks(self, text: str, front_end: FrontEnd) -> list[_Chunk]:
         chunks = []
         spoken = front_end.tokens(text)
         if front_end.is_open:
             spoken = self._with_known_phones(spoken, front_end)
         for tokens in split_into_chunks(spoken) if spoken else ():
-            phones = phones_of(tokens)
-            chunks.append(_Chunk(tokens, phones, self._symbols.ids(phones, where=f"“{_shortened(text)}”")))
+            sequence = PhoneSequence.of(tokens)
+            chunks.append(_Chunk(sequence, self._symbols.ids(sequence.phones, where=f"“{_shortened(text)}”")))
         if not chunks:
             raise SynthesisError(f"“{_shortened(text)}”: holds nothing to say")
         return chunks
 
-    def _with_known_phones(self, tokens: Sequence[Token], front_end: PhoneExtractor) -> list[Token]:
+    def _with_known_phones(self, tokens: Sequence[Token], front_end: FrontEnd) -> list[Token]:
         """Let the nearest known phones stand in for those that training never heard, and tell of each once."""
-        known, replaced = with_stand_ins(tokens, self._symbols.symbols, front_end)
+        known, replaced = with_known_phones(tokens, self._symbols.symbols, front_end)
         for phone, others in replaced.items():
             if phone not in self._missed:
                 self._missed.add(phone)
@@ -306,53 +294,32 @@ class Synthesizer:
         for row, chunk in enumerate(chunks):
             n_frames = int(generated.mel_lengths[row])
             yield _SpokenChunk(
-                chunk.tokens,
-                chunk.phones,
+                chunk.sequence,
                 generated.durations[row, : len(chunk.ids)].cpu().numpy(),
                 generated.mel[row, :, :n_frames].float(),
                 generated.f0_hz[row, :n_frames].float().cpu().numpy(),
             )
 
     def _joined(self, text: str, chunks: Sequence[_SpokenChunk]) -> Speech:
+        sequence = PhoneSequence.joined(chunk.sequence for chunk in chunks)
+        durations = np.concatenate([chunk.durations for chunk in chunks])
+        frame_s = self.settings.preprocess.hop_size / self.sample_rate
         return Speech(
             text=text,
             waveform=_as_array(self._vocoder.joined([chunk.mel for chunk in chunks])),
             sample_rate=self.sample_rate,
             mel=np.concatenate([chunk.mel.cpu().numpy() for chunk in chunks], axis=1),
             f0_hz=np.concatenate([chunk.f0_hz for chunk in chunks]),
-            phones=tuple(phone for chunk in chunks for phone in chunk.phones),
-            durations=np.concatenate([chunk.durations for chunk in chunks]),
-            alignment=_alignment(chunks, self.settings.preprocess.hop_size / self.sample_rate),
+            phones=sequence.phones,
+            durations=durations,
+            alignment=alignment_of_durations(
+                sequence, durations, frame_s=frame_s, duration_s=int(durations.sum()) * frame_s
+            ),
         )
 
 
 def _as_array(waveform: Tensor) -> np.ndarray:
     return waveform.clamp(-1, 1).cpu().numpy()
-
-
-def _alignment(chunks: Iterable[_SpokenChunk], frame_s: float) -> Alignment:
-    """Say when each word and phone of joined chunks is spoken."""
-    words: list[Interval] = []
-    phones: list[Interval] = []
-    frame = 0
-    for chunk in chunks:
-        ends = frame + np.cumsum(chunk.durations)
-        starts = ends - chunk.durations
-        phones += [
-            Interval(start * frame_s, end * frame_s, "" if phone in PAUSES else phone)
-            for phone, start, end in zip(chunk.phones, starts.tolist(), ends.tolist(), strict=True)
-            if end > start
-        ]
-        place = 1  # after the leading silence
-        for token in chunk.tokens:
-            n_phones = len(token.pronunciations[0]) if isinstance(token, Word) else 1
-            if isinstance(token, Word):
-                last = min(place + n_phones, len(ends)) - 1
-                words.append(Interval(float(starts[place]) * frame_s, float(ends[last]) * frame_s, token.text))
-            place += n_phones
-        frame = int(ends[-1])
-    end_s = frame * frame_s
-    return Alignment(words_without_gaps(words, end_s), without_gaps(phones, end_s))
 
 
 def _shortened(text: str, longest: int = 40) -> str:

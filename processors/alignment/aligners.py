@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.alignment.intervals import Alignment, AlignmentError
-from processors.text.language_codes import primary_language
-from processors.text.phone_extractor import Token
+from processors.text.language_codes import is_english
+from processors.text.tokens import Token
 
 
 class Aligner(Protocol):
@@ -58,11 +58,6 @@ def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_text
     if is_english(language) and phone_extractor == "lexicon":
         return "pocketsphinx"
     return "" if has_textgrids else "learned"
-
-
-def is_english(language: str) -> bool:
-    """Whether a code such as `en` or `en-gb` stands for English."""
-    return primary_language(language) == "en"
 
 
 def make_aligner(name: str, *, language: str = "en") -> Aligner:

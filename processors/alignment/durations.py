@@ -1,4 +1,4 @@
-"""From times in seconds to frames per phone."""
+"""Frames per phone from times in seconds, and times from frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from processors.alignment.intervals import AlignmentError
+from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps, words_without_gaps
+from processors.text.phone_sequence import PhoneSequence
 
 
 def durations_from_times(
@@ -48,3 +49,35 @@ def durations_from_times(
     end_frames = np.rint(ends * sample_rate / hop_size).astype(np.int64).clip(0, n_frames)
     end_frames[-1] = n_frames
     return np.diff(end_frames, prepend=0).astype(np.int32)
+
+
+def alignment_of_durations(
+    sequence: PhoneSequence,
+    durations: npt.NDArray[np.integer],
+    *,
+    frame_s: float,
+    duration_s: float,
+    score: float | None = None,
+) -> Alignment:
+    """Return when each word and phone is spoken, in seconds.
+
+    Args:
+        sequence: T_text phones and pauses.
+        durations: (T_text,) frames of each; 0 for a pause that is not made.
+        frame_s: seconds from one frame to the next.
+        duration_s: of the recording.
+        score: of the alignment.
+    """
+    ends_s = np.clip(np.cumsum(durations) * frame_s, 0.0, duration_s)
+    starts_s = np.concatenate([[0.0], ends_s[:-1]])
+    phones: list[Interval] = []
+    spans: dict[int, tuple[float, float]] = {}
+    for label, owner, start, end in zip(
+        sequence.phones, sequence.owners, starts_s.tolist(), ends_s.tolist(), strict=True
+    ):
+        if owner < 0 or end <= start:
+            continue
+        phones.append(Interval(start, end, label))
+        spans[owner] = (spans.get(owner, (start,))[0], end)
+    words = (Interval(start, end, sequence.words[word]) for word, (start, end) in spans.items())
+    return Alignment(words_without_gaps(words, duration_s), without_gaps(phones, duration_s), score)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from processors.alignment.intervals import Alignment, AlignmentError, Interval
-from processors.text.phone_extractor import SPOKEN_NOISE, Pause, Token, Word
+from processors.text.tokens import SILENCE, SPOKEN_NOISE, Pause, Token, Word, strongest_pause
 
 SHORTEST_UNWRITTEN_PAUSE_S = 0.05
 """A silence that no punctuation explains becomes `sp` from this length on.
@@ -17,8 +17,6 @@ Aligners' shortest silence, 30 ms in three-state models, is also their most freq
 path through the model rather than something heard. What is silent for so short a time is most
 often the closure of a stop, or the catch before a vowel, and so belongs to the phone it opens.
 """
-
-_STRENGTH = (",", ".", "!", "?")
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,10 @@ def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> Aligned
     owners = [max(bisect_right(word_starts, (phone.start_s + phone.end_s) / 2) - 1, 0) for phone in spoken]
     pause_before = _pauses_by_heard_word(tokens, spoken_words, _words_after_silence(spoken, owners))
 
-    phones, starts_s = ["sil", _symbol(spoken[0])], [0.0, spoken[0].start_s]
+    phones, starts_s = [SILENCE, _symbol(spoken[0])], [0.0, spoken[0].start_s]
     for before, phone, owner_before, owner in zip(spoken, spoken[1:], owners, owners[1:], strict=False):
         start_s = phone.start_s
-        pause = _strongest(pause_before[word] for word in range(owner_before + 1, owner + 1))
+        pause = strongest_pause(pause_before[word] for word in range(owner_before + 1, owner + 1))
         if not pause and phone.start_s - before.end_s >= SHORTEST_UNWRITTEN_PAUSE_S - 1e-6:
             pause = "sp"
         if pause:
@@ -75,7 +73,7 @@ def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> Aligned
             start_s = before.end_s
         phones.append(_symbol(phone))
         starts_s.append(start_s)
-    phones.append(_strongest(pause_before[owners[-1] + 1 :]) or ".")
+    phones.append(strongest_pause(pause_before[owners[-1] + 1 :]) or ".")
     starts_s.append(spoken[-1].end_s)
     return AlignedPhones(tuple(phones), tuple(starts_s), (*starts_s[1:], alignment.end_s))
 
@@ -95,7 +93,7 @@ def _pauses_by_heard_word(
         first, last, wished = places[words_so_far]
         choices = [word for word in after_silence if first <= word <= last]
         place = min(choices, key=lambda word: abs(word - wished)) if choices else wished
-        pauses[place] = _strongest((pauses[place], token.symbol))
+        pauses[place] = strongest_pause((pauses[place], token.symbol))
     return pauses
 
 
@@ -131,10 +129,3 @@ def _key(word: str) -> str:
 
 def _symbol(phone: Interval) -> str:
     return SPOKEN_NOISE if phone.label.casefold() == SPOKEN_NOISE else phone.label
-
-
-def _strongest(pauses: Iterable[str]) -> str:
-    """The strongest of some pauses, of which any may be empty."""
-    return max(
-        pauses, key=lambda pause: _STRENGTH.index(pause) if pause in _STRENGTH else -1 if pause else -2, default=""
-    )

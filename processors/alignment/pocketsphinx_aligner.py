@@ -15,7 +15,7 @@ from processors.alignment.intervals import Alignment, AlignmentError, Interval, 
 from processors.audio.audio_file import resample, to_int16
 from processors.text.arpabet import CONSONANTS, VOWELS
 from processors.text.lexicon import Pronunciation
-from processors.text.phone_extractor import Token, Word
+from processors.text.tokens import Token, Word
 
 Variants = tuple[Pronunciation, ...]
 

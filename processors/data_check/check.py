@@ -31,7 +31,7 @@ from processors.data_check.listening import (
     rivals_of,
 )
 from processors.data_check.report import Checked, write_data_report
-from processors.preparation.front_ends import front_ends_of
+from processors.text.front_end import FrontEnds
 from processors.utterance import Utterance
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
@@ -67,7 +67,7 @@ def check_data(
     """
     corpora = {dataset: read_dataset(settings, dataset, with_texts) for dataset in settings.dataset}
     if with_texts:
-        front_ends_of(languages_of(settings), settings.preprocess)  # refuses now what it would refuse of each text
+        FrontEnds(settings.preprocess).require(languages_of(settings))  # refuses now what it would refuse of each text
     workers = num_workers or settings.preprocess.num_workers or available_cores()
     folder = output_dir or rooted(settings.preprocess.processed_dir)
     for dataset in corpora:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from config.schema import PreprocessSettings
-from processors.alignment.aligners import is_english
 from processors.alignment.intervals import Alignment, AlignmentError
 from processors.audio.audio_file import AudioError, audio_info, read_audio
 from processors.data_check.clip_measures import ClipMeasures, loud_seconds, measure_clip
 from processors.text.errors import TextError
-from processors.text.front_end import make_front_end
-from processors.text.phone_extractor import PhoneExtractor, Word
+from processors.text.front_end import FrontEnds
+from processors.text.language_codes import is_english
+from processors.text.tokens import Word
 from processors.utterance import Utterance
 from utils.process_pool import Note, Work
 
@@ -82,13 +81,12 @@ def make_listener(settings: PreprocessSettings, with_texts: bool, with_mos: bool
     from processors.evaluation.perception import predicted_mos
 
     aligner = PocketsphinxAligner()
-
-    @cache
-    def front_end(phone_extractor: str, language: str) -> PhoneExtractor:
-        return make_front_end(settings.model_copy(update={"phone_extractor": phone_extractor}), language)
+    front_ends = FrontEnds(settings)
+    by_lexicon = settings.model_copy(update={"phone_extractor": "lexicon"})
+    lexicons = front_ends if settings.phone_extractor == "lexicon" else FrontEnds(by_lexicon)
 
     def align(utterance: Utterance, text: str, waveform: Any, sample_rate: int) -> Alignment:
-        tokens = front_end("lexicon", utterance.language).tokens(text)
+        tokens = lexicons[utterance.language].tokens(text)
         return aligner.align(utterance.id, waveform, sample_rate, tokens, utterance.speaker)
 
     def listen(utterance: Utterance) -> Heard:
@@ -103,7 +101,7 @@ def make_listener(settings: PreprocessSettings, with_texts: bool, with_mos: bool
         if not with_texts:
             return heard
         try:
-            tokens = front_end(settings.phone_extractor, utterance.language).tokens(utterance.text)
+            tokens = front_ends[utterance.language].tokens(utterance.text)
         except TextError as error:
             return replace(heard, fault=" ".join(str(error).split()))
         words = (token for token in tokens if isinstance(token, Word))

@@ -22,7 +22,7 @@ from processors.reports.report_page import Section, Shown, page, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
 from processors.text.arpabet import PAUSES, SPOKEN_NOISE
 from processors.text.errors import TextError
-from processors.text.front_end import make_front_end
+from processors.text.front_end import FrontEnds
 from processors.utterance import Utterance
 from utils.console import format_duration
 from utils.files import write_atomically
@@ -213,13 +213,13 @@ def _absent_phones(
     settings: PreprocessSettings, languages: Iterable[str], counts: Mapping[str, int]
 ) -> list[str] | None:
     """Give the phones that nobody says; None where nobody knows which there are."""
+    front_ends = FrontEnds(settings)
     inventory: dict[str, None] = {}
     for language in languages:
         with suppress(TextError):  # every text in that language has told
-            front_end = make_front_end(settings, language)
-            if front_end.is_open:
+            if front_ends[language].is_open:
                 return None
-            inventory.update(dict.fromkeys(front_end.inventory))
+            inventory.update(dict.fromkeys(front_ends[language].inventory))
     return [phone for phone in inventory if phone not in counts and phone not in PAUSES and phone != SPOKEN_NOISE]
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from processors.alignment.intervals import Alignment
-from processors.text.arpabet import PAUSES
-from processors.text.phone_extractor import SPOKEN_NOISE
+from processors.text.tokens import PAUSES, SPOKEN_NOISE
 from processors.utterance import Utterance
 
 SPREADS = 4.0

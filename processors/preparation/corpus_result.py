@@ -14,8 +14,8 @@ from processors.features import PROBLEM, RECORDING_S, stamp_of_symbols
 from processors.preparation.alignment_check import AlignmentCheck
 from processors.preparation.plan import CorpusPlan
 from processors.preparation.rejected import UNEXPECTED, Rejected
-from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
+from processors.text.tokens import PAUSES
 from processors.utterance import Utterance
 from utils.console import say
 from utils.errors import RecitalError

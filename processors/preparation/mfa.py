@@ -17,8 +17,8 @@ from processors.audio.audio_file import read_audio, write_wav
 from processors.corpora.load import read_dataset
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.textgrid_origin import origin_beforehand, stamp_of_lexicon, stamp_of_text
-from processors.text.front_end import make_front_end
-from processors.text.phone_extractor import PhoneExtractor, Word
+from processors.text.front_end import FrontEnd, FrontEnds
+from processors.text.tokens import Word
 from processors.utterance import Utterance
 from utils.console import Progress, say, warn
 from utils.errors import RecitalError
@@ -112,14 +112,12 @@ def _lacks(places: TextGrids, utterance: Utterance, origin: str) -> bool:
 
 def _write_corpus(folder: Path, utterances: Sequence[Utterance], settings: PreprocessSettings) -> int:
     """Write `<speaker>/<id>.wav` and `.lab`; what cannot be read or spoken is left for stage 1 to tell."""
-    front_ends: dict[str, PhoneExtractor] = {}
+    front_ends = FrontEnds(settings)
     n_written = 0
     with Progress(len(utterances), "recordings for mfa", "clips") as progress:
         for utterance in utterances:
             progress.advance()
             try:
-                if utterance.language not in front_ends:
-                    front_ends[utterance.language] = make_front_end(settings, utterance.language)
                 words = _words(front_ends[utterance.language], utterance.text)
                 waveform = read_audio(
                     utterance.audio_path,
@@ -137,7 +135,7 @@ def _write_corpus(folder: Path, utterances: Sequence[Utterance], settings: Prepr
     return n_written
 
 
-def _words(front_end: PhoneExtractor, text: str) -> str:
+def _words(front_end: FrontEnd, text: str) -> str:
     return " ".join(token.text for token in front_end.tokens(text) if isinstance(token, Word))
 
 

@@ -13,11 +13,11 @@ from processors.corpora.load import languages_of, read_dataset
 from processors.features import ACOUSTIC_FEATURES, needs_alignment, needs_text
 from processors.preparation.corpus_result import PreparationError, collect_result, without_untrained_speakers
 from processors.preparation.extraction import make_features
-from processors.preparation.front_ends import front_ends_of, symbol_table
 from processors.preparation.plan import CorpusPlan, Share, make_plan, remove_partial_files
+from processors.preparation.symbol_table import symbol_table
 from processors.preparation.voice_files import PreparationSummary, write_voice_files
 from processors.speakers.speaker_encoders import make_speaker_encoder
-from processors.text.phone_extractor import PhoneExtractor
+from processors.text.front_end import FrontEnds
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import read_manifest
 from utils.console import say
@@ -141,14 +141,16 @@ class _Opened:
     settings: PreprocessSettings
     features: Sequence[str]
     corpora: Mapping[str, Corpus]
-    front_ends: Mapping[str, PhoneExtractor]
+    front_ends: FrontEnds
 
     @classmethod
     def read(cls, settings: ExperimentSettings, features: Sequence[str]) -> _Opened:
         with_text = needs_text(features)
         corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
         tell_what_is_left_out(corpora, settings.preprocess)
-        front_ends = front_ends_of(languages_of(settings), settings.preprocess) if with_text else {}
+        front_ends = FrontEnds(settings.preprocess)
+        if with_text:
+            front_ends.require(languages_of(settings))
         return cls(settings.preprocess, features, corpora, front_ends)
 
     def begin(

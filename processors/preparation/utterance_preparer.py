@@ -33,10 +33,10 @@ from processors.preparation.jobs import Job
 from processors.preparation.rejected import DurationError
 from processors.preparation.textgrid_origin import SCORE, aligner_of, origin_beforehand
 from processors.preparation.trimming import ends_within, speech_span
-from processors.text.front_end import make_front_end
-from processors.text.phone_extractor import PhoneExtractor, Token, Word
-from processors.text.phone_sequence import script_of
+from processors.text.front_end import FrontEnds
+from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
+from processors.text.tokens import Token, Word
 from processors.utterance import Utterance
 from utils.fingerprint import stamp, stamp_of_file
 
@@ -63,8 +63,7 @@ class UtterancePreparer:
         self._settings, self._features = settings, frozenset(features)
         self._needs_text, self._needs_alignment = needs_text(features), needs_alignment(features)
         self._mel = MelSpectrogram.from_settings(settings)
-        if self._needs_text:
-            self._front_ends: dict[str, PhoneExtractor] = {}
+        self._front_ends = FrontEnds(settings)
 
     def prepare(self, job: Job) -> dict[str, np.ndarray]:
         """Make the features of one utterance, and the marks of what they were made from.
@@ -135,14 +134,14 @@ class UtterancePreparer:
         return {name: values for name, values in heard.items() if name in wanted}
 
     def _phones_to_find(self, utterance: Utterance, n_frames: int) -> np.ndarray:
-        script = script_of(self._front_end(utterance.language).tokens(utterance.text))
-        n_spoken = sum(owner >= 0 for owner in script.owners)
+        sequence = PhoneSequence.with_silences(self._front_ends[utterance.language].tokens(utterance.text))
+        n_spoken = sum(owner >= 0 for owner in sequence.owners)
         if n_spoken > n_frames:  # an aligner would find no way, and a chapter's text fill the memory in trying to
             raise AlignmentError(
                 f"{utterance.audio_path}: its {n_frames} frames cannot hold the {n_spoken} phones of its text; is it "
                 "the right text?"
             )
-        return np.array(self._symbols(utterance.language).ids(script.phones, where=utterance.id), dtype=np.int32)
+        return np.array(self._symbols(utterance.language).ids(sequence.phones, where=utterance.id), dtype=np.int32)
 
     def _phones_and_durations(
         self, aligned: AlignedPhones, start: int, stop: int, n_frames: int, utterance: Utterance
@@ -159,7 +158,7 @@ class UtterancePreparer:
 
         The TextGrid is written where there is none.
         """
-        tokens = self._front_end(job.utterance.language).tokens(job.utterance.text)
+        tokens = self._front_ends[job.utterance.language].tokens(job.utterance.text)
         recording_s = len(recording) / self._settings.sample_rate
         path = job.given_textgrid
         if path is None:
@@ -201,13 +200,8 @@ class UtterancePreparer:
         score = "" if alignment.score is None else f" {SCORE}{alignment.score:.3f}"
         write_textgrid(path, alignment, origin=origin + score)
 
-    def _front_end(self, language: str) -> PhoneExtractor:
-        if language not in self._front_ends:
-            self._front_ends[language] = make_front_end(self._settings, language)
-        return self._front_ends[language]
-
     def _symbols(self, language: str) -> SymbolTable:
-        front_end = self._front_end(language)
+        front_end = self._front_ends[language]
         return self._collected_symbols if front_end.is_open else SymbolTable(front_end.inventory)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from processors.text.word_lists import word_set
+from processors.text.lexicon import word_set
 
 # Capitalised words that begin a sentence far more often than they are a name, so that a dot before them is a full stop.
 _SENTENCE_STARTERS = word_set(

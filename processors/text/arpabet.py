@@ -1,9 +1,11 @@
-"""The phones of American English in ARPAbet with stress, and the pauses between words."""
+"""The phones of American English in ARPAbet with stress."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+
+from processors.text.tokens import PAUSES, SPOKEN_NOISE
 
 VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
 CONSONANTS = (
@@ -12,13 +14,6 @@ CONSONANTS = (
 )  # fmt: skip
 
 PHONES = tuple(sorted([*CONSONANTS, *(f"{vowel}{stress}" for vowel in VOWELS for stress in "012")]))
-
-# `sil` opens every utterance; `sp` is a pause heard where the text has no punctuation; `,` stands for every
-# mark inside a sentence; the last pause of an utterance also holds the silence that ends it.
-PAUSES = ("sil", "sp", ",", ".", "?", "!")
-
-# What an aligner writes for a noise, or for a word it does not know.
-SPOKEN_NOISE = "spn"
 
 INVENTORY = (*PAUSES, SPOKEN_NOISE, *PHONES)
 

@@ -10,11 +10,11 @@ from processors.text.characters import composed
 from processors.text.errors import TextError, shortened
 from processors.text.inline_phones import refuse_other_phones
 from processors.text.normalizer import make_normalizer
-from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
+from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Token, Word
 
 
-class CharPhoneExtractor:
+class CharacterFrontEnd:
     """A text's own letters, for languages that no dictionary or espeak-ng knows.
 
     Letters are composed (NFC) and case-folded, each code point is one symbol: `Straße` is `s t r a s s e`, and a Hindi
@@ -31,7 +31,7 @@ class CharPhoneExtractor:
         self._normalize = make_normalizer(language, normalizer)
 
     def tokens(self, text: str) -> list[Token]:
-        """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
         refuse_other_phones(text, "char")
         folded = composed(composed(self._normalize(text)).casefold())
         tokens: list[Token] = []
@@ -48,8 +48,8 @@ class CharPhoneExtractor:
             raise TextError(f"text empty: no letters in {shortened(text)!r}")
         return tokens
 
-    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Give the letter without its accents, or as those that it is put together from."""
+    def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the letter without its accents, or as those that it is put together from."""
         plain = (each for each in unicodedata.normalize("NFKD", symbol) if not unicodedata.combining(each))
         return tuple(each for each in plain if each in known)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from processors.text.phone_extractor import Pause, Token, Word
+from processors.text.tokens import Pause, Token, Word
 
 _SENTENCE_ENDS = frozenset(".?!")
 

@@ -11,19 +11,18 @@ from typing import Any
 from processors.text.characters import composed
 from processors.text.errors import TextError, shortened
 from processors.text.espeak import espeak
-from processors.text.inline_phones import IN_BRACKETS, refuse_other_phones
-from processors.text.ipa import STRESSES, phones_from_ipa, phones_from_pieces, stand_in
-from processors.text.lexicon import Pronunciation
+from processors.text.inline_phones import IN_BRACKETS, refuse_other_phones, words_in_brackets
+from processors.text.ipa import STRESSES, nearest_phones, phones_from_pieces
 from processors.text.normalizer import make_normalizer
-from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Pause, Token, Word
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
+from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Pronunciation, Token, Word
 
 # Between words espeak-ng then speaks none of them as one, as it does with "of the", and yet knows their neighbours.
 _JOINT = "\u00a0"
 _WORDS_REMEMBERED = 20_000
 
 
-class EspeakPhoneExtractor:
+class EspeakFrontEnd:
     """Any of espeak-ng's languages to IPA with stress.
 
     A symbol is a phone with the marks that belong to it: stress before a vowel (`ˈoʊ`), length, nasality and tones
@@ -46,12 +45,12 @@ class EspeakPhoneExtractor:
         self._alone = lru_cache(maxsize=_WORDS_REMEMBERED)(self._say_alone)
 
     def tokens(self, text: str) -> list[Token]:
-        """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
         refuse_other_phones(text, "espeak")
         tokens: list[Token] = []
         for place, part in enumerate(IN_BRACKETS.split(text)):
             if place % 2:
-                tokens.extend(_inline_words(part))
+                tokens.extend(words_in_brackets(part))
             elif part.strip():
                 tokens.extend(self._tokens_of_part(self._normalize(part)))
         tokens = with_single_pauses(tokens)
@@ -59,9 +58,9 @@ class EspeakPhoneExtractor:
             raise TextError(f"text empty: nothing to speak in {shortened(text)!r}")
         return tokens
 
-    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Give the phones nearest on the IPA's chart; see `processors.text.ipa.stand_in`."""
-        return stand_in(symbol, known)
+    def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the phones nearest on the IPA's chart; see `nearest_phones`."""
+        return nearest_phones(symbol, known)
 
     def _tokens_of_part(self, text: str) -> list[Token]:
         tokens: list[Token] = []
@@ -110,19 +109,6 @@ class EspeakPhoneExtractor:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(*state["arguments"])  # type: ignore[misc]
-
-
-def _inline_words(written: str) -> list[Word]:
-    """Read what stands in double brackets: words of IPA between spaces.
-
-    Raises:
-        TextError: there is no IPA in it.
-    """
-    words = [Word(f"[[{word}]]", (tuple(phones),)) for word in written.split() if (phones := phones_from_ipa(word))]
-    strange = [phone for word in words for phone in word.pronunciations[0] if not phone.strip(STRESSES)[:1].isalpha()]
-    if strange or not words:
-        raise TextError(f"'[[{written}]]': {f'{strange[0]!r} is no phone' if strange else 'no phones'} of IPA in it")
-    return words
 
 
 def _spoken(written: str) -> str:

@@ -1,17 +1,154 @@
-"""The front end of an experiment's settings."""
+"""Front ends by name and language: from a raw text to words, pauses and phones."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
 from config.paths import rooted
 from config.schema import PreprocessSettings
-from processors.text.phone_extractor import PhoneExtractor, make_phone_extractor
+from processors.text.character_front_end import CharacterFrontEnd
+from processors.text.english import EnglishFrontEnd
+from processors.text.errors import TextError, UnknownLanguageError
+from processors.text.espeak_phones import EspeakFrontEnd
+from processors.text.punctuation import with_single_pauses
+from processors.text.symbols import PADDING
+from processors.text.tokens import PAUSES, SPOKEN_NOISE, Token, Word
 
 
-def make_front_end(settings: PreprocessSettings, language: str = "") -> PhoneExtractor:
-    """Return the front end of a language, or of the settings' own."""
-    return make_phone_extractor(
-        settings.phone_extractor,
-        language=language or settings.language,
-        lexicon_path=rooted(settings.lexicon_path) if settings.lexicon_path else "",
-        normalizer=settings.normalizer,
-    )
+class FrontEnd(Protocol):
+    """Turns texts of one language into words with their phones, and pauses; safe to use from several threads."""
+
+    @property
+    def inventory(self) -> tuple[str, ...]:
+        """Every symbol that `tokens` can return, and those that an aligner adds; if `is_open`, the latter only."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `tokens` also returns symbols that are listed nowhere; stage 1 collects them from the texts."""
+        ...
+
+    def tokens(self, text: str) -> list[Token]:
+        """Return the words of a raw text and the pauses between and behind them.
+
+        The last token is always a pause (`.` where the text ends without punctuation); none stands before the first
+        word. Punctuation in a row becomes its strongest mark.
+
+        Raises:
+            TextError: nothing can be spoken, or some word cannot.
+        """
+        ...
+
+    def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the `known` symbols that are nearest to another one; none if there are no near ones."""
+        ...
+
+
+_FRONT_ENDS: dict[str, Callable[[str, str | Path, str], FrontEnd]] = {
+    "lexicon": EnglishFrontEnd,
+    "espeak": lambda language, _, normalizer: EspeakFrontEnd(language, normalizer),
+    "char": lambda language, _, normalizer: CharacterFrontEnd(language, normalizer),
+}
+
+
+def make_front_end(
+    name: str, *, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules"
+) -> FrontEnd:
+    """Make the front end of a name, which the setting `phone_extractor` holds.
+
+    Args:
+        name: `lexicon`, `espeak` or `char`.
+        language: of the texts; `lexicon` speaks English only.
+        lexicon_path: a user's lexicon, whose words go before CMUdict's; none where empty. Only for `lexicon`.
+        normalizer: the backend of `normalize`.
+
+    Raises:
+        TextError: a name is unknown, or the front end does not speak the language, or the lexicon cannot be used.
+    """
+    if name not in _FRONT_ENDS:
+        raise TextError(f"phone_extractor {name!r} is unknown; known: {', '.join(sorted(_FRONT_ENDS))}")
+    return _FRONT_ENDS[name](language, lexicon_path, normalizer)
+
+
+class FrontEnds(dict[str, FrontEnd]):
+    """Front ends of one kind by language, each made once, when it is first asked for; safe to share between threads.
+
+    Args:
+        settings: which front end.
+        lexicon_path: the user's lexicon where it is not where the settings name it, as in a bundle.
+    """
+
+    def __init__(self, settings: PreprocessSettings, lexicon_path: Path | None = None) -> None:
+        super().__init__()
+        self._settings = settings
+        self._lexicon_path = lexicon_path or (rooted(settings.lexicon_path) if settings.lexicon_path else "")
+        self._lock = threading.Lock()
+
+    def __missing__(self, language: str) -> FrontEnd:
+        with self._lock:
+            if language not in self:
+                self[language] = make_front_end(
+                    self._settings.phone_extractor,
+                    language=language,
+                    lexicon_path=self._lexicon_path,
+                    normalizer=self._settings.normalizer,
+                )
+        return self[language]
+
+    def require(self, languages: Mapping[str, str]) -> None:
+        """Make the front end of each language that a corpus is in.
+
+        Args:
+            languages: of the corpora, by their names.
+
+        Raises:
+            UnknownLanguageError: the front end does not speak a corpus's language; names the setting to change.
+            TextError: it lacks what it needs.
+        """
+        for dataset, language in languages.items():
+            try:
+                self[language]
+            except UnknownLanguageError as error:
+                where = "preprocess.language" if language == self._settings.language else f"dataset_language.{dataset}"
+                raise UnknownLanguageError(f"{where}: {error}") from error
+
+
+def with_known_phones(
+    tokens: Iterable[Token], symbols: Sequence[str], front_end: FrontEnd
+) -> tuple[list[Token], dict[str, tuple[str, ...]]]:
+    """Pronounce words with the symbols that a model was trained on, others replaced by the front end's `fallback`.
+
+    A word of which nothing is left is left out.
+
+    Args:
+        tokens: words and pauses.
+        symbols: all that the model knows.
+        front_end: that made the tokens.
+
+    Returns:
+        tokens: of known symbols only, none if no word is left. Words keep their best pronunciation only.
+        replaced: the symbols in the place of each unknown one; none for one that is left out.
+    """
+    known = tuple(symbol for symbol in symbols if symbol not in {*PAUSES, SPOKEN_NOISE, PADDING})
+    replaced: dict[str, tuple[str, ...]] = {}
+    spoken: list[Token] = []
+    for token in tokens:
+        if not isinstance(token, Word):
+            spoken.append(token)
+            continue
+        phones: list[str] = []
+        for phone in token.pronunciations[0]:
+            if phone in known:
+                phones.append(phone)
+            else:
+                if phone not in replaced:
+                    replaced[phone] = front_end.fallback(phone, known)
+                phones.extend(replaced[phone])
+        if phones:
+            spoken.append(replace(token, pronunciations=(tuple(phones),)))
+    has_words = any(isinstance(token, Word) for token in spoken)
+    return with_single_pauses(spoken) if has_words else [], replaced

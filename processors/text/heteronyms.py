@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from processors.text.arpabet import is_vowel
-from processors.text.word_lists import word_set
-
-Pronunciation = tuple[str, ...]
+from processors.text.lexicon import word_set
+from processors.text.tokens import Pronunciation
 
 _ARTICLES = word_set(
     "a an the this that these those my your his her its our their no any some every each another such what whose "

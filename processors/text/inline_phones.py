@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from processors.text.arpabet import PHONES
 from processors.text.errors import TextError, shortened
+from processors.text.ipa import STRESSES, phones_from_ipa
+from processors.text.symbols import UnknownPhoneError, describe_unknown_phone
+from processors.text.tokens import Word
+
+# At least one phone has a stress digit, or all are capitals.
+IN_BRACES = r"\{\s*(?:[A-Z]{1,3}\d?(?:\s+[A-Z]{1,3}\d?)*|(?=[a-z\s]*\d)[a-z]{1,3}\d?(?:\s+[a-z]{1,3}\d?)*)\s*\}"
+"""Phones of ARPAbet in a text."""
 
 IN_BRACKETS = re.compile(r"\[\[(.*?)\]\]")
 """Phones of IPA in a text."""
 
-_IN_BRACES = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
+# Narrower than what the lexicon's front end reads, so that others keep braces with words in them.
+_CLEARLY_ARPABET = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
 _UNCLOSED = re.compile(r"\[\[(?!.*\]\])|\{(?=[^}]*$)(?=.*\b[A-Z]{2}[0-2]\b)")
 
 
@@ -19,14 +28,14 @@ def refuse_other_phones(text: str, phone_extractor: Literal["lexicon", "espeak",
 
     Args:
         text: raw.
-        phone_extractor: who is to speak it; `lexicon` takes those in braces, `espeak` those in double brackets.
+        phone_extractor: the front end's name; `lexicon` takes those in braces, `espeak` those in double brackets.
     """
     if begins := _UNCLOSED.search(text):
         raise TextError(
             f"phones {shortened(text[begins.start() :])!r} do not end; write them as in [[həˈloʊ]] or {{HH AH0 L OW1}}"
         )
     # What espeak takes is not looked into, and what stands around it not put together.
-    braces = _IN_BRACES.search(IN_BRACKETS.sub("[[]]", text) if phone_extractor == "espeak" else text)
+    braces = _CLEARLY_ARPABET.search(IN_BRACKETS.sub("[[]]", text) if phone_extractor == "espeak" else text)
     brackets = IN_BRACKETS.search(text)
     if phone_extractor == "char" and (phones := braces or brackets):
         raise TextError(f"phones {phones[0]!r} in a text are not for phone_extractor 'char', which knows letters only")
@@ -40,3 +49,29 @@ def refuse_other_phones(text: str, phone_extractor: Literal["lexicon", "espeak",
             f"phones {braces[0]!r} are ARPAbet, which phone_extractor 'lexicon' knows; "
             "'espeak' takes IPA in double brackets, as in [[həˈloʊ]]"
         )
+
+
+def word_in_braces(written: str) -> Word:
+    """Read phones of ARPAbet with their braces as one word.
+
+    Raises:
+        UnknownPhoneError: one of them is no such phone.
+    """
+    phones = tuple(written.strip("{} ").upper().split())
+    for phone in phones:
+        if phone not in PHONES:
+            raise UnknownPhoneError(f"text {written!r}: {describe_unknown_phone(phone, PHONES, 'ARPAbet')}")
+    return Word(written, (phones,))
+
+
+def words_in_brackets(written: str) -> list[Word]:
+    """Read what stands in double brackets: words of IPA between spaces.
+
+    Raises:
+        TextError: there is no IPA in it.
+    """
+    words = [Word(f"[[{word}]]", (tuple(phones),)) for word in written.split() if (phones := phones_from_ipa(word))]
+    strange = [phone for word in words for phone in word.pronunciations[0] if not phone.strip(STRESSES)[:1].isalpha()]
+    if strange or not words:
+        raise TextError(f"'[[{written}]]': {f'{strange[0]!r} is no phone' if strange else 'no phones'} of IPA in it")
+    return words

@@ -96,8 +96,8 @@ def phones_from_ipa(written: str) -> list[str]:
     return _stressed([phone for phone in phones if phone])
 
 
-def stand_in(phone: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Say a phone with those that a model knows.
+def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the phones of a model in whose place another phone can be said.
 
     In this order: the same phone with other stress, length or marks; its letters one by one (`aɪ` as `a`, `ɪ`); for a
     single letter the nearest of the known ones on the IPA's chart, a vowel for a vowel and a consonant for a consonant.
@@ -115,7 +115,7 @@ def stand_in(phone: str, known: Sequence[str]) -> tuple[str, ...]:
         return (min(same, key=lambda symbol: (_mark_distance(phone, symbol), symbol)),)
     clusters = _clusters(phone)
     if len(clusters) > 1:
-        return tuple(each for cluster in clusters for each in stand_in(cluster, known))
+        return tuple(each for cluster in clusters for each in nearest_phones(cluster, known))
     near = [(_letter_distance(_bare(phone), _bare(symbol)), _mark_distance(phone, symbol), symbol) for symbol in known]
     near = [found for found in near if found[0] is not None]
     return (min(near)[2],) if near else ()

@@ -8,11 +8,10 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from processors.text.arpabet import PAUSES, PHONES, SPOKEN_NOISE, VOWELS
+from processors.text.arpabet import PHONES, VOWELS
 from processors.text.errors import TextError
 from processors.text.symbols import describe_unknown_phone
-
-Pronunciation = tuple[str, ...]
+from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pronunciation
 
 _PHONES = frozenset(PHONES)
 _UNSPOKEN = frozenset([SPOKEN_NOISE, *PAUSES])
@@ -20,6 +19,11 @@ _COMMENT = re.compile(r"\s#(?:\s|$)")
 _VARIANT = re.compile(r"\(\d+\)$")
 # MFA writes up to four probability columns between the word and its phones.
 _PROBABILITY = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+def word_set(words: str) -> frozenset[str]:
+    """Return the words of a text that are separated by white space."""
+    return frozenset(words.split())
 
 
 class LexiconError(TextError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from processors.text.lexicon import word_set
 from processors.text.number_words import MAGNITUDES, NUMBER, cardinal, decimal, whole
 from processors.text.spoken_numbers import mixed_number
-from processors.text.word_lists import word_set
 
 _UNITS = {
     "km/h": "kilometer per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour", "mph": "mile per hour",

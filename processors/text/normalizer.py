@@ -12,7 +12,8 @@ from processors.text.abbreviations import expand_abbreviations
 from processors.text.characters import composed, map_characters
 from processors.text.dates_and_times import speak_dates, speak_times
 from processors.text.errors import TextError
-from processors.text.language_codes import primary_language
+from processors.text.inline_phones import IN_BRACES
+from processors.text.language_codes import is_english, primary_language
 from processors.text.measures import speak_measures
 from processors.text.money import speak_money
 from processors.text.roman_numerals import speak_roman_numerals
@@ -20,11 +21,8 @@ from processors.text.spoken_numbers import speak_numbers, speak_ranges
 from processors.text.telephone_numbers import speak_phone_numbers
 from processors.text.web_addresses import speak_web_addresses
 
-# Phones given in a text: {HH AH0 L OW1}. At least one has a stress digit, or all are capitals.
-INLINE_PHONES = r"\{\s*(?:[A-Z]{1,3}\d?(?:\s+[A-Z]{1,3}\d?)*|(?=[a-z\s]*\d)[a-z]{1,3}\d?(?:\s+[a-z]{1,3}\d?)*)\s*\}"
-
 _MOST_PASSES = 8
-_INLINE = re.compile(f"({INLINE_PHONES})")
+_INLINE = re.compile(f"({IN_BRACES})")
 _HAS_DIGIT = re.compile(r"\d")
 _HAS_WEB = re.compile(r"[a-zA-Z0-9]\.[a-zA-Z]|[@#]|://")
 # Everything but letters, the marks on them, spaces and the punctuation that a spoken text keeps.
@@ -149,13 +147,13 @@ def _tidy(text: str) -> str:
 
 
 def _rules(language: str) -> Callable[[str], str] | None:
-    return partial(_until_stable, _speak) if primary_language(language) == "en" else None
+    return partial(_until_stable, _speak) if is_english(language) else None
 
 
 def _wetext(language: str) -> Callable[[str], str] | None:
     if primary_language(language) in ("zh", "cmn"):
         return _with_wetext("zh", composed)
-    return partial(_until_stable, _with_wetext("en", _speak)) if primary_language(language) == "en" else None
+    return partial(_until_stable, _with_wetext("en", _speak)) if is_english(language) else None
 
 
 @lru_cache(maxsize=2)
@@ -178,7 +176,7 @@ def _with_wetext(language: str, after: Callable[[str], str]) -> Callable[[str], 
 
 
 def _num2words(language: str) -> Callable[[str], str] | None:
-    if primary_language(language) == "en":
+    if is_english(language):
         return _rules(language)
     # Only here, for it is the home of a library that few need.
     from processors.text.number_names import number_speaker

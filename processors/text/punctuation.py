@@ -5,22 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from processors.text.phone_extractor import Pause, Token, Word
+from processors.text.tokens import PAUSE_OF_MARK, Pause, Token, Word, strongest_pause
 
-# Marks to pauses; where several follow each other the strongest wins.
-_PAUSE_OF = {
-    **dict.fromkeys(",;:()[]—–…،؛、，；：（）「」『』《》〈〉【】¿¡·", ","),
-    **dict.fromkeys(".。．｡।॥።۔", "."),
-    **dict.fromkeys("!！", "!"),
-    **dict.fromkeys("?？؟", "?"),
-}
-_STRENGTH = ("", ",", ".", "!", "?")
 _QUOTES = re.compile('["«»„“”‹›″]')
 _APOSTROPHES = str.maketrans(dict.fromkeys("‘’‚‛`´＇", "'"))
 _ELLIPSIS = re.compile(r"\.{2,}")
 _DASH = re.compile(r"(?<!\S)-+(?!\S)|--+|―|—")
 # Commas, colons and full stops between digits or letters belong to what stands around them: 3,5; 12:30; z.B.
-_BREAKING = re.compile(rf"(?<!\d)[,:]|[,:](?!\d)|[{re.escape(''.join(set(_PAUSE_OF) - set(',:.')))}]")
+_BREAKING = re.compile(rf"(?<!\d)[,:]|[,:](?!\d)|[{re.escape(''.join(set(PAUSE_OF_MARK) - set(',:.')))}]")
 _FINAL_STOPS = re.compile(r"(.*?)\.+('?)$")
 
 
@@ -40,7 +32,7 @@ def split_at_punctuation(text: str, language: str) -> list[str | Pause]:
     pieces: list[str | Pause] = []
     for piece in text.split():
         if piece.strip("."):
-            pieces.append(piece if piece not in _PAUSE_OF else Pause(_PAUSE_OF[piece]))
+            pieces.append(piece if piece not in PAUSE_OF_MARK else Pause(PAUSE_OF_MARK[piece]))
         else:
             pieces.append(Pause("."))
     return pieces
@@ -59,7 +51,7 @@ def with_single_pauses(tokens: Iterable[Token]) -> list[Token]:
         if isinstance(token, Word):
             kept.append(token)
         elif kept and isinstance(before := kept[-1], Pause):
-            kept[-1] = max(before, token, key=lambda pause: _STRENGTH.index(pause.symbol))
+            kept[-1] = Pause(strongest_pause((before.symbol, token.symbol)))
         elif kept:
             kept.append(token)
     if kept and isinstance(kept[-1], Word):

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from processors.text.arpabet import is_vowel
+from processors.text.tokens import Pronunciation
 
-Pronunciation = tuple[str, ...]
 Lookup = Callable[[str], tuple[Pronunciation, ...]]
 
 _SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}

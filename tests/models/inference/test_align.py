@@ -17,6 +17,7 @@ from models.bundles.warm_start import find_initial_state
 from models.inference.align import AligningError, align_corpora
 from models.registry import make_task
 from models.runs.corpus_aligner import aligner_settings, why_to_train_again
+from processors.alignment.durations import alignment_of_durations
 from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.alignment.pauses_from_alignment import phones_with_pauses
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
@@ -25,9 +26,9 @@ from processors.datasets.aligner_data import AlignerExample, collate_aligner
 from processors.feature_store import prepare_store
 from processors.features import ALIGNER_FEATURES
 from processors.preparation.plan import store_settings
-from processors.text.phone_extractor import Pause, Word
-from processors.text.phone_sequence import alignment_of_durations, script_of
+from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import LATER, SymbolTable
+from processors.text.tokens import Pause, Word
 from tests.support.alignment_comparison import boundary_differences
 from tests.support.small_corpus import RATE, WORDS, load, texts, write_config, write_metadata
 from utils.checkpoint import CheckpointFolder
@@ -36,16 +37,16 @@ TOKENS = [Word("see", (("S", "IY1"),)), Pause(","), Word("tea", (("T", "IY1"), (
 
 
 def test_silence_may_be_before_behind_and_between_all_words():
-    script = script_of(TOKENS)
-    assert script.phones == ("sil", "S", "IY1", "sil", "T", "IY1", "sil")
-    assert script.owners == (-1, 0, 0, -1, 1, 1, -1)
-    assert script.words == ("see", "tea")
+    sequence = PhoneSequence.with_silences(TOKENS)
+    assert sequence.phones == ("sil", "S", "IY1", "sil", "T", "IY1", "sil")
+    assert sequence.owners == (-1, 0, 0, -1, 1, 1, -1)
+    assert sequence.words == ("see", "tea")
 
 
 def test_silences_that_are_not_heard_leave_no_gap():
-    script = script_of(TOKENS)
+    sequence = PhoneSequence.with_silences(TOKENS)
     durations = np.array([2, 3, 4, 0, 2, 2, 7])
-    alignment = alignment_of_durations(script, durations, frame_s=0.01, duration_s=0.205, score=-1.0)
+    alignment = alignment_of_durations(sequence, durations, frame_s=0.01, duration_s=0.205, score=-1.0)
     assert [(phone.label, round(phone.end_s, 3)) for phone in alignment.phones] == [
         ("", 0.02), ("S", 0.05), ("IY1", 0.09), ("T", 0.11), ("IY1", 0.13), ("", 0.205)
     ]  # fmt: skip
@@ -58,7 +59,7 @@ def test_silence_that_is_spoken_stays_a_word_with_its_pause():
     then, silence, so = (Word(text, ((phone, "IY1"),)) for text, phone in spoken)
     tokens = [then, Pause(","), silence, so, Pause(".")]
     durations = np.array([2, 3, 3, 9, 3, 3, 0, 3, 3, 2])
-    alignment = alignment_of_durations(script_of(tokens), durations, frame_s=0.01, duration_s=0.31)
+    alignment = alignment_of_durations(PhoneSequence.with_silences(tokens), durations, frame_s=0.01, duration_s=0.31)
     assert [word.label for word in alignment.words] == ["", "then", "", "silence", "so", ""]
     phones = phones_with_pauses(tokens, alignment).phones
     assert phones == ("sil", "T", "IY1", ",", "S", "IY1", "S", "IY1", ".")

@@ -13,7 +13,8 @@ from processors.alignment.pauses_from_alignment import phones_with_pauses
 from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
 from processors.alignment.textgrid import read_textgrid
 from processors.audio.audio_file import read_audio
-from processors.text.phone_extractor import Pause, Word, make_phone_extractor
+from processors.text.front_end import make_front_end
+from processors.text.tokens import Pause, Word
 from tests.support.alignment_comparison import boundary_differences
 
 SAMPLE_RATE = 22050
@@ -21,7 +22,7 @@ SAMPLE_RATE = 22050
 
 @pytest.fixture(scope="module")
 def extractor():
-    return make_phone_extractor("lexicon")
+    return make_front_end("lexicon")
 
 
 @pytest.fixture(scope="module")

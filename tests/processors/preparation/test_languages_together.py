@@ -19,8 +19,9 @@ from processors.feature_store import FeatureStore, StoreError
 from processors.preparation import report
 from processors.preparation.prepare import prepare
 from processors.text.errors import TextError
-from processors.text.phone_extractor import PAUSES, SPOKEN_NOISE, Word, make_phone_extractor
+from processors.text.front_end import make_front_end
 from processors.text.symbols import LATER, SymbolTable
+from processors.text.tokens import PAUSES, SPOKEN_NOISE, Word
 from processors.utterance import read_manifest
 from tests.support.small_corpus import RATE, load, write_config
 from tests.support.tiny_voice import tiny_bundle
@@ -38,7 +39,7 @@ def no_pictures(monkeypatch):
 
 def make_dataset(folder: Path, texts: list[str], extractor: str, language: str) -> None:
     """Write tones with exact alignments of each text's phones."""
-    front_end = make_phone_extractor(extractor, language=language)
+    front_end = make_front_end(extractor, language=language)
     lines = []
     (folder / "wavs").mkdir(parents=True, exist_ok=True)
     for number, text in enumerate(texts):

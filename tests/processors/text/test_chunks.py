@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processors.text.chunks import split_into_chunks
-from processors.text.phone_extractor import Pause, Word
+from processors.text.tokens import Pause, Word
 
 
 def words(text):

@@ -14,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.text import espeak as espeak_module
+from processors.text.errors import TextError
 from processors.text.espeak_phones import _parted
-from processors.text.ipa import phones_from_ipa, phones_from_pieces, stand_in
-from processors.text.phone_extractor import PAUSES, Pause, TextError, Word, make_phone_extractor, phones_of
+from processors.text.front_end import make_front_end
+from processors.text.ipa import nearest_phones, phones_from_ipa, phones_from_pieces
+from processors.text.phone_sequence import PhoneSequence
+from processors.text.tokens import PAUSES, Pause, Word
 from processors.utterance import read_text_file
 
 
@@ -28,7 +31,7 @@ def espeak_where_needed(request):
 
 def said(text: str, language: str, normalizer: str = "rules") -> str:
     """Words and pauses, each word as text=phones."""
-    tokens = make_phone_extractor("espeak", language=language, normalizer=normalizer).tokens(text)
+    tokens = make_front_end("espeak", language=language, normalizer=normalizer).tokens(text)
     return " ".join(
         f"{token.text}={'_'.join(token.pronunciations[0])}" if isinstance(token, Word) else token.symbol
         for token in tokens
@@ -77,7 +80,7 @@ def test_numbers_are_left_to_espeak_unless_a_normalizer_speaks_them():
     ],
 )
 def test_punctuation_pauses_and_abbreviations_do_not(language, text, pauses):
-    tokens = make_phone_extractor("espeak", language=language).tokens(text)
+    tokens = make_front_end("espeak", language=language).tokens(text)
     assert "".join(token.symbol for token in tokens if isinstance(token, Pause)) == pauses
 
 
@@ -90,14 +93,14 @@ def test_inline_phones_mix_with_text():
 @pytest.mark.parametrize("text", ["[[]]", "say [[%]]", "a [[3]]", "{HH AH0 L OW1} there"])
 def test_inline_phones_that_are_none_are_errors(text):
     with pytest.raises(TextError, match="IPA"):
-        make_phone_extractor("espeak").tokens(text)
+        make_front_end("espeak").tokens(text)
 
 
 @pytest.mark.parametrize("text", ["", "...", " ?! ", "\x00", "\u200e"])
 def test_nothing_to_say_is_an_error(text):
     for name in ("espeak", "char"):
         with pytest.raises(TextError, match="text empty"):
-            make_phone_extractor(name, language="de").tokens(text)
+            make_front_end(name, language="de").tokens(text)
 
 
 @settings(max_examples=150, deadline=None)
@@ -105,7 +108,7 @@ def test_nothing_to_say_is_an_error(text):
 def test_any_text_gives_words_between_single_pauses(text, language):
     for name in ("espeak", "char"):
         try:
-            tokens = make_phone_extractor(name, language=language).tokens(text)
+            tokens = make_front_end(name, language=language).tokens(text)
         except TextError:
             continue
         assert isinstance(tokens[0], Word) and isinstance(tokens[-1], Pause)
@@ -127,16 +130,16 @@ def test_regions_and_capitals_find_their_language():
 
 def test_unknown_language_lists_near_ones():
     with pytest.raises(TextError, match=r"does not know the language 'german'; near it: de \(German\)"):
-        make_phone_extractor("espeak", language="german")
+        make_front_end("espeak", language="german")
     with pytest.raises(TextError, match="'xq'; "):
-        make_phone_extractor("espeak", language="xq")
+        make_front_end("espeak", language="xq")
 
 
 def test_without_espeak_the_error_says_what_to_run(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     monkeypatch.setattr(espeak_module, "_loaded", espeak_module.Espeak)
     with pytest.raises(TextError, match=r"sh env\.sh espeak"):
-        make_phone_extractor("espeak")
+        make_front_end("espeak")
 
 
 _TEXTS = {
@@ -146,18 +149,18 @@ _TEXTS = {
 }
 
 
-def _phones(language: str) -> list[str]:
-    return phones_of(make_phone_extractor("espeak", language=language).tokens(_TEXTS[language]))
+def _phones(language: str) -> tuple[str, ...]:
+    return PhoneSequence.of(make_front_end("espeak", language=language).tokens(_TEXTS[language])).phones
 
 
 def test_threads_of_several_languages_do_not_disturb_each_other():
     expected = {language: _phones(language) for language in _TEXTS}
-    extractors = {language: make_phone_extractor("espeak", language=language) for language in _TEXTS}
+    extractors = {language: make_front_end("espeak", language=language) for language in _TEXTS}
     wrong: list[str] = []
 
     def speak(language: str) -> None:
         for _ in range(60):
-            if phones_of(extractors[language].tokens(_TEXTS[language])) != expected[language]:
+            if PhoneSequence.of(extractors[language].tokens(_TEXTS[language])).phones != expected[language]:
                 wrong.append(language)
 
     threads = [threading.Thread(target=speak, args=(language,)) for language in [*_TEXTS, *_TEXTS]]
@@ -179,7 +182,7 @@ def test_processes_say_the_same(method):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_in_the_midst_of_speech_does_not_lock_the_child():
-    extractor = make_phone_extractor("espeak", language="de")
+    extractor = make_front_end("espeak", language="de")
     stop = threading.Event()
 
     def speak() -> None:
@@ -202,13 +205,13 @@ def test_a_fork_in_the_midst_of_speech_does_not_lock_the_child():
 
 
 def test_extractors_travel_between_processes():
-    extractor = pickle.loads(pickle.dumps(make_phone_extractor("espeak", language="nl")))
-    assert phones_of(extractor.tokens(_TEXTS["nl"])) == _phones("nl")
+    extractor = pickle.loads(pickle.dumps(make_front_end("espeak", language="nl")))
+    assert PhoneSequence.of(extractor.tokens(_TEXTS["nl"])).phones == _phones("nl")
 
 
 def test_real_texts_give_each_written_word_its_phones(shared_data):
     for speaker, language in (("kerstin", "de"), ("flemishguy", "nl"), ("nathalie", "nl")):
-        extractor = make_phone_extractor("espeak", language=language)
+        extractor = make_front_end("espeak", language=language)
         for path in sorted((shared_data / "three_voices" / speaker).glob("*.lab")):
             text = read_text_file(path)
             words = [token for token in extractor.tokens(text) if isinstance(token, Word)]
@@ -264,7 +267,7 @@ def test_marks_of_pieces_move_to_the_vowel_and_consonants_part():
     ],
 )
 def test_marks_and_letters_are_given_up_for_a_known_phone(phone, expected):
-    assert stand_in(phone, [*PAUSES, "a", "ˈa", "ɪ", "t", "s", "ʃ", "l", "ɛ", "œ", "r", "n"]) == expected
+    assert nearest_phones(phone, [*PAUSES, "a", "ˈa", "ɪ", "t", "s", "ʃ", "l", "ɛ", "œ", "r", "n"]) == expected
 
 
 # Letters
@@ -281,7 +284,7 @@ def test_marks_and_letters_are_given_up_for_a_known_phone(phone, expected):
     ],
 )
 def test_char_gives_letters_of_any_script(text, expected):
-    tokens = make_phone_extractor("char", language="xx").tokens(text)
+    tokens = make_front_end("char", language="xx").tokens(text)
     assert [
         " ".join(token.pronunciations[0]) if isinstance(token, Word) else token.symbol for token in tokens
     ] == expected
@@ -301,15 +304,15 @@ def test_char_gives_letters_of_any_script(text, expected):
 )
 def test_inline_phones_are_never_read_as_letters(name, text, message):
     with pytest.raises(TextError, match=message):
-        make_phone_extractor(name).tokens(text)
+        make_front_end(name).tokens(text)
 
 
 def test_brackets_that_hold_no_phones_are_punctuation():
     for text in ("So {it seems. THE END", "So [it] seems.", "So {it} seems }."):
-        assert len(make_phone_extractor("char").tokens(text)) >= 4
+        assert len(make_front_end("char").tokens(text)) >= 4
 
 
 def test_char_stands_in_for_accents_it_does_not_know():
-    extractor = make_phone_extractor("char", language="fr")
-    assert extractor.stand_in("é", ("e", "f")) == ("e",)
-    assert extractor.stand_in("ж", ("e", "f")) == ()
+    extractor = make_front_end("char", language="fr")
+    assert extractor.fallback("é", ("e", "f")) == ("e",)
+    assert extractor.fallback("ж", ("e", "f")) == ()

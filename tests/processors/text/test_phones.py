@@ -16,18 +16,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.text import g2p_network
-from processors.text.arpabet import INVENTORY, PAUSES, PHONES, SPOKEN_NOISE
+from processors.text.arpabet import INVENTORY, PHONES
+from processors.text.errors import TextError
+from processors.text.front_end import make_front_end
 from processors.text.g2p_network import G2PNetwork
 from processors.text.heteronyms import _RULES, Context, order_readings
 from processors.text.lexicon import Lexicon, LexiconError
-from processors.text.phone_extractor import Pause, TextError, Word, make_phone_extractor, phones_of
+from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import SymbolTable, UnknownPhoneError
+from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Word
 from processors.text.word_formation import form_word
 
 
 @pytest.fixture(scope="module")
 def extractor():
-    return make_phone_extractor("lexicon")
+    return make_front_end("lexicon")
 
 
 def spoken(extractor, text):
@@ -45,7 +48,7 @@ def said(extractor, text, word):
 
 
 def test_phone_sequence_opens_with_silence_and_ends_with_a_pause(extractor):
-    assert phones_of(extractor.tokens("Hello, world")) == [
+    assert PhoneSequence.of(extractor.tokens("Hello, world")).phones == (
         "sil",
         "HH",
         "AH0",
@@ -57,7 +60,7 @@ def test_phone_sequence_opens_with_silence_and_ends_with_a_pause(extractor):
         "L",
         "D",
         ".",
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,10 +89,10 @@ def test_tokens_are_words_between_single_pauses(text):
     assert isinstance(tokens[-1], Pause)
     for left, right in pairwise(tokens):
         assert not (isinstance(left, Pause) and isinstance(right, Pause))
-    assert set(phones_of(tokens)) <= set(INVENTORY)
+    assert set(PhoneSequence.of(tokens).phones) <= set(INVENTORY)
 
 
-_shared = make_phone_extractor("lexicon")
+_shared = make_front_end("lexicon")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "😀🎉", "...", "—", "'", "{}"])
@@ -215,7 +218,7 @@ def test_the_wheel_of_the_network_is_never_imported(extractor):
 
 def test_phones_can_be_written_into_the_text(extractor):
     tokens = extractor.tokens("Say {HH AH0 L OW1}, please, {w er1 l d}!")
-    assert " ".join(phones_of(tokens)) == "sil S EY1 HH AH0 L OW1 , P L IY1 Z , W ER1 L D !"
+    assert " ".join(PhoneSequence.of(tokens).phones) == "sil S EY1 HH AH0 L OW1 , P L IY1 Z , W ER1 L D !"
     assert tokens[1].text == "{HH AH0 L OW1}"
 
 
@@ -331,7 +334,7 @@ def test_every_heteronym_has_the_reading_that_its_rule_wants():
 def test_user_lexicon_goes_before_cmudict(tmp_path):
     path = tmp_path / "lexicon.txt"
     path.write_text(";;; mine\nRecital  R AH0 S AY1 T AH0 L\nread R EH1 D\nGIF JH IH1 F # soft\n", encoding="utf-8")
-    extractor = make_phone_extractor("lexicon", lexicon_path=path)
+    extractor = make_front_end("lexicon", lexicon_path=path)
     assert said(extractor, "to read", "read") == "R EH1 D"
     assert said(extractor, "A Recital.", "recital") == "R AH0 S AY1 T AH0 L"
     assert said(extractor, "Three gifs", "gifs") == "JH IH1 F S"
@@ -367,12 +370,12 @@ def test_bad_line_of_a_lexicon_is_named(tmp_path, line, message):
     path = tmp_path / "lexicon.txt"
     path.write_bytes(b"fine F AY1 N\n" + line + b"\n")
     with pytest.raises(LexiconError, match=message):
-        make_phone_extractor("lexicon", lexicon_path=path)
+        make_front_end("lexicon", lexicon_path=path)
 
 
 def test_missing_lexicon_is_told_with_its_setting(tmp_path):
     with pytest.raises(LexiconError, match=r"preprocess\.lexicon_path: .*none\.txt: cannot be read: No such file"):
-        make_phone_extractor("lexicon", lexicon_path=tmp_path / "none.txt")
+        make_front_end("lexicon", lexicon_path=tmp_path / "none.txt")
 
 
 def test_empty_lexicon_is_refused(tmp_path):
@@ -394,15 +397,15 @@ def test_cmudict_speaks_the_inventory_only():
 
 def test_unknown_extractor_lists_the_known_ones():
     with pytest.raises(TextError, match="phone_extractor 'espeek' is unknown; known: char, espeak, lexicon"):
-        make_phone_extractor("espeek")
+        make_front_end("espeek")
     with pytest.raises(TextError, match="language 'de'"):
-        make_phone_extractor("lexicon", language="de")
+        make_front_end("lexicon", language="de")
 
 
 def test_extractor_travels_to_another_process_and_works_in_threads(tmp_path):
     path = tmp_path / "lexicon.txt"
     path.write_text("blorft B L AO2 R F T\n")
-    extractor = make_phone_extractor("lexicon", lexicon_path=path)
+    extractor = make_front_end("lexicon", lexicon_path=path)
     extractor.tokens("warm up")
     pickled = pickle.dumps(extractor)
     path.unlink()
@@ -423,13 +426,13 @@ def test_recorded_texts_need_few_guesses(shared_data, monkeypatch):
         return guess(network, word)
 
     monkeypatch.setattr(G2PNetwork, "__call__", noted)
-    extractor = make_phone_extractor("lexicon")
+    extractor = make_front_end("lexicon")
     paths = [shared_data / "kathleen/metadata.csv", shared_data / "ljspeech_mini/LJSpeech-1.1/metadata.csv"]
     lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
     table = SymbolTable(extractor.inventory)
     for line in lines:
         utterance_id, text, *_ = line.split("|")
-        assert table.ids(phones_of(extractor.tokens(text)), utterance_id)[0] == table.ids(["sil"], "")[0]
+        assert table.ids(PhoneSequence.of(extractor.tokens(text)).phones, utterance_id)[0] == table.ids(["sil"], "")[0]
     assert len(guessed) <= len(lines) / 50
 
 

@@ -1,8 +1,8 @@
-"""The front ends of all languages of an experiment, and the symbol table of what they say."""
+"""The symbol table of an experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,60 +10,37 @@ from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.feature_store import settings_of
 from processors.features import stamp_of_symbols
-from processors.text.errors import TextError, UnknownLanguageError
-from processors.text.front_end import make_front_end
-from processors.text.phone_extractor import PhoneExtractor, phones_of
+from processors.text.errors import TextError
+from processors.text.front_end import FrontEnds
+from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import LATER, SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
 from utils.console import Progress, say
 
 
-def front_ends_of(languages: Mapping[str, str], settings: PreprocessSettings) -> dict[str, PhoneExtractor]:
-    """Make the front end of each language that a corpus is in.
-
-    Args:
-        languages: of the corpora, by their names.
-        settings: which front end.
-
-    Raises:
-        UnknownLanguageError: the front end does not speak a corpus's language; names the setting to change.
-        TextError: it lacks what it needs.
-    """
-    made: dict[str, PhoneExtractor] = {}
-    for dataset, language in languages.items():
-        if language not in made:
-            try:
-                made[language] = make_front_end(settings, language)
-            except UnknownLanguageError as error:
-                where = "preprocess.language" if language == settings.language else f"dataset_language.{dataset}"
-                raise UnknownLanguageError(f"{where}: {error}") from error
-    return made
-
-
 def symbol_table(
-    front_ends: Mapping[str, PhoneExtractor],
+    front_ends: FrontEnds,
     utterances: Iterable[Utterance],
     settings: PreprocessSettings,
     *,
     forget: Iterable[Path] = (),
 ) -> SymbolTable:
-    """Give the symbol table of an experiment.
+    """Return the symbol table of an experiment.
 
     A front end whose inventory is closed has the same table always. Of others the symbols of all texts are collected:
     pauses first, then the rest sorted by code point. A table that features in `processed_dir` were made with is kept,
     and new symbols follow behind it after `LATER`, so that a number never changes what it stands for.
 
     Args:
-        front_ends: by language; others are made as utterances ask for them.
+        front_ends: with at least one language made.
         utterances: of all corpora. Texts that cannot be spoken are passed over: whoever prepares them will tell.
         settings: which front end, and where features go.
         forget: stores whose features are about to be made anew.
     """
-    front_ends = dict(front_ends)
     first = next(iter(front_ends.values()))
     if not first.is_open:
         return SymbolTable(first.inventory)
-    found = _symbols_of(utterances, front_ends, settings)
+    found = _symbols_of(utterances, front_ends)
     processed_dir = rooted(settings.processed_dir)
     path = processed_dir / SYMBOLS_FILE
     table = SymbolTable([*first.inventory, *sorted(found - set(first.inventory))])
@@ -76,17 +53,13 @@ def symbol_table(
     return table
 
 
-def _symbols_of(
-    utterances: Iterable[Utterance], front_ends: dict[str, PhoneExtractor], settings: PreprocessSettings
-) -> set[str]:
+def _symbols_of(utterances: Iterable[Utterance], front_ends: FrontEnds) -> set[str]:
     found: set[str] = set()
     utterances = list(utterances)
     with Progress(len(utterances), "symbols of the texts", "texts") as progress:
         for utterance in utterances:
             with suppress(TextError):
-                if utterance.language not in front_ends:
-                    front_ends[utterance.language] = make_front_end(settings, utterance.language)
-                found.update(phones_of(front_ends[utterance.language].tokens(utterance.text)))
+                found.update(PhoneSequence.of(front_ends[utterance.language].tokens(utterance.text)).phones)
             progress.advance()
     return found
 

@@ -1,130 +1,28 @@
-"""From a text as people write it to the words, pauses and phones that a voice says."""
+"""The English front end: lexicon, rules of word formation, and a network for unknown words."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from processors.text.arpabet import INVENTORY, PAUSES, PHONES, SPOKEN_NOISE, is_vowel
+from processors.text.arpabet import INVENTORY, is_vowel
 from processors.text.errors import TextError, UnknownLanguageError, shortened
 from processors.text.g2p_network import G2PNetwork
 from processors.text.heteronyms import Context, is_heteronym, order_readings
-from processors.text.inline_phones import refuse_other_phones
-from processors.text.language_codes import primary_language
-from processors.text.lexicon import Lexicon, Pronunciation
-from processors.text.normalizer import INLINE_PHONES, make_normalizer
-from processors.text.symbols import UnknownPhoneError, describe_unknown_phone
+from processors.text.inline_phones import IN_BRACES, refuse_other_phones, word_in_braces
+from processors.text.language_codes import is_english
+from processors.text.lexicon import Lexicon, word_set
+from processors.text.normalizer import make_normalizer
+from processors.text.tokens import PAUSE_OF_MARK, WRITTEN_PAUSES, Pause, Pronunciation, Token, Word, strongest_pause
 from processors.text.word_formation import form_word
-from processors.text.word_lists import word_set
-
-__all__ = [
-    "PAUSES",
-    "SPOKEN_NOISE",
-    "LexiconPhoneExtractor",
-    "Pause",
-    "PhoneExtractor",
-    "TextError",
-    "Token",
-    "Word",
-    "make_phone_extractor",
-    "phones_of",
-]
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word to say.
-
-    Args:
-        text: the word in lower case; phones given in the text keep their braces.
-        pronunciations: every way to say it, best first, for an aligner to choose among.
-    """
-
-    text: str
-    pronunciations: tuple[Pronunciation, ...]
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A mark of punctuation, as one of `PAUSES`."""
-
-    symbol: str
-
-
-Token = Word | Pause
-
-
-class PhoneExtractor(Protocol):
-    """What turns texts of one language into phones."""
-
-    @property
-    def inventory(self) -> tuple[str, ...]:
-        """Every symbol that `tokens` can ever give, and those that an aligner adds; if `is_open`, the latter only."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether `tokens` also gives symbols that nobody knows beforehand; stage 1 collects them from the texts."""
-        ...
-
-    def tokens(self, text: str) -> list[Token]:
-        """Give the words of a raw text and the pauses between and behind them.
-
-        The last token is always a pause (`.` where the text ends without punctuation); none stands before the first
-        word. Punctuation in a row becomes its strongest mark.
-
-        Raises:
-            TextError: nothing can be spoken, or some word cannot.
-        """
-        ...
-
-    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Give those of the `known` symbols that are nearest to another one; none if there are no near ones."""
-        ...
-
-
-def phones_of(tokens: Iterable[Token]) -> list[str]:
-    """Give the phone sequence of an utterance: `sil`, the first pronunciation of each word, and the pauses."""
-    phones = ["sil"]
-    for token in tokens:
-        if isinstance(token, Word):
-            phones.extend(token.pronunciations[0])
-        else:
-            phones.append(token.symbol)
-    return phones
-
-
-def make_phone_extractor(
-    name: str, *, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules"
-) -> PhoneExtractor:
-    """Make the front end that the settings name.
-
-    Args:
-        name: `lexicon`, `espeak` or `char`.
-        language: of the texts; `lexicon` speaks English only.
-        lexicon_path: a user's lexicon, whose words go before CMUdict's; none where empty. Only for `lexicon`.
-        normalizer: the backend of `normalize`.
-
-    Raises:
-        TextError: a name is unknown, or the front end does not speak the language, or the lexicon cannot be used.
-    """
-    if name not in _EXTRACTORS:
-        raise TextError(f"phone_extractor {name!r} is unknown; known: {', '.join(sorted(_EXTRACTORS))}")
-    return _EXTRACTORS[name](language, lexicon_path, normalizer)
-
-
-# Marks to pauses; where several follow each other the one listed last wins.
-_PAUSE_OF = {",": ",", ";": ",", ":": ",", "(": ",", ")": ",", "—": ",", "…": ",", ".": ".", "!": "!", "?": "?"}
-_STRENGTH = {"": 0, ",": 1, ".": 2, "!": 3, "?": 4}
 
 _LETTER = r"[^\W\d_][\u0300-\u036f]*"
 _TOKEN = re.compile(
-    rf"(?P<phones>{INLINE_PHONES})|(?P<word>'?(?:{_LETTER})+(?:['-](?:{_LETTER})+)*'?)|(?P<mark>[.,;:?!()—…])"
+    rf"(?P<phones>{IN_BRACES})|(?P<word>'?(?:{_LETTER})+(?:['-](?:{_LETTER})+)*'?)|(?P<mark>[.,;:?!()—…])"
 )
 _PLAIN_LETTERS = str.maketrans({
     "æ": "ae", "œ": "oe", "ø": "o", "ß": "ss", "ð": "th", "þ": "th", "ł": "l", "đ": "d", "ı": "i", "ŋ": "ng", "ħ": "h",
@@ -136,7 +34,7 @@ _INITIALISM = re.compile(r"([A-Z]{2,})('?s)?")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
-class LexiconPhoneExtractor:
+class EnglishFrontEnd:
     """English to ARPAbet with stress: lexicon, then rules of word formation, then a network.
 
     A word is looked up in the user's lexicon, in CMUdict, as an inflected form of a known word, as an initialism
@@ -150,7 +48,7 @@ class LexiconPhoneExtractor:
     is_open = False
 
     def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
-        if primary_language(language) != "en":
+        if not is_english(language):
             raise UnknownLanguageError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
         self._normalizer_name = normalizer
         self._normalize = make_normalizer(language, normalizer)
@@ -159,20 +57,20 @@ class LexiconPhoneExtractor:
         self._cache: dict[tuple[str, bool], tuple[Pronunciation, ...]] = {}
 
     def tokens(self, text: str) -> list[Token]:
-        """Give words and pauses of a raw text; see `PhoneExtractor.tokens`."""
+        """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
         refuse_other_phones(text, "lexicon")
         pieces = self._pieces(self._normalize(text))
-        written = [piece for piece in pieces if piece not in _STRENGTH]
+        written = [piece for piece in pieces if piece not in WRITTEN_PAUSES]
         if not written:
             raise TextError(f"text empty: nothing to speak in {shortened(text)!r}")
         shouted = len(written) > 1 and not any(letter.islower() for word in written for letter in word)
         tokens: list[Token] = []
-        lowered = ["" if piece in _STRENGTH else piece.lower() for piece in pieces]
+        lowered = ["" if piece in WRITTEN_PAUSES else piece.lower() for piece in pieces]
         for index, piece in enumerate(pieces):
-            if piece in _STRENGTH:
+            if piece in WRITTEN_PAUSES:
                 tokens.append(Pause(piece))
             elif piece.startswith("{"):
-                tokens.append(Word(piece, (_phones_in_braces(piece),)))
+                tokens.append(word_in_braces(piece))
             else:
                 readings = self._readings(pieces, index, shouted)
                 if is_heteronym(lowered[index]) and not self._user_lexicon.pronunciations(lowered[index]):
@@ -180,8 +78,8 @@ class LexiconPhoneExtractor:
                 tokens.append(Word(lowered[index], readings))
         return _with_the_before_vowels(tokens)
 
-    def stand_in(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Give nothing: whoever knows these phones knows all of them."""
+    def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Return nothing: a model that knows these phones knows all of them."""
         return ()
 
     def _pieces(self, spoken: str) -> list[str]:
@@ -190,8 +88,7 @@ class LexiconPhoneExtractor:
         pause = ""
         for match in _TOKEN.finditer(spoken):
             if match["mark"]:
-                mark = _PAUSE_OF[match["mark"]]
-                pause = max(pause, mark, key=_STRENGTH.__getitem__)
+                pause = strongest_pause((pause, PAUSE_OF_MARK[match["mark"]]))
                 continue
             if pause and pieces:
                 pieces.append(pause)
@@ -276,26 +173,6 @@ class LexiconPhoneExtractor:
         self._user_lexicon = state["user_lexicon"]
 
 
-def _make_espeak(language: str, lexicon_path: str | Path, normalizer: str) -> PhoneExtractor:
-    # Loaded on demand, so that a lexicon does not need espeak-ng.
-    from processors.text.espeak_phones import EspeakPhoneExtractor
-
-    return EspeakPhoneExtractor(language, normalizer)
-
-
-def _make_char(language: str, lexicon_path: str | Path, normalizer: str) -> PhoneExtractor:
-    from processors.text.character_front_end import CharPhoneExtractor
-
-    return CharPhoneExtractor(language, normalizer)
-
-
-_EXTRACTORS: dict[str, Callable[[str, str | Path, str], PhoneExtractor]] = {
-    "lexicon": LexiconPhoneExtractor,
-    "espeak": _make_espeak,
-    "char": _make_char,
-}
-
-
 def _letter_name(letter: str, lexicon: Lexicon) -> Pronunciation:
     # CMUdict's "a" is the article; its letter stands under "a.".
     return lexicon.pronunciations("a." if letter == "a" else letter)[0]
@@ -309,7 +186,7 @@ def _is_letter_name(pieces: list[str], index: int, shouted: bool) -> bool:
         return True
     if len(before) == 1 and before.isupper() and before != "I":
         return True
-    return not shouted and before not in _STRENGTH and not after[0].isupper()
+    return not shouted and before not in WRITTEN_PAUSES and not after[0].isupper()
 
 
 def _with_the_before_vowels(tokens: list[Token]) -> list[Token]:
@@ -321,14 +198,6 @@ def _with_the_before_vowels(tokens: list[Token]) -> list[Token]:
             wanted = ("DH", "IY0") if vowel else ("DH", "AH0")
             tokens[index] = Word("the", tuple(sorted(token.pronunciations, key=lambda phones: phones != wanted)))
     return tokens
-
-
-def _phones_in_braces(written: str) -> Pronunciation:
-    phones = tuple(written.strip("{} ").upper().split())
-    for phone in phones:
-        if phone not in PHONES:
-            raise UnknownPhoneError(f"text {written!r}: {describe_unknown_phone(phone, PHONES, 'ARPAbet')}")
-    return phones
 
 
 def _without_accents(word: str) -> str:
