@@ -16,6 +16,7 @@ from config.schema import ExperimentSettings
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
+from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION, FrontEndVersion
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import unfitting
 from utils.errors import RecitalError
@@ -46,6 +47,7 @@ class Bundle:
         languages: what each speaker speaks; what is missing is the language of the settings.
         folder: where the bundle was opened; `Path()` for one that is being made.
         version: of the Recital that wrote it; empty for a bundle from before 0.2.0.
+        front_end: version of the front end that pronounced the training's texts; meaningless without `symbols`.
     """
 
     settings: ExperimentSettings
@@ -57,6 +59,7 @@ class Bundle:
     languages: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
     version: str = VERSION
+    front_end: FrontEndVersion = FRONT_END_VERSION
 
     def save(self, folder: Path | str) -> None:
         """Write the bundle's files into a folder, made if missing; each file appears whole."""
@@ -77,7 +80,8 @@ class Bundle:
             write_atomically(folder / LANGUAGES_FILE, json.dumps(self.languages, indent=2, ensure_ascii=False) + "\n")
         if (lexicon := self.lexicon_path) is not None and lexicon != folder / LEXICON_FILE:
             write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
-        write_atomically(folder / VERSION_FILE, json.dumps({"recital": VERSION}) + "\n")
+        versions = {"recital": VERSION} | ({FRONT_END: self.front_end.as_dict()} if self.symbols is not None else {})
+        write_atomically(folder / VERSION_FILE, json.dumps(versions) + "\n")
 
     @property
     def lexicon_path(self) -> Path | None:

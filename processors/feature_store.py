@@ -56,7 +56,7 @@ class StoreError(RecitalError):
     """A feature store that is damaged, was made with other settings, or lacks what is asked of it."""
 
 
-def prepare_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
+def prepare_store(folder: Path | str, settings: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> None:
     """Make `folder` a store for features made with `settings`, or check that it already is one.
 
     Settings that the store does not know yet are added to those it knows, so that a feature with settings of its
@@ -65,6 +65,7 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
     Args:
         folder: the corpus' folder; made if missing.
         settings: flat, name to JSON value.
+        notes: what else is kept beside the settings, likewise, and compared with nothing; those there stay.
 
     Raises:
         StoreError: the store's features were made with other values of the same settings.
@@ -74,8 +75,10 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
     known = {} if is_new else _read_settings(folder)
     wanted = _as_json(settings)
     _refuse_other_settings(folder, made_with=known, expected=wanted, missing_is_different=False)
-    if is_new or wanted.keys() - known.keys():
-        write_atomically(folder / _SETTINGS_FILE, json.dumps(known | wanted, indent=2, ensure_ascii=False) + "\n")
+    together = known | wanted
+    together |= {name: value for name, value in _as_json(notes or {}).items() if name not in together}
+    if is_new or together.keys() != known.keys():
+        write_atomically(folder / _SETTINGS_FILE, json.dumps(together, indent=2, ensure_ascii=False) + "\n")
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
 
 

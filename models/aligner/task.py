@@ -27,6 +27,7 @@ from processors.datasets.aligner_data import (
     open_symbols,
 )
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
+from processors.datasets.utterance_data import front_end_version_of
 from processors.features import ALIGNER_FEATURES, store_settings
 from processors.reports.speech_pictures import alignment_picture
 from processors.text.symbols import SymbolTable
@@ -143,7 +144,9 @@ class AlignerTask:
 
     def bundle(self, folder: Path) -> None:
         """Write a bundle of the network as it is now."""
-        Bundle(self._settings, self.modules["network"].state_dict(), self._symbols).save(folder)
+        settings = self._settings
+        front_end = front_end_version_of(rooted(settings.preprocess.processed_dir), settings.dataset)
+        Bundle(settings, self.modules["network"].state_dict(), self._symbols, front_end=front_end).save(folder)
 
     @property
     def _network(self) -> Aligner:

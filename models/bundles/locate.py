@@ -26,6 +26,7 @@ from models.registry import settings_class
 from processors.datasets.acoustic_data import LANGUAGES_FILE, open_languages
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import open_statistics
+from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SymbolTable
 from utils.checkpoint import average_name
 from utils.suggestions import did_you_mean
@@ -45,7 +46,7 @@ def open_bundle(folder: Path | str) -> Bundle:
     folder = Path(folder)
     if not (folder / SETTINGS_FILE).is_file():
         raise BundleError(f"{folder}: is no bundle: it has no {SETTINGS_FILE}")
-    version = _read_version(folder / VERSION_FILE)
+    version, front_end = _read_versions(folder / VERSION_FILE)
     return Bundle(
         settings=_read_settings(folder / SETTINGS_FILE, version),
         weights=_read_weights(folder / WEIGHTS_FILE),
@@ -56,6 +57,7 @@ def open_bundle(folder: Path | str) -> Bundle:
         languages=open_languages(folder / LANGUAGES_FILE),
         folder=folder,
         version=version,
+        front_end=front_end,
     )
 
 
@@ -109,17 +111,19 @@ def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:
     raise BundleError(f"{checkpoint}: holds no network with the parameters of {bundle.folder}")
 
 
-def _read_version(path: Path) -> str:
-    """Read which Recital wrote a bundle; empty where the bundle does not say.
+def _read_versions(path: Path) -> tuple[str, FrontEndVersion]:
+    """Read which Recital wrote a bundle, empty where the bundle does not say, and the front end's version.
 
     Raises:
         BundleError: the file is damaged, or of a later major version.
     """
     if not path.is_file():
-        return ""
+        return "", FrontEndVersion()
     try:
-        version = json.loads(path.read_text(encoding="utf-8"))["recital"]
+        versions = json.loads(path.read_text(encoding="utf-8"))
+        version = versions["recital"]
         major, _, _ = release(version)
+        front_end = FrontEndVersion.read(versions)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path}: is damaged: {error}; copy the bundle again") from error
     if major > release(VERSION)[0]:
@@ -127,7 +131,7 @@ def _read_version(path: Path) -> str:
             f"{path.parent}: was written by Recital {version}, whose bundles Recital {VERSION} cannot read; "
             "update Recital"
         )
-    return str(version)
+    return str(version), front_end
 
 
 def _read_settings(path: Path, version: str) -> ExperimentSettings:

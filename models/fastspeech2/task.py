@@ -32,6 +32,7 @@ from processors.datasets.acoustic_data import (
     open_voice,
 )
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
+from processors.datasets.utterance_data import front_end_version_of
 from processors.features import ACOUSTIC_FEATURES, store_settings
 from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.parameter_groups import learning_groups
@@ -186,7 +187,14 @@ class FastSpeech2Task:
         by_voice = self._settings.model.speaker_conditioning == "encoder"
         embeddings = voice.embeddings if by_voice else None
         Bundle(
-            self._settings, weights, voice.symbols, voice.statistics, voice.speakers, embeddings, voice.languages
+            self._settings,
+            weights,
+            voice.symbols,
+            voice.statistics,
+            voice.speakers,
+            embeddings,
+            voice.languages,
+            front_end=front_end_version_of(rooted(self._settings.preprocess.processed_dir), self._settings.dataset),
         ).save(folder)
 
     @property

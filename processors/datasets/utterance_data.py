@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from processors.audio.mel import MEL_FLOOR
-from processors.feature_store import FeatureStore
+from processors.feature_store import FeatureStore, StoreError, is_store, settings_of
+from processors.text.front_end_version import FrontEndVersion
 from processors.utterance import Utterance
 
 _Batch = TypeVar("_Batch", bound="UtteranceBatch")
@@ -104,6 +106,22 @@ def collate_utterances(
         },
         **of_its_own,
     )
+
+
+def front_end_version_of(processed_dir: Path, datasets: Sequence[str]) -> FrontEndVersion:
+    """Return the version of the front end that made the phones in feature stores, the oldest where they differ.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    versions = []
+    for folder in (processed_dir / dataset for dataset in datasets):
+        if is_store(folder):
+            try:
+                versions.append(FrontEndVersion.read(settings_of(folder)))
+            except ValueError as error:
+                raise StoreError(f"{folder}: {error}; run stage 1 again with --overwrite") from error
+    return FrontEndVersion.oldest(versions)
 
 
 class UtteranceData(Dataset[_Example]):

@@ -13,11 +13,20 @@ from processors.alignment.textgrid_folders import TextGrids
 from processors.corpora.corpus import Corpus
 from processors.corpora.exclusions import left_out
 from processors.corpora.splits import with_splits
-from processors.feature_store import FeatureStore, check_store, prepare_store, remove_store, tidy_store
+from processors.feature_store import (
+    FeatureStore,
+    check_store,
+    is_store,
+    prepare_store,
+    remove_store,
+    settings_of,
+    tidy_store,
+)
 from processors.features import PROBLEM, SOURCE, needs_alignment, needs_text, store_settings
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.jobs import Job
 from processors.preparation.textgrid_origin import stamp_of_lexicon, stamp_of_text
+from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION
 from processors.utterance import Utterance
 from utils.console import say, warn
 from utils.fingerprint import NOTHING, stamp, stamp_of_file
@@ -91,7 +100,7 @@ def make_plan(
     folder = rooted(settings.processed_dir) / dataset
     if overwrite:
         remove_store(folder)
-    prepare_store(folder, store_settings(settings, features, inventory))
+    prepare_store(folder, store_settings(settings, features, inventory), _front_end_note(folder, features))
     if share is None:
         remove_partial_files(folder)
         if damaged := tidy_store(folder):
@@ -111,6 +120,12 @@ def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings,
     expected.pop("symbols", None)
     for dataset in datasets:
         check_store(rooted(settings.processed_dir) / dataset, expected)
+
+
+def _front_end_note(folder: Path, features: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return the front end's version for a store that gets its first phones; nothing for one that has some."""
+    has_phones = is_store(folder) and "symbols" in settings_of(folder)
+    return {FRONT_END: FRONT_END_VERSION.as_dict()} if needs_text(features) and not has_phones else {}
 
 
 def remove_partial_files(folder: Path, *, deeper: bool = True) -> None:

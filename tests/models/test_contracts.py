@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import shutil
 from collections.abc import Mapping
 
@@ -28,6 +29,7 @@ from models.registry import (
     settings_class,
 )
 from processors.feature_store import StoreError
+from processors.text.front_end_version import FRONT_END, FrontEndVersion
 from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
 from utils.task import Batch
 from utils.trainer import Processes, Trainer, TrainerOptions
@@ -170,6 +172,14 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tiny):
     for name, module in unbroken.modules.items():
         for key, tensor in module.state_dict().items():
             assert torch.equal(tensor, resumed.modules[name].state_dict()[key]), f"{name}.{key}"
+
+
+def test_a_bundle_keeps_the_version_of_the_front_end_that_made_its_phones(tiny):
+    store, made_by = tiny.processed_dir / "tiny" / "store_settings.json", FrontEndVersion(lexicon=2)
+    store.write_text(json.dumps(json.loads(store.read_text()) | {FRONT_END: made_by.as_dict()}))
+    tiny.task().bundle(tiny.folder / "bundle")
+    bundle = find_bundle(tiny.folder / "bundle")
+    assert bundle.symbols is None or bundle.front_end == made_by
 
 
 def test_a_bundle_needs_nothing_of_the_training_machine(tiny):

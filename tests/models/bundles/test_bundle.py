@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle, open_bundle
 from models.bundles.sharing import for_others
 from models.registry import open_network
+from processors.text.front_end_version import FRONT_END_VERSION, FrontEndVersion
+from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle
 from utils.version import VERSION, release
 
@@ -47,6 +50,22 @@ def test_a_bundle_names_the_version_that_wrote_it(copied):
     assert opened.version == ""
     opened.save(copied)
     assert open_bundle(copied).version == VERSION
+
+
+def test_a_bundle_keeps_the_version_of_its_front_end(copied):
+    bundle = open_bundle(copied)
+    assert bundle.front_end == FRONT_END_VERSION
+    replace(bundle, front_end=FrontEndVersion(lexicon=3)).save(copied)
+    assert open_bundle(copied).front_end == FrontEndVersion(normaliser=1, lexicon=3, tones=1, pauses=1)
+    write_version(copied, VERSION)  # as bundles were before they kept it
+    assert open_bundle(copied).front_end == FrontEndVersion(1, 1, 1, 1)
+    (copied / "version.json").unlink()
+    assert open_bundle(copied).front_end == FrontEndVersion(1, 1, 1, 1)
+
+
+def test_a_bundle_of_a_vocoder_names_no_front_end(tmp_path):
+    tiny_vocoder_bundle().save(tmp_path)
+    assert json.loads((tmp_path / "version.json").read_text()) == {"recital": VERSION}
 
 
 def write_version(folder, version):

@@ -19,15 +19,18 @@ from config.paths import REPOSITORY
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.alignment.textgrid_folders import TextGrids
+from processors.datasets.utterance_data import front_end_version_of
 from processors.feature_store import FeatureStore, StoreError
 from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES
 from processors.preparation import extraction, report
+from processors.preparation import plan as plan_module
 from processors.preparation.corpus_result import PreparationError
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.jobs import Job, groups_of
 from processors.preparation.prepare import prepare
 from processors.preparation.worker import make_work
 from processors.speakers.statistics import open_statistics
+from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SymbolTable
 from processors.utterance import SPLITS, Utterance, read_manifest
 from tests.support.small_corpus import (
@@ -304,6 +307,39 @@ def test_other_settings_are_refused_by_name_until_overwritten(tmp_path, corpus):
     assert prepare(load(config)).made == 0  # nothing was lost
     assert prepare(changed, overwrite=True).made == 24
     assert all(each.frames < 160 for each in utterances(tmp_path / "processed").values())
+
+
+def test_a_store_keeps_the_version_of_the_front_end_that_made_its_first_phones(tmp_path, corpus, monkeypatch):
+    settings = load(write_config(tmp_path, corpus))
+    store = tmp_path / "processed" / "toy" / "store_settings.json"
+    prepare(settings, features=VOCODER_FEATURES)
+    assert "front_end" not in json.loads(store.read_text())
+    prepare(settings)
+    assert json.loads(store.read_text())["front_end"] == {"normaliser": 1, "lexicon": 1, "tones": 1, "pauses": 1}
+    monkeypatch.setattr(plan_module, "FRONT_END_VERSION", FrontEndVersion(lexicon=2))
+    assert prepare(settings).made == 0
+    assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(lexicon=1)
+    prepare(settings, overwrite=True)
+    assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(lexicon=2)
+    (tmp_path / "processed" / "old").mkdir()
+    (tmp_path / "processed" / "old" / "store_settings.json").write_text("{}")
+    assert front_end_version_of(tmp_path / "processed", ["toy", "old"]) == FrontEndVersion(lexicon=1)
+
+
+def test_a_store_from_before_front_ends_had_versions_is_used_as_it_is(tmp_path, corpus, monkeypatch):
+    settings = load(write_config(tmp_path, corpus))
+    with monkeypatch.context() as before:
+        before.setattr(plan_module, "_front_end_note", lambda *_: {})
+        prepare(settings)
+    store = tmp_path / "processed" / "toy" / "store_settings.json"
+    made = json.loads(store.read_text())
+    assert "front_end" not in made
+    assert prepare(settings).made == 0
+    assert json.loads(store.read_text()) == made
+    assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(1, 1, 1, 1)
+    store.write_text(json.dumps(made | {"front_end": "new"}))
+    with pytest.raises(StoreError, match=r"toy: front_end must hold numbers from 1 on, found new; run stage 1"):
+        front_end_version_of(tmp_path / "processed", ["toy"])
 
 
 def test_limits_of_duration_may_change_without_making_anything_again(tmp_path, corpus):

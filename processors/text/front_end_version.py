@@ -1,0 +1,56 @@
+"""Versions of the front ends, by which voices and features made before a correction of pronunciation are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, astuple, dataclass, fields
+from typing import Any
+
+FRONT_END = "front_end"
+"""The name under which bundles and feature stores keep the version."""
+
+
+@dataclass(frozen=True)
+class FrontEndVersion:
+    """A number per part of the front ends, raised when a correction changes what texts become there.
+
+    Attributes:
+        normaliser: the words that numbers, dates and abbreviations are read as.
+        lexicon: the phones of words, unknown ones included, and the choice among several.
+        tones: the tones of tonal languages.
+        pauses: the pauses that punctuation becomes.
+    """
+
+    normaliser: int = 1
+    lexicon: int = 1
+    tones: int = 1
+    pauses: int = 1
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the numbers by their names, as they are written."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> FrontEndVersion:
+        """Return what bundle or feature store keeps; 1 for every part where it keeps none, as before versions were.
+
+        Args:
+            kept: numbers by name under `FRONT_END`, beside others.
+
+        Raises:
+            ValueError: these are no such numbers.
+        """
+        found = kept.get(FRONT_END, {})
+        numbers = {each.name: found.get(each.name, 1) if isinstance(found, dict) else 0 for each in fields(cls)}
+        if any(type(number) is not int or number < 1 for number in numbers.values()):
+            raise ValueError(f"{FRONT_END} must hold numbers from 1 on, found {found}")
+        return cls(**numbers)
+
+    @classmethod
+    def oldest(cls, versions: Iterable[FrontEndVersion]) -> FrontEndVersion:
+        """Return the least number of each part; 1 throughout where there are no versions."""
+        return cls(*map(min, zip(*map(astuple, versions), strict=True)))
+
+
+FRONT_END_VERSION = FrontEndVersion(normaliser=1, lexicon=1, tones=1, pauses=1)
+"""The present one: raise a number in the commit that changes what texts become."""
