@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import torch
@@ -75,8 +76,10 @@ def test_items_hold_everything_but_speeds_checksums_and_paths(tmp_path):
 def test_shards_younger_than_the_copy_were_made_again(tmp_path):
     features = tmp_path / "hifigan/features/LJSpeech/features"
     features.mkdir(parents=True)
-    (features / "1-old.safetensors").touch()
+    for name, second in (("1-old.safetensors", 1), ("2-new.safetensors", 3)):
+        (features / name).touch()
+        os.utime(features / name, (second, second))
     (tmp_path / ".copied").touch()
     assert made_again(tmp_path) == []
-    (features / "2-new.safetensors").touch()
+    os.utime(tmp_path / ".copied", (2, 2))
     assert made_again(tmp_path) == ["stage 1 made anew: hifigan/features/LJSpeech/features/2-new.safetensors"]
