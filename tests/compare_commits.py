@@ -12,6 +12,8 @@ nothing new, a sentence from the trained bundles, and five more steps of each tr
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import io
 import json
 import os
@@ -155,11 +157,20 @@ class Commit:
         self.id = _git("rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
         self.folder = work / self.id
         self._golden, self._inputs = shared / "golden", inputs(shared)
-        if not (self.folder / "code").is_dir():
-            partial = self.folder / "code.partial"
-            partial.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["tar", "-x", "-C", partial], input=_git("archive", self.id), check=True)
-            partial.rename(self.folder / "code")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if not (self.folder / "code").is_dir():
+                partial = self.folder / "code.partial"
+                partial.mkdir(exist_ok=True)
+                subprocess.run(["tar", "-x", "-C", partial], input=_git("archive", self.id), check=True)
+                partial.rename(self.folder / "code")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Wait until no other comparison makes anything of this commit, and keep others waiting meanwhile."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def make(self, name: str, commands: Sequence[str], copies: Sequence[Path] = ()) -> Path:
         """Run commands, unless their outputs are there already, of the same commands and inputs; return the folder.
@@ -174,10 +185,16 @@ class Commit:
         """
         folder, plan = self.folder / name, self.folder / f"{name}.plan"
         whole_plan = repr([*commands, self._golden, self._inputs])
-        if plan.exists() and plan.read_text() == whole_plan:
-            return folder
-        started = time.monotonic()
-        plan.unlink(missing_ok=True)
+        with self._locked():
+            if not plan.exists() or plan.read_text() != whole_plan:
+                started = time.monotonic()
+                plan.unlink(missing_ok=True)
+                self._make(folder, commands, copies)
+                plan.write_text(whole_plan)
+                print(f"{self.id[:8]}: made {name} in {time.monotonic() - started:.0f} s", file=sys.stderr)
+        return folder
+
+    def _make(self, folder: Path, commands: Sequence[str], copies: Sequence[Path]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for source in copies:
@@ -187,10 +204,7 @@ class Commit:
             (self.folder / "inputs" / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / "inputs" / path).write_bytes(content)
         for command in commands:
-            self._run(command, {"{in}": "../inputs", "{out}": f"../{name}", "{golden}": str(self._golden)})
-        plan.write_text(whole_plan)
-        print(f"{self.id[:8]}: made {name} in {time.monotonic() - started:.0f} s", file=sys.stderr)
-        return folder
+            self._run(command, {"{in}": "../inputs", "{out}": f"../{folder.name}", "{golden}": str(self._golden)})
 
     def _run(self, command: str, places: Mapping[str, str]) -> None:
         module, *arguments = shlex.split(command)
