@@ -36,6 +36,15 @@ CHANGEABLE = (
     "train.save_every_steps",
     "train.valid_every_steps",
 )
+# What may change besides, where the experiment's own settings are not asked for: how the steps to come are taken.
+ADJUSTABLE = (
+    "train.batch_size",
+    "train.gradient_accumulation_steps",
+    "train.gradient_clip",
+    "train.learning_rate",
+    "train.max_frames_per_batch",
+    "train.precision",
+)
 _SIGNALLED = 128  # shells give a program ended by signal N the exit code 128 + N
 
 
@@ -77,11 +86,13 @@ def train(
 
 
 def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespace, processes: Processes) -> int:
-    from config.load import write_settings
+    import dataclasses
+
+    from config.load import read_settings, write_settings
     from config.paths import rooted
     from models.bundles.origin import ORIGIN_FILE, require_same_initial_weights, require_same_rows, write_origin
     from models.bundles.warm_start import find_initial_state
-    from models.registry import make_task
+    from models.registry import make_task, settings_class
     from utils.checkpoint import CheckpointFolder
     from utils.console import say
     from utils.random_state import seed_everything
@@ -100,7 +111,11 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
         initial.load_into(task.modules)
     batches = task.train_batches(processes.rank, processes.world_size)
     valid_batches = task.valid_batches(processes.rank, processes.world_size)
-    trainer = Trainer(task, batches, valid_batches, folder, _options(settings), processes)
+    adjustable = _adjustable(settings)
+    trainer = Trainer(task, batches, valid_batches, folder, _options(settings), processes, adjustable)
+    if resume is not None and "adjustable" not in resume.facts:  # written before checkpoints kept them
+        began = read_settings(folder / "settings.json", settings_class)
+        resume = dataclasses.replace(resume, facts={**resume.facts, "adjustable": _adjustable(began)})
     if initial is not None:
         trainer.begin_with(initial.optimizers)
 
@@ -158,7 +173,8 @@ def _settled(today: ExperimentSettings, folder: Path, resuming: bool, quiet: boo
         return today  # nothing has been learned that other settings could spoil
     began = read_settings(path, settings_class)
     ours, theirs = today.model_dump(mode="json"), began.model_dump(mode="json")
-    fixed = [line for line in differing_settings(ours, theirs) if not _is_changeable(line.partition(": ")[0])]
+    free = CHANGEABLE if resuming else (*CHANGEABLE, *ADJUSTABLE)
+    fixed = [line for line in differing_settings(ours, theirs) if not _is_among(line.partition(": ")[0], free)]
     if fixed and not resuming:
         raise RecitalError(
             "\n  ".join(
@@ -172,19 +188,25 @@ def _settled(today: ExperimentSettings, folder: Path, resuming: bool, quiet: boo
     if fixed and not quiet:
         warn("\n  ".join([f"{folder} goes on with the settings it began with. It has -> not taken over:", *fixed]))
     tree = theirs
-    for name in CHANGEABLE:
+    for name in free:
         _copy_setting(ours, tree, name.split("."))
     return check_settings(tree, type(began), {}, fallback_source=str(path))
 
 
-def _is_changeable(name: str) -> bool:
-    return any(name == other or name.startswith(f"{other}.") for other in CHANGEABLE)
+def _adjustable(settings: ExperimentSettings) -> dict[str, Any]:
+    train = settings.train.model_dump(mode="json")
+    return {name: train[key] for name in ADJUSTABLE if (key := name.removeprefix("train.")) in train}
+
+
+def _is_among(name: str, others: Sequence[str]) -> bool:
+    return any(name == other or name.startswith(f"{other}.") for other in others)
 
 
 def _copy_setting(source: dict[str, Any], target: dict[str, Any], parts: list[str]) -> None:
     for part in parts[:-1]:
         source, target = source[part], target[part]
-    target[parts[-1]] = source[parts[-1]]
+    if parts[-1] in source:  # not every model has each
+        target[parts[-1]] = source[parts[-1]]
 
 
 def _checkpoints(

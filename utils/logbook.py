@@ -47,6 +47,14 @@ class Logbook:
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
+    def changes(self, step: int, changed: Mapping[str, tuple[Any, Any]]) -> None:
+        """Note settings, from their old values to their new ones, with which a step is the first to be taken."""
+        line = {"step": step, "changed": {name: list(values) for name, values in changed.items()}}
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+        told = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in changed.items())
+        self._board.add_text("settings", told, step)
+
     def samples(self, step: int, samples: Samples) -> None:
         """Show pictures, sounds and texts at a step."""
         for name, picture in samples.pictures.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from utils.errors import RecitalError
 
@@ -98,3 +99,18 @@ def load_moments(optimizer: Optimizer, modules: Mapping[str, nn.Module], state: 
     own = optimizer.state_dict()
     moments = as_state_dict(state, names)["state"]
     optimizer.load_state_dict({"state": moments, "param_groups": own["param_groups"]})
+
+
+def peak_rates(optimizer: Optimizer) -> list[float]:
+    """Return the learning rate of each group that its schedule takes shares of."""
+    return [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
+
+
+def set_peak_rates(optimizer: Optimizer, scheduler: LRScheduler | None, rates: Sequence[float]) -> None:
+    """Set what `peak_rates` returned, where it is another, and leave the schedule where it stands."""
+    for group, rate, before in zip(optimizer.param_groups, rates, peak_rates(optimizer), strict=True):
+        if rate != before:
+            group["lr"] = rate * (group["lr"] / before)
+            group |= {"initial_lr": rate} if "initial_lr" in group else {}
+    if scheduler is not None:
+        scheduler.base_lrs = [*peak_rates(optimizer)]

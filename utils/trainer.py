@@ -33,7 +33,7 @@ from utils.files import atomic_folder, sweep
 from utils.logbook import Logbook
 from utils.meters import LossMeter, LossWatch, SpeedMeter
 from utils.moving_average import MovingAverage
-from utils.optimizer_state import OptimizerState, OptimizerStateError, load_moments
+from utils.optimizer_state import OptimizerState, OptimizerStateError, load_moments, peak_rates, set_peak_rates
 from utils.parameter_groups import PartError, freeze
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
 from utils.stop_request import StopRequest
@@ -219,6 +219,8 @@ class Trainer:
         folder: of the experiment: gets `checkpoint/`, `tensorboard/`, `logbook.jsonl` and `bundle/`.
         options: how to train.
         processes: who trains together.
+        adjustable: settings with which an experiment may go on where it began with others, as plain JSON values;
+            kept in checkpoints.
 
     Raises:
         PartError: `options.freeze` names what there is not, or leaves nothing to learn.
@@ -232,7 +234,9 @@ class Trainer:
         folder: Path | str,
         options: TrainerOptions,
         processes: Processes,
+        adjustable: Mapping[str, Any] | None = None,
     ) -> None:
+        self._adjustable, self._changed = dict(adjustable or {}), dict[str, tuple[Any, Any]]()
         self.task, self.batches, self.valid_batches = task, batches, valid_batches
         self.folder, self.options, self.processes = Path(folder), options, processes
         self.checkpoints = CheckpointFolder(self.folder / "checkpoint")
@@ -328,6 +332,9 @@ class Trainer:
         self.processes.wait()
         logbook = self.processes.in_main(self._open_folder)
         with StopRequest() as request, logbook or contextlib.nullcontext():
+            if self._changed and logbook is not None:
+                # At the first step that is taken so: who goes on from here again drops this line and writes it anew.
+                logbook.changes(self._position.step + 1, self._changed)
             stopped = self._train(logbook, request)
         # Another process may have got the signal that stopped all.
         signal_number = request.signal_number or (int(signal.SIGTERM) if stopped else 0)
@@ -717,6 +724,7 @@ class Trainer:
                 "group": position.group,
                 "groups_per_epoch": self.batches.groups_per_epoch(position.epoch),
                 "valid_loss": self._valid_loss,
+                "adjustable": self._adjustable,
                 "best_valid_loss": self._best_valid_loss if math.isfinite(self._best_valid_loss) else None,
                 "world_size": self.processes.world_size,
             },
@@ -742,9 +750,11 @@ class Trainer:
                 f"this model for {', '.join(self._optimizations)}; resume with the settings it was trained with"
             )
         for name, optimization in self._optimizations.items():
+            rates = peak_rates(optimization.optimizer)
             optimization.optimizer.load_state_dict(state["optimizers"][name])
             if optimization.scheduler is not None and name in state["schedulers"]:
                 optimization.scheduler.load_state_dict(state["schedulers"][name])
+            set_peak_rates(optimization.optimizer, optimization.scheduler, rates)
         if self._scaler.is_enabled() and state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
         self._overflows, self._norms = state["overflows"], state["norms"]
@@ -753,9 +763,22 @@ class Trainer:
         self._position = _Position(checkpoint.step, facts["epoch"], facts["group"])
         if facts["best_valid_loss"] is not None:
             self._best_valid_loss = facts["best_valid_loss"]
+        self._changed = {
+            name: (before[name], value)
+            for before in [facts.get("adjustable", {})]
+            for name, value in self._adjustable.items()
+            if name in before and before[name] != value
+        }
+        if self._changed and self._position.group:
+            # Not to the end of the epoch as it was planned: what is changed may be what the next step would fail of.
+            self._end_epoch()
+        if self.processes.is_main:
+            for name, (old, new) in self._changed.items():
+                say(f"{name}: {old} -> {new}, from step {checkpoint.step + 1} on, with which an epoch begins")
 
         n_groups, rank = self.batches.groups_per_epoch(self._position.epoch), self.processes.rank
-        if facts["world_size"] == self.processes.world_size and facts["groups_per_epoch"] == n_groups:
+        fits = facts["groups_per_epoch"] == n_groups or not self._position.group
+        if facts["world_size"] == self.processes.world_size and fits:
             set_random_state(state["processes"][rank]["random"])
             self._losses.load_state_dict(state["processes"][rank]["losses"])
             return

@@ -119,14 +119,51 @@ def test_training_past_the_schedules_end_warns_once(train):
 
 def test_experiment_with_other_settings_is_refused_listing_what_differs(train, tmp_path):
     train()
-    other = ("--set", "train.batch_size=4", "--set", "model.hidden_size=16", "--set", "train.log_every_steps=3")
+    other = ("--set", "train.seed=4", "--set", "model.hidden_size=16", "--set", "train.log_every_steps=3")
     code, _, errors = train(*other)
     assert code == 1
     assert "was trained with other settings" in errors and "--resume_type resume" in errors
-    assert "train.batch_size: 2 -> 4" in errors and "model.hidden_size: 8 -> 16" in errors
+    assert "train.seed: 0 -> 4" in errors and "model.hidden_size: 8 -> 16" in errors
     assert "log_every_steps" not in errors and "Traceback" not in errors
     settings = json.loads((tmp_path / "ckpts/first/settings.json").read_text())
-    assert settings["train"]["batch_size"] == 2
+    assert settings["train"]["seed"] == 0
+
+
+def test_how_steps_are_taken_may_change_from_an_epoch_on(train, tmp_path):
+    """The epoch in which training stopped is left there, and the next one begins."""
+    folder = tmp_path / "ckpts" / "first"
+    train()
+    changes = {
+        "batch_size": [2, 3],
+        "gradient_accumulation_steps": [1, 2],
+        "gradient_clip": [1.0, 0.5],
+        "learning_rate": [0.05, 0.01],
+        "max_frames_per_batch": [0, 500],
+        "precision": ["fp32", "bf16"],
+    }
+    before = json.loads((folder / "settings.json").read_text())["train"]
+    assert [before[name] for name in changes] == [old for old, _ in changes.values()]
+    asked = [part for name, (_, new) in changes.items() for part in ("--set", f"train.{name}={new}")]
+    code, printed, errors = train(*asked, "--set", "train.max_steps=12", "--set", "train.keep_last=9")
+    assert code == 0, errors
+    assert "train.batch_size: 2 -> 3, from step 9 on, with which an epoch begins" in printed
+    lines = read_logbook(folder / "logbook.jsonl")
+    [changed] = [line for line in lines if "changed" in line]
+    assert changed == {"step": 9, "changed": {f"train.{name}": values for name, values in changes.items()}}
+    [rate] = [line["learning_rate/network"] for line in lines if line["step"] == 10 and "learning_rate/network" in line]
+    assert rate == pytest.approx(0.01 * 0.99**10, rel=1e-12)
+    assert open_checkpoint(folder / "checkpoint" / "step-00000012").facts["epoch"] == 2  # of 4 steps each
+    settings = json.loads((folder / "settings.json").read_text())["train"]
+    assert [settings[name] for name in changes] == [new for _, new in changes.values()]
+
+    straight = weights(tmp_path / "ckpts/first", 12)
+    older = ("--resume_type", "resume", "--checkpoint", str(folder / "checkpoint" / "step-00000008"))
+    code, printed, errors = train(*older, "--set", "train.max_steps=12")
+    assert code == 0 and "train.batch_size: 2 -> 3, from step 9 on" in printed, errors
+    assert torch.equal(straight, weights(tmp_path / "ckpts/first", 12))
+    assert len([line for line in read_logbook(folder / "logbook.jsonl") if "changed" in line]) == 1
+    code, printed, _ = train(*asked, "--set", "train.max_steps=13")
+    assert code == 0 and "->" not in printed and "trained to step 13" in printed
 
 
 def test_resume_keeps_the_settings_the_experiment_began_with(train, tmp_path):

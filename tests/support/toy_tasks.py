@@ -192,7 +192,13 @@ class BadAt:
 
 
 def train_toy(
-    folder: Path, task=None, batches=None, options: TrainerOptions | None = None, resume=True, **changes
+    folder: Path,
+    task=None,
+    batches=None,
+    options: TrainerOptions | None = None,
+    resume=True,
+    adjustable=None,
+    **changes,
 ) -> tuple[Outcome, Trainer]:
     """Train a toy task in a folder, going on from its newest checkpoint."""
     options = dataclasses.replace(options or TrainerOptions(max_steps=12, save_every_steps=4), **changes)
@@ -201,7 +207,7 @@ def train_toy(
     task = task or ToyRegression()
     batches = batches or ToyBatches()
     valid_batches = [make_batch(np.arange(100, 103))]
-    trainer = Trainer(task, batches, valid_batches, folder, options, processes)
+    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable)
     return trainer.fit(trainer.checkpoints.newest() if resume else None), trainer
 
 

@@ -157,6 +157,29 @@ def test_resume_continues_the_same_run(tmp_path, make_task):
     assert greatest_difference(weights_of(tmp_path / "straight", 50), weights_of(tmp_path / "stopped", 50)) == 0.0
 
 
+@pytest.mark.parametrize("stops", [(17, 50), (17, 30, 50), (17, 24, 50)], ids=str)
+def test_run_that_goes_on_otherwise_is_exact_from_then_on(tmp_path, stops):
+    """Changed after step 17 of epochs of 12; stopped again within an epoch, and where one begins."""
+
+    def train(name, stops):
+        for number, max_steps in enumerate(stops):
+            torch.manual_seed(1)
+            changed = number > 0
+            task = ToyRegression(dropout=0.5, learning_rate=0.02 if changed else 0.05)
+            batches = ToyBatches(batch_size=4 if changed else 2)
+            options = TrainerOptions(max_steps=max_steps, save_every_steps=1000, log_every_steps=10)
+            train_toy(tmp_path / name, task, batches, options, adjustable={"batch_size": batches.batch_size})
+        return open_checkpoint(tmp_path / name / "checkpoint" / "step-00000050")
+
+    straight, stopped = train("straight", (17, 50)), train("stopped", stops)
+    assert straight.facts["epoch"] == stopped.facts["epoch"] == 7 and straight.facts["group"] == 3
+    wanted, found = straight.weights("network"), stopped.weights("network")
+    assert all(torch.equal(wanted[key], found[key]) for key in wanted)
+    lines = steady_lines(tmp_path / "stopped")
+    rates = {line["step"]: line.get("learning_rate/network") for line in lines if "changed" not in line}
+    assert rates[10] == pytest.approx(0.05 * 0.99**10) and rates[50] == pytest.approx(0.02 * 0.99**50, rel=1e-12)
+
+
 def start_toy(folder: Path, **changes) -> subprocess.Popen:
     arguments = [f"{name}={json.dumps(value)}" for name, value in changes.items()]
     return subprocess.Popen(
