@@ -127,13 +127,13 @@ class AcousticModel(Protocol):
         """Return the (B, M, T_mel) log-mel predicted with the batch's own durations, pitch and energy."""
 
 
-def prosody_levels(model: Settings) -> dict[str, Level]:
-    """Return per what (`phone` or `frame`) a model takes true pitch and energy: as its settings have it, or per phone.
+def prosody_levels(model: Settings) -> dict[str, Level | None]:
+    """Return per what (`phone` or `frame`) a model takes true pitch and energy; None for what it does not take.
 
     Args:
-        model: the model's settings, with a `pitch_level` and `energy_level` or without.
+        model: the model's settings; `pitch_level` and `energy_level` among them are settings or class variables.
     """
-    return {name: getattr(model, name, "phone") for name in ("pitch_level", "energy_level")}
+    return {name: getattr(model, name, None) for name in ("pitch_level", "energy_level")}
 
 
 def require_controls(model: AcousticModel, prosody: Prosody, name: str) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from config.paths import rooted
 from models.aligner.loss import loss_terms
@@ -18,6 +17,7 @@ from models.aligner.network import Aligner
 from models.aligner.settings import AlignerSettings
 from models.bundle import Bundle
 from models.contracts import EmbeddingRows
+from models.training.optimization import adam
 from models.training.schedules import learning_rate_share
 from processors.datasets.aligner_data import (
     AlignerBatch,
@@ -31,7 +31,6 @@ from processors.datasets.utterance_data import front_end_version_of
 from processors.features import ALIGNER_FEATURES, store_settings
 from processors.reports.speech_pictures import alignment_picture
 from processors.text.symbols import SymbolTable
-from utils.parameter_groups import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Update
 
@@ -88,17 +87,10 @@ class AlignerTask:
         return AlignerData(utterances, stores)
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Adam with warm-up and a cosine."""
+        """Return Adam with warm-up and a cosine."""
         train = self._settings.train
-        optimizer = torch.optim.Adam(
-            learning_groups(self.modules, ("network",), train.lr_groups, train.learning_rate),
-            lr=train.learning_rate,
-            betas=train.adam_betas,
-            fused=True,
-        )
         share = learning_rate_share(warmup_steps=train.warmup_steps, decay="cosine", decay_steps=train.decay_steps)
-        scheduler = LambdaLR(optimizer, share)
-        return {"network": Optimization(optimizer, ("network",), scheduler, ema_decay=train.ema_decay)}
+        return adam(self.modules, train, share)
 
     def updates(self, batch: AlignerBatch, step: int) -> Iterator[Update]:
         """Make the phones' order likely and, once that is learned, one way through them."""

@@ -45,6 +45,7 @@ class PlainFastSpeech2(nn.Module):
 
     def forward(self, batch: AcousticBatch) -> Tensor:
         """Give the loss of a batch."""
+        assert batch.pitch is not None and batch.energy is not None
         hidden, is_padding = self._encode(batch.phoneme_ids, batch.phoneme_lengths)
         log_durations = self.duration_predictor(hidden, is_padding)
         pitch = self.pitch_predictor(hidden, is_padding)

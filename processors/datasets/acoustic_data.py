@@ -32,14 +32,14 @@ class AcousticBatch(UtteranceBatch):
     Attributes:
         speaker_ids: (B,) rows of the speaker table.
         durations: (B, T_text) frames per phoneme; a row adds up to its `mel_lengths`.
-        pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker.
+        pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker; None for a model without.
         energy: likewise, linear, normalised per speaker.
     """
 
     speaker_ids: Tensor
     durations: Tensor
-    pitch: Tensor
-    energy: Tensor
+    pitch: Tensor | None
+    energy: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,25 @@ class AcousticExample:
     phoneme_ids: np.ndarray
     durations: np.ndarray
     mel: np.ndarray  # (T_mel, M)
-    pitch: np.ndarray
-    energy: np.ndarray
+    pitch: np.ndarray | None
+    energy: np.ndarray | None
 
 
 def collate_acoustic(examples: Sequence[AcousticExample], length_step: int = 1) -> AcousticBatch:
     """Pad utterances to the longest among them; see `collate_utterances`."""
+
+    def padded(values: Sequence[np.ndarray | None]) -> Tensor | None:
+        present = [each for each in values if each is not None]
+        return pad_arrays(present, length_step=length_step) if present else None
+
     return collate_utterances(
         AcousticBatch,
         examples,
         length_step,
         speaker_ids=torch.tensor([example.speaker_id for example in examples]),
         durations=pad_arrays([example.durations for example in examples], length_step=length_step).long(),
-        pitch=pad_arrays([example.pitch for example in examples], length_step=length_step),
-        energy=pad_arrays([example.energy for example in examples], length_step=length_step),
+        pitch=padded([example.pitch for example in examples]),
+        energy=padded([example.energy for example in examples]),
     )
 
 
@@ -122,7 +127,7 @@ class AcousticData(UtteranceData[AcousticExample]):
         utterances: of the split; their corpora are keys of `stores`.
         stores: corpus to its features.
         voice: speakers and statistics.
-        pitch_level: whether pitch is given per phone or per frame.
+        pitch_level: whether pitch is given per phone, per frame, or not at all.
         energy_level: likewise.
     """
 
@@ -132,8 +137,8 @@ class AcousticData(UtteranceData[AcousticExample]):
         stores: Mapping[str, FeatureStore],
         voice: Voice,
         *,
-        pitch_level: Level = "phone",
-        energy_level: Level = "phone",
+        pitch_level: Level | None = "phone",
+        energy_level: Level | None = "phone",
     ) -> None:
         super().__init__(utterances, stores)
         self._speakers, self._statistics = dict(voice.speakers), dict(voice.statistics)
@@ -143,18 +148,25 @@ class AcousticData(UtteranceData[AcousticExample]):
     def __getitem__(self, index: int) -> AcousticExample:
         (dataset, id_), speaker = self._places[index], self._speaker_names[index]
         store, statistics = self._stores[dataset], self._statistics[speaker]
-        durations, f0_hz = store.read(id_, "durations"), store.read(id_, "f0")
-        pitch = interpolate_unvoiced(statistics.normalize_pitch(f0_hz), f0_hz > 0)
-        energy = statistics.normalize_energy(store.read(id_, "energy"))
+        durations, pitch, energy = store.read(id_, "durations"), None, None
+        if self._pitch_level is not None:
+            f0_hz = store.read(id_, "f0")
+            pitch = interpolate_unvoiced(statistics.normalize_pitch(f0_hz), f0_hz > 0)
+        if self._energy_level is not None:
+            energy = statistics.normalize_energy(store.read(id_, "energy"))
         return AcousticExample(
             id=id_,
             speaker_id=self._speakers[speaker],
             phoneme_ids=store.read(id_, "phonemes"),
             durations=durations,
             mel=store.read(id_, "mel"),
-            pitch=average_per_phone(pitch, durations) if self._pitch_level == "phone" else pitch,
-            energy=average_per_phone(energy, durations) if self._energy_level == "phone" else energy,
+            pitch=_at_level(pitch, self._pitch_level, durations),
+            energy=_at_level(energy, self._energy_level, durations),
         )
+
+
+def _at_level(values: np.ndarray | None, level: Level | None, durations: np.ndarray) -> np.ndarray | None:
+    return average_per_phone(values, durations) if values is not None and level == "phone" else values
 
 
 def open_acoustic_data(
@@ -164,8 +176,8 @@ def open_acoustic_data(
     voice: Voice,
     *,
     expect: Mapping[str, Any] | None = None,
-    pitch_level: Level = "phone",
-    energy_level: Level = "phone",
+    pitch_level: Level | None = "phone",
+    energy_level: Level | None = "phone",
 ) -> AcousticData:
     """Open one split of all corpora of an experiment.
 
@@ -175,7 +187,7 @@ def open_acoustic_data(
         split: `train`, `valid`, ...
         voice: speakers and statistics.
         expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
-        pitch_level: whether pitch is given per phone or per frame.
+        pitch_level: whether pitch is given per phone, per frame, or not at all.
         energy_level: likewise.
 
     Raises:

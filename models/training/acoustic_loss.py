@@ -1,6 +1,8 @@
-"""What FastSpeech 2 is trained to get right."""
+"""Training losses of acoustic models."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -11,19 +13,16 @@ from processors.datasets.acoustic_data import AcousticBatch, Level
 from utils.task import Term
 
 
-def loss_terms(
-    predicted: Prediction, target: AcousticBatch, *, pitch_level: Level, energy_level: Level
-) -> dict[str, Term]:
-    """Compare over real frames and real phonemes only.
+def acoustic_loss_terms(predicted: Prediction, target: AcousticBatch, levels: Mapping[str, Level]) -> dict[str, Term]:
+    """Compare predicted with true mels, durations, pitch and energy, over real frames and phonemes only.
 
     FastSpeech 2 (arXiv:2006.04558, section 2.2): absolute error of the mel, before and behind the postnet, and squared
     errors of log durations, pitch and energy.
 
     Args:
-        predicted: what the network said.
-        target: what was recorded.
-        pitch_level: whether pitch is given per phone or per frame.
-        energy_level: likewise.
+        predicted: teacher-forced outputs.
+        target: the recordings.
+        levels: per what each of the predicted quantities is.
     """
     is_frame_padding = padding_mask(target.mel_lengths, target.mel.shape[2])
     is_phoneme_padding = padding_mask(target.phoneme_lengths, target.phoneme_ids.shape[1])
@@ -42,6 +41,6 @@ def loss_terms(
     if predicted.refined_mel is not None:
         terms["refined_mel"] = mel_term(predicted.refined_mel)
     terms["duration"] = variance_term(predicted.log_durations, torch.log1p(target.durations.float()), "phone")
-    terms["pitch"] = variance_term(predicted.values["pitch"], target.pitch, pitch_level)
-    terms["energy"] = variance_term(predicted.values["energy"], target.energy, energy_level)
+    for quantity, level in levels.items():
+        terms[quantity] = variance_term(predicted.values[quantity], getattr(target, quantity), level)
     return terms

@@ -1,0 +1,227 @@
+"""Training of acoustic models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from config.paths import rooted
+from models.bundle import Bundle
+from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch
+from models.layers.acoustic_network import AcousticNetwork, Prediction
+from models.layers.length_regulator import frame_index
+from models.training.acoustic_loss import acoustic_loss_terms
+from models.training.optimization import adam
+from models.training.schedules import learning_rate_share
+from models.training.settings import AcousticSettings
+from processors.audio.griffin_lim import griffin_lim
+from processors.audio.mel import MelSpectrogram
+from processors.datasets.acoustic_data import (
+    AcousticBatch,
+    AcousticData,
+    Level,
+    Voice,
+    collate_acoustic,
+    open_acoustic_data,
+)
+from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
+from processors.datasets.utterance_data import front_end_version_of
+from processors.features import ACOUSTIC_FEATURES, store_settings
+from processors.reports.speech_pictures import curves_picture, mels_picture
+from utils.pictures import pixels
+from utils.task import Optimization, Samples, Sum, Term, Update
+
+LossTerms = Callable[[Prediction, AcousticBatch, Mapping[str, Level]], dict[str, Term]]
+
+_SAMPLES = 2
+_GRIFFIN_LIM_ITERATIONS = 30
+_collate = partial(collate_acoustic, length_step=8)
+
+
+class AcousticTask:
+    """Trains an acoustic model with one optimizer (`utils.task.Task`).
+
+    Args:
+        settings: of the experiment.
+        voice: symbols, speakers and statistics of its data.
+        network: untrained, for this voice.
+        loss_terms: compares teacher-forced outputs with recordings.
+    """
+
+    def __init__(
+        self,
+        settings: AcousticSettings,
+        voice: Voice,
+        network: AcousticNetwork,
+        loss_terms: LossTerms = acoustic_loss_terms,
+    ) -> None:
+        self._settings, self._voice = settings, voice
+        self._levels = network.variance_adaptor.levels
+        self._loss_terms = loss_terms
+        self.modules: dict[str, nn.Module] = {"network": network}
+
+    def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
+        """Return the tables of phonemes and speakers (`models.contracts.HasEmbeddingRows`)."""
+        speakers = self._voice.speakers
+        tables = {"network.phoneme_embedding.weight": EmbeddingRows("symbol", self._voice.symbols.symbols)}
+        if self._settings.model.speaker_conditioning == "table":
+            names = sorted(speakers, key=lambda name: speakers[name])
+            tables["network.speaker_embedding.weight"] = EmbeddingRows("speaker", names)
+        return tables
+
+    def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
+        """Return one process's share of the training data."""
+        return training_batches(self._open("train"), _collate, self._settings, rank=rank, world_size=world_size)
+
+    def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
+        """Return one process's share of the validation data."""
+        return validation_batches(self._open("valid"), _collate, self._settings, rank=rank, world_size=world_size)
+
+    def _open(self, split: str) -> AcousticData:
+        preprocess = self._settings.preprocess
+        return open_acoustic_data(
+            rooted(preprocess.processed_dir),
+            self._settings.dataset,
+            split,
+            self._voice,
+            expect=store_settings(preprocess, ACOUSTIC_FEATURES, self._voice.symbols.symbols),
+            pitch_level=self._levels.get("pitch"),
+            energy_level=self._levels.get("energy"),
+        )
+
+    def optimizers(self) -> Mapping[str, Optimization]:
+        """Return Adam with warm-up, decay and annealing."""
+        train = self._settings.train
+        share = learning_rate_share(
+            warmup_steps=train.warmup_steps,
+            decay=train.decay,
+            decay_steps=train.decay_steps,
+            anneal_steps=train.anneal_steps,
+            anneal_rate=train.anneal_rate,
+        )
+        return adam(self.modules, train, share, train.adam_eps)
+
+    def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:
+        """Predict with true durations, pitch and energy, and compare."""
+        yield Update("network", self._loss_terms(self.modules["network"](batch), batch, self._levels))
+
+    def validate(self, batch: AcousticBatch) -> Mapping[str, Sum]:
+        """Return the teacher-forced losses, and how far free-running speech is from the recording.
+
+        `free_mel` is the absolute error of the free-running mel, each phone stretched to its true duration;
+        `free_duration` the error of the phones' durations in frames, and `free_length` that of the whole
+        utterance as a share of it.
+        """
+        terms = self._loss_terms(self._network(batch), batch, self._levels)
+        sums = {name: Sum(term.value * batch.counts[term.per], batch.counts[term.per]) for name, term in terms.items()}
+        loss = sum((term.weight * term.value for term in terms.values()), start=torch.zeros(()))
+        frames, phonemes, utterances = (batch.counts[name] for name in ("frames", "phonemes", "utterances"))
+        free = self._network.infer(PhonemeBatch.of(batch))
+        return {
+            "loss": Sum(loss * frames, frames),
+            **sums,
+            "free_mel": Sum(_free_mel_error(free, batch), frames),
+            "free_duration": Sum((free.durations - batch.durations).abs().sum(), phonemes),
+            "free_length": Sum(((free.mel_lengths / batch.mel_lengths) - 1.0).abs().sum(), utterances),
+        }
+
+    def samples(self, batch: AcousticBatch) -> Samples:
+        """Return pictures and sounds of some utterances: recorded, with true durations, and free-running."""
+        predicted: Prediction = self._network(batch)
+        free = self._network.infer(PhonemeBatch.of(batch))
+        preprocess = self._settings.preprocess
+        pictures: dict[str, np.ndarray] = {}
+        audio: dict[str, np.ndarray] = {}
+        texts: dict[str, str] = {}
+        for row in range(min(_SAMPLES, len(batch.ids))):
+            name, n_frames = f"sample_{row}", int(batch.mel_lengths[row])
+            mels = {
+                "recorded": batch.mel[row, :, :n_frames],
+                "true durations": predicted.final_mel[row, :, :n_frames],
+                "free": free.mel[row, :, : int(free.mel_lengths[row])],
+            }
+            by_name = {key: _array(mel).T for key, mel in mels.items()}
+            seconds_per_frame = preprocess.hop_size / preprocess.sample_rate
+            picture = mels_picture(by_name, seconds_per_frame=seconds_per_frame, title=batch.ids[row])
+            pictures[f"{name}/mel"] = pixels(picture)
+            pictures |= self._variance_pictures(name, batch, predicted, free, row)
+            audio |= {f"{name}/{key}": self._sound(mel) for key, mel in mels.items()}
+            phoneme_ids = batch.phoneme_ids[row, : int(batch.phoneme_lengths[row])]
+            texts[name] = " ".join(self._voice.symbols.phones(phoneme_ids.tolist()))
+        return Samples(pictures, audio, preprocess.sample_rate, texts)
+
+    def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
+        """Return nothing beyond what the trainer sees itself."""
+        return ()
+
+    def bundle(self, folder: Path) -> None:
+        """Write a bundle of the network as it is now."""
+        voice, weights = self._voice, self.modules["network"].state_dict()
+        embeddings = voice.embeddings if self._settings.model.speaker_conditioning == "encoder" else None
+        Bundle(
+            self._settings,
+            weights,
+            voice.symbols,
+            voice.statistics,
+            voice.speakers,
+            embeddings,
+            voice.languages,
+            front_end=front_end_version_of(rooted(self._settings.preprocess.processed_dir), self._settings.dataset),
+        ).save(folder)
+
+    @property
+    def _network(self) -> AcousticNetwork:
+        return cast(AcousticNetwork, self.modules["network"])
+
+    def _variance_pictures(
+        self, name: str, batch: AcousticBatch, predicted: Prediction, free: GeneratedSpeech, row: int
+    ) -> dict[str, np.ndarray]:
+        lengths = {"phone": int(batch.phoneme_lengths[row]), "frame": int(batch.mel_lengths[row])}
+        pictures = {}
+
+        def draw(quantity: str, true: Tensor, values: Tensor, level: Level, y_label: str) -> None:
+            curves = {
+                "recorded": _array(true[row, : lengths[level]]),
+                "predicted": _array(values[row, : lengths[level]]),
+            }
+            picture = curves_picture(curves, y_label=y_label, x_label=level, title=batch.ids[row])
+            pictures[f"{name}/{quantity}"] = pixels(picture)
+
+        for quantity, level in self._levels.items():
+            true, values = getattr(batch, quantity), predicted.values[quantity]
+            draw(quantity, true, values, level, f"{quantity}, normalised")
+        draw("durations", batch.durations, free.durations, "phone", "frames")
+        return pictures
+
+    def _sound(self, mel: Tensor) -> np.ndarray:
+        definition = MelSpectrogram.from_settings(self._settings.preprocess)
+        waveform = griffin_lim(mel.float().cpu(), definition, iterations=_GRIFFIN_LIM_ITERATIONS)
+        return waveform.clamp(-1.0, 1.0).numpy()
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy()
+
+
+def _free_mel_error(free: GeneratedSpeech, batch: AcousticBatch) -> Tensor:
+    """Return the summed error of the free-running mel over true frames, each against the same place of its phone."""
+    phone, is_padding = frame_index(batch.durations, batch.mel.shape[2])
+
+    def starts_and_durations(durations: Tensor) -> tuple[Tensor, Tensor]:
+        starts = durations.cumsum(dim=1) - durations
+        return starts.gather(1, phone), durations.gather(1, phone)
+
+    true_start, true_duration = starts_and_durations(batch.durations)
+    free_start, free_duration = starts_and_durations(free.durations)
+    frames = torch.arange(batch.mel.shape[2], device=phone.device)
+    place_in_phone = (frames - true_start + 0.5) / true_duration.clamp(min=1)
+    counterpart = (free_start + (place_in_phone * free_duration).floor().long()).clamp(0, free.mel.shape[2] - 1)
+    index = counterpart.unsqueeze(1).expand(-1, batch.mel.shape[1], -1)
+    error = (free.mel.gather(2, index) - batch.mel).abs().mean(dim=1)
+    return error.masked_fill(is_padding, 0.0).sum()
