@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -76,6 +76,18 @@ class DiscriminatorStack(nn.Module):
             features.append(x)
         score = _convolve(x, self.conv_post, _LAST)
         return Judgement(score, [*features, score])
+
+
+class Discriminators(nn.Module):
+    """Several discriminators, each of which judges the waveform in a form of its own."""
+
+    def __init__(self, discriminators: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.discriminators = nn.ModuleList(discriminators)
+
+    def forward(self, waveform: Tensor) -> list[Judgement]:
+        """Judge (B, T_wav) waveforms."""
+        return [discriminator(waveform) for discriminator in self.discriminators]
 
 
 def _convolution(norm: Norm, in_channels: int, layer: Layer, is_plane: bool) -> nn.Module:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.layers.discriminator import DiscriminatorStack, Judgement, Layer
+from models.layers.discriminator import Discriminators, DiscriminatorStack, Judgement, Layer
 from models.layers.normed_convolution import WeightNormed
 
 CHANNELS = (32, 128, 512, 1024, 1024)
@@ -39,7 +39,7 @@ class PeriodDiscriminator(DiscriminatorStack):
         return self.judge(columns.reshape(-1, 1, columns.shape[2]))
 
 
-class MultiPeriodDiscriminator(nn.Module):
+class MultiPeriodDiscriminator(Discriminators):
     """One discriminator for each period.
 
     Args:
@@ -57,12 +57,7 @@ class MultiPeriodDiscriminator(nn.Module):
         channel_divisor: int = 1,
         leaky_slope: float = LEAKY_SLOPE,
     ) -> None:
-        super().__init__()
-        self.discriminators = nn.ModuleList(
+        super().__init__(
             PeriodDiscriminator(period, channels, channel_divisor=channel_divisor, leaky_slope=leaky_slope)
             for period in periods
         )
-
-    def forward(self, waveform: Tensor) -> list[Judgement]:
-        """Judge (B, T_wav) waveforms."""
-        return [discriminator(waveform) for discriminator in self.discriminators]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.layers.discriminator import DiscriminatorStack, Judgement, Layer, Norm
+from models.layers.discriminator import Discriminators, DiscriminatorStack, Judgement, Layer, Norm
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
 
 LAYERS = (
@@ -41,7 +41,7 @@ class ScaleDiscriminator(DiscriminatorStack):
         return self.judge(waveform.unsqueeze(1))
 
 
-class MultiScaleDiscriminator(nn.Module):
+class MultiScaleDiscriminator(Discriminators):
     """Three discriminators, of the waveform and of its averages over 2 and 4 samples.
 
     Args:
@@ -53,8 +53,7 @@ class MultiScaleDiscriminator(nn.Module):
     def __init__(
         self, layers: Sequence[Layer] = LAYERS, *, channel_divisor: int = 1, leaky_slope: float = LEAKY_SLOPE
     ) -> None:
-        super().__init__()
-        self.discriminators = nn.ModuleList(
+        super().__init__(
             ScaleDiscriminator(norm, layers, channel_divisor=channel_divisor, leaky_slope=leaky_slope)
             for norm in _NORMS
         )

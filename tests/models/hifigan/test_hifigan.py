@@ -24,6 +24,7 @@ from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.layers.period_discriminator import MultiPeriodDiscriminator
 from models.layers.scale_discriminator import MultiScaleDiscriminator
 from models.registry import make_task, settings_class
+from models.training import gan_vocoder_task
 from processors.datasets.vocoder_data import Segments, open_recordings
 from processors.feature_store import FeatureStore
 from processors.features import DataError
@@ -224,12 +225,12 @@ def test_predicted_mels_are_asked_for_by_name(processed_dir):
 
 
 def test_listeners_hear_the_first_recordings_of_validation_and_no_others(processed_dir, monkeypatch):
-    from models.hifigan import task as hifigan
-
-    monkeypatch.setattr(hifigan, "_MOST_LISTENED_TO", 2)
-    monkeypatch.setattr(hifigan, "is_installed", lambda name: True)
+    monkeypatch.setattr(gan_vocoder_task, "_MOST_LISTENED_TO", 2)
+    monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: True)
     heard = []
-    monkeypatch.setattr(hifigan, "_LISTENERS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5})
+    monkeypatch.setattr(
+        gan_vocoder_task, "_LISTENERS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5}
+    )
     task = make_task(load(processed_dir))
     with torch.no_grad():
         sums = {batch.ids[0]: task.validate(batch)["stoi"] for batch in task.valid_batches()}
@@ -239,7 +240,7 @@ def test_listeners_hear_the_first_recordings_of_validation_and_no_others(process
         "utterance-12": (0, 0),
     }
     assert all(len(real) == len(made) for real, made in heard)
-    monkeypatch.setattr(hifigan, "is_installed", lambda name: False)
+    monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: False)
     assert "stoi" not in task.validate(next(iter(task.valid_batches())))
 
 

@@ -1,0 +1,230 @@
+"""Training of GAN vocoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ExponentialLR
+
+from config.paths import rooted
+from models.bundle import Bundle
+from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
+from models.layers.discriminator import Discriminators, Judgement
+from models.training.settings import GanVocoderSettings
+from processors.audio.mel import MelSpectrogram
+from processors.audio.stft_distance import multi_resolution_stft
+from processors.datasets.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.datasets.vocoder_data import (
+    MEL_FEATURES,
+    Segments,
+    VocoderBatch,
+    WholeRecordings,
+    collate_vocoder,
+    open_recordings,
+)
+from processors.evaluation.perception import is_installed, pesq, stoi
+from processors.feature_store import FeatureStore
+from processors.features import VOCODER_FEATURES, store_settings
+from processors.reports.speech_pictures import mels_picture
+from utils.parameter_groups import learning_groups
+from utils.pictures import pixels
+from utils.task import Optimization, Samples, Sum, Term, Update
+
+# What stands for listeners, where installed; of so many validation recordings, for their sake a tenth of a second each.
+_LISTENERS = {"pesq": pesq, "stoi": stoi}
+_MOST_LISTENED_TO = 20
+# Of the discriminators' loss, per discriminator: 0.5 says that they cannot tell real from made.
+_HAVE_WON, _HAVE_LOST = 0.02, 0.8
+
+
+class GanVocoderTask:
+    """Trains a GAN vocoder: first the discriminators act on each batch, then the generator (`utils.task.Task`).
+
+    Before `train.adversarial_start_step` the discriminators rest, and the generator learns from the mel loss and the
+    multi-resolution STFT loss alone (arXiv:1910.11480, section 2.2).
+
+    Args:
+        settings: of the experiment.
+        generator: from (B, M, T_mel) log-mels to (B, T_mel * hop_size) waveforms.
+        discriminators: by the names of their modules.
+    """
+
+    def __init__(
+        self, settings: GanVocoderSettings, generator: nn.Module, discriminators: Mapping[str, Discriminators]
+    ) -> None:
+        self._settings, self._discriminators = settings, tuple(discriminators)
+        self.modules: dict[str, nn.Module] = {"generator": generator, **discriminators}
+        self._n_discriminators = sum(len(each.discriminators) for each in discriminators.values())
+        self._listened_to: frozenset[str] = frozenset()
+        # The loss hears the full band, whatever the input mel leaves out (HiFi-GAN's fmax_for_loss).
+        preprocess = settings.preprocess
+        self._full_band = MelSpectrogram.from_settings(
+            preprocess.model_copy(update={"fmax": preprocess.sample_rate / 2})
+        )
+
+    def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
+        """Return one process's share of the training segments."""
+        train = self._settings.train
+        segment_frames = train.segment_size // self._settings.preprocess.hop_size
+        items, stores = self._open("train")
+        data = Segments(items, stores, self._mel_feature, segment_frames=segment_frames, seed=train.seed)
+        plan = BatchPlan(
+            np.full(len(data), segment_frames),
+            batch_size=train.batch_size,
+            micro_batches=world_size * train.gradient_accumulation_steps,
+            seed=train.seed,
+            weights=data.weights(self._settings.dataset_weight),
+        )
+        return PlannedBatches(
+            data,
+            collate_vocoder,
+            plan,
+            rank=rank,
+            world_size=world_size,
+            num_workers=train.num_workers,
+            by_epoch=True,
+        )
+
+    def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
+        """Return one process's share of the whole validation recordings, one by one."""
+        items, stores = self._open("valid")
+        self._listened_to = frozenset(id_ for id_, _ in items[:_MOST_LISTENED_TO])
+        data = WholeRecordings(items, stores, self._mel_feature)
+        workers = min(self._settings.train.num_workers, 1)
+        return OrderedBatches(
+            data, collate_vocoder, data.lengths, batch_size=1, rank=rank, world_size=world_size, num_workers=workers
+        )
+
+    @property
+    def _mel_feature(self) -> str:
+        return MEL_FEATURES[self._settings.train.mel_source]
+
+    def _open(self, split: str) -> tuple[list[tuple[str, str]], dict[str, FeatureStore]]:
+        preprocess = self._settings.preprocess
+        return open_recordings(
+            rooted(preprocess.processed_dir),
+            self._settings.dataset,
+            split,
+            mel_feature=self._mel_feature,
+            expect=store_settings(preprocess, VOCODER_FEATURES, ()),
+        )
+
+    def optimizers(self) -> Mapping[str, Optimization]:
+        """Return AdamW for the discriminators and for the generator, decaying from epoch to epoch."""
+        return {
+            "discriminator": self._optimization(self._discriminators),
+            "generator": self._optimization(("generator",), self._settings.train.ema_decay),
+        }
+
+    def _optimization(self, names: tuple[str, ...], ema_decay: float = 0.0) -> Optimization:
+        train = self._settings.train
+        optimizer = torch.optim.AdamW(
+            learning_groups(self.modules, names, train.lr_groups, train.learning_rate),
+            lr=train.learning_rate,
+            betas=train.adam_betas,
+            weight_decay=train.weight_decay,
+            fused=True,
+        )
+        schedule = ExponentialLR(optimizer, train.lr_decay)
+        return Optimization(optimizer, names, schedule, scheduled_by="epoch", ema_decay=ema_decay)
+
+    def updates(self, batch: VocoderBatch, step: int) -> Iterator[Update]:
+        """Train the discriminators on real and fake segments, then the generator against them."""
+        train = self._settings.train
+        is_adversarial = step >= train.adversarial_start_step
+        real, fake = batch.waveform, self.modules["generator"](batch.mel)
+        if is_adversarial:
+            heard = self._judge(torch.cat([real, fake.detach()]))
+            yield Update("discriminator", {"adversarial": Term(discriminator_loss(heard))})
+            del heard
+        else:
+            yield Update("discriminator", {})
+        terms = {"mel": Term(self._mel_error(fake, real), train.mel_loss_weight)}
+        if is_adversarial:
+            with torch.no_grad():
+                wanted = self._judge(real)
+            answers = self._judge(fake)
+            terms["adversarial"] = Term(adversarial_loss(answers))
+            terms["feature"] = Term(feature_matching_loss(wanted, answers), train.feature_loss_weight)
+        stft_weight = train.adversarial_stft_loss_weight if is_adversarial else train.stft_loss_weight
+        if stft_weight:
+            distance = multi_resolution_stft(fake, real)
+            terms["spectral_convergence"] = Term(distance.spectral_convergence, stft_weight)
+            terms["log_magnitude"] = Term(distance.log_magnitude, stft_weight)
+        yield Update("generator", terms)
+
+    def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
+        """Return a sentence when one side runs away from the other."""
+        loss = losses.get("train/discriminator/adversarial")
+        if loss is None:
+            return ()
+        per_discriminator = loss / self._n_discriminators
+        if per_discriminator < _HAVE_WON:
+            return (
+                "the discriminators tell made from real with ease, so the generator learns little from them: "
+                "lower train.learning_rate, or begin with a later train.adversarial_start_step",
+            )
+        if per_discriminator > _HAVE_LOST:
+            return (
+                "the discriminators judge worse than by chance: the training is unstable; lower train.learning_rate",
+            )
+        return ()
+
+    def validate(self, batch: VocoderBatch) -> Mapping[str, Sum]:
+        """Measure on whole recordings: the mel's absolute error over the full band, and multi-resolution STFT.
+
+        Where their packages are installed, PESQ and STOI of the first recordings, too.
+        """
+        fake, n_frames = self.modules["generator"](batch.mel), batch.counts["frames"]
+        mel_error = self._mel_error(fake, batch.waveform) * n_frames
+        distance = multi_resolution_stft(fake, batch.waveform)
+        return {
+            "loss": Sum(mel_error, n_frames),
+            "mel": Sum(mel_error, n_frames),
+            "spectral_convergence": Sum(distance.spectral_convergence * n_frames, n_frames),
+            "log_magnitude": Sum(distance.log_magnitude * n_frames, n_frames),
+            **self._listen(fake, batch),
+        }
+
+    def _listen(self, fake: Tensor, batch: VocoderBatch) -> dict[str, Sum]:
+        listeners = {name: measure for name, measure in _LISTENERS.items() if is_installed(name)}
+        rows = [row for row, id_ in enumerate(batch.ids) if id_ in self._listened_to]
+        pairs = [(_array(batch.waveform[row]), _array(fake[row]).clip(-1, 1)) for row in rows if listeners]
+        sums = {}
+        for name, measure in listeners.items():
+            heard = (measure(real, made, self._settings.preprocess.sample_rate) for real, made in pairs)
+            scores = [score for score in heard if score is not None]
+            sums[name] = Sum(sum(scores), len(scores))
+        return sums
+
+    def samples(self, batch: VocoderBatch) -> Samples:
+        """Return picture and sound of a recording and of what the generator makes of its mel."""
+        preprocess = self._settings.preprocess
+        fake = self.modules["generator"](batch.mel)
+        sounds = {"recorded": batch.waveform[0], "made": fake[0].float()}
+        definition = self._full_band.to(fake.device)
+        mels = {name: _array(definition(sound)).T for name, sound in sounds.items()}
+        picture = mels_picture(mels, seconds_per_frame=preprocess.hop_size / preprocess.sample_rate, title=batch.ids[0])
+        audio = {f"sample/{name}": _array(sound) for name, sound in sounds.items()}
+        return Samples({"sample/mel": pixels(picture)}, audio, preprocess.sample_rate)
+
+    def bundle(self, folder: Path) -> None:
+        """Write a bundle of the generator as it is now."""
+        Bundle(self._settings, self.modules["generator"].state_dict()).save(folder)
+
+    def _judge(self, waveform: Tensor) -> list[Judgement]:
+        return [judgement for name in self._discriminators for judgement in self.modules[name](waveform)]
+
+    def _mel_error(self, fake: Tensor, real: Tensor) -> Tensor:
+        definition = self._full_band.to(real.device)
+        with torch.no_grad():
+            target = definition(real)
+        return (definition(fake) - target).abs().mean()
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().float().cpu().numpy()
