@@ -131,27 +131,6 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     return utterances
 
 
-def read_split(processed_dir: Path, dataset: str, split: str) -> list[Utterance]:
-    """Read the manifest of one of a corpus's splits, as stage 1 left it.
-
-    Raises:
-        ManifestError: stage 1 has written no such manifest, says what there is; it is empty, or damaged.
-    """
-    path = processed_dir / dataset / f"{split}.jsonl"
-    if not path.is_file():
-        sets = sorted(
-            str(found.relative_to(processed_dir))[: -len(".jsonl")] for found in processed_dir.glob("*/*.jsonl")
-        )
-        raise ManifestError(
-            f"{path}: there is no such set; "
-            + (f"found: {', '.join(sets)}" if sets else f"{processed_dir} holds no sets yet: run stage 1")
-        )
-    utterances = read_manifest(path)
-    if not utterances:
-        raise ManifestError(f"{path}: the {split} set of {dataset} is empty")
-    return utterances
-
-
 def read_text_file(path: Path) -> str:
     """Read a text file as UTF-8; a byte-order mark and any line ends are accepted.
 

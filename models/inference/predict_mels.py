@@ -17,10 +17,11 @@ from models.contracts import AcousticModel, prosody_levels
 from models.registry import kind_of, open_acoustic
 from processors.datasets.acoustic_data import AcousticData, Voice, collate_acoustic
 from processors.datasets.batches import OrderedBatches
+from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
 from processors.features import ACOUSTIC_FEATURES, PREDICTED_BY, PREDICTED_MEL, DataError, store_settings
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
-from processors.utterance import SPLITS, Utterance, read_manifest
+from processors.utterance import SPLITS, Utterance
 from utils.console import Progress, say
 from utils.errors import RecitalError
 from utils.files import write_atomically
@@ -87,10 +88,11 @@ def predict_mels(
 
 def _missing(bundle: Bundle, folder: Path, overwrite: bool) -> list[Utterance]:
     """Give the utterances of a corpus whose mel is not there, or not this model's, or of another length."""
-    store = FeatureStore.open(folder)
+    listed, stores = open_split(folder.parent, [folder.name], *SPLITS)
+    store = stores[folder.name]
     _require_same_settings(bundle, store)
     tidy_store(folder)
-    utterances = [utterance for utterance in _listed(folder) if utterance.phones]
+    utterances = [utterance for utterance in listed if utterance.phones]
     if not utterances:
         raise DataError(f"{folder}: none of the recordings has phones; run stage 1 of the acoustic recipe")
     for utterance in utterances:
@@ -116,13 +118,6 @@ def _missing(bundle: Bundle, folder: Path, overwrite: bool) -> list[Utterance]:
         if makers[utterance.id] != stamp
         or store.length(utterance.id, PREDICTED_MEL) != store.length(utterance.id, "mel")
     ]
-
-
-def _listed(folder: Path) -> list[Utterance]:
-    if not (folder / "train.jsonl").is_file():
-        raise DataError(f"{folder / 'train.jsonl'}: no such file; run stage 1 first")
-    manifests = (folder / f"{split}.jsonl" for split in SPLITS)
-    return [utterance for manifest in manifests if manifest.is_file() for utterance in read_manifest(manifest)]
 
 
 def _require_same_settings(bundle: Bundle, store: FeatureStore) -> None:
@@ -156,7 +151,7 @@ def _predict(
     assert bundle.symbols is not None
     data = AcousticData(
         utterances,
-        dict.fromkeys((utterance.dataset for utterance in utterances), store),
+        {folder.name: store},
         Voice(bundle.symbols, bundle.speakers, bundle.statistics),
         **prosody_levels(bundle.settings.model),
     )

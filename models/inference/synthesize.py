@@ -13,8 +13,9 @@ from models.inference.output_files import refuse_existing, report_failures
 from models.inference.synthesizer import Controls, Speech, SynthesisError, Synthesizer
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
+from processors.datasets.open_split import read_split
 from processors.reports.speech_pictures import utterance_picture
-from processors.utterance import read_split, read_text_file, unsafe_name_reason
+from processors.utterance import read_text_file, unsafe_name_reason
 from utils.console import Progress, say
 from utils.files import write_atomically
 from utils.pictures import png

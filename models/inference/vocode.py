@@ -20,9 +20,9 @@ from models.inference.vocoder import Vocoder, VocoderError
 from processors.audio.audio_file import AUDIO_SUFFIXES, read_audio, write_wav
 from processors.audio.mel import MEL_FLOOR, MelSpectrogram
 from processors.audio.mel_settings import mel_differences
+from processors.datasets.open_split import read_split
 from processors.datasets.vocoder_data import MEL_FEATURES, open_recordings
 from processors.feature_store import FeatureStore, is_store
-from processors.utterance import read_split
 from utils.console import Progress, say
 
 # Wider than what the definition can give, for a model's mels are not exact; decibels or plain magnitudes leave it.

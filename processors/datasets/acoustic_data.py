@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from processors.datasets.open_split import open_split
 from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
 from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
 from processors.feature_store import FeatureStore
@@ -20,7 +21,7 @@ from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbed
 from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, open_statistics
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
-from processors.utterance import Utterance, read_manifest
+from processors.utterance import Utterance
 
 Level = Literal["phone", "frame"]
 
@@ -194,19 +195,9 @@ def open_acoustic_data(
         ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
         DataError: a speaker is unknown.
     """
-    utterances: list[Utterance] = []
-    stores = {}
-    for dataset in datasets:
-        manifest = processed_dir / dataset / f"{split}.jsonl"
-        if not manifest.is_file():
-            raise DataError(f"{manifest}: no such file; run stage 1 first")
-        listed = read_manifest(manifest)
-        # A vocoder's stage 1 also lists recordings whose text cannot be used.
-        spoken = [utterance for utterance in listed if utterance.phones]
-        stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
-        if listed and not spoken:
-            raise DataError(f"{manifest}: none of the recordings has phones; run stage 1 of the acoustic recipe")
-        utterances += spoken
+    utterances, stores = open_split(
+        processed_dir, datasets, split, is_usable=lambda utterance, _: bool(utterance.phones), expect=expect
+    )
     for utterance in utterances:
         if utterance.speaker not in voice.speakers:
             raise DataError(

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from processors.datasets.open_split import open_split
 from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances
 from processors.feature_store import FeatureStore
-from processors.features import DataError
+from processors.features import ALIGNER_FEATURES, DataError
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
-from processors.utterance import Utterance, read_manifest
+from processors.utterance import Utterance
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,10 @@ def open_aligner_corpora(
         ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
         DataError: there is no manifest, or no utterance in it has phones.
     """
-    utterances: list[Utterance] = []
-    stores = {}
-    for dataset in datasets:
-        store = stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
-        for split in splits:
-            manifest = processed_dir / dataset / f"{split}.jsonl"
-            if not manifest.is_file():
-                raise DataError(f"{manifest}: no such file; run stage 1 first")
-            listed = read_manifest(manifest)
-            with_phones = [utterance for utterance in listed if store.has(utterance.id, ("mel", "phonemes"))]
-            if listed and not with_phones:
-                raise DataError(f"{manifest}: none of the recordings has phones; run stage 1 of a recipe with texts")
-            utterances += with_phones
-    return utterances, stores
+    return open_split(
+        processed_dir,
+        datasets,
+        *splits,
+        is_usable=lambda utterance, store: store.has(utterance.id, ALIGNER_FEATURES),
+        expect=expect,
+    )

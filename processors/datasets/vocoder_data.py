@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore
 from processors.features import PREDICTED_BY, PREDICTED_MEL, DataError
-from processors.utterance import Utterance, read_manifest
+from processors.utterance import Utterance
 from utils.console import warn
 
 MEL_FEATURES = {"recorded": "mel", "predicted": PREDICTED_MEL}
@@ -173,28 +174,22 @@ def open_recordings(
         ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
         DataError: there is no such split, or mels of `mel_feature` are missing.
     """
-    items: list[tuple[str, str]] = []
-    stores = {}
-    for dataset in datasets:
-        manifest = processed_dir / dataset / f"{split}.jsonl"
-        if not manifest.is_file():
-            raise DataError(f"{manifest}: no such file; run stage 1 first")
-        store = stores[dataset] = FeatureStore.open(processed_dir / dataset, expect)
-        utterances = read_manifest(manifest)
-        if mel_feature == PREDICTED_MEL:  # of recordings whose text is of no use there are none
-            utterances = [utterance for utterance in utterances if utterance.phones]
-        items += [(utterance.id, dataset) for utterance in utterances]
-        lacking = [utterance.id for utterance in utterances if not store.has(utterance.id, (mel_feature, "waveform"))]
+    utterances, stores = open_split(processed_dir, datasets, split, expect=expect)
+    if mel_feature == PREDICTED_MEL:  # there are none of recordings whose text cannot be used
+        utterances = [utterance for utterance in utterances if utterance.phones]
+    for dataset, store in stores.items():
+        of_corpus = [utterance for utterance in utterances if utterance.dataset == dataset]
+        lacking = [utterance.id for utterance in of_corpus if not store.has(utterance.id, (mel_feature, "waveform"))]
         if lacking:
             raise DataError(
-                f"{processed_dir / dataset}: {len(lacking)} of {len(utterances)} recordings for {split} have no "
+                f"{processed_dir / dataset}: {len(lacking)} of {len(of_corpus)} recordings for {split} have no "
                 f"{mel_feature}, among them {lacking[0]}; run "
                 + ("stage 1" if mel_feature == "mel" else "python -m bins.predict_mels")
                 + " first"
             )
         if mel_feature == PREDICTED_MEL:
-            _require_one_maker(store, utterances)
-    return items, stores
+            _require_one_maker(store, of_corpus)
+    return [(utterance.id, utterance.dataset) for utterance in utterances], stores
 
 
 def _require_one_maker(store: FeatureStore, utterances: Sequence[Utterance]) -> None:
