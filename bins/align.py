@@ -13,7 +13,6 @@ def main(arguments: argparse.Namespace) -> int:
     settings = load(arguments).settings
     experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "align")
 
-    from config.paths import rooted
     from models.bundles.locate import find_bundle
     from models.inference.align import align_corpora
     from utils.console import say
@@ -22,7 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.infer_output_dir) if arguments.infer_output_dir else experiment / "result"
     summary = align_corpora(
         bundle,
-        rooted(settings.preprocess.processed_dir),
+        settings.preprocess.processed_path,
         settings.dataset,
         {dataset: folder / dataset for dataset in settings.dataset},
         device=choose_device(),

@@ -102,13 +102,12 @@ def chosen_experiment(
     Raises:
         RecitalError: there is no experiment and nothing else, or there are several.
     """
-    from config.paths import rooted
     from utils.console import say
     from utils.errors import RecitalError
 
     if infer_expt_dir:
         return Path(infer_expt_dir)
-    folder = rooted(settings.log_dir)
+    folder = settings.log_path
     if name:
         return folder / name
     found = sorted(bundle.parent for bundle in folder.glob("*/bundle"))

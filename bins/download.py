@@ -8,14 +8,13 @@ from bins.command import load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from config.paths import rooted
     from processors.corpora.downloads import ARCHIVES, bring, can_be_had
     from processors.corpora.layouts import layout_of
     from utils.console import say
 
     settings = load(arguments).settings
     for dataset in settings.dataset:
-        folder = rooted(settings.dataset_path[dataset])
+        folder = settings.corpus_path(dataset)
         if can_be_had(dataset, layout_of(dataset, settings.dataset_layout)):
             bring(
                 dataset,

@@ -12,14 +12,13 @@ def main(arguments: argparse.Namespace) -> int:
     settings = load(arguments).settings
     experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the mels")
 
-    from config.paths import rooted
     from models.bundles.locate import find_bundle
     from models.inference.predict_mels import predict_mels
     from utils.console import say
 
     predict_mels(
         find_bundle(experiment),
-        rooted(settings.preprocess.processed_dir),
+        settings.preprocess.processed_path,
         settings.dataset,
         device=choose_device(),
         overwrite=arguments.overwrite,

@@ -33,14 +33,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _sources(arguments: argparse.Namespace, settings: ExperimentSettings, mel: PreprocessSettings) -> list[Source]:
-    from config.paths import rooted
     from models.inference.vocode import sources_from_audio, sources_from_dataset, sources_from_features
 
     if arguments.infer_mode == "infer_from_audio":
         return sources_from_audio(Path(arguments.infer_audio_dir), mel)
     if arguments.infer_mode == "infer_from_feature":
         return sources_from_features(Path(arguments.infer_feature_dir), mel)
-    processed_dir = rooted(settings.preprocess.processed_dir)
+    processed_dir = settings.preprocess.processed_path
     datasets = _names(arguments.infer_datasets, settings.dataset) if arguments.infer_datasets else settings.dataset
     testing_set, mel_source = arguments.infer_testing_set or "test", arguments.infer_mel_source or "recorded"
     return sources_from_dataset(processed_dir, datasets, testing_set, mel, mel_source)

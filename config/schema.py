@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
 
+from config.paths import rooted
 from utils.precision import Precision
 from utils.suggestions import did_you_mean
 
@@ -122,6 +124,24 @@ class PreprocessSettings(Settings):
     test_size: int | float = setting("utterances for testing: a number of them, or a share below 1", ge=0)
     split_seed: int = setting("another number gives another split into train, valid and test")
     num_workers: int = setting("processes of stage 1; 0 for one per core", ge=0)
+
+    @property
+    def processed_path(self) -> Path:
+        """`processed_dir`, resolved."""
+        return rooted(self.processed_dir)
+
+    @property
+    def lexicon_file(self) -> Path | None:
+        """`lexicon_path`, resolved; None for none."""
+        return rooted(self.lexicon_path) if self.lexicon_path else None
+
+    def textgrid_path(self, dataset: str) -> Path:
+        """Return `textgrid_dir`, which must be set, resolved for a dataset."""
+        return rooted(self.textgrid_dir.replace("{dataset}", dataset))
+
+    def leave_out_file(self, dataset: str) -> Path:
+        """Return `leave_out`, which must be set, resolved for a dataset."""
+        return rooted(self.leave_out.replace("{dataset}", dataset))
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.fmax > self.sample_rate / 2:
@@ -255,6 +275,15 @@ class ExperimentSettings(Settings):
     preprocess: PreprocessSettings = setting("how a corpus becomes features")
     model: Settings = setting("the network")
     train: TrainSettings = setting("how the network is trained")
+
+    @property
+    def log_path(self) -> Path:
+        """`log_dir`, resolved."""
+        return rooted(self.log_dir)
+
+    def corpus_path(self, dataset: str) -> Path:
+        """Return the folder of a corpus from `dataset_path`, resolved."""
+        return rooted(self.dataset_path[dataset])
 
     def contradictions(self) -> Iterator[Contradiction]:
         for name in self.dataset:

@@ -20,7 +20,9 @@ from typing import Any
 
 from utils.errors import RecitalError
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+# Where processes find the package `utils` and its neighbours; not config.paths.REPOSITORY, since utils imports no other
+# floor.
+_IMPORT_ROOT = Path(__file__).resolve().parent.parent
 # One process per core leaves no core for helper threads: with two threads each they only wait for one another.
 ONE_THREAD = dict.fromkeys(
     (
@@ -331,7 +333,7 @@ def _portable(error: Exception) -> Exception:
 
 def _python_path() -> str:
     # The server process must find our modules also when the command was started in another folder.
-    return os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+    return os.pathsep.join(filter(None, [str(_IMPORT_ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
 @contextmanager

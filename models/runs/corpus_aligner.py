@@ -54,7 +54,7 @@ def align_whole_corpora(
     aligner = aligner_of(settings.preprocess)
     if aligner not in ("learned", "mfa"):
         return 0
-    place = rooted(settings.preprocess.processed_dir) / _FOLDER
+    place = settings.preprocess.processed_path / _FOLDER
     with sole_user(place, waits=is_shared, tells="alignment: another machine is at it; waiting"):
         if aligner == "mfa":
             align_by_mfa(settings, num_workers=num_workers)
@@ -72,7 +72,7 @@ def _align_by_training(
 ) -> int:
     """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
     own = aligner_settings(settings)
-    experiment = rooted(own.log_dir) / _NAME
+    experiment = own.log_path / _NAME
     say("alignment: preparing what the aligner learns from")
     prepare(own, num_workers=num_workers, overwrite=overwrite, features=ALIGNER_FEATURES)
     goes_on = bool(CheckpointFolder(experiment / "checkpoint").folders()) and not overwrite
@@ -95,10 +95,10 @@ def _align_by_training(
         if code := train(own, _NAME, "resume" if goes_on else None):
             return code
     say("alignment: writing TextGrids")
-    processed_dir = rooted(settings.preprocess.processed_dir)
+    processed_dir = settings.preprocess.processed_path
     align_corpora(
         find_bundle(experiment),
-        rooted(own.preprocess.processed_dir),
+        own.preprocess.processed_path,
         settings.dataset,
         {dataset: processed_dir / dataset / "TextGrid" for dataset in settings.dataset},
         device=device,
@@ -125,7 +125,7 @@ def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
         AligningError: it configures another kind of model.
     """
     preprocess = settings.preprocess
-    folder = rooted(preprocess.processed_dir) / _FOLDER
+    folder = preprocess.processed_path / _FOLDER
     of_its_own = {
         "processed_dir": str(folder / "processed"),
         "trim_silence": False,
@@ -175,7 +175,7 @@ def why_to_train_again(experiment: Path, settings: ExperimentSettings) -> str:
         open_network(bundle)
     except RecitalError as error:
         return f"cannot be used any more ({' '.join(str(error).split())})"
-    symbols = open_symbols(rooted(settings.preprocess.processed_dir)).symbols
+    symbols = open_symbols(settings.preprocess.processed_path).symbols
     known = bundle.symbols.symbols if bundle.symbols is not None else ()
     datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]
     unknown = [f"the corpora {', '.join(datasets)}"] if datasets else []

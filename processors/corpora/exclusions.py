@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.corpora.corpus import Corpus, CorpusError, some
 from utils.console import say, warn
@@ -23,7 +22,7 @@ def left_out(dataset: str, settings: PreprocessSettings) -> frozenset[str]:
     """
     if not settings.leave_out:
         return frozenset()
-    path = _list_of(dataset, settings)
+    path = settings.leave_out_file(dataset)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
@@ -43,7 +42,7 @@ def tell_what_is_left_out(corpora: Mapping[str, Corpus], settings: PreprocessSet
         return
     sharing: dict[Path, list[str]] = defaultdict(list)
     for dataset in corpora:
-        sharing[_list_of(dataset, settings)].append(dataset)
+        sharing[settings.leave_out_file(dataset)].append(dataset)
     for path, datasets in sharing.items():
         unwanted = left_out(datasets[0], settings)
         unknown = set(unwanted)
@@ -55,7 +54,3 @@ def tell_what_is_left_out(corpora: Mapping[str, Corpus], settings: PreprocessSet
             unknown -= found
         if unknown:
             warn(f"preprocess.leave_out: {path}: no recording of {some(datasets)} is named {some(sorted(unknown))}")
-
-
-def _list_of(dataset: str, settings: PreprocessSettings) -> Path:
-    return rooted(settings.leave_out.replace("{dataset}", dataset))

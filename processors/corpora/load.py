@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from config.paths import rooted
 from config.schema import ExperimentSettings
 from processors.corpora.corpus import Corpus, CorpusError, some
 from processors.corpora.layouts import language_of, layout_of, read_corpus
@@ -23,7 +22,7 @@ def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = 
         CorpusError: it cannot be read, or the settings name a language for a speaker that it does not have.
     """
     layout = layout_of(dataset, settings.dataset_layout)
-    folder = rooted(settings.dataset_path[dataset])
+    folder = settings.corpus_path(dataset)
     corpus = read_corpus(
         dataset,
         layout,

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus
 from processors.corpora.load import languages_of, read_dataset
@@ -69,7 +68,7 @@ def check_data(
     if with_texts:
         FrontEnds(settings.preprocess).require(languages_of(settings))  # refuses now what it would refuse of each text
     workers = num_workers or settings.preprocess.num_workers or available_cores()
-    folder = output_dir or rooted(settings.preprocess.processed_dir)
+    folder = output_dir or settings.preprocess.processed_path
     for dataset in corpora:
         _make_writable(folder / dataset)
     return [

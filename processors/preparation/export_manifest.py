@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from config.paths import rooted
 from config.schema import ExperimentSettings
 from processors.audio.audio_file import AudioError, audio_info
 from processors.corpora.load import read_dataset
@@ -26,7 +25,7 @@ def utterances_of(settings: ExperimentSettings, dataset: str) -> list[Utterance]
         CorpusError: the corpus cannot be read.
         PreparationError: none of its recordings can be opened.
     """
-    folder = rooted(settings.preprocess.processed_dir) / dataset
+    folder = settings.preprocess.processed_path / dataset
     manifests = [folder / f"{split}.jsonl" for split in SPLITS]
     if manifests[0].is_file():
         say(f"{dataset}: as stage 1 left it in {folder}")

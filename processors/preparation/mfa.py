@@ -56,7 +56,7 @@ def align_by_mfa(settings: ExperimentSettings, *, num_workers: int = 0) -> None:
     resources = [_resource(preprocess, name) for name in ("mfa_dictionary", "mfa_acoustic_model")]
     for dataset in settings.dataset:
         corpus = read_dataset(settings, dataset)
-        folder = rooted(preprocess.processed_dir) / dataset
+        folder = preprocess.processed_path / dataset
         places = TextGrids(None, folder / "TextGrid")
         wanted = {
             utterance: origin

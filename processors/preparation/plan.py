@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid_folders import TextGrids
@@ -97,7 +96,7 @@ def make_plan(
         StoreError: the store was made with other settings.
         CorpusError: the list of recordings to leave out cannot be read.
     """
-    folder = rooted(settings.processed_dir) / dataset
+    folder = settings.processed_path / dataset
     if overwrite:
         remove_store(folder)
     prepare_store(folder, store_settings(settings, features, inventory), _front_end_note(folder, features))
@@ -119,7 +118,7 @@ def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings,
     expected = store_settings(settings, features, ())
     expected.pop("symbols", None)
     for dataset in datasets:
-        check_store(rooted(settings.processed_dir) / dataset, expected)
+        check_store(settings.processed_path / dataset, expected)
 
 
 def _front_end_note(folder: Path, features: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -167,7 +166,7 @@ def _textgrids(folder: Path, utterances: Sequence[Utterance], settings: Preproce
                 "preprocess.textgrid_dir, or choose auto"
             )
         return TextGrids(None, own)
-    given = rooted(settings.textgrid_dir.replace("{dataset}", folder.name))
+    given = settings.textgrid_path(folder.name)
     if not given.is_dir():
         raise AlignmentError(f"preprocess.textgrid_dir: {given}: no such folder; leave it empty if there are none")
     textgrids = TextGrids(given, own)

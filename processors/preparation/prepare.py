@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
 from processors.corpora.exclusions import tell_what_is_left_out
@@ -47,7 +46,7 @@ def prepare(
         RecitalError: a corpus cannot be read, was prepared with other settings, or too many of its recordings are bad.
     """
     preprocess = settings.preprocess
-    processed_dir = rooted(preprocess.processed_dir)
+    processed_dir = preprocess.processed_path
     opened = _Opened.read(settings, features)
     # Aligners are speaker-independent: no embeddings, and speakers without training utterances stay.
     knows_speakers = not needs_text(features) or needs_alignment(features)
@@ -103,7 +102,7 @@ def prepare_share(
         RecitalError: as `prepare`; or this share is being made by another process.
     """
     preprocess = settings.preprocess
-    processed_dir = rooted(preprocess.processed_dir)
+    processed_dir = preprocess.processed_path
     opened = _Opened.read(settings, features)
     shares = processed_dir / ".shares"
     finishing = f"{processed_dir}: another run is making the whole of it; waiting"
@@ -162,7 +161,7 @@ class _Opened:
         if symbols is not None:
             # Now that no store has refused it, and before anything is numbered by it. Machines that share the work
             # read the same texts, so this is the same table whoever writes it.
-            symbols.save(rooted(self.settings.processed_dir) / SYMBOLS_FILE)
+            symbols.save(self.settings.processed_path / SYMBOLS_FILE)
         elif not overwrite:
             for plan in plans:
                 _refuse_to_train_on_held_out(plan)
@@ -181,7 +180,7 @@ class _Opened:
 
     def _symbols(self, overwrite: bool) -> SymbolTable:
         utterances = [utterance for corpus in self.corpora.values() for utterance in corpus.utterances]
-        processed_dir = rooted(self.settings.processed_dir)
+        processed_dir = self.settings.processed_path
         forget = [processed_dir / dataset for dataset in self.corpora] if overwrite else ()
         return symbol_table(self.front_ends, utterances, self.settings, forget=forget)
 

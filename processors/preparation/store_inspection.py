@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from config.paths import rooted
 from config.schema import ExperimentSettings
 from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
@@ -64,7 +63,7 @@ def stores_of(settings: ExperimentSettings) -> list[FeatureStore]:
     Raises:
         StoreError: stage 1 has not been run for any of them.
     """
-    processed_dir = rooted(settings.preprocess.processed_dir)
+    processed_dir = settings.preprocess.processed_path
     if found := [processed_dir / dataset for dataset in settings.dataset if is_store(processed_dir / dataset)]:
         return _opened(found)
     raise StoreError(f"{processed_dir}: holds features of none of {', '.join(settings.dataset)}; run stage 1 first")

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 
-from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.feature_store import settings_of
 from processors.features import stamp_of_symbols
@@ -41,7 +40,7 @@ def symbol_table(
     if not first.is_open:
         return SymbolTable(first.inventory)
     found = _symbols_of(utterances, front_ends)
-    processed_dir = rooted(settings.processed_dir)
+    processed_dir = settings.processed_path
     path = processed_dir / SYMBOLS_FILE
     table = SymbolTable([*first.inventory, *sorted(found - set(first.inventory))])
     if path.is_file() and _is_in_use(known := SymbolTable.open(path), processed_dir, settings, set(forget)):

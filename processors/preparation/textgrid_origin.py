@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.aligners import own_aligner
 from processors.preparation.fingerprints import Fingerprints
@@ -27,8 +26,8 @@ def aligner_of(settings: PreprocessSettings) -> str:
 
 def stamp_of_lexicon(settings: PreprocessSettings) -> str:
     """Return a stamp of the user's lexicon."""
-    path = settings.lexicon_path
-    return stamp(rooted(path).read_text(encoding="utf-8") if path else "").hex()
+    path = settings.lexicon_file
+    return stamp(path.read_text(encoding="utf-8") if path else "").hex()
 
 
 def stamp_of_text(utterance: Utterance, lexicon: str, settings: PreprocessSettings) -> bytes:

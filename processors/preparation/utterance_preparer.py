@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.alignment.aligners import Aligner, make_aligner
 from processors.alignment.durations import durations_from_times
@@ -207,7 +206,7 @@ class UtterancePreparer:
     @cached_property
     def _collected_symbols(self) -> SymbolTable:
         """Those of all texts, which were collected before any recording was opened."""
-        return SymbolTable.open(rooted(self._settings.processed_dir) / SYMBOLS_FILE)
+        return SymbolTable.open(self._settings.processed_path / SYMBOLS_FILE)
 
     @cached_property
     def _aligner(self) -> Aligner:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.load import write_settings
-from config.paths import rooted
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.feature_store import FeatureStore
 from processors.features import ALIGNMENT_SCORE, SILENCE_IN_WORDS_S
@@ -71,7 +70,7 @@ def write_voice_files(
     Raises:
         PreparationError: too little of a corpus is usable.
     """
-    processed_dir = rooted(settings.preprocess.processed_dir)
+    processed_dir = settings.preprocess.processed_path
     with_text = symbols is not None
     if not with_text:
         symbols = _symbols_left_in(processed_dir)
@@ -109,7 +108,7 @@ def _write_voice(
     symbols: SymbolTable | None,
     statistics: Mapping[str, SpeakerStatistics],
 ) -> None:
-    processed_dir = rooted(settings.preprocess.processed_dir)
+    processed_dir = settings.preprocess.processed_path
     if symbols is not None:
         symbols.save(processed_dir / SYMBOLS_FILE)
     save_statistics(processed_dir / STATISTICS_FILE, statistics)
@@ -129,7 +128,7 @@ def _embed_speakers(results: Sequence[CorpusResult], settings: PreprocessSetting
         name=settings.speaker_encoder,
         sample_rate=settings.sample_rate,
     )
-    embeddings.save(rooted(settings.processed_dir) / EMBEDDINGS_FILE)
+    embeddings.save(settings.processed_path / EMBEDDINGS_FILE)
 
 
 def _languages_of_speakers(results: Sequence[CorpusResult]) -> dict[str, str]:
@@ -215,6 +214,6 @@ def _summary(
         hours=frames * settings.hop_size / settings.sample_rate / 3600,
         speakers=len({speaker for each in counts for speaker in each.speaker_frames}),
         utterances={split: utterances[split] for split in SPLITS},
-        processed_dir=rooted(settings.processed_dir),
+        processed_dir=settings.processed_path,
         reports=tuple(reports),
     )

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from config.paths import rooted
 from config.schema import PreprocessSettings
 from processors.text.character_front_end import CharacterFrontEnd
 from processors.text.english import EnglishFrontEnd
@@ -85,7 +84,7 @@ class FrontEnds(dict[str, FrontEnd]):
     def __init__(self, settings: PreprocessSettings, lexicon_path: Path | None = None) -> None:
         super().__init__()
         self._settings = settings
-        self._lexicon_path = lexicon_path or (rooted(settings.lexicon_path) if settings.lexicon_path else "")
+        self._lexicon_path = lexicon_path or settings.lexicon_file or ""
         self._lock = threading.Lock()
 
     def __missing__(self, language: str) -> FrontEnd:
