@@ -13,7 +13,7 @@ from processors.text.language_codes import is_english
 from processors.text.tokens import Token
 
 
-class Aligner(Protocol):
+class RecordingAligner(Protocol):
     """What finds the words and phones of a recording."""
 
     def align(
@@ -60,7 +60,7 @@ def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_text
     return "" if has_textgrids else "learned"
 
 
-def make_aligner(name: str, *, language: str = "en") -> Aligner:
+def make_aligner(name: str, *, language: str = "en") -> RecordingAligner:
     """Make the aligner of that name.
 
     Args:
@@ -75,7 +75,7 @@ def make_aligner(name: str, *, language: str = "en") -> Aligner:
     return _ALIGNERS[name](language)
 
 
-def _make_pocketsphinx(language: str) -> Aligner:
+def _make_pocketsphinx(language: str) -> RecordingAligner:
     if not is_english(language):
         raise AlignmentError(
             f"pocketsphinx aligns English (en) only, not language {language!r}; set preprocess.alignment to learned, "
@@ -87,4 +87,4 @@ def _make_pocketsphinx(language: str) -> Aligner:
     return PocketsphinxAligner()
 
 
-_ALIGNERS: dict[str, Callable[[str], Aligner]] = {"pocketsphinx": _make_pocketsphinx}
+_ALIGNERS: dict[str, Callable[[str], RecordingAligner]] = {"pocketsphinx": _make_pocketsphinx}

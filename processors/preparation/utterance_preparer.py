@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from config.schema import PreprocessSettings
-from processors.alignment.aligners import Aligner, make_aligner
+from processors.alignment.aligners import RecordingAligner, make_aligner
 from processors.alignment.durations import durations_from_times
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.pauses_from_alignment import AlignedPhones, phones_with_pauses
@@ -209,7 +209,7 @@ class UtterancePreparer:
         return SymbolTable.open(self._settings.processed_path / SYMBOLS_FILE)
 
     @cached_property
-    def _aligner(self) -> Aligner:
+    def _aligner(self) -> RecordingAligner:
         return make_aligner(_OWN_ALIGNER, language=self._settings.language)
 
 
