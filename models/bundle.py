@@ -35,7 +35,7 @@ class BundleError(RecitalError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """What it takes to use a trained model, with nothing of the machine that trained it.
+    """A trained model with all that using it needs, and nothing of the machine that trained it.
 
     Attributes:
         settings: all resolved settings of the experiment.
@@ -108,7 +108,7 @@ class Bundle:
             )
 
     def load_into(self, network: nn.Module) -> None:
-        """Give a network the bundle's weights.
+        """Load the bundle's weights into a network.
 
         Raises:
             BundleError: tensors are missing, unknown or of another shape; each is named.

@@ -127,7 +127,8 @@ def settings_class(model_type: str) -> type[ExperimentSettings]:
     Raises:
         UnknownModelError: there is no such model; the known ones are listed.
     """
-    return _load(model_type, "settings")
+    schema: type[ExperimentSettings] = _load(model_type, "settings")
+    return schema
 
 
 def reference_of(model_type: str) -> Any:
@@ -151,12 +152,14 @@ def make_task(settings: ExperimentSettings) -> Task:
             f"{settings.model_type}: can be used but not trained; these can: "
             f"{', '.join(name for name, model in MODELS.items() if model.task)}"
         )
-    return _load(settings.model_type, "task").from_settings(settings)
+    task: Task = _load(settings.model_type, "task").from_settings(settings)
+    return task
 
 
 def open_network(bundle: Bundle) -> nn.Module:
     """Return the network of a bundle, with its weights, ready to be used."""
-    return _load(bundle.settings.model_type, "network").from_bundle(bundle)
+    network: nn.Module = _load(bundle.settings.model_type, "network").from_bundle(bundle)
+    return network
 
 
 def open_acoustic(bundle: Bundle, device: torch.device | str = "cpu") -> AcousticModel:

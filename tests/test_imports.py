@@ -31,11 +31,6 @@ PROCESSORS_FROM_BELOW = (
     "preparation",
     "data_check",
 )
-# Still to be opened; nothing is added to these lists.
-KNOWN_CIRCLES = [
-    ["models/hifigan/fast_generator.py", "models/hifigan/network.py"],
-]
-KNOWN_CLIMBS = ("models/fastspeech2/benchmark.py", "models/hifigan/benchmark.py")
 
 # Library to the files, or folders, that may import it. A second user asks the home for what it needs.
 HOMES = {
@@ -180,8 +175,7 @@ def test_imports_point_down():
 
 
 def test_rooms_of_models_import_only_those_below():
-    climbing = [found for found in project_imports() if climbs_in_models(found)]
-    assert [str(found) for found in climbing if found.path not in KNOWN_CLIMBS] == []
+    assert [str(found) for found in project_imports() if climbs_in_models(found)] == []
 
 
 def test_rooms_of_processors_import_only_those_below():
@@ -199,7 +193,7 @@ def test_nothing_else_lies_loose_in_models():
 
 
 def test_no_file_imports_itself_by_way_of_others():
-    assert [circle for circle in circles_among(project_imports()) if circle not in KNOWN_CIRCLES] == []
+    assert circles_among(project_imports()) == []
 
 
 def test_heavy_libraries_stay_in_their_home():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.contracts import EmbeddingRows, RowKind
 
-# Of the spread of what was learned. New speakers begin as nobody in particular, and not all exactly alike.
+# Of the spread of the learned rows: new speakers begin near the mean speaker, and not all exactly alike.
 _SPEAKER_NOISE = 0.1
 _SHOWN = 12
 

@@ -11,23 +11,14 @@ from torch import Tensor
 
 from config.load import SettingsError, read_settings
 from config.schema import ExperimentSettings
-from models.bundle import (
-    SETTINGS_FILE,
-    SPEAKERS_FILE,
-    STATISTICS_FILE,
-    SYMBOLS_FILE,
-    VERSION_FILE,
-    WEIGHTS_FILE,
-    Bundle,
-    BundleError,
-)
+from models.bundle import SETTINGS_FILE, VERSION_FILE, WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.formats import published_layout
 from models.registry import settings_class
-from processors.datasets.acoustic_data import LANGUAGES_FILE, open_languages
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.speakers.statistics import open_statistics
+from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
+from processors.speakers.statistics import STATISTICS_FILE, open_statistics
 from processors.text.front_end_version import FrontEndVersion
-from processors.text.symbols import SymbolTable
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import average_name
 from utils.suggestions import did_you_mean
 from utils.version import VERSION, release

@@ -38,7 +38,7 @@ def find_initial_state(place: Path | str, settings: ExperimentSettings, task: Ta
         task: the new training; its weights do not matter here.
 
     Raises:
-        BundleError: there is nothing of the kind, it is another model's, or nobody knows its symbols or speakers.
+        BundleError: there is nothing of the kind, it is another model's, or its symbols or speakers are unknown.
         CheckpointError: a checkpoint is damaged.
     """
     return _with_our_rows(_find(Path(place), settings, task), settings, task)
@@ -155,12 +155,14 @@ def _with_our_rows(initial: InitialState, settings: ExperimentSettings, task: Ta
             continue  # the module begins afresh, or loading will say that its weights are not this network's
         theirs = initial.names.get(ours.kind)
         if theirs is None and len(table) == len(ours.names):
-            remarks.append(f"nobody wrote down whose rows {parameter} has: they are taken to stand as in the new data")
+            remarks.append(
+                f"the names of the rows of {parameter} are unknown; they are taken to be those of the new data"
+            )
             continue
         if theirs is None or len(theirs) != len(table):
-            told = "nothing says for which" if theirs is None else f"its bundle names {len(theirs)}"
+            named = "nothing says for which" if theirs is None else f"its bundle names {len(theirs)}"
             raise BundleError(
-                f"{initial.place}: {parameter} has {len(table)} rows of {ours.kind}s, and {told}; begin with the "
+                f"{initial.place}: {parameter} has {len(table)} rows of {ours.kind}s, and {named}; begin with the "
                 "experiment's bundle"
             )
         weights[module][name], transfer = transfer_rows(table, theirs, ours, generator)
@@ -194,5 +196,5 @@ def _remarks(bundle: Bundle, settings: ExperimentSettings) -> tuple[str, ...]:
     remarks = [f"it was trained on other mels; it had -> now asked for: {'; '.join(differing)}"] if differing else []
     encoder = settings.preprocess.speaker_encoder
     if bundle.embeddings is not None and bundle.embeddings.encoder != encoder:
-        remarks.append(f"it knew speakers by what {bundle.embeddings.encoder} hears, and now {encoder} is asked for")
+        remarks.append(f"its speaker embeddings are {bundle.embeddings.encoder}'s, and now {encoder} is asked for")
     return tuple(remarks)

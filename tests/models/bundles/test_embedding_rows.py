@@ -198,7 +198,7 @@ def test_rows_that_nobody_named_are_refused_where_they_do_not_fit(tiny, train):
     with pytest.raises(BundleError, match="has 2 rows of speakers, and nothing says for which; begin with the"):
         find_initial_state(tiny.folder / "first", settings, task)
     initial = find_initial_state(tiny.folder / "first", tiny.settings(), tiny.task())
-    assert any(f"nobody wrote down whose rows {SPEAKERS} has" in remark for remark in initial.remarks)
+    assert any(f"the names of the rows of {SPEAKERS} are unknown" in remark for remark in initial.remarks)
     speakers = tiny.folder / "elsewhere" / "speakers.json"
     speakers.write_text(json.dumps({"a": 0}))
     with pytest.raises(BundleError, match="has 2 rows of speakers, and its bundle names 1"):
