@@ -72,12 +72,11 @@ def train(
         resume_type: the flag.
         checkpoint: the flag.
     """
-    from config.paths import rooted
     from utils.failures import failures_in_training
     from utils.lock import sole_user
     from utils.trainer import Processes
 
-    folder = rooted(settings.log_dir) / _checked_name(name)
+    folder = settings.log_path / _checked_name(name)
     flags = argparse.Namespace(resume_type=resume_type, checkpoint=checkpoint)
     with Processes() as processes, contextlib.ExitStack() as stack:
         processes.in_main(lambda: stack.enter_context(sole_user(folder)))
@@ -89,7 +88,6 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     import dataclasses
 
     from config.load import read_settings, write_settings
-    from config.paths import rooted
     from models.bundles.origin import ORIGIN_FILE, require_same_initial_weights, require_same_rows, write_origin
     from models.bundles.warm_start import find_initial_state
     from models.registry import make_task, settings_class
@@ -105,7 +103,7 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
     seed_everything(settings.train.seed)
     task = make_task(settings)
     if resume is not None:
-        processes.in_main(lambda: require_same_rows(folder, task, rooted(settings.preprocess.processed_dir)))
+        processes.in_main(lambda: require_same_rows(folder, task, settings.preprocess.processed_path))
     initial = find_initial_state(begin_at, settings, task) if begin_at is not None else None
     if initial is not None:
         initial.load_into(task.modules)

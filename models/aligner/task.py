@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from config.paths import rooted
 from models.aligner.loss import loss_terms
 from models.aligner.network import Aligner
 from models.aligner.settings import AlignerSettings
@@ -61,7 +60,7 @@ class AlignerTask:
             DataError: stage 1 has not been run.
         """
         assert isinstance(settings, AlignerSettings)
-        return cls(settings, open_symbols(rooted(settings.preprocess.processed_dir)))
+        return cls(settings, open_symbols(settings.preprocess.processed_path))
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
         """The phones' places and frequencies (`models.contracts.HasEmbeddingRows`)."""
@@ -79,7 +78,7 @@ class AlignerTask:
     def _open(self, split: str) -> AlignerData:
         preprocess = self._settings.preprocess
         utterances, stores = open_aligner_corpora(
-            rooted(preprocess.processed_dir),
+            preprocess.processed_path,
             self._settings.dataset,
             [split],
             expect=store_settings(preprocess, ALIGNER_FEATURES, self._symbols.symbols),
@@ -137,7 +136,7 @@ class AlignerTask:
     def bundle(self, folder: Path) -> None:
         """Write a bundle of the network as it is now."""
         settings = self._settings
-        front_end = front_end_version_of(rooted(settings.preprocess.processed_dir), settings.dataset)
+        front_end = front_end_version_of(settings.preprocess.processed_path, settings.dataset)
         Bundle(settings, self.modules["network"].state_dict(), self._symbols, front_end=front_end).save(folder)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.paths import rooted
 from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.settings import FastSpeech2Settings
 from models.training.acoustic_task import AcousticTask
@@ -34,4 +33,4 @@ class FastSpeech2Task(AcousticTask):
             DataError: stage 1 has not been run, or its files are damaged.
         """
         assert isinstance(settings, FastSpeech2Settings)
-        return cls(settings, open_voice(rooted(settings.preprocess.processed_dir)))
+        return cls(settings, open_voice(settings.preprocess.processed_path))

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from config.paths import rooted
 from models.bundle import Bundle
 from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch
 from models.layers.acoustic_network import AcousticNetwork, Prediction
@@ -86,7 +85,7 @@ class AcousticTask:
     def _open(self, split: str) -> AcousticData:
         preprocess = self._settings.preprocess
         return open_acoustic_data(
-            rooted(preprocess.processed_dir),
+            preprocess.processed_path,
             self._settings.dataset,
             split,
             self._voice,
@@ -172,7 +171,7 @@ class AcousticTask:
             voice.speakers,
             embeddings,
             voice.languages,
-            front_end=front_end_version_of(rooted(self._settings.preprocess.processed_dir), self._settings.dataset),
+            front_end=front_end_version_of(self._settings.preprocess.processed_path, self._settings.dataset),
         ).save(folder)
 
     @property

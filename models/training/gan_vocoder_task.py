@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ExponentialLR
 
-from config.paths import rooted
 from models.bundle import Bundle
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.layers.discriminator import Discriminators, Judgement
@@ -106,7 +105,7 @@ class GanVocoderTask:
     def _open(self, split: str) -> tuple[list[tuple[str, str]], dict[str, FeatureStore]]:
         preprocess = self._settings.preprocess
         return open_recordings(
-            rooted(preprocess.processed_dir),
+            preprocess.processed_path,
             self._settings.dataset,
             split,
             mel_feature=self._mel_feature,
