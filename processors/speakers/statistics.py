@@ -47,10 +47,6 @@ class Spread:
         """Bring outliers in to the bounds, then give deviations from the mean in units of the standard deviation."""
         return ((np.clip(values, self.low, self.high) - self.mean) / self.std).astype(np.float32)
 
-    def denormalize(self, values: np.ndarray) -> np.ndarray:
-        """Undo `normalize`, but for what it brought in; values beyond the bounds may be asked for."""
-        return (np.asarray(values) * self.std + self.mean).astype(np.float32)
-
 
 @dataclass(frozen=True)
 class SpeakerStatistics:
@@ -64,24 +60,16 @@ class SpeakerStatistics:
         is_voiced = f0_hz > 0
         return np.where(is_voiced, self.pitch.normalize(np.log(np.where(is_voiced, f0_hz, 1.0))), np.float32(0.0))
 
-    def denormalize_pitch(self, values: np.ndarray) -> np.ndarray:
-        """Turn normalised log-pitch into Hz, everywhere as if voiced; float32."""
-        return np.exp(self.pitch.denormalize(values))
-
     def normalize_energy(self, energy: np.ndarray) -> np.ndarray:
         """Turn energy into normalised energy; float32."""
         return self.energy.normalize(energy)
-
-    def denormalize_energy(self, values: np.ndarray) -> np.ndarray:
-        """Turn normalised energy into energy; float32."""
-        return self.energy.denormalize(values)
 
 
 class StatisticsCollector:
     """Gathers the pitch and energy of any number of utterances into a few kilobytes per speaker.
 
-    It counts in histograms, so the result is the same to the bit in whatever order utterances are added and
-    collectors of several processes are merged. Give it the training split only.
+    It counts in histograms, so the result is the same to the bit in whatever order utterances are added. It takes the
+    training split only.
     """
 
     def __init__(self) -> None:
@@ -96,15 +84,6 @@ class StatisticsCollector:
         ):
             held = counts.setdefault(speaker, np.zeros(_N_BINS, dtype=np.int64))
             held += _histogram(values, log_range)
-
-    def merge(self, other: StatisticsCollector) -> None:
-        """Count in all that another collector has counted."""
-        for mine, theirs in (
-            (self._pitch_counts, other._pitch_counts),
-            (self._energy_counts, other._energy_counts),
-        ):
-            for speaker, counts in theirs.items():
-                mine[speaker] = mine.get(speaker, 0) + counts
 
     def statistics(self) -> dict[str, SpeakerStatistics]:
         """Give every speaker's statistics, by name in alphabetical order.

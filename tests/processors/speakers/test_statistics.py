@@ -53,22 +53,11 @@ def test_speakers_are_kept_apart():
     assert np.exp(statistics["high"].pitch.mean) == pytest.approx(220, rel=0.03)
 
 
-def test_order_and_partition_change_nothing():
+def test_order_changes_nothing():
     said = [(f"speaker{i % 3}", *utterance(i, 100.0 + 20 * i)) for i in range(9)]
     at_once = collect(*said).statistics()
     backwards = collect(*said[::-1]).statistics()
-    merged = StatisticsCollector()
-    for part in (said[5:], said[:2], said[2:5]):
-        merged.merge(pickle.loads(pickle.dumps(collect(*part))))
-    assert at_once == backwards == merged.statistics()
-
-
-def test_merging_leaves_the_other_as_it_was():
-    mine, other = collect(("a", *utterance(0))), collect(("a", *utterance(1)), ("b", *utterance(2)))
-    before = other.statistics()
-    mine.merge(other)
-    mine.add("b", *utterance(3))
-    assert other.statistics() == before
+    assert at_once == backwards
 
 
 def test_memory_stays_flat():
@@ -108,26 +97,13 @@ def test_normalised_values_have_mean_0_and_deviation_1():
     assert not of_speaker.normalize_pitch(f0_hz)[f0_hz == 0].any()
 
 
-def test_denormalising_gives_back_what_was_within_bounds():
-    f0_hz, energy = utterance(0)
-    of_speaker = statistics_of(f0_hz, energy)
-    within = (np.log(np.maximum(f0_hz, 1)) > of_speaker.pitch.low) & (
-        np.log(np.maximum(f0_hz, 1)) < of_speaker.pitch.high
-    )
-    restored = of_speaker.denormalize_pitch(of_speaker.normalize_pitch(f0_hz))
-    np.testing.assert_allclose(restored[within], f0_hz[within], rtol=1e-5)
-    within = (energy > of_speaker.energy.low) & (energy < of_speaker.energy.high)
-    restored = of_speaker.denormalize_energy(of_speaker.normalize_energy(energy))
-    np.testing.assert_allclose(restored[within], energy[within], rtol=1e-4)
-
-
 def test_an_unvoiced_speaker_gets_everyones_pitch():
     unvoiced = (np.zeros(100, dtype=np.float32), np.ones(100, dtype=np.float32))
     statistics = collect(("whisperer", *unvoiced), ("b", *utterance(1))).statistics()
     assert statistics["whisperer"].pitch.mean == statistics["b"].pitch.mean
     assert statistics["whisperer"].pitch.n_frames == 0
     alone = statistics_of(*unvoiced)
-    assert 80 < alone.denormalize_pitch(np.zeros(1))[0] < 300
+    assert 80 < np.exp(alone.pitch.mean) < 300
     assert not alone.normalize_pitch(unvoiced[0]).any()
 
 
