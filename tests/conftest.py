@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bins.command import run
 from config.paths import REPOSITORY
+from models.registry import MODELS
+from tests.support.further_models import FURTHER_MODELS
 
 # A script that starts the tests in the background has them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,6 +35,15 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the reference values in ../shared/golden")
     return folder
+
+
+@pytest.fixture(scope="module")
+def further_models() -> Iterator[None]:
+    """Two models that are written for the tests alone, in the registry for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, model in FURTHER_MODELS.items():
+            patch.setitem(MODELS, name, model)
+        yield
 
 
 @pytest.fixture

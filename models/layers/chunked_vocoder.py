@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CHUNK_FRAMES = 512
 """Frames generated at once; more would not be faster."""
@@ -22,6 +23,20 @@ class ChunkedVocoder:
 
     def __init__(self, generate: Callable[[Tensor], Tensor], *, hop_size: int, receptive_frames: int) -> None:
         self._generate, self._hop_size, self._overlap = generate, hop_size, receptive_frames
+
+    @classmethod
+    def of_network(
+        cls, network: nn.Module, dtype: torch.dtype, *, hop_size: int, receptive_frames: int
+    ) -> ChunkedVocoder:
+        """Return a vocoder with a copy of a network, whose layers compute in `dtype`; see the class for the rest."""
+        frozen = copy.deepcopy(network).eval().requires_grad_(False)
+
+        def generate(mel: Tensor) -> Tensor:
+            with torch.autocast(mel.device.type, dtype, enabled=dtype != torch.float32):
+                waveform: Tensor = frozen(mel)
+                return waveform
+
+        return cls(generate, hop_size=hop_size, receptive_frames=receptive_frames)
 
     @torch.inference_mode()
     def waveform(self, mel: Tensor, chunk_frames: int = CHUNK_FRAMES) -> Tensor:

@@ -93,7 +93,7 @@ class VarianceAdaptor(nn.Module):
     Args:
         hidden_size: D.
         levels: per what each quantity is predicted, in the order in which they are: pitch, and energy or not.
-        embed: makes a quantity's embedding, a module from (B, T) normalised values to (B, T, D).
+        embed: makes a quantity's embedding, a module from (B, T) normalised values, 0 on padding, to (B, T, D).
         filter_size: width of the predictors.
         kernel_size: of the predictors, odd.
         dropout: share dropped in the predictors.
@@ -179,7 +179,8 @@ class VarianceAdaptor(nn.Module):
             factor = getattr(prosody, name)
             if self.levels[name] == "frame" and isinstance(factor, Tensor):
                 factor = factor.gather(1, index)
-            return self._scaled(name, predicted, batch.speaker_ids, factor)
+            padding = is_frame_padding if self.levels[name] == "frame" else is_padding
+            return self._scaled(name, predicted, batch.speaker_ids, factor).masked_fill(padding, 0.0)
 
         hidden, _, per_phone = self._vary("phone", hidden, is_padding, controlled)
         frames = expand(hidden, durations, index.shape[1])

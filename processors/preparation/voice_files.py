@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from config.load import write_settings
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.feature_store import FeatureStore
@@ -159,8 +161,8 @@ def _count(
             score=number(utterance, ALIGNMENT_SCORE),
             silence_in_words_s=number(utterance, SILENCE_IN_WORDS_S) or 0.0,
         )
-        if utterance.split == "train" and energy is not None and store.has(utterance.id, ("f0",)):
-            collector.add(utterance.speaker, store.read(utterance.id, "f0"), energy)
+        if utterance.split == "train" and store.has(utterance.id, ("f0",)):
+            collector.add(utterance.speaker, store.read(utterance.id, "f0"), np.zeros(0) if energy is None else energy)
     return counts
 
 

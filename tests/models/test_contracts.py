@@ -1,7 +1,9 @@
 """The contracts of models (`models.contracts`), held by every registered one; nothing here names any of them.
 
+Two further models, registered for these tests alone, hold them with the shared code and little more.
+
 A model's own test file, `tests/models/<folder>/test_<folder>.py`, holds `TINY`, the settings that make it small and
-free of chance, and `use(network, batch)`, which gives what the network of its bundle makes of a batch.
+free of chance; a further model, written for the tests alone, is so by its defaults.
 """
 
 from __future__ import annotations
@@ -30,9 +32,25 @@ from models.registry import (
 )
 from processors.feature_store import StoreError
 from processors.text.front_end_version import FRONT_END, FrontEndVersion
+from tests.support.further_models import FURTHER_MODELS
 from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
 from utils.task import Batch
 from utils.trainer import Processes, Trainer, TrainerOptions
+
+ALL_MODELS = {**MODELS, **FURTHER_MODELS}
+USE = {
+    "acoustic": lambda network, batch: network(batch),
+    "vocoder": lambda network, batch: network(batch.mel),
+    "aligner": lambda network, batch: network(batch),
+}
+pytestmark = pytest.mark.usefixtures("further_models")
+
+
+def settings_that_make_small(model_type):
+    if model_type in FURTHER_MODELS:
+        return ()
+    folder = MODELS[model_type].package.split(".")[-1]
+    return importlib.import_module(f"tests.models.{folder}.test_{folder}").TINY
 
 
 class Tiny:
@@ -40,8 +58,7 @@ class Tiny:
 
     def __init__(self, model_type, folder):
         self.model_type, self.folder = model_type, folder
-        folder_name = MODELS[model_type].package.split(".")[-1]
-        self.own = importlib.import_module(f"tests.models.{folder_name}.test_{folder_name}")
+        self.small = settings_that_make_small(model_type)
         self.processed_dir = folder / "processed"
         write_features(self.processed_dir)
 
@@ -49,7 +66,7 @@ class Tiny:
         config = self.folder / "exp_config.json"
         base = MODELS[self.model_type].config
         config.write_text(f'{{base_config: "{base}", dataset: ["tiny"], dataset_path: {{tiny: "none"}}}}')
-        layers = [f"preprocess.processed_dir={self.processed_dir}", *PREPROCESS, *self.own.TINY, "train.num_workers=0"]
+        layers = [f"preprocess.processed_dir={self.processed_dir}", *PREPROCESS, *self.small, "train.num_workers=0"]
         return load_settings(config, [*layers, *overrides], settings_class).settings
 
     def task(self, *overrides):
@@ -57,7 +74,7 @@ class Tiny:
         return make_task(self.settings(*overrides))
 
 
-@pytest.fixture(params=sorted(MODELS))
+@pytest.fixture(params=sorted(ALL_MODELS))
 def tiny(request, tmp_path):
     return Tiny(request.param, tmp_path)
 
@@ -189,8 +206,9 @@ def test_a_bundle_needs_nothing_of_the_training_machine(tiny):
     shutil.rmtree(tiny.processed_dir)
     network = open_network(find_bundle(tiny.folder / "bundle")).eval()
     trained = next(module for module in task.modules.values() if type(module) is type(network)).eval()
+    use = USE[MODELS[tiny.model_type].kind]
     with torch.no_grad():
-        expected, found = tensors_of(tiny.own.use(trained, batch)), tensors_of(tiny.own.use(network, batch))
+        expected, found = tensors_of(use(trained, batch)), tensors_of(use(network, batch))
     assert expected
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
@@ -214,12 +232,12 @@ class InUse:
 
 
 @pytest.fixture(scope="module")
-def used(request, tmp_path_factory):
+def used(request, tmp_path_factory, further_models):
     return InUse(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def every(kind):
-    names = sorted(name for name, model in MODELS.items() if model.kind == kind)
+    names = sorted(name for name, model in ALL_MODELS.items() if model.kind == kind)
     return pytest.mark.parametrize("used", names, indirect=True)
 
 

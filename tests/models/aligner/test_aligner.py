@@ -24,10 +24,6 @@ TINY = (
 )
 
 
-def use(network, batch):
-    return network(batch)
-
-
 def ways(n_phones, n_frames, optional):
     """Every way to deal frames to phones, one or more each, but for optional ones, which may get none."""
     for durations in itertools.product(range(n_frames + 1), repeat=n_phones):

@@ -39,10 +39,6 @@ TINY = (
 )
 
 
-def use(network, batch):
-    return network(batch)
-
-
 SETTINGS = FastSpeech2ModelSettings(
     hidden_size=16,
     n_heads=2,

@@ -47,10 +47,6 @@ TINY = (
 )
 
 
-def use(network, batch):
-    return network(batch.mel)
-
-
 @pytest.fixture
 def processed_dir(tmp_path):
     write_features(tmp_path / "processed")
