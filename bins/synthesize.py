@@ -22,18 +22,20 @@ def main(arguments: argparse.Namespace) -> int:
     expt_dir, name = arguments.infer_expt_dir, arguments.name
     experiment = chosen_experiment(settings, expt_dir, name, "speak", otherwise=SHIPPED_VOICE)
 
+    from models.contracts import Prosody
     from models.inference.synthesize import announce, speak_all
-    from models.inference.synthesizer import Controls, Synthesizer
+    from models.inference.synthesizer import Synthesizer, require_plausible
     from utils.console import say
 
-    controls = Controls(arguments.pitch_control, arguments.energy_control, arguments.duration_control)
+    prosody = Prosody(arguments.duration_control, arguments.pitch_control, arguments.energy_control)
+    require_plausible(prosody)
     synthesizer = Synthesizer.open(experiment, vocoder=arguments.vocoder_dir, device=choose_device())
     requests = _requests(arguments, settings, synthesizer)
     if arguments.vocoder_dir is None:
         say("no --vocoder_dir given: Griffin-Lim makes the sound, which a trained vocoder does better")
     folder = Path(arguments.infer_output_dir or experiment / "result")
     single = arguments.infer_mode == "single"
-    announce(speak_all(synthesizer, requests, folder, controls, overwrite=arguments.overwrite, number_existing=single))
+    announce(speak_all(synthesizer, requests, folder, prosody, overwrite=arguments.overwrite, number_existing=single))
     return 0
 
 

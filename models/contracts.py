@@ -6,7 +6,7 @@ A model in the registry meets the protocol of its kind: `AcousticModel`, `Vocode
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -161,8 +161,13 @@ class InferenceVocoder(Protocol):
     def waveform(self, mel: Tensor) -> Tensor:
         """Return (T_mel * hop_size,) float32 samples of an (M, T_mel) log-mel of any length, in bounded memory."""
 
-    def stream(self, mel: Tensor, chunk_frames: int = ...) -> Iterator[Tensor]:
-        """Yield the same samples in order, those of `chunk_frames` frames at a time; the last may be fewer."""
+    def stream(self, mel: Tensor | Iterable[Tensor], chunk_frames: int = ...) -> Iterator[Tensor]:
+        """Yield the same samples in order, those of `chunk_frames` frames at a time; the last may be fewer.
+
+        Args:
+            mel: whole, or in pieces in their order, of which no more are asked for than the next samples need.
+            chunk_frames: at least 1.
+        """
 
 
 class VocoderNetwork(Protocol):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.paths import rooted
+from models.contracts import Prosody
 from models.inference.output_files import refuse_existing, report_failures
-from models.inference.synthesizer import Controls, Speech, SynthesisError, Synthesizer
+from models.inference.speech_plan import SpeechPlan
+from models.inference.synthesizer import Speech, SynthesisError, Synthesizer
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.datasets.open_split import read_split
@@ -96,7 +98,7 @@ def speak_all(
     synthesizer: Synthesizer,
     requests: Sequence[Request],
     folder: Path,
-    controls: Controls,
+    prosody: Prosody,
     *,
     overwrite: bool = False,
     number_existing: bool = False,
@@ -107,7 +109,7 @@ def speak_all(
         synthesizer: the voice.
         requests: names must differ.
         folder: made if missing.
-        controls: factors on pitch, energy and durations.
+        prosody: factors on pitch, energy and durations.
         overwrite: replace what an earlier run left.
         number_existing: where a name is taken, append `-2`, `-3`, ... instead of refusing.
 
@@ -124,39 +126,34 @@ def speak_all(
         refuse_existing([folder / f"{request.name}.wav" for request in requests])
     written: list[Path] = []
     failures: list[str] = []
+    plans = _plans(synthesizer, requests, prosody, failures)
     with Progress(len(requests), "speaking", "texts") as progress:
-        for request, speech in _spoken(synthesizer, requests, controls, failures):
+        progress.advance(len(failures))
+        for request, speech in zip(plans, synthesizer.speak(list(plans.values())), strict=True):
             written.append(_write(folder / f"{request.name}.wav", speech))
-            progress.advance(len(written) + len(failures) - progress.done)
+            progress.advance()
     if failures:
         counted = f"{len(failures)} of {len(requests)} texts could not be spoken"
         raise SynthesisError(report_failures(counted, failures, folder / "not_spoken.txt", n_made=len(written)))
     return written
 
 
-def _spoken(
-    synthesizer: Synthesizer, requests: Sequence[Request], controls: Controls, failures: list[str]
-) -> Iterator[tuple[Request, Speech]]:
-    for (speaker, language), group in _by_speaker(requests):
-        sayable = []
-        for request in group:
-            try:
-                synthesizer.check(request.text, speaker=speaker, language=language)
-                sayable.append(request)
-            except ValueError as error:
-                failures.append(f"{request.name}: {error}")
-        texts = [request.text for request in sayable]
-        if texts:
-            speeches = synthesizer.speak(texts, speaker=speaker, language=language, controls=controls)
-            yield from zip(sayable, speeches, strict=True)
-
-
-def _by_speaker(requests: Iterable[Request]) -> list[tuple[tuple[str | None, str | None], list[Request]]]:
-    """Put together what one speaker says in one language."""
-    groups: dict[tuple[str | None, str | None], list[Request]] = {}
+def _plans(
+    synthesizer: Synthesizer, requests: Sequence[Request], prosody: Prosody, failures: list[str]
+) -> dict[Request, SpeechPlan]:
+    """Plan what can be spoken, and note why the others cannot."""
+    synthesizer.check_prosody(prosody)
+    for speaker in dict.fromkeys(request.speaker for request in requests):
+        synthesizer.check_speaker(speaker)
+    plans = {}
     for request in requests:
-        groups.setdefault((request.speaker, request.language), []).append(request)
-    return list(groups.items())
+        try:
+            plans[request] = synthesizer.plan(
+                request.text, speaker=request.speaker, language=request.language, prosody=prosody
+            )
+        except ValueError as error:
+            failures.append(f"{request.name}: {error}")
+    return plans
 
 
 def _write(path: Path, speech: Speech) -> Path:

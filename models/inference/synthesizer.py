@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import astuple, dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
+from models.inference.speech_plan import PlannedChunk, SpeechPlan
 from models.inference.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
 from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_of_durations
@@ -29,6 +32,7 @@ from utils.errors import RecitalError
 
 _TEXTS_AT_ONCE = 64
 _CHUNKS_PER_BATCH = 16
+_Item = TypeVar("_Item")
 
 
 class SynthesisError(RecitalError):
@@ -66,46 +70,48 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class Controls:
-    """How the model's own choice is changed; 1 leaves it as it is.
+class ChunkMel:
+    """The outputs of the acoustic model for a `PlannedChunk`.
 
     Attributes:
-        pitch: factor on F0 in Hz.
-        energy: factor on the frames' energy.
-        duration: factor on durations; 2 speaks half as fast.
+        mel: (M, T_mel) log-mel.
+        durations: (T_text,) frames per phone.
+        f0_hz: (T_mel,) pitch.
     """
 
-    pitch: float = 1.0
-    energy: float = 1.0
-    duration: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("pitch", "energy", "duration"):
-            value = getattr(self, name)
-            if not 0.1 <= value <= 10:
-                raise SynthesisError(f"{name}_control: found {value:g}; a factor between 0.1 and 10 is needed")
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """A piece of a text on its way through the model."""
-
-    sequence: PhoneSequence
-    ids: list[int]
-
-
-@dataclass(frozen=True)
-class _SpokenChunk:
-    sequence: PhoneSequence
-    durations: np.ndarray
     mel: Tensor
+    durations: np.ndarray
     f0_hz: np.ndarray
+
+
+@dataclass(frozen=True)
+class PredictedMel:
+    """A plan and the outputs of the acoustic model for each of its chunks."""
+
+    plan: SpeechPlan
+    chunks: tuple[ChunkMel, ...]
+
+    @property
+    def mels(self) -> tuple[Tensor, ...]:
+        """The chunks' (M, T_mel) log-mels."""
+        return tuple(chunk.mel for chunk in self.chunks)
+
+
+def require_plausible(prosody: Prosody) -> None:
+    """Raise a `SynthesisError` unless every factor is a number between 0.1 and 10."""
+    for name, factor in vars(prosody).items():
+        if isinstance(factor, Tensor):
+            raise SynthesisError(f"{name}_control: found a tensor; a text has one number")
+        if not 0.1 <= factor <= 10:
+            raise SynthesisError(f"{name}_control: found {factor:g}; a factor between 0.1 and 10 is needed")
 
 
 class Synthesizer:
     """A voice: `Synthesizer.open("ckpts/tts/demo")("Hello there.")` gives a `Speech`.
 
-    Nothing of the data that trained the model is needed.
+    In three acts: `plan` reads a text, `mels` runs the acoustic model over plans, the vocoder turns mels into sound;
+    `speak` and `stream` join them. Safe to use from several threads. Nothing of the data that trained the model is
+    needed.
     """
 
     def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
@@ -123,6 +129,7 @@ class Synthesizer:
         for language in sorted(set(self._languages.values())):
             self.check_language(language)
         self._missed: set[str] = set()
+        self._lock = threading.Lock()
         self._model = open_acoustic(bundle, self.device)
         self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
 
@@ -165,61 +172,109 @@ class Synthesizer:
         return MappingProxyType(self._languages)
 
     def __call__(
-        self, text: str, *, speaker: str | None = None, language: str | None = None, controls: Controls | None = None
+        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> Speech:
-        """Speak one text of any length.
-
-        Args:
-            text: what to say.
-            speaker: one of `speakers`; needed where there are several.
-            language: of the text; the speaker's own unless given.
-            controls: of pitch, energy and pace.
-
-        Raises:
-            SynthesisError: the text holds nothing to say, or the speaker is unknown.
-            ControlError: the model does not have one of the controls.
-            TextError: the front end does not speak the language, or cannot say the text.
-        """
-        return next(self.speak([text], speaker=speaker, language=language, controls=controls))
+        """Speak one text of any length; see `plan` for arguments and errors."""
+        return next(self.speak([text], speaker=speaker, language=language, prosody=prosody))
 
     def speak(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | SpeechPlan],
         *,
         speaker: str | None = None,
         language: str | None = None,
-        controls: Controls | None = None,
+        prosody: Prosody = UNCHANGED,
     ) -> Iterator[Speech]:
-        """Speak many texts, in their order; faster than one by one, for pieces of like length share a batch."""
-        prosody = self._prosody(controls)
+        """Speak many texts, in their order.
+
+        Those of a list take less time than one by one, for chunks of like length share a batch. Of any other iterable,
+        such as a generator, each is spoken before the next is asked for.
+
+        Args:
+            texts: or plans of them, which keep a speaker, language and prosody of their own.
+            speaker: see `plan`, as for the others.
+            language: likewise.
+            prosody: likewise.
+        """
+        for texts_now in _windows(texts):
+            plans = [
+                text
+                if isinstance(text, SpeechPlan)
+                else self.plan(text, speaker=speaker, language=language, prosody=prosody)
+                for text in texts_now
+            ]
+            yield from map(self._speech, self.mels(plans))
+
+    def stream(
+        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
+    ) -> Iterator[np.ndarray]:
+        """Yield the waveform of a text piece by piece, the first before the rest of a long text has a mel.
+
+        See `plan` for arguments and errors; they are raised before the first piece is asked for.
+        """
+        plan = self.plan(text, speaker=speaker, language=language, prosody=prosody)
+        mels = (mel for predicted in self.mels(plan.by_chunk()) for mel in predicted.mels)
+        return map(_as_array, self._vocoder.stream(mels))
+
+    def plan(
+        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
+    ) -> SpeechPlan:
+        """Prepare a text to be synthesized; whatever may be wrong with it is raised here.
+
+        Args:
+            text: of any length.
+            speaker: one of `speakers`; needed where there are several.
+            language: of the text; the speaker's own unless given.
+            prosody: factors on pitch, energy and durations, each a number.
+
+        Raises:
+            SynthesisError: the text holds nothing to say, the speaker is unknown, or a factor is out of range.
+            ControlError: the model does not have one of the controls.
+            TextError: the front end does not speak the language, or cannot say the text.
+        """
+        self.check_prosody(prosody)
         speaker_id = self._speaker_id(speaker)
         front_end = self._front_ends[self._language(speaker, language)]
-        remaining = iter(texts)
-        while texts_now := list(islice(remaining, _TEXTS_AT_ONCE)):
-            chunks = [self._chunks(text, front_end) for text in texts_now]
-            spoken = iter(self._speak_chunks([chunk for text in chunks for chunk in text], speaker_id, prosody))
-            for text, parts in zip(texts_now, chunks, strict=True):
-                yield self._joined(text, list(islice(spoken, len(parts))))
+        tokens = front_end.tokens(text)
+        if front_end.is_open:
+            tokens = self._with_known_phones(tokens, front_end)
+        where = f"“{_shortened(text)}”"
+        sequences = map(PhoneSequence.of, split_into_chunks(tokens))
+        chunks = [PlannedChunk(each, tuple(self._symbols.ids(each.phones, where))) for each in sequences]
+        if not chunks:
+            raise SynthesisError(f"{where}: holds nothing to say")
+        return SpeechPlan(text, tuple(chunks), speaker_id, prosody)
 
-    def check(self, text: str, *, speaker: str | None = None, language: str | None = None) -> None:
-        """Raise what speaking this text would raise before any sound is made."""
-        self._chunks(text, self._front_ends[self._language(speaker, language)])
+    @torch.inference_mode()
+    def mels(self, plans: Iterable[SpeechPlan]) -> Iterator[PredictedMel]:
+        """Predict the mels of planned texts, in their order; see `speak` on lists and other iterables."""
+        for plans_now in _windows(plans):
+            predicted = iter(self._predict([(plan, chunk) for plan in plans_now for chunk in plan.chunks]))
+            for plan in plans_now:
+                yield PredictedMel(plan, tuple(islice(predicted, len(plan.chunks))))
 
     def check_language(self, language: str) -> None:
         """Raise a `TextError` unless the voice's front end speaks a language."""
         self._front_ends[language]
 
+    def check_speaker(self, speaker: str | None) -> None:
+        """Raise a `SynthesisError` unless the voice has this speaker or, of none, one speaker at most."""
+        self._speaker_id(speaker)
+
+    def check_prosody(self, prosody: Prosody) -> None:
+        """Raise a `SynthesisError` for a factor out of range, a `ControlError` for one that the model does not have."""
+        require_plausible(prosody)
+        require_controls(self._model, prosody, self.settings.model_type)
+
     def generate_spectrogram(
-        self, text: str, *, speaker: str | None = None, language: str | None = None, controls: Controls | None = None
+        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> np.ndarray:
-        """Give the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
-        speaker_id = self._speaker_id(speaker)
-        pieces = self._chunks(text, self._front_ends[self._language(speaker, language)])
-        chunks = self._speak_chunks(pieces, speaker_id, self._prosody(controls))
-        return torch.cat([chunk.mel for chunk in chunks], dim=1).cpu().numpy()
+        """Return the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
+        [predicted] = self.mels([self.plan(text, speaker=speaker, language=language, prosody=prosody)])
+        return torch.cat(predicted.mels, dim=1).cpu().numpy()
 
     def convert_spectrogram_to_audio(self, spec: np.ndarray | Tensor) -> np.ndarray:
-        """Give the float32 waveform of an (M, T_mel) log-mel, such as `generate_spectrogram` made.
+        """Return the float32 waveform of an (M, T_mel) log-mel, such as `generate_spectrogram` made.
 
         Raises:
             SynthesisError: the array is no such mel.
@@ -237,28 +292,15 @@ class Synthesizer:
             return next(iter(self._languages.values()))
         return self._languages.get(speaker or "", self.settings.preprocess.language)
 
-    def _chunks(self, text: str, front_end: FrontEnd) -> list[_Chunk]:
-        chunks = []
-        spoken = front_end.tokens(text)
-        if front_end.is_open:
-            spoken = self._with_known_phones(spoken, front_end)
-        for tokens in split_into_chunks(spoken) if spoken else ():
-            sequence = PhoneSequence.of(tokens)
-            chunks.append(_Chunk(sequence, self._symbols.ids(sequence.phones, where=f"“{_shortened(text)}”")))
-        if not chunks:
-            raise SynthesisError(f"“{_shortened(text)}”: holds nothing to say")
-        return chunks
-
     def _with_known_phones(self, tokens: Sequence[Token], front_end: FrontEnd) -> list[Token]:
-        """Let the nearest known phones stand in for those that training never heard, and tell of each once."""
+        """Replace phones that training did not have by the nearest that it had, and warn once of each."""
         known, replaced = with_known_phones(tokens, self._symbols.symbols, front_end)
-        for phone, others in replaced.items():
-            if phone not in self._missed:
-                self._missed.add(phone)
-                warn(
-                    f"the voice never learned {phone!r}; "
-                    + (f"it says {' '.join(others)} instead" if others else "it is left out")
-                )
+        with self._lock:
+            new = [phone for phone in replaced if phone not in self._missed]
+            self._missed.update(new)
+        for phone in new:
+            others = " ".join(replaced[phone])
+            warn(f"the voice never learned {phone!r}; " + (f"it says {others} instead" if others else "it is left out"))
         return known
 
     def _speaker_id(self, speaker: str | None) -> int:
@@ -269,53 +311,59 @@ class Synthesizer:
         what = "name a speaker (--infer_speaker_name)" if speaker is None else f"speaker {speaker}: unknown"
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
-    def _prosody(self, controls: Controls | None) -> Prosody:
-        prosody = Prosody(controls.duration, controls.pitch, controls.energy) if controls else UNCHANGED
-        require_controls(self._model, prosody, self.settings.model_type)
-        return prosody
+    def _predict(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> list[ChunkMel]:
+        """Run the acoustic model over chunks, those of one prosody and of like length in a batch; keep their order."""
 
-    @torch.inference_mode()
-    def _speak_chunks(self, chunks: Sequence[_Chunk], speaker_id: int, prosody: Prosody) -> list[_SpokenChunk]:
-        spoken: dict[int, _SpokenChunk] = {}
-        by_length = sorted(range(len(chunks)), key=lambda place: len(chunks[place].ids))
-        for start in range(0, len(by_length), _CHUNKS_PER_BATCH):
-            places = by_length[start : start + _CHUNKS_PER_BATCH]
-            batch = self._speak_batch([chunks[place] for place in places], speaker_id, prosody)
-            spoken.update(zip(places, batch, strict=True))
-        return [spoken[place] for place in range(len(chunks))]
+        def kind(place: int) -> tuple[object, ...]:
+            return astuple(chunks[place][0].prosody)
 
-    def _speak_batch(self, chunks: Sequence[_Chunk], speaker_id: int, prosody: Prosody) -> Iterator[_SpokenChunk]:
-        lengths = torch.tensor([len(chunk.ids) for chunk in chunks], device=self.device)
-        ids = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(chunk.ids) for chunk in chunks], batch_first=True, padding_value=0
+        predicted: dict[int, ChunkMel] = {}
+        by_length = sorted(range(len(chunks)), key=lambda place: (kind(place), len(chunks[place][1].phoneme_ids)))
+        for _, places_alike in groupby(by_length, key=kind):
+            alike = list(places_alike)
+            for start in range(0, len(alike), _CHUNKS_PER_BATCH):
+                places = alike[start : start + _CHUNKS_PER_BATCH]
+                predicted.update(zip(places, self._predict_batch([chunks[place] for place in places]), strict=True))
+        return [predicted[place] for place in range(len(chunks))]
+
+    def _predict_batch(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> Iterator[ChunkMel]:
+        ids = [torch.tensor(chunk.phoneme_ids) for _, chunk in chunks]
+        batch = PhonemeBatch(
+            torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=0).to(self.device),
+            torch.tensor([len(each) for each in ids], device=self.device),
+            torch.tensor([plan.speaker_id for plan, _ in chunks], device=self.device),
         )
-        speaker_ids = torch.full((len(chunks),), speaker_id, device=self.device)
-        generated = self._model.infer(PhonemeBatch(ids.to(self.device), lengths, speaker_ids), prosody)
-        for row, chunk in enumerate(chunks):
+        generated = self._model.infer(batch, chunks[0][0].prosody)
+        for row, (_, chunk) in enumerate(chunks):
             n_frames = int(generated.mel_lengths[row])
-            yield _SpokenChunk(
-                chunk.sequence,
-                generated.durations[row, : len(chunk.ids)].cpu().numpy(),
+            yield ChunkMel(
                 generated.mel[row, :, :n_frames].float(),
+                generated.durations[row, : len(chunk.phoneme_ids)].cpu().numpy(),
                 generated.f0_hz[row, :n_frames].float().cpu().numpy(),
             )
 
-    def _joined(self, text: str, chunks: Sequence[_SpokenChunk]) -> Speech:
-        sequence = PhoneSequence.joined(chunk.sequence for chunk in chunks)
-        durations = np.concatenate([chunk.durations for chunk in chunks])
-        frame_s = self.settings.preprocess.hop_size / self.sample_rate
+    def _speech(self, predicted: PredictedMel) -> Speech:
+        sequence, frame_s = predicted.plan.sequence, self.settings.preprocess.hop_size / self.sample_rate
+        durations = np.concatenate([chunk.durations for chunk in predicted.chunks])
+        duration_s = int(durations.sum()) * frame_s
         return Speech(
-            text=text,
-            waveform=_as_array(self._vocoder.joined([chunk.mel for chunk in chunks])),
+            text=predicted.plan.text,
+            waveform=_as_array(torch.cat(list(self._vocoder.stream(predicted.mels)))),
             sample_rate=self.sample_rate,
-            mel=np.concatenate([chunk.mel.cpu().numpy() for chunk in chunks], axis=1),
-            f0_hz=np.concatenate([chunk.f0_hz for chunk in chunks]),
+            mel=np.concatenate([mel.cpu().numpy() for mel in predicted.mels], axis=1),
+            f0_hz=np.concatenate([chunk.f0_hz for chunk in predicted.chunks]),
             phones=sequence.phones,
             durations=durations,
-            alignment=alignment_of_durations(
-                sequence, durations, frame_s=frame_s, duration_s=int(durations.sum()) * frame_s
-            ),
+            alignment=alignment_of_durations(sequence, durations, frame_s=frame_s, duration_s=duration_s),
         )
+
+
+def _windows(items: Iterable[_Item]) -> Iterator[Sequence[_Item]]:
+    """Yield the items of a sequence some at a time, those of another iterable one by one as they come."""
+    size = _TEXTS_AT_ONCE if isinstance(items, Sequence) else 1
+    remaining = iter(items)
+    while items_now := list(islice(remaining, size)):
+        yield items_now
 
 
 def _as_array(waveform: Tensor) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -25,13 +25,17 @@ class VocoderError(RecitalError):
 
 
 class Vocoder(Protocol):
-    """What turns a mel into sound."""
+    """Turns mels into sound; safe to use from several threads."""
 
     def waveform(self, mel: Tensor) -> Tensor:
-        """Give (T_mel * hop_size,) samples, float32 and about in [-1, 1], for an (M, T_mel) log-mel."""
+        """Return (T_mel * hop_size,) samples, float32 and about in [-1, 1], of an (M, T_mel) log-mel."""
 
-    def joined(self, mels: Sequence[Tensor]) -> Tensor:
-        """Give one waveform of several (M, T_mel) log-mels, each of which begins and ends in a pause."""
+    def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the waveform of (M, T_mel) log-mels end to end, piece by piece, each as soon as there are mels for it.
+
+        Args:
+            mels: each begins and ends in a pause.
+        """
 
 
 class GriffinLimVocoder:
@@ -48,9 +52,9 @@ class GriffinLimVocoder:
     def waveform(self, mel: Tensor) -> Tensor:
         return griffin_lim(mel, self._mel, iterations=self._iterations)
 
-    def joined(self, mels: Sequence[Tensor]) -> Tensor:
+    def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
         # One by one: the spectra of a long text would not fit into memory, and a seam in a pause is not heard.
-        return torch.cat([self.waveform(mel) for mel in mels])
+        return map(self.waveform, mels)
 
 
 class NeuralVocoder:
@@ -81,9 +85,11 @@ class NeuralVocoder:
     def waveform(self, mel: Tensor) -> Tensor:
         return self._network.waveform(mel.to(self._device, torch.float32)).float()
 
-    def joined(self, mels: Sequence[Tensor]) -> Tensor:
-        # As a whole: the network hears beyond each seam, so that none clicks.
-        return self.waveform(torch.cat(list(mels), dim=1))
+    @torch.inference_mode()
+    def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
+        # As a whole: the network's receptive field reaches across each seam, so that none clicks.
+        for piece in self._network.stream(mel.to(self._device, torch.float32) for mel in mels):
+            yield piece.float()
 
 
 def _require_vocoder(bundle: Bundle) -> None:

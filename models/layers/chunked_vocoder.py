@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,7 @@ class ChunkedVocoder:
         return samples
 
     @torch.inference_mode()
-    def stream(self, mel: Tensor, chunk_frames: int = CHUNK_FRAMES) -> Iterator[Tensor]:
+    def stream(self, mel: Tensor | Iterable[Tensor], chunk_frames: int = CHUNK_FRAMES) -> Iterator[Tensor]:
         """Yield the same waveform piece by piece, `chunk_frames` frames each; the last may be shorter.
 
         Each piece is generated with its receptive field on both sides, so that the pieces put together are the whole:
@@ -65,13 +65,27 @@ class ChunkedVocoder:
             mel            |----------------------------------------|
             generated          |< overlap >|=== chunk ===|< overlap >|
             yielded                        |=============|
+
+        Args:
+            mel: (M, T_mel), or pieces of it in their order; a chunk is yielded as soon as its overlap is there.
+            chunk_frames: frames generated at once, without the overlap.
         """
-        n_frames = mel.shape[1]
-        for start in range(0, n_frames, chunk_frames):
-            stop = min(start + chunk_frames, n_frames)
-            first, last = max(start - self._overlap, 0), min(stop + self._overlap, n_frames)
-            generated = self(mel[None, :, first:last])[0]
-            yield generated[(start - first) * self._hop_size : (stop - first) * self._hop_size]
+        held: Tensor | None = None  # from the overlap before the next chunk on
+        start = 0  # of the next chunk within it
+        for piece in [mel] if isinstance(mel, Tensor) else mel:
+            held = piece if held is None else torch.cat([held, piece], dim=1)
+            while held.shape[1] >= start + chunk_frames + self._overlap:
+                yield self._chunk(held, start, chunk_frames)
+                first = max(start + chunk_frames - self._overlap, 0)
+                held, start = held[:, first:], start + chunk_frames - first
+        while held is not None and start < held.shape[1]:
+            yield self._chunk(held, start, chunk_frames)
+            start += chunk_frames
+
+    def _chunk(self, mel: Tensor, start: int, n_frames: int) -> Tensor:
+        first, stop = max(start - self._overlap, 0), min(start + n_frames, mel.shape[1])
+        generated = self(mel[None, :, first : stop + self._overlap])[0]
+        return generated[(start - first) * self._hop_size : (stop - first) * self._hop_size]
 
     @torch.inference_mode()
     def __call__(self, mel: Tensor) -> Tensor:

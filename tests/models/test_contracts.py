@@ -20,7 +20,7 @@ import torch
 from config.load import load_settings
 from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import ControlError, PhonemeBatch, Prosody
-from models.inference.synthesizer import Controls, Synthesizer
+from models.inference.synthesizer import Synthesizer
 from models.registry import (
     MODELS,
     make_task,
@@ -309,7 +309,7 @@ def test_a_text_is_spoken_and_an_undeclared_control_is_refused_by_name(used, mon
     monkeypatch.setattr(type(voice._model), "controls", frozenset({"duration"}))
     model_type = used.bundle.settings.model_type
     with pytest.raises(ControlError, match=f"{model_type} has no pitch and no energy to control; it has: duration"):
-        voice("Hello there, world.", speaker="a", controls=Controls(pitch=1.1, energy=0.9))
+        voice("Hello there, world.", speaker="a", prosody=Prosody(pitch=1.1, energy=0.9))
 
 
 def signal_to_noise_db(reference, waveform):
@@ -331,6 +331,8 @@ def test_a_streamed_waveform_is_the_whole_one(used, n_frames):
     lengths = [CHUNK_FRAMES * HOP_SIZE] * (n_frames // CHUNK_FRAMES) + [rest * HOP_SIZE] * (rest > 0)
     assert [len(chunk) for chunk in chunks] == [len(chunk) for chunk in rough_chunks] == lengths
     torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5)
+    from_pieces = list(exact.stream(iter(mel.split(7, dim=1)), CHUNK_FRAMES))
+    assert all(torch.equal(*pair) for pair in zip(from_pieces, chunks, strict=True))
     assert signal_to_noise_db(whole, torch.cat(rough_chunks)) > 25
 
 

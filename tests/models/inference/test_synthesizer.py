@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,15 +15,19 @@ import torch
 
 from config.paths import REPOSITORY
 from models.bundle import BundleError
-from models.contracts import ControlError
+from models.contracts import ControlError, Prosody
 from models.fastspeech2.network import FastSpeech2
 from models.inference.output_files import OutputError
 from models.inference.synthesize import request_from_text, requests_from_dataset, requests_from_file, speak_all
-from models.inference.synthesizer import Controls, SynthesisError, Synthesizer
+from models.inference.synthesizer import SynthesisError, Synthesizer
 from models.inference.vocoder import VocoderError, open_vocoder
 from processors.alignment.textgrid import read_textgrid
+from processors.text.english import EnglishFrontEnd
 from processors.text.errors import TextError
+from processors.text.symbols import SymbolTable
+from processors.text.tokens import PAUSES, SPOKEN_NOISE
 from processors.utterance import ManifestError, Utterance, write_manifest
+from tests.support.many_threads import TEXTS, by_threads
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle
 
@@ -71,28 +76,66 @@ def test_many_texts_together_sound_as_they_do_alone(voice):
         np.testing.assert_allclose(together.mel, alone.mel, atol=1e-4)
 
 
+def test_plans_of_several_speakers_and_prosodies_sound_as_they_do_alone():
+    voice = Synthesizer(tiny_bundle(speakers=("anna", "bob")))
+    asked = [("Go.", "bob", 1.0), ("Hello there, world.", "anna", 1.5), ("Go on.", "anna", 1.0), ("No.", "bob", 1.5)]
+    plans = [voice.plan(text, speaker=name, prosody=Prosody(duration=factor)) for text, name, factor in asked]
+    for (text, name, factor), together in zip(asked, voice.speak(plans), strict=True):
+        alone = voice(text, speaker=name, prosody=Prosody(duration=factor))
+        assert together.text == text and np.array_equal(together.durations, alone.durations)
+        np.testing.assert_allclose(together.mel, alone.mel, atol=1e-4)
+
+
+def test_texts_of_a_generator_are_spoken_one_by_one_as_they_come(voice):
+    given = []
+
+    def texts():
+        for text in ("Go.", "Hello there.", "😀"):
+            given.append(text)
+            yield text
+
+    spoken = voice.speak(texts())
+    assert next(spoken).text == "Go." and given == ["Go."]
+    assert next(spoken).text == "Hello there." and given == ["Go.", "Hello there."]
+    with pytest.raises(TextError):
+        next(spoken)
+
+
+def test_a_text_is_read_once_and_each_phone_keeps_its_word(bundle, tmp_path, monkeypatch):
+    read = []
+    tokens = EnglishFrontEnd.tokens
+    monkeypatch.setattr(EnglishFrontEnd, "tokens", lambda self, text: read.append(text) or tokens(self, text))
+    speak_all(Synthesizer.open(bundle), [request_from_text("Hello there. Bye.")], tmp_path, Prosody())
+    assert read == ["Hello there. Bye."]
+    sequence = Synthesizer.open(bundle).plan("Hello there. Bye.").sequence
+    assert sequence.words == ("hello", "there", "bye")
+    owned = list(zip(sequence.phones, sequence.owners, strict=True))
+    phones_of_words = [[phone for phone, owner in owned if owner == word] for word in range(3)]
+    assert phones_of_words == [["HH", "AH0", "L", "OW1"], ["DH", "EH1", "R"], ["B", "AY1"]]
+
+
 def test_duration_and_pitch_follow_their_controls(voice):
     plain = voice("Hello there, world.")
-    slow = voice("Hello there, world.", controls=Controls(duration=2.0))
+    slow = voice("Hello there, world.", prosody=Prosody(duration=2.0))
     assert slow.duration_s == pytest.approx(2 * plain.duration_s, rel=0.1)
-    high = voice("Hello there, world.", controls=Controls(pitch=1.2))
+    high = voice("Hello there, world.", prosody=Prosody(pitch=1.2))
     np.testing.assert_allclose(high.f0_hz / plain.f0_hz, 1.2, rtol=1e-3)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), 100.0])
-def test_a_control_out_of_range_is_refused(value):
+def test_a_control_out_of_range_is_refused(voice, value):
     with pytest.raises(SynthesisError, match="pitch_control"):
-        Controls(pitch=value)
+        voice.plan("Hello.", prosody=Prosody(pitch=value))
 
 
 def test_a_control_that_the_model_does_not_have_is_refused_by_name(bundle, monkeypatch):
     monkeypatch.setattr(FastSpeech2, "controls", frozenset({"duration", "pitch"}))
     voice = Synthesizer.open(bundle)
-    voice("Hello.", controls=Controls(pitch=1.1))
+    voice("Hello.", prosody=Prosody(pitch=1.1))
     message = "this voice's FastSpeech2 has no energy to control; it has: duration, pitch"
     for synthesize in (voice, voice.generate_spectrogram):
         with pytest.raises(ControlError, match=message):
-            synthesize("Hello.", controls=Controls(energy=1.1))
+            synthesize("Hello.", prosody=Prosody(energy=1.1))
 
 
 @pytest.mark.parametrize("text", ["", "   ", "😀🎉", "...", "?!"])
@@ -141,6 +184,51 @@ def test_a_vocoder_makes_the_sound_of_the_whole_text(bundle, vocoder):
     assert speech.alignment.end_s == pytest.approx(speech.duration_s)
 
 
+def test_a_streamed_text_is_the_whole_one(bundle, vocoder):
+    text = "One two three four five. " * 30
+    voice = Synthesizer.open(bundle, vocoder=vocoder)
+    pieces = list(voice.stream(text))
+    assert len(pieces) > 3 and all(piece.dtype == np.float32 for piece in pieces)
+    np.testing.assert_allclose(np.concatenate(pieces), voice(text).waveform, atol=1e-4)
+    without_vocoder = Synthesizer.open(bundle)
+    lengths = [len(piece) for piece in without_vocoder.stream("Hello there. How are you?")]
+    assert len(lengths) == 2 and sum(lengths) == len(without_vocoder("Hello there. How are you?").waveform)
+
+
+def test_the_first_sound_of_a_stream_needs_no_more_mels_than_its_own(bundle, vocoder, monkeypatch):
+    voice, read = Synthesizer.open(bundle, vocoder=vocoder), []
+    infer = voice._model.infer
+    monkeypatch.setattr(voice._model, "infer", lambda batch, prosody: read.append(batch) or infer(batch, prosody))
+    pieces = voice.stream("One two three four five. " * 30)
+    assert not read
+    next(pieces)
+    assert 0 < len(read) < 30
+    with pytest.raises((SynthesisError, TextError)):
+        voice.stream("😀")
+
+
+@pytest.mark.slow
+def test_eight_threads_speak_a_hundred_texts_as_one_does(vocoder):
+    pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
+    bundle = tiny_bundle("preprocess.phone_extractor=espeak", speakers=("anna", "otto"))
+    symbols = [*PAUSES, SPOKEN_NOISE, *"ptkbdszmnlrfvhŋʃɹwðɡjç", *"ɪəaeiouʊɛæʌɑ", "iː", "uː", "ˈaɪ", "ˈɛ", "ˈoʊ", "ˈiː"]
+    bundle = replace(bundle, symbols=SymbolTable([*symbols, *map(str, range(len(bundle.symbols) - 1 - len(symbols)))]))
+
+    def voice():
+        return Synthesizer(bundle, open_vocoder(vocoder))
+
+    def speak(item):
+        language, text = item
+        return shared(text, speaker="anna" if language == "en" else "otto", language=language)
+
+    shared = voice()
+    expected = list(map(speak, TEXTS))
+    shared = voice()
+    for speech, alone in zip(by_threads(speak, TEXTS), expected, strict=True):
+        assert (speech.phones, speech.alignment) == (alone.phones, alone.alignment)
+        assert np.array_equal(speech.mel, alone.mel) and np.array_equal(speech.waveform, alone.waveform)
+
+
 def test_a_vocoder_of_other_mels_is_refused(bundle, tmp_path):
     tiny_vocoder_bundle("preprocess.fmax=7600", "preprocess.win_size=400").save(tmp_path)
     with pytest.raises(VocoderError, match=r"win_size 400 \(wanted: 512\), fmax 7600\.0 \(wanted: 8000\.0\)"):
@@ -153,7 +241,7 @@ def test_a_vocoder_is_no_acoustic_model(vocoder):
 
 
 def test_each_text_leaves_sound_picture_and_times(voice, tmp_path):
-    (path,) = speak_all(voice, [request_from_text("Hello there!")], tmp_path, Controls())
+    (path,) = speak_all(voice, [request_from_text("Hello there!")], tmp_path, Prosody())
     assert path == tmp_path / "hello_there.wav"
     sound, sample_rate = soundfile.read(path)
     assert sample_rate == 16000
@@ -166,24 +254,24 @@ def test_each_text_leaves_sound_picture_and_times(voice, tmp_path):
 
 def test_outputs_never_replace_each_other_silently(voice, tmp_path):
     request = request_from_text("Hello.")
-    names = [speak_all(voice, [request], tmp_path, Controls(), number_existing=True)[0].name for _ in range(3)]
+    names = [speak_all(voice, [request], tmp_path, Prosody(), number_existing=True)[0].name for _ in range(3)]
     assert names == ["hello.wav", "hello-2.wav", "hello-3.wav"]
     with pytest.raises(OutputError, match=r"hello\.wav exist"):
-        speak_all(voice, [request], tmp_path, Controls())
-    assert speak_all(voice, [request], tmp_path, Controls(), overwrite=True)[0].name == "hello.wav"
+        speak_all(voice, [request], tmp_path, Prosody())
+    assert speak_all(voice, [request], tmp_path, Prosody(), overwrite=True)[0].name == "hello.wav"
 
 
 def test_one_unspeakable_text_does_not_end_the_others(voice, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("one|Hello.\ntwo|😀\n\nBye.\n")
     with pytest.raises(SynthesisError, match="1 of 3 texts could not be spoken, the others lie in "):
-        speak_all(voice, requests_from_file(texts), tmp_path / "out", Controls())
+        speak_all(voice, requests_from_file(texts), tmp_path / "out", Prosody())
     assert sorted(path.name for path in (tmp_path / "out").glob("*.wav")) == ["line_0004.wav", "one.wav"]
     assert "two" in (tmp_path / "out" / "not_spoken.txt").read_text()
     alone = tmp_path / "alone.txt"
     alone.write_text("alone|😀\n")
     with pytest.raises(SynthesisError, match="1 of 1 texts could not be spoken: alone: "):
-        speak_all(voice, requests_from_file(alone), tmp_path / "none", Controls())
+        speak_all(voice, requests_from_file(alone), tmp_path / "none", Prosody())
 
 
 def test_a_file_of_texts_is_checked_line_by_line(tmp_path):

@@ -49,9 +49,23 @@ def test_fp16_is_refused_on_the_cpu(bundle):
 def test_joined_mels_sound_as_one(bundle, mel):
     vocoder = open_vocoder(bundle)
     pieces = [mel[:, :20], mel[:, 20:]]
-    torch.testing.assert_close(vocoder.joined(pieces), vocoder.waveform(mel))
+    torch.testing.assert_close(torch.cat(list(vocoder.stream(pieces))), vocoder.waveform(mel))
     griffin_lim = GriffinLimVocoder(MelSpectrogram.from_settings(tiny_settings().preprocess), iterations=2)
-    assert griffin_lim.joined(pieces).shape == (50 * 128,)
+    assert [len(waveform) for waveform in griffin_lim.stream(pieces)] == [20 * 128, 30 * 128]
+
+
+def test_sound_begins_before_the_last_mel_is_there(bundle):
+    vocoder, given = open_vocoder(bundle), []
+
+    def mels():
+        for number in range(4):
+            given.append(number)
+            yield torch.full((20, 400), -4.0)
+
+    pieces = vocoder.stream(mels())
+    first = next(pieces)
+    assert given == [0, 1]  # a chunk of 512 frames and its overlap
+    assert len(first) + sum(map(len, pieces)) == 4 * 400 * 128 and given == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("place", ["expt", "expt/bundle", "expt/checkpoint/step-00000010"])
