@@ -251,7 +251,9 @@ def _options(settings: ExperimentSettings, **changes: Any) -> Any:
     from utils.trainer import TrainerOptions
 
     names = [field.name for field in dataclasses.fields(TrainerOptions)]
-    return TrainerOptions(**{name: getattr(settings.train, name) for name in names} | changes)
+    return TrainerOptions(
+        **{name: getattr(settings.train, name) for name in names if hasattr(settings.train, name)} | changes
+    )
 
 
 def _announce(

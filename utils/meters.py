@@ -16,6 +16,7 @@ AddUp = Callable[[Tensor], Tensor]
 _LATEST_SHARE = 0.3  # of a smoothed loss
 _RUNAWAY = 3.0
 _PATIENCE = 10
+_FIRST_LINES = 3  # so long the smoothed losses are little more than the first line, of which none is a lowest
 
 
 class LossMeter:
@@ -70,15 +71,19 @@ class LossWatch:
     def __init__(self) -> None:
         self._smoothed: dict[str, float] = {}
         self._lowest: dict[str, float] = {}  # of the smoothed ones
+        self._lines = 0
         self._lowest_valid = math.inf
         self._in_vain = 0  # validations since the lowest one
 
     def train(self, losses: Mapping[str, float]) -> list[str]:
         """Take in a line of the logbook, and give what is to worry about in it."""
         concerns = []
+        self._lines += 1
         for name, loss in losses.items():
             before = self._smoothed.get(name, loss)
             smoothed = self._smoothed[name] = before + _LATEST_SHARE * (loss - before)
+            if self._lines <= _FIRST_LINES:
+                continue
             lowest = self._lowest[name] = min(smoothed, self._lowest.get(name, smoothed))
             if 0 < _RUNAWAY * lowest < smoothed:
                 concerns.append(
@@ -103,6 +108,7 @@ class LossWatch:
         return {
             "smoothed": self._smoothed,
             "lowest": self._lowest,
+            "lines": self._lines,
             "lowest_valid": self._lowest_valid,
             "in_vain": self._in_vain,
         }
@@ -110,6 +116,7 @@ class LossWatch:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Bring back what `state_dict` gave."""
         self._smoothed, self._lowest = dict(state["smoothed"]), dict(state["lowest"])
+        self._lines = state.get("lines", _FIRST_LINES)
         self._lowest_valid, self._in_vain = state["lowest_valid"], state["in_vain"]
 
 

@@ -178,13 +178,14 @@ class Task(Protocol):
     def samples(self, batch: Any) -> Samples:
         """Pictures and audio of the first validation batch; in the first process only, without gradients."""
 
-    def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
+    def concerns(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Say what in the latest means of the losses should worry a person, in a sentence each; mostly nothing.
 
         The same concern is the same sentence, without figures that change: it is told once, until it was absent.
 
         Args:
             losses: by their names in the logbook, `train/<update>/<term>`.
+            step: at which they were read.
         """
 
     def bundle(self, folder: Path) -> None:

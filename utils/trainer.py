@@ -59,6 +59,7 @@ class TrainerOptions:
         max_epochs: epochs after which training ends; 0 for no limit.
         gradient_clip: largest norm of an optimizer's gradients; 0 for no clipping.
         freeze: patterns of parts that stay as they are, to the bit (see `utils.parameter_groups.is_part`).
+        warmup_steps: optimizer steps whose losses are not watched, because the learning rate is still rising.
         seed: of everything random.
         log_every_steps: steps between lines in the logbook.
         valid_every_steps: steps between validations.
@@ -74,6 +75,7 @@ class TrainerOptions:
     max_epochs: int = 0
     gradient_clip: float = 0.0
     freeze: tuple[str, ...] = ()
+    warmup_steps: int = 0
     seed: int = 0
     log_every_steps: int = 100
     valid_every_steps: int = 1000
@@ -604,9 +606,9 @@ class Trainer:
         values |= {f"speed/{name}": value for name, value in speed.items()}
         if logbook is not None:
             logbook.scalars(self._position.step, values, epoch=self._position.epoch)
-            concerns = list(self.task.concerns(losses))
+            concerns = list(self.task.concerns(losses, self._position.step))
             # The losses of networks that learn against each other rise whenever the other gets better.
-            if len(self._optimizations) == 1:
+            if len(self._optimizations) == 1 and self._position.step > self.options.warmup_steps:
                 concerns += self._watch.train(losses)
             self._tell("training", concerns)
         self._note = ", ".join(

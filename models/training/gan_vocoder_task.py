@@ -38,6 +38,8 @@ _LISTENERS = {"pesq": pesq, "stoi": stoi}
 _MOST_LISTENED_TO = 20
 # Of the discriminators' loss, per discriminator: 0.5 says that they cannot tell real from made.
 _HAVE_WON, _HAVE_LOST = 0.02, 0.8
+# After they have begun: they judge at random at first, and a line in the logbook is a mean over many steps.
+_SETTLING_STEPS = 500
 
 
 class GanVocoderTask:
@@ -156,10 +158,11 @@ class GanVocoderTask:
             terms["log_magnitude"] = Term(distance.log_magnitude, stft_weight)
         yield Update("generator", terms)
 
-    def concerns(self, losses: Mapping[str, float]) -> Sequence[str]:
+    def concerns(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return a sentence when one side runs away from the other."""
         loss = losses.get("train/discriminator/adversarial")
-        if loss is None:
+        settled = self._settings.train.adversarial_start_step + _SETTLING_STEPS
+        if loss is None or step < settled:
             return ()
         per_discriminator = loss / self._n_discriminators
         if per_discriminator < _HAVE_WON:

@@ -118,7 +118,7 @@ class ToyRegression:
         picture = np.zeros((4, 6, 3), dtype=np.uint8)
         return Samples({"toy/picture": picture}, {"toy/audio": predicted[0, :, 0].float().numpy()}, 8000)
 
-    def concerns(self, losses):
+    def concerns(self, losses, step):
         return []
 
     def bundle(self, folder):
@@ -168,7 +168,7 @@ class ToyGan:
     def samples(self, batch):
         return Samples()
 
-    def concerns(self, losses):
+    def concerns(self, losses, step):
         return []
 
     def bundle(self, folder):

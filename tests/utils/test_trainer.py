@@ -529,7 +529,7 @@ def test_an_average_that_begins_late_begins_with_the_weights(tmp_path):
 
 def test_concerns_are_told_once_until_they_were_absent(tmp_path, capsys):
     class Worried(ToyRegression):
-        def concerns(self, losses):
+        def concerns(self, losses, step):
             assert "train/network/squared" in losses
             self.lines = getattr(self, "lines", 0) + 1
             return ["the loss is high"] * (self.lines != 4) + ["it is late"] * (self.lines > 6)
@@ -561,6 +561,21 @@ def test_losses_that_run_away_are_told_but_not_single_bad_lines():
     again.load_state_dict(watch.state_dict())
     [concern] = again.train({"mel": 10.0, "pitch": 1.0})
     assert concern.startswith("mel has grown to over 3 times its lowest")
+
+
+def test_first_lines_of_a_training_raise_no_alarm(tmp_path, capsys):
+    watch = LossWatch()
+    assert not any(watch.train({"mel": loss}) for loss in (0.1, 5.0, 2.0, 1.0, 1.0, 1.0))
+
+    class WarmsUp(ToyRegression):
+        def _terms(self, batch, predicted):
+            terms = super()._terms(batch, predicted)
+            self.n_calls = getattr(self, "n_calls", 0) + 1
+            return {**terms, "risen": Term(torch.tensor(1.0 if self.n_calls < 8 else 50.0), weight=0.0)}
+
+    for name, warmup_steps in (("warm", 30), ("cold", 0)):
+        train_toy(tmp_path / name, WarmsUp(), max_steps=30, log_every_steps=1, warmup_steps=warmup_steps)
+        assert ("risen has grown" in capsys.readouterr().err) == (name == "cold")
 
 
 def test_runaway_training_loss_is_told(tmp_path, capsys):
