@@ -1,1 +1,1 @@
-"""What may be set: JSON5 defaults and the schema that checks them."""
+"""Settings: JSON5 defaults, and the schema that checks them."""

@@ -1,4 +1,4 @@
-"""The settings classes as a JSON schema, by which editors complete and check settings files."""
+"""JSON schema of the settings, by which editors complete and check settings files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from config.schema import ExperimentSettings
 
-# Nothing is required of a file that may refine another; the defaults that hold stand in the files that it refines.
+# A file may refine another: nothing is required, and the defaults are those of the file that it refines.
 _LEFT_OUT = ("required", "default", "title")
 _SCHEMA_PROPERTY = {"type": "string", "description": "the JSON schema of this file, for editors; no setting"}
 

@@ -1,4 +1,4 @@
-"""From JSON5 files and `--set` to checked settings, and where each value came from."""
+"""Loading of settings: JSON5 files and `--set` to checked settings, with the source of each value."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class SettingsError(RecitalError):
 
 @dataclass(frozen=True)
 class Resolved:
-    """Checked settings and the story of each value.
+    """Checked settings with the source of each value.
 
     Args:
         settings: the typed settings.
-        sources: dotted name of every value to the file (or `--set`) that gave it.
+        sources: dotted name of every value to the file (or `--set`) that set it.
     """
 
     settings: ExperimentSettings
@@ -52,10 +52,10 @@ def load_settings(
     Args:
         path: the JSON5 file, e.g. `egs/tts/FastSpeech2/exp_config.json`.
         overrides: `dotted.name=value` texts, the last one winning.
-        schema_of: gives the settings class of a `model_type`; may raise a `RecitalError` for an unknown one.
+        schema_of: returns the settings class of a `model_type`; may raise a `RecitalError` for an unknown one.
 
     Raises:
-        SettingsError: a file is missing or no JSON5, or a setting is unknown, mistyped, impossible or contradictory.
+        SettingsError: a file is missing or not JSON5, or a setting is unknown, mistyped, impossible or contradictory.
     """
     return _resolved([*_file_layers(Path(path)), *_override_layers(overrides)], schema_of, _shown(Path(path)))
 
@@ -63,12 +63,12 @@ def load_settings(
 def refined_settings(
     base: Path | str, layer: Tree, source: str, schema_of: Callable[[str], type[ExperimentSettings]]
 ) -> ExperimentSettings:
-    """Read a config file, lay a tree of values that came from elsewhere over it, and check the whole.
+    """Read a config file, merge a tree of values into it, and check the whole.
 
     Args:
         base: a JSON5 file.
         layer: what refines it.
-        source: the file that the layer was made of, for the messages.
+        source: the file that the layer came from, for the messages.
         schema_of: as for `load_settings`.
 
     Raises:
@@ -78,7 +78,7 @@ def refined_settings(
 
 
 def read_settings(path: Path | str, schema_of: Callable[[str], type[ExperimentSettings]]) -> ExperimentSettings:
-    """Read resolved settings that `write_settings` left beside features, checkpoints or bundles.
+    """Read resolved settings that `write_settings` wrote beside features, checkpoints or bundles.
 
     Raises:
         SettingsError: the file is missing, damaged, or no longer fits this version's settings.
@@ -105,7 +105,7 @@ def check_settings(
         tree: nested dicts of JSON values.
         schema: the class to build.
         sources: dotted name to the file that set it, for the messages.
-        fallback_source: the file to name where `sources` knows nothing.
+        fallback_source: the file to name for values that `sources` lacks.
     """
     problems: list[str] = []
     faulty: set[str] = set()
@@ -118,8 +118,8 @@ def check_settings(
             faulty.add(name)
             source = _source_of(name, sources, fallback_source)
             problems.append(f"{source}: {name}: {_explain(fault, name, schema)}")
-    # Contradictions among the sound settings are shown in the same breath.
-    for contradiction in _contradictions(settings or _sound_part(tree, schema, faulty)):
+    # Contradictions among the valid settings are reported together with the faulty ones.
+    for contradiction in _contradictions(settings or _valid_part(tree, schema, faulty)):
         name = contradiction.names[0]
         problems.append(f"{_source_of(name, sources, fallback_source)}: {name}: {contradiction.message}")
     if problems:
@@ -130,7 +130,7 @@ def check_settings(
 
 
 def describe(schema: type[Settings], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Give the dotted name and the meaning of every setting of a class, sections opened."""
+    """Yield the dotted name and the meaning of every setting of a class and its sections."""
     for name, field in schema.model_fields.items():
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, Settings):
@@ -140,7 +140,7 @@ def describe(schema: type[Settings], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Give the known name that a mistyped dotted name most likely meant, or None."""
+    """Return the known name nearest to a mistyped dotted name, or None."""
     known = list(known)
     leaf = name.rpartition(".")[2]
     elsewhere = [candidate for candidate in known if candidate.rpartition(".")[2] == leaf]
@@ -189,7 +189,7 @@ def _resolved(
 
 
 def _file_layers(path: Path) -> list[tuple[str, Tree]]:
-    """Read a config file and those it refines, the most basic first."""
+    """Read a config file and those it refines, the base first."""
     layers: list[tuple[str, Tree]] = []
     chain: list[Path] = []
     place: Path | None = path
@@ -237,7 +237,7 @@ def _override_layers(overrides: Sequence[str]) -> Iterator[tuple[str, Tree]]:
         if not equals or not all(parts):
             raise SettingsError(f"--set {override}: expected dotted.name=value, e.g. --set train.batch_size=8")
         if parts == ["base_config"]:
-            raise SettingsError(f"--set {override}: which file is refined, the file says; give another --config")
+            raise SettingsError(f"--set {override}: base_config can be set in a file only; pass another --config")
         try:
             value = json5.loads(text)
         except ValueError:
@@ -262,19 +262,19 @@ def _merge(into: Tree, layer: Tree, source: str, sources: dict[str, str], prefix
 
 
 def _build(tree: Tree, schema: type[SettingsType]) -> SettingsType:
-    # By way of JSON, for there arrays may become tuples although everything else is strict.
+    # Through JSON, where arrays may become tuples although everything else is strict.
     return schema.model_validate_json(json.dumps(tree))
 
 
-def _sound_part(tree: Tree, schema: type[SettingsType], faulty: set[str], prefix: str = "") -> SettingsType:
-    """Build settings, unchecked, from those values that have no fault of their own."""
+def _valid_part(tree: Tree, schema: type[SettingsType], faulty: set[str], prefix: str = "") -> SettingsType:
+    """Build settings, unchecked, from the values that are valid by themselves."""
     values: Tree = {}
     for name, field in schema.model_fields.items():
         if name not in tree or f"{prefix}{name}" in faulty:
             continue
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Settings):
-            values[name] = _sound_part(tree[name], section, faulty, f"{prefix}{name}.")
+            values[name] = _valid_part(tree[name], section, faulty, f"{prefix}{name}.")
         else:
             values[name] = tree[name]
     return schema.model_construct(**values)
@@ -285,7 +285,7 @@ def _contradictions(settings: Settings, prefix: str = "") -> Iterator[Contradict
         for contradiction in settings.contradictions():
             yield Contradiction(tuple(f"{prefix}{name}" for name in contradiction.names), contradiction.message)
     except AttributeError:
-        pass  # asks for a value that has a fault of its own, which is told already
+        pass  # needs a value that is invalid and reported already
     for name in type(settings).model_fields:
         value = getattr(settings, name, None)
         if isinstance(value, Settings):
@@ -293,7 +293,7 @@ def _contradictions(settings: Settings, prefix: str = "") -> Iterator[Contradict
 
 
 def _explain(fault: Mapping[str, Any], name: str, schema: type[Settings]) -> str:
-    """Say what is wrong with one value, in the user's words."""
+    """Return the message about one invalid value."""
     meanings = dict(describe(schema))
     if fault["type"] == "extra_forbidden":
         known = nearest(name, meanings)
@@ -321,7 +321,7 @@ def _source_of(name: str, sources: Mapping[str, str], fallback: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Give a path as the user would type it from the repository, if it lies there."""
+    """Return a path relative to the repository if it is in there."""
     try:
         return str(path.resolve().relative_to(REPOSITORY))
     except ValueError:

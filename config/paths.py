@@ -1,4 +1,4 @@
-"""Where relative paths in settings start, and where what comes with the project lies."""
+"""Paths: the repository's root, the bundled voice, and relative paths in settings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ SHIPPED_VOICE = REPOSITORY / "ckpts" / "tts" / "kathleen"
 
 
 def rooted(path: str | Path) -> Path:
-    """Give the place that a path in the settings means: `~` is expanded, relative paths start at the repository."""
+    """Return a path of the settings resolved: `~` is expanded, relative paths start at the repository."""
     expanded = Path(path).expanduser()
     return expanded if expanded.is_absolute() else REPOSITORY / expanded

@@ -1,8 +1,8 @@
-"""What may be set, and what each setting means.
+"""Schema of the settings, with the meaning of each.
 
 The classes here check settings that every model shares; a model's own `model` and `train` sections
-live beside the model and are built from `Settings`, `TrainSettings` and `setting`. The values that hold
-where a user says nothing stand in the JSON5 files beside this one.
+are defined beside the model from `Settings`, `TrainSettings` and `setting`. Defaults are in the JSON5
+files beside this one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from utils.suggestions import did_you_mean
 
 @dataclass(frozen=True)
 class Contradiction:
-    """Settings that are fine one by one but cannot hold together.
+    """Settings that are valid one by one but contradict each other.
 
     Args:
-        names: the settings concerned, dotted from the section that noticed it; the first is shown.
-        message: what was found and what would be right.
+        names: the settings concerned, dotted from the section that checks them; the first is shown.
+        message: what was found and what is expected.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
     def contradictions(self) -> Iterator[Contradiction]:
-        """Give every clash between settings of this section; a section that has such clashes overrides this."""
+        """Yield every contradiction between settings of this section; sections that can have any override this."""
         yield from ()
 
 
@@ -55,11 +55,11 @@ def setting(meaning: str, default: Any = PydanticUndefined, **constraints: Any) 
 
 
 class PreprocessSettings(Settings):
-    """How a corpus becomes features."""
+    """Preprocessing: from a corpus to features."""
 
     processed_dir: str = setting("folder for features; relative paths start at the repository root", min_length=1)
     # Audio and mel
-    sample_rate: int = setting("samples per second of everything that is stored and spoken, in Hz", ge=4000, le=192000)
+    sample_rate: int = setting("sample rate of stored and synthesized audio, in Hz", ge=4000, le=192000)
     n_fft: int = setting("length of the Fourier transform, in samples", ge=16)
     hop_size: int = setting("samples from one frame to the next", ge=1)
     win_size: int = setting("length of the analysis window, in samples", ge=16)
@@ -68,20 +68,20 @@ class PreprocessSettings(Settings):
     fmax: float = setting("highest frequency of the mel filters, in Hz; at most half of sample_rate", gt=0)
     # Pitch
     pitch_extractor: Literal["parselmouth", "dio", "harvest", "pyin"] = setting("the pitch tracker")
-    f0_min: float = setting("lowest pitch that is looked for, in Hz", gt=0)
-    f0_max: float = setting("highest pitch that is looked for, in Hz", gt=0)
+    f0_min: float = setting("lowest F0 of the pitch tracker's search, in Hz", gt=0)
+    f0_max: float = setting("highest F0 of the pitch tracker's search, in Hz", gt=0)
     # Speakers
     speaker_encoder: Literal["none", "statistics", "resemblyzer", "onnx"] = setting(
-        "what hears each speaker's voice, where a model wants it as a vector: statistics (nothing to install), "
+        "what computes speaker embeddings, for models that take them: statistics (nothing to install), "
         "resemblyzer (pip install resemblyzer), onnx (your network), or none",
         default="none",
     )
     speaker_encoder_path: str = setting(
-        "for onnx, a file with a network that hears a waveform of 16 kHz, (1, T), and gives a vector; else empty",
+        "for onnx, the file of a network that maps a waveform at 16 kHz, (1, T), to a vector; else empty",
         default="",
     )
     # Text
-    language: str = setting("language of the texts, as a code such as en; dataset_language goes before", min_length=2)
+    language: str = setting("language of the texts, as a code such as en; dataset_language overrides it", min_length=2)
     phone_extractor: Literal["lexicon", "espeak", "char"] = setting(
         "how text becomes phones: lexicon (English, ARPAbet), espeak (a hundred languages, IPA; the extra espeak), or "
         "char (the letters themselves, any script)"
@@ -89,7 +89,7 @@ class PreprocessSettings(Settings):
     lexicon_path: str = setting("your own pronunciations, one `word PH O1 N Z` per line; empty for none")
     normalizer: Literal["rules", "wetext", "num2words"] = setting(
         "what spells out numbers and abbreviations: rules (English), wetext (English and Chinese; the extra wetext) "
-        "or num2words (English by the rules, other languages' numbers; the extra num2words); else texts stay as written"
+        "or num2words (English by the rules, other languages' numbers; the extra num2words); other texts are unchanged"
     )
     # Alignment
     alignment: Literal["auto", "textgrid", "pocketsphinx", "learned", "mfa"] = setting(
@@ -98,8 +98,8 @@ class PreprocessSettings(Settings):
         "auto: textgrid where there are any, else pocketsphinx for English in ARPAbet, else learned"
     )
     aligner_config: str = setting(
-        "the aligner that alignment: learned trains: its network and training, as an aligner's file sets them, a "
-        "relative path to which starts at the repository root; corpora and preprocess are the recipe's",
+        "settings file of the aligner that alignment: learned trains, from the repository root; of it, model and train "
+        "are used, corpora and preprocess are the recipe's",
         default="config/aligner.json",
         min_length=1,
     )
@@ -109,7 +109,7 @@ class PreprocessSettings(Settings):
         "folder of your TextGrids, with {dataset} replaced by the dataset's name; searched for <id>.TextGrid in it "
         "and in its sub-folders; empty for <processed_dir>/<dataset>/TextGrid"
     )
-    trim_silence: bool = setting("whether silence at both ends of a recording is cut")
+    trim_silence: bool = setting("whether silence at both ends of a recording is trimmed")
     edge_silence_ms: float = setting("how much silence trimming leaves at each end, in milliseconds", ge=0)
     # Selection
     leave_out: str = setting(
@@ -117,12 +117,12 @@ class PreprocessSettings(Settings):
         "replaced by the dataset's name; empty for none",
         default="",
     )
-    min_duration_s: float = setting("shorter recordings are left out, in seconds", ge=0)
-    max_duration_s: float = setting("longer recordings are left out, in seconds", gt=0)
-    max_bad_share: float = setting("stage 1 fails when a larger share of the recordings is bad", ge=0, le=1)
+    min_duration_s: float = setting("shorter recordings are rejected, in seconds", ge=0)
+    max_duration_s: float = setting("longer recordings are rejected, in seconds", gt=0)
+    max_bad_share: float = setting("stage 1 fails when a larger share of the recordings is rejected", ge=0, le=1)
     valid_size: int | float = setting("utterances for validation: a number of them, or a share below 1", ge=0)
     test_size: int | float = setting("utterances for testing: a number of them, or a share below 1", ge=0)
-    split_seed: int = setting("another number gives another split into train, valid and test")
+    split_seed: int = setting("seed of the split into train, valid and test")
     num_workers: int = setting("processes of stage 1; 0 for one per core", ge=0)
 
     @property
@@ -166,7 +166,7 @@ class PreprocessSettings(Settings):
         if (self.speaker_encoder == "onnx") != bool(self.speaker_encoder_path):
             yield Contradiction(
                 ("speaker_encoder_path", "speaker_encoder"),
-                f'"{self.speaker_encoder_path}" with speaker_encoder "{self.speaker_encoder}": a file is wanted for '
+                f'"{self.speaker_encoder_path}" with speaker_encoder "{self.speaker_encoder}": a file is needed for '
                 '"onnx", and only then',
             )
         if self.alignment == "pocketsphinx" and self.phone_extractor != "lexicon":
@@ -176,7 +176,7 @@ class PreprocessSettings(Settings):
             )
         if self.alignment == "mfa" and self.phone_extractor == "char":
             yield Contradiction(
-                ("alignment", "phone_extractor"), 'mfa gives phones, not the letters that "char" wants; choose learned'
+                ("alignment", "phone_extractor"), 'mfa aligns phones, not the letters of "char"; choose learned'
             )
         if self.lexicon_path and self.phone_extractor != "lexicon":
             yield Contradiction(
@@ -185,7 +185,7 @@ class PreprocessSettings(Settings):
         for name in ("mfa_dictionary", "mfa_acoustic_model"):
             if self.alignment == "mfa" and not getattr(self, name):
                 yield Contradiction(
-                    (name, "alignment"), "is empty, but mfa wants one; for English in ARPAbet english_us_arpa"
+                    (name, "alignment"), "is empty, but mfa needs one; for English in ARPAbet english_us_arpa"
                 )
         if self.min_duration_s >= self.max_duration_s:
             yield Contradiction(
@@ -211,33 +211,33 @@ class TrainSettings(Settings):
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
     gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)
     freeze: tuple[str, ...] = setting(
-        "parts of the networks that stay as they are: names of modules or parameters, with wildcards, as in "
+        "parts of the networks that are not trained: names of modules or parameters, with wildcards, as in "
         '["encoder", "decoder.blocks.0"]',
         default=(),
     )
     lr_groups: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = setting(
         'factors on the learning rate of parts of the networks, named likewise, as in {"encoder": 0.1}; the first '
-        "name that fits counts",
+        "match counts",
         default={},
     )
     ema_decay: float = setting(
-        "decay of the weights' moving average, which then validates and speaks in their place; 0 for none",
+        "decay of the weights' moving average, which then replaces them in validation and bundle; 0 for none",
         default=0.0,
         ge=0,
         lt=1,
     )
-    seed: int = setting("seed of everything random in training", ge=0)
-    num_workers: int = setting("processes that prepare batches; 0 for none besides the trainer", ge=0)
+    seed: int = setting("random seed of training", ge=0)
+    num_workers: int = setting("processes that prepare batches; 0 for the training process itself", ge=0)
     log_every_steps: int = setting("steps between lines in the logbook", ge=1)
     valid_every_steps: int = setting("steps between validations", ge=1)
     sample_every_steps: int = setting("steps between pictures and sounds in TensorBoard", ge=1)
     save_every_steps: int = setting("steps between checkpoints", ge=1)
-    keep_last: int = setting("how many newest checkpoints stay", ge=1)
-    keep_best: int = setting("how many checkpoints of lowest validation loss stay besides", ge=0)
+    keep_last: int = setting("how many of the newest checkpoints are kept", ge=1)
+    keep_best: int = setting("how many checkpoints of lowest validation loss are kept besides", ge=0)
 
     @property
     def last_decay_step(self) -> int:
-        """Optimizer step from which on the learning rate stays at its lowest; 0 where the schedule has no end."""
+        """Optimizer step from which the learning rate stays at its minimum; 0 where the schedule has no end."""
         return 0
 
     def contradictions(self) -> Iterator[Contradiction]:
@@ -246,7 +246,7 @@ class TrainSettings(Settings):
 
 
 class ExperimentSettings(Settings):
-    """Everything one recipe can set; a model narrows `model` and `train`."""
+    """All settings of a recipe; a model narrows `model` and `train`."""
 
     base_config: str = setting("the file that this one refines, from the repository root", default="")
     model_type: str = setting("the model to train, as the registry names it", min_length=1)
@@ -254,27 +254,25 @@ class ExperimentSettings(Settings):
     dataset_path: dict[str, str] = setting("folder of each corpus")
     dataset_layout: dict[str, str] = setting(
         "layout of each corpus whose name is not known: ljspeech, speaker_folders, jsonl or, for a vocoder, "
-        "recordings: any folder of sound files, without transcripts; for a famous corpus under a name of your own "
+        "recordings: any folder of sound files, without transcripts; for a published corpus under another name "
         "vctk, libritts, hifitts, cmu_arctic, aishell3, baker, or ljspeech_official: LJSpeech split 12,500 / 100 / 500"
     )
     dataset_subset: dict[str, tuple[str, ...]] = setting(
-        "of a corpus only these of its parts (such as train-clean-100, mic2, clean) or speakers; all of it where it is "
-        "not named",
+        "parts (such as train-clean-100, mic2, clean) or speakers of a corpus to use; without an entry, all of it",
         default={},
     )
     dataset_weight: dict[str, float] = setting(
-        "how often the utterances of a corpus are drawn per epoch of training; 1 where it is not named", default={}
+        "how often the utterances of a corpus are drawn per epoch of training; 1 without an entry", default={}
     )
     dataset_language: dict[str, str] = setting(
-        "language of each corpus that has another than preprocess.language, as a code such as de; with "
-        "corpus/speaker for a name, of one speaker; VCTK, Baker and other famous corpora are known to be English or "
-        "Chinese (zh)",
+        "language of each corpus that differs from preprocess.language, as a code such as de; under the name "
+        "corpus/speaker, of one speaker; of published corpora such as VCTK (en) and Baker (zh) it is known",
         default={},
     )
     log_dir: str = setting("folder of experiments; relative paths start at the repository root", min_length=1)
-    preprocess: PreprocessSettings = setting("how a corpus becomes features")
+    preprocess: PreprocessSettings = setting("preprocessing: from a corpus to features")
     model: Settings = setting("the network")
-    train: TrainSettings = setting("how the network is trained")
+    train: TrainSettings = setting("training")
 
     @property
     def log_path(self) -> Path:

@@ -185,8 +185,8 @@ def test_a_broken_override_says_what_is_expected(config):
     assert "expected dotted.name=value" in problems(config(), "train.batch_size")
 
 
-def test_a_file_to_refine_is_not_taken_from_the_command_line(config):
-    assert "give another --config" in problems(config(), "base_config=x.json")
+def test_base_config_is_refused_on_the_command_line(config):
+    assert "pass another --config" in problems(config(), "base_config=x.json")
 
 
 def test_resolved_settings_come_back_equal(config, tmp_path):
