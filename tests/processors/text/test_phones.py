@@ -26,6 +26,7 @@ from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import SymbolTable, UnknownPhoneError
 from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Word
 from processors.text.word_formation import form_word
+from tests.support.tables import read_table
 
 
 @pytest.fixture(scope="module")
@@ -232,86 +233,7 @@ def test_unknown_inline_phone_is_named_with_its_neighbours(extractor):
 # Heteronyms
 
 
-HETERONYMS = {
-    "read": {
-        "R IY1 D": "I like to read. | You can read it. | Read the book. | She does not read.",
-        "R EH1 D": "I have read it. | It was read aloud. | He read the letter. | Yesterday I read a book.",
-    },
-    "lead": {
-        "L IY1 D": "They lead the way. | He took the lead. | It will lead to war.",
-        "L EH1 D": "A lead pipe. | It is made of lead. | Lead paint is bad.",
-    },
-    "live": {
-        "L IH1 V": "I live in Rome. | They want to live. | Where do you live?",
-        "L AY1 V": "A live show. | The band played live music. | It was broadcast live.",
-    },
-    "lives": {
-        "L IH1 V Z": "He lives here. | My aunt lives in Rome.",
-        "L AY1 V Z": "They lost their lives. | Our lives are short.",
-    },
-    "wind": {
-        "W IH1 N D": "The wind blew. | A cold wind rose.",
-        "W AY1 N D": "You must wind the clock. | Wind it up. | Paths wind through it.",
-    },
-    "tear": {
-        "T EH1 R": "Do not tear it. | Tear it up. | There was wear and tear.",
-        "T IH1 R": "A tear ran down. | He shed a tear.",
-    },
-    "tears": {"T IH1 R Z": "Her eyes filled with tears. | Tears fell.", "T EH1 R Z": "He tears the letter up."},
-    "use": {"Y UW1 Z": "We use it. | You can use mine.", "Y UW1 S": "It is of no use. | The use of force."},
-    "used": {
-        "Y UW1 S T": "He used to sing. | I am used to it.",
-        "Y UW1 Z D": "She used a pen. | It was used to cut. | A used car.",
-    },
-    "close": {
-        "K L OW1 Z": "Close the door. | They close at nine. | At the close of day.",
-        "K L OW1 S": "Stay close. | A close friend. | It is close to us.",
-    },
-    "house": {"HH AW1 S": "The house is big.", "HH AW1 Z": "They can house ten men."},
-    "excuse": {"IH0 K S K Y UW1 Z": "Please excuse me.", "IH0 K S K Y UW1 S": "A poor excuse."},
-    "record": {
-        "R AH0 K AO1 R D": "They record the song. | To record it.",
-        "R EH1 K ER0 D": "A new record. | The record was broken.",
-    },
-    "records": {
-        "R EH1 K ER0 D Z": "The records show it.",
-        "R AH0 K AO1 R D Z": "He records it. | The device that records sound.",
-    },
-    "present": {
-        "P R EH1 Z AH0 N T": "At present I rest. | He was present. | A nice present.",
-        "P R IY0 Z EH1 N T": "I will present it. | We present the prize.",
-    },
-    "object": {"AA1 B JH EH0 K T": "A strange object.", "AH0 B JH EH1 K T": "I object. | They may object."},
-    "subject": {"S AH1 B JH IH0 K T": "The subject is art.", "S AH0 B JH EH1 K T": "They subject it to heat."},
-    "produce": {
-        "P R AH0 D UW1 S": "They produce oil. | Farms produce milk.",
-        "P R OW1 D UW0 S": "Fresh from the produce aisle.",
-    },
-    "refuse": {"R AH0 F Y UW1 Z": "I refuse.", "R EH1 F Y UW2 Z": "The refuse was burned."},
-    "permit": {"P ER0 M IH1 T": "Will you permit it?", "P ER1 M IH2 T": "He has a permit."},
-    "export": {"EH1 K S P AO0 R T": "The export of tea.", "EH0 K S P AO1 R T": "They export tea."},
-    "separate": {"S EH1 P ER0 EY2 T": "I will separate them.", "S EH1 P ER0 IH0 T": "In separate rooms."},
-    "estimate": {"EH1 S T AH0 M EY2 T": "Officials estimate the cost.", "EH1 S T AH0 M AH0 T": "A rough estimate."},
-    "bow": {"B AW1": "The ship's bow. | He took a bow.", "B OW1": "A bow and arrow."},
-    "bass": {"B EY1 S": "She plays bass.", "B AE1 S": "They caught a sea bass."},
-    "wound": {"W UW1 N D": "The wound bled.", "W AW1 N D": "The path wound through the wood."},
-    "minute": {"M IH1 N AH0 T": "Wait a minute.", "M AY0 N UW1 T": "In minute detail."},
-    "dove": {"D AH1 V": "A white dove.", "D OW1 V": "She dove into it."},
-    "content": {"K AA1 N T EH0 N T": "The content is good.", "K AH0 N T EH1 N T": "She was content."},
-    "aged": {"EY1 JH D": "He was aged 40.", "EY1 JH IH0 D": "An aged man."},
-    "resume": {"R IH0 Z UW1 M": "They resume work.", "R EH1 Z AH0 M EY2": "Send your resume."},
-}
-
-
-@pytest.mark.parametrize(
-    ("word", "phones", "text"),
-    [
-        (word, phones, text.strip())
-        for word, r in HETERONYMS.items()
-        for phones, texts in r.items()
-        for text in texts.split("|")
-    ],
-)
+@pytest.mark.parametrize(("word", "phones", "text"), read_table("heteronyms"))
 def test_heteronyms_are_told_apart_by_their_neighbours(extractor, word, phones, text):
     assert said(extractor, text, word) == phones
 
