@@ -11,20 +11,12 @@ from models.layers.discriminator import Discriminators, DiscriminatorStack, Judg
 from models.layers.normed_convolution import WeightNormed
 
 CHANNELS = (32, 128, 512, 1024, 1024)
-LEAKY_SLOPE = 0.1
 
 
 class PeriodDiscriminator(DiscriminatorStack):
     """Judges every `period`-th sample as a sequence of its own."""
 
-    def __init__(
-        self,
-        period: int,
-        channels: Sequence[int] = CHANNELS,
-        *,
-        channel_divisor: int = 1,
-        leaky_slope: float = LEAKY_SLOPE,
-    ) -> None:
+    def __init__(self, period: int, channels: Sequence[int], channel_divisor: int, leaky_slope: float) -> None:
         layers = [Layer(width, kernel_size=5, stride=3) for width in channels[:-1]]
         layers.append(Layer(channels[-1], kernel_size=5))
         # The published discriminators convolve planes of width `period` with kernels of width 1.
@@ -55,9 +47,6 @@ class MultiPeriodDiscriminator(Discriminators):
         channels: Sequence[int] = CHANNELS,
         *,
         channel_divisor: int = 1,
-        leaky_slope: float = LEAKY_SLOPE,
+        leaky_slope: float = 0.1,
     ) -> None:
-        super().__init__(
-            PeriodDiscriminator(period, channels, channel_divisor=channel_divisor, leaky_slope=leaky_slope)
-            for period in periods
-        )
+        super().__init__(PeriodDiscriminator(period, channels, channel_divisor, leaky_slope) for period in periods)

@@ -19,21 +19,13 @@ LAYERS = (
     Layer(1024, 41, stride=1, groups=16),
     Layer(1024, 5, stride=1, groups=1),
 )
-LEAKY_SLOPE = 0.1
 _NORMS = (SpectralNormed, WeightNormed, WeightNormed)
 
 
 class ScaleDiscriminator(DiscriminatorStack):
     """Judges the waveform at one sampling rate."""
 
-    def __init__(
-        self,
-        norm: Norm,
-        layers: Sequence[Layer] = LAYERS,
-        *,
-        channel_divisor: int = 1,
-        leaky_slope: float = LEAKY_SLOPE,
-    ) -> None:
+    def __init__(self, norm: Norm, layers: Sequence[Layer], channel_divisor: int, leaky_slope: float) -> None:
         super().__init__(layers, norm, channel_divisor=channel_divisor, leaky_slope=leaky_slope, is_plane=False)
 
     def forward(self, waveform: Tensor) -> Judgement:
@@ -50,13 +42,8 @@ class MultiScaleDiscriminator(Discriminators):
         leaky_slope: of the leaky ReLUs.
     """
 
-    def __init__(
-        self, layers: Sequence[Layer] = LAYERS, *, channel_divisor: int = 1, leaky_slope: float = LEAKY_SLOPE
-    ) -> None:
-        super().__init__(
-            ScaleDiscriminator(norm, layers, channel_divisor=channel_divisor, leaky_slope=leaky_slope)
-            for norm in _NORMS
-        )
+    def __init__(self, layers: Sequence[Layer] = LAYERS, *, channel_divisor: int = 1, leaky_slope: float = 0.1) -> None:
+        super().__init__(ScaleDiscriminator(norm, layers, channel_divisor, leaky_slope) for norm in _NORMS)
 
     def forward(self, waveform: Tensor) -> list[Judgement]:
         """Judge (B, T_wav) waveforms."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.training.acoustic_task import AcousticTask
 from processors.datasets.acoustic_data import open_voice
@@ -17,6 +16,6 @@ class ConvAcousticTask(AcousticTask):
     def from_settings(cls, settings: ExperimentSettings) -> ConvAcousticTask:
         """Make the task from what stage 1 left in `processed_dir`."""
         assert isinstance(settings, ConvAcousticSettings)
-        voice = open_voice(rooted(settings.preprocess.processed_dir))
+        voice = open_voice(settings.preprocess.processed_path)
         network = ConvAcoustic.untrained(settings, voice.symbols, voice.speakers, voice.statistics, voice.embeddings)
         return cls(settings, voice, network)
