@@ -60,7 +60,7 @@ class AlignerTask:
             DataError: stage 1 has not been run.
         """
         assert isinstance(settings, AlignerSettings)
-        return cls(settings, open_symbols(settings.preprocess.processed_path))
+        return cls(settings, open_symbols(settings.preprocess.processed_path, settings.dataset))
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
         """The phones' places and frequencies (`models.contracts.HasEmbeddingRows`)."""

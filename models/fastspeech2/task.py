@@ -33,4 +33,4 @@ class FastSpeech2Task(AcousticTask):
             DataError: stage 1 has not been run, or its files are damaged.
         """
         assert isinstance(settings, FastSpeech2Settings)
-        return cls(settings, open_voice(settings.preprocess.processed_path))
+        return cls(settings, open_voice(settings.preprocess.processed_path, settings.dataset))

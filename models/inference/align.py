@@ -91,7 +91,7 @@ def align_corpora(
         raise AligningError(f"{bundle.folder}: holds a {settings.model_type}, which aligns nothing")
     expect = store_settings(settings.preprocess, ALIGNER_FEATURES, bundle.symbols.symbols)
     utterances, stores = open_aligner_corpora(processed_dir, datasets, SPLITS, expect=expect)
-    if not bundle.symbols.has_the_numbers_of(open_symbols(processed_dir)):
+    if not bundle.symbols.has_the_numbers_of(open_symbols(processed_dir, datasets)):
         raise AligningError(
             f"{bundle.folder}: numbers phones in another way than {processed_dir}, or lacks some; name the aligner "
             "that was trained on these features"

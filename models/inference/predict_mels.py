@@ -20,6 +20,7 @@ from processors.datasets.batches import OrderedBatches
 from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
 from processors.features import ACOUSTIC_FEATURES, PREDICTED_BY, PREDICTED_MEL, DataError, store_settings
+from processors.speakers.voice_folder import voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance
 from utils.console import Progress, say
@@ -74,7 +75,7 @@ def predict_mels(
     model = open_acoustic(bundle, device)
     made = 0
     with sole_user(processed_dir):
-        missing = {dataset: _missing(bundle, processed_dir / dataset, overwrite) for dataset in datasets}
+        missing = {dataset: _missing(bundle, processed_dir, datasets, dataset, overwrite) for dataset in datasets}
         total = sum(len(utterances) for utterances in missing.values())
         with Progress(total, "predicting mels", "recordings") as progress:
             for dataset, utterances in missing.items():
@@ -86,11 +87,13 @@ def predict_mels(
     return made
 
 
-def _missing(bundle: Bundle, folder: Path, overwrite: bool) -> list[Utterance]:
+def _missing(
+    bundle: Bundle, processed_dir: Path, datasets: Sequence[str], dataset: str, overwrite: bool
+) -> list[Utterance]:
     """Give the utterances of a corpus whose mel is not there, or not this model's, or of another length."""
-    listed, stores = open_split(folder.parent, [folder.name], *SPLITS)
-    store = stores[folder.name]
-    _require_same_settings(bundle, store)
+    listed, stores = open_split(processed_dir, [dataset], *SPLITS)
+    store, folder = stores[dataset], processed_dir / dataset
+    _require_same_settings(bundle, store, voice_folder(processed_dir, datasets) / SYMBOLS_FILE)
     tidy_store(folder)
     utterances = [utterance for utterance in listed if utterance.phones]
     if not utterances:
@@ -120,7 +123,7 @@ def _missing(bundle: Bundle, folder: Path, overwrite: bool) -> list[Utterance]:
     ]
 
 
-def _require_same_settings(bundle: Bundle, store: FeatureStore) -> None:
+def _require_same_settings(bundle: Bundle, store: FeatureStore, symbols_path: Path) -> None:
     assert bundle.symbols is not None
     learned = store_settings(bundle.settings.preprocess, ACOUSTIC_FEATURES, bundle.symbols.symbols)
     learned = json.loads(json.dumps(learned))
@@ -129,7 +132,6 @@ def _require_same_settings(bundle: Bundle, store: FeatureStore) -> None:
         for name, value in learned.items()
         if store.settings.get(name) != value
     ]
-    symbols_path = store.folder.parent / SYMBOLS_FILE
     if symbols_path.is_file() and not bundle.symbols.has_the_numbers_of(SymbolTable.open(symbols_path)):
         differing.append(f"symbols that the model does not know, or knows by other numbers, in {symbols_path}")
     if differing:

@@ -175,7 +175,7 @@ def why_to_train_again(experiment: Path, settings: ExperimentSettings) -> str:
         open_network(bundle)
     except RecitalError as error:
         return f"cannot be used any more ({' '.join(str(error).split())})"
-    symbols = open_symbols(settings.preprocess.processed_path).symbols
+    symbols = open_symbols(settings.preprocess.processed_path, settings.dataset).symbols
     known = bundle.symbols.symbols if bundle.symbols is not None else ()
     datasets = [dataset for dataset in settings.dataset if dataset not in bundle.settings.dataset]
     unknown = [f"the corpora {', '.join(datasets)}"] if datasets else []

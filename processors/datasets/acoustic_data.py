@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from processors.features import DataError
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, open_statistics
+from processors.speakers.voice_folder import voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
 
@@ -93,13 +94,18 @@ class Voice:
     languages: Mapping[str, str] = field(default_factory=dict)
 
 
-def open_voice(processed_dir: Path) -> Voice:
-    """Read symbol table, speakers, statistics and, where there are any, speaker embeddings from `processed_dir`.
+def open_voice(processed_dir: Path, datasets: Collection[str]) -> Voice:
+    """Read symbol table, speakers, statistics and, where there are any, speaker embeddings that stage 1 left.
+
+    Args:
+        processed_dir: what stage 1 wrote to.
+        datasets: all corpora of the experiment.
 
     Raises:
         DataError: a file is missing or damaged, or a speaker has no statistics.
         SpeakerEmbeddingsError: that file is damaged.
     """
+    processed_dir = voice_folder(processed_dir, datasets)
     try:
         symbols = SymbolTable.open(processed_dir / SYMBOLS_FILE)
         speakers = json.loads((processed_dir / SPEAKERS_FILE).read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from processors.datasets.open_split import open_split
 from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances
 from processors.feature_store import FeatureStore
 from processors.features import ALIGNER_FEATURES, DataError
+from processors.speakers.voice_folder import voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
 
@@ -53,14 +54,14 @@ class AlignerData(UtteranceData[AlignerExample]):
         return AlignerExample(id_, store.read(id_, "phonemes"), store.read(id_, "mel"), dataset)
 
 
-def open_symbols(processed_dir: Path) -> SymbolTable:
-    """Read the symbol table that stage 1 left.
+def open_symbols(processed_dir: Path, datasets: Collection[str]) -> SymbolTable:
+    """Read the symbol table that stage 1 left for these corpora together.
 
     Raises:
         DataError: there is none.
     """
     try:
-        return SymbolTable.open(processed_dir / SYMBOLS_FILE)
+        return SymbolTable.open(voice_folder(processed_dir, datasets) / SYMBOLS_FILE)
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: no such file; run stage 1 first") from None
 

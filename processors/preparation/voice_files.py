@@ -21,6 +21,7 @@ from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, embed_speake
 from processors.speakers.speaker_encoders import SpeakerEncoder
 from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, StatisticsCollector, save_statistics
+from processors.speakers.voice_folder import kept_voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance, write_manifest
 from utils.console import say, warn
@@ -87,7 +88,7 @@ def write_voice_files(
     if with_text or symbols is None:
         _write_voice(results, settings, symbols, statistics)
     if encoder is not None:
-        _embed_speakers(results, settings.preprocess, encoder)
+        _embed_speakers(results, settings, encoder)
     for result in results:
         store = FeatureStore.open(result.folder)
         for split in SPLITS:
@@ -110,27 +111,33 @@ def _write_voice(
     symbols: SymbolTable | None,
     statistics: Mapping[str, SpeakerStatistics],
 ) -> None:
-    processed_dir = settings.preprocess.processed_path
-    if symbols is not None:
-        symbols.save(processed_dir / SYMBOLS_FILE)
-    save_statistics(processed_dir / STATISTICS_FILE, statistics)
     speakers = sorted({utterance.speaker for result in results for utterance in result.good})
     rows = {speaker: row for row, speaker in enumerate(speakers)}
-    write_atomically(processed_dir / SPEAKERS_FILE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     languages = json.dumps(_languages_of_speakers(results), indent=2, ensure_ascii=False)
-    write_atomically(processed_dir / LANGUAGES_FILE, languages + "\n")
-    write_settings(processed_dir / "settings.json", settings)
+    for folder in _voice_folders(settings):
+        if symbols is not None:
+            symbols.save(folder / SYMBOLS_FILE)
+        save_statistics(folder / STATISTICS_FILE, statistics)
+        write_atomically(folder / SPEAKERS_FILE, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(folder / LANGUAGES_FILE, languages + "\n")
+        write_settings(folder / "settings.json", settings)
 
 
-def _embed_speakers(results: Sequence[CorpusResult], settings: PreprocessSettings, encoder: SpeakerEncoder) -> None:
+def _voice_folders(settings: ExperimentSettings) -> tuple[Path, Path]:
+    processed_dir = settings.preprocess.processed_path
+    return kept_voice_folder(processed_dir, settings.dataset), processed_dir
+
+
+def _embed_speakers(results: Sequence[CorpusResult], settings: ExperimentSettings, encoder: SpeakerEncoder) -> None:
     embeddings = embed_speakers(
         [utterance for result in results for utterance in result.good if utterance.split == "train"],
         {result.dataset: FeatureStore.open(result.folder) for result in results},
         encoder,
-        name=settings.speaker_encoder,
-        sample_rate=settings.sample_rate,
+        name=settings.preprocess.speaker_encoder,
+        sample_rate=settings.preprocess.sample_rate,
     )
-    embeddings.save(settings.processed_path / EMBEDDINGS_FILE)
+    for folder in _voice_folders(settings):
+        embeddings.save(folder / EMBEDDINGS_FILE)
 
 
 def _languages_of_speakers(results: Sequence[CorpusResult]) -> dict[str, str]:

@@ -150,7 +150,7 @@ def vocoder_config(folder: Path, corpus: Path, layout: str = "ljspeech", **prepr
 def open_acoustic(config: Path, split: str = "train"):
     settings = load_settings(config, (), settings_class).settings
     processed = Path(settings.preprocess.processed_dir)
-    voice = open_voice(processed)
+    voice = open_voice(processed, [])
     expect = store_settings(settings.preprocess, ACOUSTIC_FEATURES, voice.symbols.symbols)
     return open_acoustic_data(processed, ["toy"], split, voice, expect=expect)
 

@@ -220,7 +220,7 @@ def processed(tmp_path):
 
 
 def acoustic_data(processed, **levels):
-    return open_acoustic_data(processed, ["tiny"], "train", open_voice(processed), **levels)
+    return open_acoustic_data(processed, ["tiny"], "train", open_voice(processed, []), **levels)
 
 
 def test_time_adds_up_in_every_batch(processed):
@@ -255,17 +255,17 @@ def test_speakers_keep_their_rows(processed):
 
 def test_several_corpora_make_one_set(processed):
     write_features(processed, dataset="other", n_train=4)
-    data = open_acoustic_data(processed, ["tiny", "other"], "train", open_voice(processed))
+    data = open_acoustic_data(processed, ["tiny", "other"], "train", open_voice(processed, []))
     assert len(data) == 14
     assert data[13].id == "utterance-03"
 
 
 def test_data_that_stage_1_has_not_made_is_named(tmp_path):
     with pytest.raises(DataError, match=r"symbols.json: no such file; run stage 1 first"):
-        open_voice(tmp_path)
+        open_voice(tmp_path, [])
     write_features(tmp_path)
     with pytest.raises(DataError, match=r"missing/train.jsonl: no such file; run stage 1 first"):
-        open_acoustic_data(tmp_path, ["missing"], "train", open_voice(tmp_path))
+        open_acoustic_data(tmp_path, ["missing"], "train", open_voice(tmp_path, []))
 
 
 def test_a_speaker_without_a_row_is_named(processed):
@@ -297,7 +297,7 @@ def test_workers_end_with_their_loader():
 def test_lengths_are_rounded_up_where_asked(tmp_path):
     write_features(tmp_path)
     data = open_acoustic_data(
-        tmp_path, ["tiny"], "train", open_voice(tmp_path), pitch_level="phone", energy_level="frame"
+        tmp_path, ["tiny"], "train", open_voice(tmp_path, []), pitch_level="phone", energy_level="frame"
     )
     exact, rounded = (collate_acoustic([data[0], data[1]], length_step=step) for step in (1, 8))
     assert rounded.mel.shape[2] % 8 == rounded.phoneme_ids.shape[1] % 8 == rounded.energy.shape[1] % 8 == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from models.bundles.locate import open_bundle
 from models.inference.synthesizer import SynthesisError, Synthesizer
 from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
-from processors.datasets.acoustic_data import open_voice
+from processors.datasets.acoustic_data import open_acoustic_data, open_voice
+from processors.datasets.aligner_data import open_symbols
 from processors.feature_store import FeatureStore, StoreError
+from processors.features import ACOUSTIC_FEATURES, store_settings
 from processors.preparation import report
 from processors.preparation.prepare import prepare
 from processors.text.errors import TextError
@@ -89,7 +92,7 @@ def test_each_corpus_is_pronounced_in_its_language(tmp_path):
     pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
     assert prepare(load(two_languages(tmp_path))).good == 8
     processed = tmp_path / "processed"
-    voice = open_voice(processed)
+    voice = open_voice(processed, [])
     assert voice.languages == {"karin": "de", "joop": "nl"}
     spoken = {}
     for name, language in voice.languages.items():
@@ -122,6 +125,27 @@ def test_numbers_of_symbols_stay_when_texts_bring_new_ones(tmp_path):
     config = write_experiment(tmp_path, "char", "joop")  # the table serves the others' features still
     prepare(load(config))
     assert SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols == after
+
+
+def test_each_set_of_corpora_keeps_what_stage_1_found_of_it(tmp_path):
+    """So swapping `dataset` back needs no stage 1."""
+    processed, found = tmp_path / "processed", {}
+    make_dataset(tmp_path / "karin", ["abba", "baba", "aba"], "char", "de")
+    make_dataset(tmp_path / "joop", ["zee", "ad"], "char", "nl")
+    for datasets in (("karin",), ("karin", "joop"), ("joop",)):
+        settings = load(write_experiment(tmp_path, "char", *datasets))
+        prepare(settings)
+        found[datasets] = open_voice(processed, datasets)
+    assert found["karin",].symbols.symbols[-2:] == ("a", "b") and len(found["joop",].symbols) > len(
+        found["karin",].symbols
+    )
+    for datasets, voice in found.items():
+        assert open_voice(processed, datasets[::-1]) == voice and open_symbols(processed, datasets) == voice.symbols
+        assert list(voice.speakers) == sorted(datasets) and list(voice.languages) == sorted(datasets)
+        expect = store_settings(settings.preprocess, ACOUSTIC_FEATURES, voice.symbols.symbols)
+        assert len(open_acoustic_data(processed, datasets, "train", voice, expect=expect)[0].phoneme_ids)
+    shutil.rmtree(processed / ".voices")  # as stage 1 left it before each was kept: the last set only
+    assert open_voice(processed, ["karin"]) == found["joop",]
 
 
 def test_overwriting_sorts_the_table_anew(tmp_path):
@@ -167,7 +191,7 @@ def test_a_speaker_may_have_a_language_among_others(tmp_path):
     config = write_experiment(tmp_path, "espeak", "both")
     settings = load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joop=nl")
     assert prepare(settings).good == 8
-    assert open_voice(tmp_path / "processed").languages == {"joop": "nl", "karin": "de"}
+    assert open_voice(tmp_path / "processed", []).languages == {"joop": "nl", "karin": "de"}
     with pytest.raises(RecitalError, match="both has no such speaker; there are joop, karin"):
         prepare(load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joep=nl"))
 

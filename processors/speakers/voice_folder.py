@@ -1,0 +1,29 @@
+"""Place of the symbols, speakers and statistics of a set of corpora in `processed_dir`.
+
+At its top they are those of the last set that stage 1 was run for; `.voices/<stamp of the names>` keeps those of each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from utils.fingerprint import stamp
+
+_KEPT = ".voices"
+
+
+def kept_voice_folder(processed_dir: Path, datasets: Collection[str]) -> Path:
+    """Return the folder that keeps what stage 1 finds of these corpora, whatever others it is run for later."""
+    return processed_dir / _KEPT / stamp(*sorted(datasets)).hex()
+
+
+def voice_folder(processed_dir: Path, datasets: Collection[str]) -> Path:
+    """Return the folder to read: the top, unless it is of other corpora and these were kept."""
+    kept = kept_voice_folder(processed_dir, datasets)
+    try:
+        at_top = json.loads((processed_dir / "settings.json").read_text(encoding="utf-8"))["dataset"]
+    except (OSError, ValueError, KeyError, TypeError):
+        at_top = ()
+    return kept if set(at_top) != set(datasets) and kept.is_dir() else processed_dir
