@@ -40,9 +40,9 @@ def config(tmp_path_factory) -> Path:
 
 
 def train(config: Path, failure: str, *arguments: str, launcher: str = "") -> subprocess.CompletedProcess:
-    """Run `tests.failing_training`; a run that does not end raises `subprocess.TimeoutExpired`."""
+    """Run `tests.support.failing_training`; a run that does not end raises `subprocess.TimeoutExpired`."""
     name = f"{failure}{len(launcher)}"
-    command = [sys.executable, *launcher.split(), "-m", "tests.failing_training", failure]
+    command = [sys.executable, *launcher.split(), "-m", "tests.support.failing_training", failure]
     return subprocess.run(
         [*command, "--config", str(config), "--name", name, *arguments],
         cwd=REPOSITORY,

@@ -12,44 +12,9 @@ from pathlib import Path
 import pytest
 
 from config.paths import REPOSITORY
+from tests.support.pool_work import make_corpse, make_environment_reader, make_nothing, make_sleeper, make_square
 from utils.errors import RecitalError
 from utils.process_pool import Died, Failed, Finished, Noted, ProcessPool, WorkerError
-
-
-def make_square(offset):
-    def square(task, note):
-        note(("began", task))
-        if task == "explode":
-            raise RecitalError("the task exploded")
-        if task == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if task == "leave":
-            os._exit(7)
-        return task * task + offset
-
-    return square
-
-
-def make_nothing():
-    raise RecitalError("the lexicon is missing")
-
-
-def make_corpse():
-    os._exit(3)
-
-
-def make_environment_reader():
-    import torch
-
-    return lambda task, note: (os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads())
-
-
-def make_sleeper(folder):
-    def sleep(task, note):
-        (Path(folder) / f"{os.getpid()}").touch()
-        time.sleep(600)
-
-    return sleep
 
 
 def process_ids(pool: ProcessPool) -> list[int]:
@@ -174,7 +139,7 @@ def test_leaving_early_ends_the_workers(tmp_path):
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     program = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
-        "from tests.utils.test_process_pool import make_sleeper\n"
+        "from tests.support.pool_work import make_sleeper\n"
         "from utils.process_pool import ProcessPool\n"
         "if __name__ == '__main__':\n"
         "    with ProcessPool(2, make_sleeper, sys.argv[1]) as pool:\n"

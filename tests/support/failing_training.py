@@ -1,4 +1,4 @@
-"""`bins.train` with a failure: `python -m tests.failing_training FAILURE [arguments of bins.train]`.
+"""`bins.train` with a failure: `python -m tests.support.failing_training FAILURE [arguments of bins.train]`.
 
 Of several processes the last one fails, or the first where it is a file that fails.
 """
