@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from config.paths import REPOSITORY
 from processors.utterance import read_manifest
+from tests.support.commands import call
 from tests.support.small_corpus import RATE, make_corpus, texts, waveform_of, write_clip, write_config, write_metadata
 
 
@@ -22,15 +21,8 @@ def corpus(tmp_path):
     return tmp_path / "corpus"
 
 
-def preprocess(config: Path | None, *flags: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["--config", str(config)] if config else []
-    return subprocess.run(
-        [sys.executable, "-m", "bins.preprocess", *arguments, *flags],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def preprocess(config: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return call("bins.preprocess", "--config", config, *flags)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 1) -> None:
