@@ -19,7 +19,7 @@ import torch
 
 from config.load import load_settings
 from models.bundles.locate import find_bundle, open_bundle
-from models.contracts import ControlError, PhonemeBatch, Prosody
+from models.contracts import ControlError, PhonemeBatch, Prosody, require_controls
 from models.inference.synthesizer import Synthesizer
 from models.registry import (
     MODELS,
@@ -281,11 +281,13 @@ def test_controls_of_the_network_are_those_of_the_registry(used):
 
 @every("acoustic")
 @pytest.mark.parametrize("control", CONTROLS)
-def test_a_control_multiplies_its_own_contour_and_changes_none_before_it(used, control):
+def test_a_control_multiplies_its_own_contour_and_changes_none_before_it_or_is_refused(used, control):
     model, phonemes = open_acoustic(used.bundle), PhonemeBatch.of(used.batch)
-    if control not in model.controls:
-        pytest.skip(f"has no {control} to control")
     factor = 2.0
+    if control not in model.controls:
+        with pytest.raises(ControlError, match=f"has no {control} to control; it has: "):
+            require_controls(model, Prosody(**{control: factor}), "model")
+        return
     usual, changed = model.infer(phonemes), model.infer(phonemes, Prosody(**{control: factor}))
     found, wanted = changed.contour(control), factor * usual.contour(control)
     if control == "duration":  # in whole frames, each rounded once

@@ -16,6 +16,6 @@ class ConvAcousticTask(AcousticTask):
     def from_settings(cls, settings: ExperimentSettings) -> ConvAcousticTask:
         """Make the task from what stage 1 left in `processed_dir`."""
         assert isinstance(settings, ConvAcousticSettings)
-        voice = open_voice(settings.preprocess.processed_path)
+        voice = open_voice(settings.preprocess.processed_path, settings.dataset)
         network = ConvAcoustic.untrained(settings, voice.symbols, voice.speakers, voice.statistics, voice.embeddings)
         return cls(settings, voice, network)
