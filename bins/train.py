@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
     from models.contracts import InitialState
     from utils.checkpoint import Checkpoint
-    from utils.trainer import Processes
+    from utils.processes import Processes
 
 # What may change between two calls that train one experiment: when it ends, how it is watched and kept, where things
 # lie. Everything else makes another model, or another way to it.
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     if arguments.overfit_one_batch:
         from utils.failures import failures_in_training
-        from utils.trainer import Processes
+        from utils.processes import Processes
 
         with Processes() as processes, failures_in_training("", _takes_memory(today)):
             return _overfit_one_batch(today, arguments.overfit_one_batch, processes)
@@ -74,7 +74,7 @@ def train(
     """
     from utils.failures import failures_in_training
     from utils.lock import sole_user
-    from utils.trainer import Processes
+    from utils.processes import Processes
 
     folder = settings.log_path / _checked_name(name)
     flags = argparse.Namespace(resume_type=resume_type, checkpoint=checkpoint)
@@ -115,7 +115,7 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
         began = read_settings(folder / "settings.json", settings_class)
         resume = dataclasses.replace(resume, facts={**resume.facts, "adjustable": _adjustable(began)})
     if initial is not None:
-        trainer.begin_with(initial.optimizers)
+        trainer.train_step.load_optimizer_states(initial.optimizers)
 
     def write_down() -> None:
         write_settings(folder / "settings.json", settings)
@@ -126,8 +126,8 @@ def _train(today: ExperimentSettings, folder: Path, arguments: argparse.Namespac
 
     processes.in_main(write_down)
     if processes.is_main:
-        _announce(folder, settings, task.modules, processes, resume, initial, trainer.optimizer_names)
-        for line in trainer.parts_story():
+        _announce(folder, settings, task.modules, processes, resume, initial, list(trainer.train_step.optimizations))
+        for line in trainer.train_step.describe_parts():
             say(line)
         _warn_of_steps_past_the_decay(settings, batches.groups_per_epoch(0))
     outcome = trainer.fit(resume)

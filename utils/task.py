@@ -80,7 +80,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Update:
-    """A pause in a task's story at which one optimizer acts.
+    """A pause in a task's training step at which one optimizer acts.
 
     Attributes:
         name: of the optimizer, a key of `Task.optimizers()`.
@@ -144,7 +144,7 @@ class Samples:
 
 
 class Task(Protocol):
-    """A model in training: its networks, their optimizers, and the story of one training step.
+    """A model in training: its networks, their optimizers, and the updates of one training step.
 
     The task calls its networks through `modules`, never through references of its own: during `updates` the trainer
     puts the wrapped networks there that talk to other processes, and the plain ones everywhere else, so that
@@ -163,13 +163,13 @@ class Task(Protocol):
         """Make the optimizers, in the order in which `updates` names them; called once, with networks in place."""
 
     def updates(self, batch: Any, step: int) -> Iterator[Update]:
-        """Tell the training step over one batch, with a pause wherever an optimizer acts; `step` steps lie behind.
+        """Yield the updates of the training step over one batch; `step` steps lie behind.
 
         Yields exactly one update for each of `optimizers()`, in their order. The trainer enters autocast around each
-        act, so never yield inside a `with`. When an optimizer has acted, its networks' parameters require no
+        update, so never yield inside a `with`. When an optimizer has acted, its networks' parameters require no
         gradients until the step ends: a generator's loss goes through the discriminator without filling its
-        gradients. With several micro-batches, all of them play their first act before the first optimizer acts, and
-        so on: what stays referenced between two acts is held for each micro-batch.
+        gradients. With several micro-batches, all of them yield their first update before the first optimizer acts,
+        and so on: what stays referenced between two updates is held for each micro-batch.
         """
 
     def validate(self, batch: Any) -> Mapping[str, Sum]:
@@ -178,10 +178,10 @@ class Task(Protocol):
     def samples(self, batch: Any) -> Samples:
         """Pictures and audio of the first validation batch; in the first process only, without gradients."""
 
-    def concerns(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
-        """Say what in the latest means of the losses should worry a person, in a sentence each; mostly nothing.
+    def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
+        """Return what the latest means of the losses show to be wrong, in a sentence each; mostly nothing.
 
-        The same concern is the same sentence, without figures that change: it is told once, until it was absent.
+        The same fault is the same sentence, without figures that change: it is warned of once, until it was absent.
 
         Args:
             losses: by their names in the logbook, `train/<update>/<term>`.

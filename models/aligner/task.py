@@ -129,7 +129,7 @@ class AlignerTask:
             pictures[f"sample_{row}/alignment"] = pixels(figure)
         return Samples(pictures)
 
-    def concerns(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
+    def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Nothing beyond what the trainer sees itself."""
         return ()
 

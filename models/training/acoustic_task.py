@@ -155,7 +155,7 @@ class AcousticTask:
             texts[name] = " ".join(self._voice.symbols.phones(phoneme_ids.tolist()))
         return Samples(pictures, audio, preprocess.sample_rate, texts)
 
-    def concerns(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
+    def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return nothing beyond what the trainer sees itself."""
         return ()
 

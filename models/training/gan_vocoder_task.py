@@ -158,7 +158,7 @@ class GanVocoderTask:
             terms["log_magnitude"] = Term(distance.log_magnitude, stft_weight)
         yield Update("generator", terms)
 
-    def concerns(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
+    def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return a sentence when one side runs away from the other."""
         loss = losses.get("train/discriminator/adversarial")
         settled = self._settings.train.adversarial_start_step + _SETTLING_STEPS

@@ -34,8 +34,9 @@ from processors.feature_store import StoreError
 from processors.text.front_end_version import FRONT_END, FrontEndVersion
 from tests.support.further_models import FURTHER_MODELS
 from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
+from utils.processes import Processes
 from utils.task import Batch
-from utils.trainer import Processes, Trainer, TrainerOptions
+from utils.trainer import Trainer, TrainerOptions
 
 ALL_MODELS = {**MODELS, **FURTHER_MODELS}
 USE = {

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from utils.process_exit import leave
+from utils.processes import Processes
 from utils.task import Optimization, Samples, Sum, Term, Update
-from utils.trainer import Outcome, Processes, Trainer, TrainerOptions
+from utils.trainer import Trainer, TrainerOptions, TrainingResult
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,7 @@ class ToyRegression:
         picture = np.zeros((4, 6, 3), dtype=np.uint8)
         return Samples({"toy/picture": picture}, {"toy/audio": predicted[0, :, 0].float().numpy()}, 8000)
 
-    def concerns(self, losses, step):
+    def diagnose(self, losses, step):
         return []
 
     def bundle(self, folder):
@@ -168,7 +169,7 @@ class ToyGan:
     def samples(self, batch):
         return Samples()
 
-    def concerns(self, losses, step):
+    def diagnose(self, losses, step):
         return []
 
     def bundle(self, folder):
@@ -199,7 +200,7 @@ def train_toy(
     resume=True,
     adjustable=None,
     **changes,
-) -> tuple[Outcome, Trainer]:
+) -> tuple[TrainingResult, Trainer]:
     """Train a toy task in a folder, going on from its newest checkpoint."""
     options = dataclasses.replace(options or TrainerOptions(max_steps=12, save_every_steps=4), **changes)
     processes = Processes(cpu=True)

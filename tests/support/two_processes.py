@@ -13,7 +13,8 @@ import torch
 
 from tests.support.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, train_toy
 from utils.process_exit import leave
-from utils.trainer import Processes, TrainerOptions, TrainingError
+from utils.processes import Processes, TrainingError
+from utils.trainer import TrainerOptions
 
 TASKS = {"regression": lambda: ToyRegression(ema_decay=0.6), "gan": lambda: ToyGan(start_step=2)}
 OPTIONS = TrainerOptions(max_steps=9, gradient_clip=0.5, save_every_steps=9, log_every_steps=3)

@@ -14,8 +14,9 @@ from tests.models.test_contracts import Tiny
 from tests.support.toy_tasks import ToyGan, ToyRegression, train_toy
 from utils.logbook import read_logbook
 from utils.parameter_groups import PartError, freeze, is_part, learning_groups
+from utils.processes import Processes
 from utils.task import Optimization
-from utils.trainer import Processes, Trainer, TrainerOptions
+from utils.trainer import Trainer, TrainerOptions
 
 # Of each model something in the middle, and something with what changes by itself in training (spectral norm).
 FROZEN = {
@@ -89,7 +90,7 @@ def test_what_is_frozen_stays_bit_equal_and_the_rest_learns(tiny):
     changed = {name for name in begun if not torch.equal(bits(begun[name]), bits(ended[name]))}
     assert not frozen & changed
     assert not learned - frozen - changed
-    for name, average in trainer._averages.items():
+    for name, average in trainer.train_step.averages.items():
         for key, tensor in average.network.state_dict().items():
             same = torch.equal(bits(tensor), bits(begun[f"{name}.{key}"]))
             assert same == (f"{name}.{key}" not in changed)
@@ -149,7 +150,7 @@ def test_weight_decay_and_running_statistics_leave_frozen_parts_alone(tmp_path):
     ended = task.modules["network"].state_dict()
     frozen = {name for name in begun if torch.equal(begun[name], ended[name])}
     assert frozen == {name for name in begun if name[0] in "01"} | {"2.weight"}
-    average = trainer._averages["network"].network.state_dict()
+    average = trainer.train_step.averages["network"].network.state_dict()
     assert all(torch.equal(average[name], begun[name]) for name in frozen)
 
 

@@ -24,9 +24,10 @@ from tests.support.two_processes import TASKS
 from utils.checkpoint import CheckpointError, open_checkpoint
 from utils.logbook import read_logbook
 from utils.meters import LossWatch
+from utils.processes import TrainingError
 from utils.stop_request import StopRequest
 from utils.task import Optimization, Sum, Term, Update
-from utils.trainer import TrainerOptions, TrainingError
+from utils.trainer import TrainerOptions
 
 
 def weights_of(folder: Path, step: int) -> dict[str, torch.Tensor]:
@@ -314,7 +315,7 @@ def test_fp16_on_the_cpu_is_refused(tmp_path):
 
 
 def test_data_without_a_batch_is_an_error(tmp_path):
-    with pytest.raises(TrainingError, match="not a single batch"):
+    with pytest.raises(TrainingError, match="yields no batches"):
         train_toy(tmp_path, batches=ToyBatches(n_utterances=1, batch_size=2))
 
 
@@ -331,7 +332,7 @@ def test_bf16_learns_with_weights_in_float32(tmp_path):
 
 def test_fp16_leaves_out_steps_that_overflow_and_resumes_with_its_loss_scale(tmp_path, monkeypatch):
     """On the CPU, where fp16 is only good for a test."""
-    monkeypatch.setattr("utils.trainer._check_precision", lambda precision, device: None)
+    monkeypatch.setattr("utils.train_step.why_not", lambda precision, device: "")
 
     class Counting(ToyRegression):
         def optimizers(self):
@@ -414,9 +415,8 @@ def test_validation_is_the_mean_over_all_units_of_all_batches(tmp_path):
     with torch.no_grad():
         batch = make_batch(members)
         whole = task.validate(batch)["loss"]
-    trainer.valid_batches = [make_batch(members[:1]), make_batch(members[1:5]), make_batch(members[5:])]
-    trainer._validate(None)
-    assert trainer._last_valid_losses["loss"] == pytest.approx(float(whole.total) / whole.count, rel=1e-5)
+    trainer.evaluation.batches = [make_batch(members[:1]), make_batch(members[1:5]), make_batch(members[5:])]
+    assert trainer.evaluation.validate()["loss"] == pytest.approx(float(whole.total) / whole.count, rel=1e-5)
 
 
 def test_bundle_is_that_of_the_newest_checkpoint(tmp_path):
@@ -456,7 +456,7 @@ def test_an_optimizer_may_rest_for_the_first_steps(tmp_path):
 
 
 def test_an_optimizer_may_rest_in_fp16(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.trainer._check_precision", lambda precision, device: None)
+    monkeypatch.setattr("utils.train_step.why_not", lambda precision, device: "")
     for stops, name in (((40,), "straight"), ((3, 40), "stopped")):
         for max_steps in stops:
             torch.manual_seed(2)
@@ -529,7 +529,7 @@ def test_an_average_that_begins_late_begins_with_the_weights(tmp_path):
 
 def test_concerns_are_told_once_until_they_were_absent(tmp_path, capsys):
     class Worried(ToyRegression):
-        def concerns(self, losses, step):
+        def diagnose(self, losses, step):
             assert "train/network/squared" in losses
             self.lines = getattr(self, "lines", 0) + 1
             return ["the loss is high"] * (self.lines != 4) + ["it is late"] * (self.lines > 6)

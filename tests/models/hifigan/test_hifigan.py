@@ -169,9 +169,9 @@ def test_generator_is_not_taught_by_the_discriminators_act(processed_dir):
 def test_a_side_that_runs_away_is_told(processed_dir, per_discriminator, told):
     task = make_task(load(processed_dir, "train.adversarial_start_step=1000"))
     losses = {"train/discriminator/adversarial": per_discriminator * (2 + 3)}
-    assert [told in concern for concern in task.concerns(losses, 1500)] == ([True] if told else [])
-    assert not task.concerns(losses, 1499)  # just after the adversary begins
-    assert not task.concerns({"train/generator/mel": 1.0}, 1500)
+    assert [told in concern for concern in task.diagnose(losses, 1500)] == ([True] if told else [])
+    assert not task.diagnose(losses, 1499)  # just after the adversary begins
+    assert not task.diagnose({"train/generator/mel": 1.0}, 1500)
 
 
 def test_segments_are_aligned_slices_that_change_with_the_epoch(processed_dir):
