@@ -9,7 +9,6 @@ from bins.command import choose_device, load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from bins.train import CHANGEABLE, train
     from models.registry import features_of, kind_of
     from models.runs.corpus_aligner import align_whole_corpora
     from processors.features import needs_alignment
@@ -25,8 +24,6 @@ def main(arguments: argparse.Namespace) -> int:
             refuse_other_settings(settings.dataset, settings.preprocess, features)
         code = align_whole_corpora(
             settings,
-            train,
-            CHANGEABLE,
             num_workers=arguments.num_workers,
             overwrite=arguments.overwrite,
             is_shared=bool(arguments.shard),

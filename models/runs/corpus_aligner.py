@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from config.load import differing_settings, refined_settings
@@ -12,6 +11,8 @@ from config.schema import ExperimentSettings
 from models.bundles.locate import find_bundle
 from models.inference.align import AligningError, align_corpora
 from models.registry import kind_of, open_network, settings_class
+from models.runs.experiment_settings import CHANGEABLE
+from models.runs.train import train
 from processors.datasets.aligner_data import open_symbols
 from processors.features import ALIGNER_FEATURES
 from processors.preparation.mfa import align_by_mfa
@@ -29,8 +30,6 @@ _NAME = "model"
 
 def align_whole_corpora(
     settings: ExperimentSettings,
-    train: Callable[[ExperimentSettings, str, str | None], int],
-    changeable: tuple[str, ...],
     *,
     num_workers: int = 0,
     overwrite: bool = False,
@@ -41,8 +40,6 @@ def align_whole_corpora(
 
     Args:
         settings: of the recipe.
-        train: trains the experiment of a name, or goes on with it (`resume`), and returns its exit code.
-        changeable: names of settings that a training takes over when it goes on.
         num_workers: processes of the preparation; 0 for what the settings say.
         overwrite: train another aligner, and align anew.
         is_shared: whether other machines share this preparation; one aligns while the others wait.
@@ -59,17 +56,10 @@ def align_whole_corpora(
         if aligner == "mfa":
             align_by_mfa(settings, num_workers=num_workers)
             return 0
-        return _align_by_training(settings, train, changeable, num_workers, overwrite, device)
+        return _align_by_training(settings, num_workers, overwrite, device)
 
 
-def _align_by_training(
-    settings: ExperimentSettings,
-    train: Callable[[ExperimentSettings, str, str | None], int],
-    changeable: tuple[str, ...],
-    num_workers: int,
-    overwrite: bool,
-    device: str,
-) -> int:
+def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite: bool, device: str) -> int:
     """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
     own = aligner_settings(settings)
     experiment = own.log_path / _NAME
@@ -83,7 +73,7 @@ def _align_by_training(
         _delete(experiment)
     if goes_on and is_trained(experiment, own):
         say("alignment: the aligner is trained already")
-        if changed := [line for line in what_has_changed(experiment, own) if not line.startswith(changeable)]:
+        if changed := [line for line in what_has_changed(experiment, own) if not line.startswith(CHANGEABLE)]:
             warn(
                 "\n  ".join(
                     [f"{experiment} stays as it is; --overwrite trains another. It has -> not taken over:", *changed]

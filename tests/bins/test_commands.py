@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -33,6 +34,15 @@ def call(command: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "bins").glob("*.py")), ids=lambda path: path.stem)
+def test_a_command_parses_loads_and_calls_one_thing(path):
+    """What needs more lines, or what another command has, belongs into a room below."""
+    source = path.read_text(encoding="utf-8")
+    imported = re.findall(r"^ *(?:from|import) (bins[\w.]*)", source, re.MULTILINE)
+    assert set(imported) <= {"bins.command"}
+    assert path.stem == "command" or source.count("\n") < 130
 
 
 @pytest.mark.parametrize("command", COMMANDS)

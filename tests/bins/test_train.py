@@ -250,7 +250,7 @@ def test_frozen_parts_are_told_and_stay_so_when_training_goes_on(train, tmp_path
         (("--name", "../elsewhere"), "cannot be the name of a folder"),
         (("--set", "train.precision=fp16"), "fp16 needs a GPU"),
         (("--set", "train.batchsize=3"), "did you mean train.batch_size?"),
-        (("--set", "train.batch_size=100"), "not a single batch"),
+        (("--set", "train.batch_size=100"), "yields no batches"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(train, arguments, message):

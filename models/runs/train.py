@@ -1,0 +1,181 @@
+"""Training of an experiment: where it begins or goes on from, and the call of the trainer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from config.load import read_settings, write_settings
+from config.schema import ExperimentSettings
+from models.bundles.origin import ORIGIN_FILE, require_same_initial_weights, require_same_rows, write_origin
+from models.bundles.warm_start import find_checkpoint, find_initial_state
+from models.contracts import InitialState
+from models.registry import make_task, settings_class
+from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options
+from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
+from utils.console import say, warn
+from utils.errors import RecitalError
+from utils.failures import failures_in_training
+from utils.lock import sole_user
+from utils.processes import Processes
+from utils.random_state import seed_everything
+from utils.trainer import Trainer
+
+_SIGNALLED = 128  # shells give a program ended by signal N the exit code 128 + N
+
+
+def train(
+    settings: ExperimentSettings, name: str, resume_type: str | None = None, checkpoint: str | None = None
+) -> int:
+    """Train the experiment of a name in `log_dir`, or go on where it stopped.
+
+    Args:
+        settings: today's; of an experiment that has begun only some may differ.
+        name: of the experiment.
+        resume_type: `resume`: go on with its own settings; `finetune`: begin with the weights of `checkpoint`.
+        checkpoint: what to resume or fine-tune from.
+
+    Returns:
+        The exit code: 0, or of a run that a signal stopped 128 and its number.
+
+    Raises:
+        RecitalError: the experiment cannot be trained like that.
+    """
+    folder = settings.log_path / _checked_name(name)
+    asked = Path(checkpoint) if checkpoint else None
+    with Processes() as processes, contextlib.ExitStack() as stack:
+        processes.in_main(lambda: stack.enter_context(sole_user(folder)))
+        stack.enter_context(failures_in_training(folder, memory_settings(settings)))
+        return _train(settings, folder, resume_type, asked, processes)
+
+
+def _train(
+    today: ExperimentSettings, folder: Path, resume_type: str | None, checkpoint: Path | None, processes: Processes
+) -> int:
+    settings = settled(today, folder, resuming=resume_type == "resume", quiet=not processes.is_main)
+    resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), resume_type, checkpoint, processes)
+    if resume is not None and resume_type == "finetune":
+        assert checkpoint is not None, "_checkpoints refuses to fine-tune from nothing"
+        processes.in_main(lambda: require_same_initial_weights(folder, checkpoint))
+    seed_everything(settings.train.seed)
+    task = make_task(settings)
+    if resume is not None:
+        processes.in_main(lambda: require_same_rows(folder, task, settings.preprocess.processed_path))
+    initial = find_initial_state(begin_at, settings, task) if begin_at is not None else None
+    if initial is not None:
+        initial.load_into(task.modules)
+    batches = task.train_batches(processes.rank, processes.world_size)
+    valid_batches = task.valid_batches(processes.rank, processes.world_size)
+    options = trainer_options(settings)
+    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings))
+    if resume is not None and "adjustable" not in resume.facts:  # written before checkpoints kept them
+        began = read_settings(folder / "settings.json", settings_class)
+        resume = replace(resume, facts={**resume.facts, "adjustable": adjustable(began)})
+    if initial is not None:
+        trainer.train_step.load_optimizer_states(initial.optimizers)
+
+    def write_down() -> None:
+        write_settings(folder / "settings.json", settings)
+        if resume is None:
+            write_origin(folder, task, (begin_at, initial.place) if begin_at and initial else ())
+        elif not (folder / ORIGIN_FILE).exists():
+            write_origin(folder, task, None)
+
+    processes.in_main(write_down)
+    if processes.is_main:
+        _announce(folder, settings, task.modules, processes, resume, initial, list(trainer.train_step.optimizations))
+        for line in trainer.train_step.describe_parts():
+            say(line)
+        _warn_of_steps_past_the_decay(settings, batches.groups_per_epoch(0))
+    outcome = trainer.fit(resume)
+    if processes.is_main:
+        if outcome.finished:
+            say(f"trained to step {outcome.step}: {folder / 'bundle'} is enough to use the model")
+        else:
+            say(f"stopped at step {outcome.step}, which is saved; the same command goes on from there")
+    return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
+
+
+def _checked_name(name: str) -> str:
+    if name in {".", ".."} or any(mark in name for mark in "/\\\0") or not name.strip():
+        raise RecitalError(f'--name "{name}": cannot be the name of a folder; use letters, digits, - and _')
+    return name
+
+
+def _checkpoints(
+    own: CheckpointFolder, resume_type: str | None, asked: Path | None, processes: Processes
+) -> tuple[Checkpoint | None, Path | None]:
+    """Return the checkpoint to go on from, and the place of initial weights; each may be None."""
+    if asked is not None and resume_type is None:
+        raise RecitalError("--checkpoint: say with --resume_type whether to resume or to finetune")
+    if asked is None and resume_type == "finetune":
+        raise RecitalError("--resume_type finetune: name with --checkpoint whose weights to begin with")
+    if resume_type == "resume" and asked is not None:
+        chosen = processes.in_main(lambda: _open_asked(asked), share=True)
+        assert chosen is not None
+        if chosen.folder.resolve().parent != own.path.resolve():
+            raise RecitalError(
+                f"--checkpoint {asked}: is not of this experiment ({own.path}); --resume_type finetune begins a new "
+                "experiment with its weights"
+            )
+        return chosen, None
+    newest = processes.in_main(own.newest, share=True)
+    if newest is not None:
+        return newest, None
+    if resume_type == "resume":
+        raise RecitalError(f"{own.path}: has no checkpoint to resume from; leave --resume_type out to begin")
+    return None, asked
+
+
+def _open_asked(place: Path) -> Checkpoint:
+    """Open a checkpoint, or the newest one of a folder of them, or of an experiment."""
+    if not place.exists():
+        raise CheckpointError(f"--checkpoint {place}: there is no such folder")
+    return find_checkpoint(place) or open_checkpoint(place)
+
+
+def _announce(
+    folder: Path,
+    settings: ExperimentSettings,
+    modules: Mapping[str, nn.Module],
+    processes: Processes,
+    resume: Checkpoint | None,
+    initial: InitialState | None,
+    optimizers: Sequence[str],
+) -> None:
+    sizes = ", ".join(
+        f"{name} {sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M"
+        for name, module in modules.items()
+    )
+    how_many = "1 process" if processes.world_size == 1 else f"{processes.world_size} processes"
+    say(
+        f"{folder}: {settings.model_type} ({sizes} parameters), {how_many} on {processes.device.type}, "
+        f"{settings.train.precision}"
+    )
+    if resume is not None:
+        say(f"going on from {resume.folder}; another --name begins anew")
+    if initial is not None:
+        for line in initial.describe(list(modules), optimizers):
+            say(line)
+    if processes.world_size == 1 and torch.cuda.device_count() > 1:
+        warn(
+            f"1 of {torch.cuda.device_count()} GPUs is used; start with `accelerate launch --num_processes "
+            f"{torch.cuda.device_count()} -m bins.train ...` for all, or choose with --gpu"
+        )
+
+
+def _warn_of_steps_past_the_decay(settings: ExperimentSettings, steps_per_epoch: int) -> None:
+    train = settings.train
+    last = min(steps for steps in (train.max_steps, train.max_epochs * steps_per_epoch) if steps)
+    if 0 < train.last_decay_step < last:
+        warn(
+            f"train.decay_steps: training ends at step {last}, and from step {train.last_decay_step} on the learning "
+            "rate stays at a hundredth of train.learning_rate: little is learned there. Begin with a train.decay_steps "
+            "of that many steps; to go on from an experiment that has begun with fewer, train under another --name "
+            "with --resume_type finetune"
+        )
