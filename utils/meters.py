@@ -77,7 +77,7 @@ class LossWatch:
 
     def train(self, losses: Mapping[str, float]) -> list[str]:
         """Take in a line of the logbook, and give what is to worry about in it."""
-        concerns = []
+        found = []
         self._lines += 1
         for name, loss in losses.items():
             before = self._smoothed.get(name, loss)
@@ -86,11 +86,11 @@ class LossWatch:
                 continue
             lowest = self._lowest[name] = min(smoothed, self._lowest.get(name, smoothed))
             if 0 < _RUNAWAY * lowest < smoothed:
-                concerns.append(
+                found.append(
                     f"{name} has grown to over {_RUNAWAY:g} times its lowest: if it stays there, go back to an earlier "
                     "checkpoint with a lower train.learning_rate"
                 )
-        return concerns
+        return found
 
     def valid(self, loss: float) -> list[str]:
         """Take in the loss of a validation, and give what is to worry about."""

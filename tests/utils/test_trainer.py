@@ -56,7 +56,7 @@ def test_regression_is_learned(tmp_path):
     assert outcome.valid_losses["loss"] < 1.0
 
 
-def test_gan_takes_two_acts_and_the_generator_leaves_the_discriminator_without_gradients(tmp_path):
+def test_gan_takes_two_updates_and_the_generator_leaves_the_discriminator_without_gradients(tmp_path):
     task = ToyGan()
     train_toy(tmp_path, task, max_steps=5)
     assert len(task.gradients_seen) == 5
