@@ -92,7 +92,7 @@ def train(tiny, monkeypatch, capsys):
     def call(name, processed_dir, *overrides, more=()):
         layers = [
             *PREPROCESS,
-            *tiny.own.TINY,
+            *tiny.small,
             f"preprocess.processed_dir={processed_dir}",
             f"log_dir={tiny.folder}",
             "train.num_workers=0",

@@ -18,7 +18,8 @@ from processors.preparation.prepare import prepare
 from tests.support.count_lines import code_lines
 from tests.support.further_models import FURTHER_MODELS
 from tests.support.small_corpus import make_corpus, write_config
-from utils.trainer import Processes, Trainer, TrainerOptions
+from utils.processes import Processes
+from utils.trainer import Trainer, TrainerOptions
 
 
 @pytest.mark.parametrize(("model_type", "most"), [("ConvAcoustic", 150), ("ConvVocoder", 120)])
