@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from config.load import write_settings
 from config.paths import REPOSITORY
 from tests.models.test_contracts import Tiny
+from tests.support.commands import call, start_two
 from utils.errors import RecitalError
 from utils.failures import FailureError, failures_in_training
 
@@ -39,18 +39,12 @@ def config(tmp_path_factory) -> Path:
     return folder / "settings.json"
 
 
-def train(config: Path, failure: str, *arguments: str, launcher: str = "") -> subprocess.CompletedProcess:
-    """Run `tests.support.failing_training`; a run that does not end raises `subprocess.TimeoutExpired`."""
-    name = f"{failure}{len(launcher)}"
-    command = [sys.executable, *launcher.split(), "-m", "tests.support.failing_training", failure]
-    return subprocess.run(
-        [*command, "--config", str(config), "--name", name, *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+PROGRAM = "tests.support.failing_training"
+
+
+def train(config: Path, failure: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a training that fails; one that does not end raises `subprocess.TimeoutExpired`."""
+    return call(PROGRAM, failure, "--config", config, "--name", failure, *arguments, timeout=120)
 
 
 def test_mistake_in_the_program_ends_it(config):
@@ -85,6 +79,13 @@ def test_machine_that_fails_is_one_sentence(config, failure, sentence):
 
 
 @pytest.mark.slow
+def test_failure_of_one_of_two_processes_ends_both_and_their_launcher(config):
+    command = [sys.executable, *TWO_PROCESSES.split(), "-m", PROGRAM, "bug", "--config", str(config), "--name", "two"]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1 and ended.stderr.count("\nValueError: a mistake in the program") == 1, ended.stderr
+    assert sum(line.startswith("error: another of the processes") for line in ended.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
@@ -95,10 +96,11 @@ def test_machine_that_fails_is_one_sentence(config, failure, sentence):
     ],
 )
 def test_failure_of_one_of_two_processes_ends_both(config, failure, sentence):
-    ended = train(config, failure, launcher=TWO_PROCESSES)
-    said = [line for line in ended.stderr.splitlines() if line.startswith(("error: ", "ValueError: "))]
-    assert ended.returncode == 1, ended.stderr
-    assert len(said) == 2 and sum(line.startswith(sentence) for line in said) == 1, ended.stderr
+    two = start_two(PROGRAM, failure, "--config", config, "--name", f"two_{failure}")
+    errors = [process.communicate(120)[1] for process in two]
+    said = [line for each in errors for line in each.splitlines() if line.startswith(("error: ", "ValueError: "))]
+    assert [process.returncode for process in two] == [1, 1], errors
+    assert len(said) == 2 and sum(line.startswith(sentence) for line in said) == 1, errors
 
 
 @pytest.mark.parametrize(

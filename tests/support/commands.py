@@ -98,6 +98,14 @@ def start(
     )
 
 
+def start_two(module: str, *arguments: str | Path) -> list[Command | subprocess.Popen[str]]:
+    """Start a module as two processes that train together, as `torchrun --nproc_per_node 2` does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    return [start(module, *arguments, RANK=rank, LOCAL_RANK=rank, **shared) for rank in ("0", "1")]
+
+
 def call(module: str, *arguments: str | Path, timeout: float = 200, **options: str) -> subprocess.CompletedProcess[str]:
     """Run a module as `start` does, to its end; kill it after so many seconds."""
     command = start(module, *arguments, **options)
