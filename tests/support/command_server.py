@@ -33,6 +33,7 @@ PRELOAD = (
     "processors.preparation.prepare",
     "processors.preparation.report",
     "processors.preparation.utterance_preparer",
+    "torch._dynamo",  # imported by the first optimizer
     "torch.utils.tensorboard",
     "utils.trainer",
 )
