@@ -50,7 +50,7 @@ def _requests(arguments: argparse.Namespace, settings: ExperimentSettings, synth
         requests = requests_from_file(Path(arguments.infer_text))
     else:
         requests = requests_from_dataset(
-            settings.preprocess.processed_dir,
+            settings.preprocess.processed_path,
             arguments.infer_dataset or settings.dataset[0],
             arguments.infer_testing_set,
             synthesizer.speakers,

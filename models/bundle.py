@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from config.load import write_settings
-from config.paths import rooted
 from config.schema import ExperimentSettings
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE
@@ -86,9 +85,8 @@ class Bundle:
     @property
     def lexicon_path(self) -> Path | None:
         """The user's lexicon: the bundle's copy of it, or, before the bundle is saved, the one in the settings."""
-        if not self.settings.preprocess.lexicon_path:
-            return None
-        return self.folder / LEXICON_FILE if self.folder != Path() else rooted(self.settings.preprocess.lexicon_path)
+        named = self.settings.preprocess.lexicon_file
+        return self.folder / LEXICON_FILE if named and self.folder != Path() else named
 
     def require_front_end(self) -> None:
         """Raise a `BundleError` unless the bundle holds what a model needs that speaks text."""

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from config.load import load_settings
-from config.paths import rooted
 from config.schema import ExperimentSettings
 from models.bundle import Bundle
 from models.bundles.locate import open_bundle
 from models.registry import make_task, settings_class
 from processors.datasets.batches import BatchPlan
-from processors.speakers.statistics import SpeakerStatistics, Spread, save_statistics
+from processors.speakers.speaker_table import SPEAKERS_FILE
+from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, Spread, save_statistics
 from processors.text.arpabet import INVENTORY
-from processors.text.symbols import SymbolTable
+from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.files import write_atomically
 from utils.task import Task
 
@@ -47,10 +47,10 @@ def made_up_task(settings: ExperimentSettings) -> Task:
     """Return a task with random weights that has one speaker and the English phones."""
     spread = SpeakerStatistics(Spread(5.0, 0.25, 4.0, 6.0, 1), Spread(30.0, 15.0, 0.0, 100.0, 1))
     with tempfile.TemporaryDirectory() as folder:
-        processed_dir = rooted(folder)
-        SymbolTable(INVENTORY).save(processed_dir / "symbols.json")
-        save_statistics(processed_dir / "statistics.json", {"speaker": spread})
-        write_atomically(processed_dir / "speakers.json", json.dumps({"speaker": 0}))
+        processed_dir = Path(folder)
+        SymbolTable(INVENTORY).save(processed_dir / SYMBOLS_FILE)
+        save_statistics(processed_dir / STATISTICS_FILE, {"speaker": spread})
+        write_atomically(processed_dir / SPEAKERS_FILE, json.dumps({"speaker": 0}))
         preprocess = settings.preprocess.model_copy(update={"processed_dir": str(processed_dir)})
         torch.manual_seed(0)
         return make_task(settings.model_copy(update={"preprocess": preprocess}))

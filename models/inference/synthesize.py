@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from config.paths import rooted
 from models.contracts import Prosody
 from models.inference.output_files import refuse_existing, report_failures
 from models.inference.speech_plan import SpeechPlan
@@ -75,14 +74,14 @@ def requests_from_file(path: Path) -> list[Request]:
 
 
 def requests_from_dataset(
-    processed_dir: str, dataset: str, testing_set: str, known_speakers: Sequence[str]
+    processed_dir: Path, dataset: str, testing_set: str, known_speakers: Sequence[str]
 ) -> list[Request]:
     """Take the texts of one of a corpus's sets, as stage 1 split them.
 
     Raises:
         ManifestError: stage 1 has written no such set; says what there is.
     """
-    utterances = read_split(rooted(processed_dir), dataset, testing_set)
+    utterances = read_split(processed_dir, dataset, testing_set)
     return [
         Request(
             utterance.id,

@@ -304,10 +304,10 @@ def test_names_come_from_the_text():
 def test_a_test_set_is_spoken_as_stage_1_split_it(tmp_path):
     utterance = Utterance("u1", "mine", "anna", "en", "Hello.", tmp_path / "u1.wav", 1.0, "test")
     write_manifest(tmp_path / "mine" / "test.jsonl", [utterance])
-    (request,) = requests_from_dataset(str(tmp_path), "mine", "test", ["anna"])
+    (request,) = requests_from_dataset(tmp_path, "mine", "test", ["anna"])
     assert (request.name, request.text, request.speaker) == ("u1", "Hello.", "anna")
     with pytest.raises(ManifestError, match="there is no such set; found: mine/test"):
-        requests_from_dataset(str(tmp_path), "mine", "valid", [])
+        requests_from_dataset(tmp_path, "mine", "valid", [])
 
 
 def synthesize(*arguments):
