@@ -18,7 +18,7 @@ from models.bundle import BundleError
 from models.contracts import ControlError, Prosody
 from models.fastspeech2.network import FastSpeech2
 from models.inference.output_files import OutputError
-from models.inference.synthesize import request_from_text, requests_from_dataset, requests_from_file, speak_all
+from models.inference.synthesize import Request, request_from_text, requests_from_dataset, requests_from_file, speak_all
 from models.inference.synthesizer import SynthesisError, Synthesizer
 from models.inference.vocoder import VocoderError, open_vocoder
 from processors.alignment.textgrid import read_textgrid
@@ -272,6 +272,16 @@ def test_one_unspeakable_text_does_not_end_the_others(voice, tmp_path):
     alone.write_text("alone|😀\n")
     with pytest.raises(SynthesisError, match="1 of 1 texts could not be spoken: alone: "):
         speak_all(voice, requests_from_file(alone), tmp_path / "none", Prosody())
+
+
+def test_files_of_several_speakers_are_listed_in_the_order_of_their_texts(tmp_path):
+    voice = Synthesizer(tiny_bundle(speakers=("anna", "bob")))
+    requests = [Request(name, "Go.", speaker) for name, speaker in (("a", "anna"), ("b", "bob"), ("c", "anna"))]
+    written = speak_all(voice, requests, tmp_path, Prosody())
+    assert [path.name for path in written] == ["a.wav", "b.wav", "c.wav"]
+    assert written[0].read_bytes() == written[2].read_bytes() != written[1].read_bytes()
+    with pytest.raises(SynthesisError, match=r"^speaker carl: unknown; known: anna, bob"):
+        speak_all(voice, [requests[0], Request("d", "Go.", "carl")], tmp_path, Prosody(), overwrite=True)
 
 
 def test_a_file_of_texts_is_checked_line_by_line(tmp_path):
