@@ -1,4 +1,4 @@
-"""What every command does alike: arguments, settings, and errors without a traceback."""
+"""The common part of all commands: arguments, settings, and errors without a traceback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 def make_parser(
     module: str, description: str, *, with_config: bool = True, config_required: bool = True
 ) -> argparse.ArgumentParser:
-    """Give a parser with the flags that all commands share.
+    """Return a parser with the flags that all commands share.
 
     Args:
         module: how the command is called, e.g. `bins.preprocess`.
@@ -55,7 +55,7 @@ def load(arguments: argparse.Namespace) -> Resolved:
 
 
 def choose_gpus(gpus: str | None) -> None:
-    """Let torch see the GPUs that `--gpu` lists, none where the list is empty, all where the flag was not given.
+    """Make only the GPUs visible to torch that `--gpu` lists: none where it is empty, all where it was not given.
 
     Raises:
         RecitalError: there are fewer GPUs than were asked for.

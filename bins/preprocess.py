@@ -64,7 +64,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
 
 
 def _numbers_of(shard: str) -> tuple[int, int]:
-    """Give the numbers of `3/8`; (0, 0) where it is nothing of the kind."""
+    """Return the numbers of `3/8`; (0, 0) where it is nothing of the kind."""
     found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", shard)
     return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 

@@ -47,7 +47,7 @@ class Processes:
         self.is_main: bool = self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Give the network that averages its gradients over all processes; the same one where there is only this."""
+        """Return a network that averages its gradients over all processes; the same one where there is only this."""
         if self.world_size == 1 or not any(parameter.requires_grad for parameter in module.parameters()):
             return module
         # Buffers are sent once, not before each forward pass: none here depends on the batch, and sending them between
@@ -61,7 +61,7 @@ class Processes:
 
     @contextlib.contextmanager
     def apart(self, modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Let gradients add up in each process for itself, but in `together`."""
+        """Accumulate gradients in each process for itself, except within `together`."""
         with contextlib.ExitStack() as stack:
             for module in modules:
                 stack.enter_context(self._accelerator.no_sync(module))
@@ -80,7 +80,7 @@ class Processes:
         return tensor if self.world_size == 1 else self._accelerator.reduce(tensor, reduction="sum")
 
     def gather(self, thing: Any) -> list[Any]:
-        """Give the things of all processes, by rank."""
+        """Return the things of all processes, by rank."""
         return [thing] if self.world_size == 1 else gather_object([thing])
 
     def wait(self) -> None:
@@ -102,12 +102,12 @@ class Processes:
                 error = caught
         if self.world_size > 1:
             what = disk_sentence(error) if error is not None and is_disk_full(error) else error
-            told: list[Any] = [error and f"in the first process: {what}", result if share else None]
-            broadcast_object_list(told)
+            message: list[Any] = [error and f"in the first process: {what}", result if share else None]
+            broadcast_object_list(message)
             if not self.is_main:
-                if told[0]:
-                    raise TrainingError(told[0])
-                result = told[1]
+                if message[0]:
+                    raise TrainingError(message[0])
+                result = message[1]
         if error is not None:
             raise error
         return result

@@ -27,7 +27,7 @@ from utils.train_step import TrainStep
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """How a run is trained, whatever the model; the names are those of the settings under `train`.
+    """Options of a training, whatever the model; the names are those of the settings under `train`.
 
     Attributes:
         precision: of the networks' arithmetic; weights and optimizers stay in float32.
@@ -163,7 +163,7 @@ class Trainer:
         logbook = self.processes.in_main(self._open_folder)
         with StopRequest() as request, logbook or contextlib.nullcontext():
             if self._changed and logbook is not None:
-                # At the first step that is taken so: who goes on from here again drops this line and writes it anew.
+                # At the first step that is taken so: going on from here again drops this line and writes it once more.
                 logbook.changes(self._position.step + 1, self._changed)
             stopped = self._train(logbook, request)
         # Another process may have got the signal that stopped all.

@@ -1,4 +1,4 @@
-"""How long it takes from recordings to features, and from text to sound."""
+"""Speed from recordings to features, and from text to sound."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def measure_extraction(preprocess: PreprocessSettings, plan: Plan) -> list[Secti
 
 
 def _buzz(sample_rate: int) -> np.ndarray:
-    """Give six seconds of a gliding harmonic tone with pauses and a little noise, float32."""
+    """Return six seconds of a gliding harmonic tone with pauses and a little noise, float32."""
     time_s = np.arange(6 * sample_rate) / sample_rate
     phase = 2 * np.pi * np.cumsum(150 + 50 * np.sin(2 * np.pi * time_s)) / sample_rate
     tone = sum(np.sin(number * phase) / number for number in range(1, 20)) * (np.sin(2 * np.pi * 0.7 * time_s) > -0.5)

@@ -17,7 +17,7 @@ from utils.task import Optimization, Update
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure.
+    """The amount of measuring.
 
     Attributes:
         precisions: fp32, bf16.
@@ -132,7 +132,7 @@ def _parameters(optimization: Optimization) -> list[nn.Parameter]:
 
 
 def percentiles_ms(seconds: np.ndarray) -> dict[str, float]:
-    """Give the latency's 50th, 90th, 95th and 99th percentile in milliseconds, as columns of a table."""
+    """Return the latency's 50th, 90th, 95th and 99th percentile in milliseconds, as columns of a table."""
     values = np.percentile(seconds, [50, 90, 95, 99]) * 1e3
     return {f"p{rank} ms": float(value) for rank, value in zip((50, 90, 95, 99), values, strict=True)}
 

@@ -21,7 +21,7 @@ OWN_FORMAT = "bundle"
 
 @dataclass(frozen=True)
 class Export:
-    """What is exported, and where to.
+    """An export: its model and its target.
 
     Attributes:
         place: an experiment, a checkpoint inside one, a bundle, or a checkpoint in a published layout.
@@ -64,7 +64,7 @@ def _write_bundle(bundle: Bundle, wanted: Export) -> Sequence[str]:
     from models.bundles.sharing import for_others
     from models.registry import open_network
 
-    open_network(bundle)  # whoever gets it could do nothing with weights that do not fit
+    open_network(bundle)  # weights that do not fit would be of no use to others
     folder = wanted.folder
     there = [name for name in (WEIGHTS_FILE, SETTINGS_FILE) if (folder / name).exists()]
     if there and not wanted.overwrite:

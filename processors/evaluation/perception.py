@@ -17,12 +17,12 @@ _SILENT_PEAK = 1e-3
 
 
 def is_installed(measure: str) -> bool:
-    """Whether `pesq`, `stoi` or `mos` can be taken here."""
+    """Return whether the packages of `pesq`, `stoi` or `mos` are installed."""
     return all(importlib.util.find_spec(package) is not None for package in _PACKAGE_OF[measure])
 
 
 def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
-    """Give the wide-band PESQ (ITU-T P.862.2), from 1 to 4.64, as it is measured at 16 kHz.
+    """Return the wide-band PESQ (ITU-T P.862.2), from 1 to 4.64, as it is measured at 16 kHz.
 
     Of a long recording it is the mean over stretches, which is not of the recommendation.
 
@@ -39,11 +39,11 @@ def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
     from pesq import PesqError
     from pesq import pesq as measure
 
-    heard = [_at_16_khz(waveform, sample_rate) for waveform in (reference, degraded)]
-    stretches = max(1, -(-len(heard[0]) // (_MOST_PESQ_S * _RATE)))
+    resampled = [_at_16_khz(waveform, sample_rate) for waveform in (reference, degraded)]
+    stretches = max(1, -(-len(resampled[0]) // (_MOST_PESQ_S * _RATE)))
     scores = []
-    for clean, made in zip(*(np.array_split(waveform, stretches) for waveform in heard), strict=True):
-        if not (_is_heard(clean) and _is_heard(made)):
+    for clean, made in zip(*(np.array_split(waveform, stretches) for waveform in resampled), strict=True):
+        if not (_is_audible(clean) and _is_audible(made)):
             continue
         try:
             scores.append(float(measure(_RATE, clean, made, "wb")))
@@ -53,7 +53,7 @@ def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
 
 
 def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
-    """Give the short-time objective intelligibility (Taal and others, 2011), up to 1, measured at the own rate.
+    """Return the short-time objective intelligibility (Taal and others, 2011), up to 1, measured at the own rate.
 
     Args:
         reference: (T_wav,) in [-1, 1].
@@ -63,7 +63,7 @@ def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
     Returns:
         None where the package is missing, or the reference holds too little speech.
     """
-    if not is_installed("stoi") or not _is_heard(reference):
+    if not is_installed("stoi") or not _is_audible(reference):
         return None
     from pystoi import stoi as measure
 
@@ -76,16 +76,16 @@ def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
 
 
 def predicted_mos(waveform: np.ndarray, sample_rate: int) -> float | None:
-    """Give the overall opinion score, from 1 to 5, that DNSMOS P.835 (arXiv:2110.01763) predicts of listeners.
+    """Return the overall opinion score, from 1 to 5, that DNSMOS P.835 (arXiv:2110.01763) predicts of listeners.
 
     Args:
         waveform: (T_wav,) in [-1, 1]; there is no reference.
-        sample_rate: in Hz; 16 kHz are heard.
+        sample_rate: in Hz; it is measured at 16 kHz.
 
     Returns:
-        None where a package is missing, or there is nothing to be heard.
+        None where a package is missing, or the waveform is silent.
     """
-    if not is_installed("mos") or not _is_heard(waveform):
+    if not is_installed("mos") or not _is_audible(waveform):
         return None
     from speechmos import dnsmos
 
@@ -96,7 +96,7 @@ def _at_16_khz(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     return resample(np.asarray(waveform, dtype=np.float32), sample_rate, _RATE)
 
 
-def _is_heard(waveform: np.ndarray) -> bool:
+def _is_audible(waveform: np.ndarray) -> bool:
     return bool(len(waveform)) and float(np.abs(waveform).max()) >= _SILENT_PEAK
 
 
