@@ -57,23 +57,25 @@ def load(arguments: argparse.Namespace) -> Resolved:
 def choose_gpus(gpus: str | None) -> None:
     """Make only the GPUs visible to torch that `--gpu` lists: none where it is empty, all where it was not given.
 
+    The first one, which scripts ask for everywhere, may be missing: the CPU takes its place, with a warning.
+
     Raises:
         RecitalError: there are fewer GPUs than were asked for.
     """
     if gpus is None:
         return
     os.environ["CUDA_VISIBLE_DEVICES"] = gpus  # before torch looks for them
-    if gpus:
+    if gpus == "0":
         import torch
 
-        from utils.errors import RecitalError
+        from utils.console import warn
 
-        asked, found = len(gpus.split(",")), torch.cuda.device_count()
-        if found < asked:
-            raise RecitalError(
-                f"--gpu {gpus}: asks for {asked} GPU{'s' if asked > 1 else ''}, torch finds {found}; "
-                'leave the flag out to use what there is, or give "" for the CPU'
-            )
+        if not torch.cuda.device_count():
+            warn("--gpu 0: torch finds no GPU; using the CPU")
+    elif gpus:
+        from utils.gpus import require_gpus
+
+        require_gpus(gpus)
 
 
 def choose_device() -> str:

@@ -214,7 +214,7 @@ stage_2() {
     processes=$(printf '%s\n' "${flag_gpu-}" | tr ',' '\n' | wc -l | tr -d ' ')
     # One process needs no launcher, which would only stand between it and Ctrl-C.
     if [ "$processes" -gt 1 ]; then
-        command="-m accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes $processes \
+        command="-m utils.launch --multi_gpu --num_machines 1 --num_processes $processes \
             --main_process_port ${flag_main_process_port:-0} --mixed_precision no --dynamo_backend no $command"
     fi
     with config name gpu resume_type checkpoint set debug

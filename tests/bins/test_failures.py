@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,11 +18,12 @@ from config.load import write_settings
 from config.paths import REPOSITORY
 from tests.models.test_contracts import Tiny
 from tests.support.commands import call, start_two
+from utils.checkpoint import CheckpointFolder
 from utils.errors import RecitalError
 from utils.failures import FailureError, failures_in_training
 
 TO_LOWER = {"train.batch_size": 16, "train.max_frames_per_batch": 0}
-TWO_PROCESSES = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --main_process_port 0"
+TWO_PROCESSES = "--multi_gpu --num_processes 2 --num_machines 1 --main_process_port 0"
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +83,13 @@ def test_machine_that_fails_is_one_sentence(config, failure, sentence):
 
 
 @pytest.mark.slow
-def test_failure_of_one_of_two_processes_ends_both_and_their_launcher(config):
-    command = [sys.executable, *TWO_PROCESSES.split(), "-m", PROGRAM, "bug", "--config", str(config), "--name", "two"]
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("launcher", ["accelerate.commands.launch", "utils.launch"])
+def test_failure_of_one_of_two_processes_ends_both_and_their_launcher(config, launcher):
+    command = [sys.executable, "-m", launcher, *TWO_PROCESSES.split(), "-m", PROGRAM, "bug", "--config", str(config)]
+    ended = subprocess.run([*command, "--name", launcher], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1 and ended.stderr.count("\nValueError: a mistake in the program") == 1, ended.stderr
     assert sum(line.startswith("error: another of the processes") for line in ended.stderr.splitlines()) == 1
+    assert ("torch.distributed.elastic" in ended.stderr) == (launcher != "utils.launch"), ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -101,6 +107,35 @@ def test_failure_of_one_of_two_processes_ends_both(config, failure, sentence):
     said = [line for each in errors for line in each.splitlines() if line.startswith(("error: ", "ValueError: "))]
     assert [process.returncode for process in two] == [1, 1], errors
     assert len(said) == 2 and sum(line.startswith(sentence) for line in said) == 1, errors
+
+
+@pytest.mark.slow
+def test_interrupted_launcher_leaves_a_checkpoint_and_no_page(config):
+    name, flags = "interrupted", ["--set", "train.max_steps=100000", "--set", "train.valid_every_steps=100000"]
+    command = [sys.executable, "-m", "utils.launch", *TWO_PROCESSES.split(), "-m", "bins.train", "--config"]
+    launched = subprocess.Popen(
+        [*command, str(config), "--name", name, *flags], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    checkpoints = config.parent / "log" / name / "checkpoint"
+    while launched.poll() is None and not list(checkpoints.glob("step-*")):
+        time.sleep(0.1)
+    launched.send_signal(signal.SIGINT)
+    _, errors = launched.communicate(timeout=120)
+    assert launched.returncode == 130 and "Traceback" not in errors, errors
+    assert CheckpointFolder(checkpoints).newest() is not None
+
+
+def test_launcher_says_which_gpus_are_missing(config):
+    asked = ",".join(map(str, range(max(torch.cuda.device_count(), 1) + 1)))
+    ended = subprocess.run(
+        [sys.executable, "-m", "utils.launch", *TWO_PROCESSES.split(), "-m", "bins.train", "--gpu", asked],
+        cwd=REPOSITORY,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": asked},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: --gpu {asked}: asks for") and ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_one_process_needs_no_launcher(house, flags, gpus):
 def test_the_flags_of_the_launcher_stand_before_the_command(house):
     house.run("-s", "2", "--gpu", "0,1", "--name", "voice")
     arguments = house.calls[0]["arguments"]
-    assert arguments[:2] == ["-m", "accelerate.commands.launch"]
+    assert arguments[:2] == ["-m", "utils.launch"]
     config = str(house.recipe / "exp_config.json")
     assert arguments[-8:] == ["-m", "bins.train", "--config", config, "--name", "voice", "--gpu", "0,1"]
 
