@@ -54,7 +54,7 @@ def test_a_version_is_three_numbers(text, numbers):
 
 @pytest.mark.parametrize("text", ["", "1.2", "1.x.3", "one"])
 def test_what_is_no_version_is_refused(text):
-    with pytest.raises(ValueError, match="is no version"):
+    with pytest.raises(ValueError, match="is not a version"):
         release(text)
 
 

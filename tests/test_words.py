@@ -15,7 +15,8 @@ from config.paths import REPOSITORY
 from tests.test_imports import FLOORS
 
 # Folders and files in which the words are checked; the aim is `DONE = FLOORS`.
-DONE = ("config",)
+DONE = ("config", "utils")
+NOT_YET = ("utils/trainer.py", "utils/task.py")
 ALLOWED = REPOSITORY / "tests" / "words_allowed.txt"
 
 PERCEPTION = "hear|hears|heard|told|tell|tells|anew|whoever"
@@ -45,7 +46,8 @@ class Documented(NamedTuple):
 
 def sources(*folders: str) -> list[Path]:
     paths = (REPOSITORY / folder for folder in folders)
-    return sorted(found for path in paths for found in (path.rglob("*.py") if path.is_dir() else [path]))
+    found = (each for path in paths for each in (path.rglob("*.py") if path.is_dir() else [path]))
+    return sorted(path for path in found if str(path.relative_to(REPOSITORY)) not in NOT_YET)
 
 
 @cache

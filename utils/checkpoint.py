@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and come back to the bit."""
+"""Checkpoints: written whole or not at all, restored to the bit."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _STATE_FILE = "training_state.pt"
 
 
 class CheckpointError(RecitalError):
-    """A checkpoint that cannot be written, found or used."""
+    """A checkpoint that cannot be written, found or loaded."""
 
 
 def average_name(name: str) -> str:
-    """Give the name under which a checkpoint holds the moving average of the module `name`."""
+    """Return the name under which a checkpoint holds the moving average of the module `name`."""
     return f"{name}_average"
 
 
@@ -43,8 +43,8 @@ class Checkpoint:
 
     Attributes:
         folder: `checkpoint/step-00001000`.
-        step: optimizer steps that it has seen.
-        facts: what `checkpoint.json` says besides, e.g. epoch, group, valid_loss; plain JSON values.
+        step: optimizer steps done.
+        facts: what else `checkpoint.json` holds, e.g. epoch, group, valid_loss; plain JSON values.
     """
 
     folder: Path
@@ -52,15 +52,15 @@ class Checkpoint:
     facts: Mapping[str, Any]
 
     def weights(self, name: str) -> dict[str, Tensor]:
-        """Give the weights of the module `name`, on the CPU."""
+        """Return the weights of the module `name`, on the CPU."""
         path = self.folder / f"{name}.safetensors"
         if not path.is_file():
             held = ", ".join(sorted(file.stem for file in self.folder.glob("*.safetensors")))
-            raise CheckpointError(f"{self.folder}: holds no weights of {name}, but of {held or 'nothing'}")
+            raise CheckpointError(f"{self.folder}: holds no weights of {name}, only of {held or 'nothing'}")
         return load_file(path)
 
     def training_state(self) -> dict[str, Any]:
-        """Give what `CheckpointFolder.save` got as `training_state`, on the CPU."""
+        """Return the `training_state` that was saved, on the CPU."""
         path = self.folder / _STATE_FILE
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -68,34 +68,34 @@ class Checkpoint:
             raise CheckpointError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
 
     def load_module(self, name: str, module: nn.Module) -> None:
-        """Put the weights of `name` into a module of exactly the same parameters.
+        """Load the weights of `name` into a module with exactly the same parameters.
 
         Raises:
-            CheckpointError: a tensor is missing, too many or of another shape; lists them.
+            CheckpointError: a tensor is missing, unexpected or of another shape; lists them.
         """
         load_weights(module, self.weights(name), f"{self.folder}: the weights of {name}")
 
 
-def load_weights(module: nn.Module, saved: Mapping[str, Tensor], told: str) -> None:
-    """Put weights into a module of exactly the same parameters.
+def load_weights(module: nn.Module, saved: Mapping[str, Tensor], source: str) -> None:
+    """Load weights into a module with exactly the same parameters.
 
     Args:
-        module: gets them.
-        saved: by name.
-        told: what they are and where they were found, for the message.
+        module: to load into.
+        saved: weights by name.
+        source: what they are and where they were found, for the message.
 
     Raises:
-        CheckpointError: a tensor is missing, too many or of another shape; lists them.
+        CheckpointError: a tensor is missing, unexpected or of another shape; lists them.
     """
     if faults := unfitting(module, saved):
         raise CheckpointError(
-            f"{told} are not those of this network ({faults}); use the settings that the checkpoint was trained with"
+            f"{source} are not those of this network ({faults}); use the settings that the checkpoint was trained with"
         )
     module.load_state_dict(dict(saved))
 
 
 def unfitting(module: nn.Module, weights: Mapping[str, Tensor]) -> str:
-    """Name the tensors that are missing, unknown to a module or of another shape, and how; "" if all fit."""
+    """Return which tensors are missing, unexpected or of another shape; "" if all fit."""
     own = module.state_dict()
     faults = [f"{name} is missing" for name in own if name not in weights]
     faults += [f"{name} is unknown" for name in weights if name not in own]
@@ -108,17 +108,17 @@ def unfitting(module: nn.Module, weights: Mapping[str, Tensor]) -> str:
 
 
 def open_checkpoint(folder: Path | str) -> Checkpoint:
-    """Open a checkpoint folder, having checked that every file in it is whole.
+    """Open a checkpoint folder after checking that every file in it is intact.
 
     Raises:
-        CheckpointError: it is no checkpoint, or damaged; says which file.
+        CheckpointError: it is no checkpoint, or damaged; names the file.
     """
     folder = Path(folder)
     try:
-        told = json.loads((folder / _FACTS_FILE).read_text(encoding="utf-8"))
-        step, files = int(told.pop("step")), dict(told.pop("files"))
+        facts = json.loads((folder / _FACTS_FILE).read_text(encoding="utf-8"))
+        step, files = int(facts.pop("step")), dict(facts.pop("files"))
     except FileNotFoundError:
-        raise CheckpointError(f"{folder}: is no checkpoint, or half removed: it has no {_FACTS_FILE}") from None
+        raise CheckpointError(f"{folder}: is no checkpoint, or was partly removed: it has no {_FACTS_FILE}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / _FACTS_FILE}: is damaged ({error})") from error
     for name, wanted in files.items():
@@ -130,31 +130,31 @@ def open_checkpoint(folder: Path | str) -> Checkpoint:
                 f"{folder}: is damaged: {name} has {path.stat().st_size} bytes instead of {wanted['bytes']}"
             )
         if _checksum(path) != wanted["crc32"]:
-            raise CheckpointError(f"{folder}: is damaged: {name} is not what was written (its checksum differs)")
-    return Checkpoint(folder, step, told)
+            raise CheckpointError(f"{folder}: is damaged: the checksum of {name} differs")
+    return Checkpoint(folder, step, facts)
 
 
 class CheckpointFolder:
     """The checkpoints of one experiment: `step-00001000`, `step-00002000`, ...
 
-    Only one process writes; several may read.
+    One process may write, any number may read.
 
     Args:
-        path: the folder, e.g. `log_dir/<name>/checkpoint`; made when the first checkpoint is.
+        path: the folder, e.g. `log_dir/<name>/checkpoint`; created with the first checkpoint.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     def folders(self) -> list[Path]:
-        """Give the folders of all checkpoints, oldest first, without looking into them."""
+        """Return the folders of all checkpoints, oldest first, without opening them."""
         if not self.path.is_dir():
             return []
         steps = [(int(match[1]), path) for path in self.path.iterdir() if (match := _NAME.fullmatch(path.name))]
         return [path for _, path in sorted(steps)]
 
     def newest(self) -> Checkpoint | None:
-        """Open the newest checkpoint that is whole, with a warning for each one passed over; None if there is none.
+        """Open the newest intact checkpoint, with a warning for each damaged one; None if there is none.
 
         Raises:
             CheckpointError: there are checkpoints, but every one is damaged.
@@ -179,13 +179,13 @@ class CheckpointFolder:
         training_state: Mapping[str, Any],
         facts: Mapping[str, Any],
     ) -> Path:
-        """Write a checkpoint that appears whole, and survives a power cut once this returns.
+        """Write a checkpoint atomically; it survives a power cut once this returns.
 
         Args:
             step: optimizer steps done.
             weights: a `state_dict` for each module's name.
-            training_state: what else is needed to go on: tensors, numbers, strings, lists and dicts.
-            facts: plain JSON values, readable without loading anything.
+            training_state: what else resuming needs: tensors, numbers, strings, lists and dicts.
+            facts: plain JSON values, readable without loading tensors.
 
         Raises:
             CheckpointError: it could not be written, e.g. because the disk is full; older ones are untouched.
@@ -194,20 +194,20 @@ class CheckpointFolder:
         try:
             with atomic_folder(place) as folder:
                 for name, tensors in weights.items():
-                    save_file(_standing_alone(tensors), folder / f"{name}.safetensors")
+                    save_file(_without_shared_memory(tensors), folder / f"{name}.safetensors")
                 torch.save(dict(training_state), folder / _STATE_FILE)
                 files = {}
                 for path in sorted(folder.iterdir()):
                     _sync(path)
                     files[path.name] = {"bytes": path.stat().st_size, "crc32": _checksum(path)}
-                told = {"step": step, **facts, "files": files}
-                write_atomically(folder / _FACTS_FILE, json.dumps(told, indent=2) + "\n")
+                facts = {"step": step, **facts, "files": files}
+                write_atomically(folder / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
                 _sync(folder)
             _sync(self.path)
         except (OSError, SafetensorError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise
-            # torch tells of a full disk as a RuntimeError about its own file format.
+            # torch reports a full disk as a RuntimeError about its own file format.
             reason = "writing failed" if type(error) is RuntimeError else str(error)
             free = shutil.disk_usage(self.path).free if self.path.is_dir() else 0
             raise CheckpointError(
@@ -219,17 +219,17 @@ class CheckpointFolder:
     def prune(self, keep_last: int, keep_best: int) -> None:
         """Remove all but the newest `keep_last` checkpoints and the `keep_best` of lowest `valid_loss`."""
         folders = self.folders()
-        judged = sorted((loss, folder) for folder in folders if (loss := _valid_loss(folder)) is not None)
-        kept = {*folders[-keep_last:], *(folder for _, folder in judged[:keep_best])}
+        validated = sorted((loss, folder) for folder in folders if (loss := _valid_loss(folder)) is not None)
+        kept = {*folders[-keep_last:], *(folder for _, folder in validated[:keep_best])}
         for folder in folders:
             if folder not in kept:
-                # Renamed first: a kill in between leaves no half checkpoint under a checkpoint's name.
-                leaving = folder.with_name(f".{folder.name}.removed.partial")
-                os.replace(folder, leaving)
-                shutil.rmtree(leaving, ignore_errors=True)
+                # Renamed first: a kill in between leaves no partial checkpoint under a checkpoint's name.
+                removed = folder.with_name(f".{folder.name}.removed.partial")
+                os.replace(folder, removed)
+                shutil.rmtree(removed, ignore_errors=True)
 
     def set_aside_after(self, step: int) -> list[Path]:
-        """Rename checkpoints of later steps, so that a run that goes on from `step` is not mixed with them."""
+        """Rename checkpoints of later steps, so that a run resumed from `step` is not mixed with them."""
         aside = []
         for folder in self.folders():
             if int(folder.name.removeprefix("step-")) > step:
@@ -249,16 +249,16 @@ def _valid_loss(folder: Path) -> float | None:
     return loss if isinstance(loss, float | int) else None
 
 
-def _standing_alone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # safetensors refuses tensors that share memory, as tied weights do; each name gets its own copy.
+def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # safetensors refuses tensors that share memory, such as tied weights: each name gets a copy.
     seen: set[int] = set()
-    alone = {}
+    separate = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
         storage = tensor.untyped_storage().data_ptr()
-        alone[name] = tensor.clone() if storage in seen else tensor
+        separate[name] = tensor.clone() if storage in seen else tensor
         seen.add(storage)
-    return alone
+    return separate
 
 
 def _checksum(path: Path) -> int:
@@ -270,7 +270,7 @@ def _checksum(path: Path) -> int:
 
 
 def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

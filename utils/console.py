@@ -1,4 +1,4 @@
-"""What a command tells the person who waits for it."""
+"""Console output: messages, warnings, progress."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from types import TracebackType
 
 
 def say(message: str) -> None:
-    """Print one line of news to standard output, at once."""
+    """Print one line to standard output, unbuffered."""
     print(message, flush=True)
 
 
 def warn(message: str) -> None:
-    """Print one line that asks for attention to standard error."""
+    """Print one line of warning to standard error, unbuffered."""
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def format_duration(seconds: float) -> str:
-    """Give a span of time as people say it: `8 s`, `4 min 05 s`, `2 h 03 min`."""
+    """Return a span of time in readable units: `8 s`, `4 min 05 s`, `2 h 03 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -28,12 +28,12 @@ def format_duration(seconds: float) -> str:
 
 
 class Progress:
-    """Progress with rate and time left: a bar on a terminal, an occasional plain line elsewhere.
+    """Progress with rate and time left: a bar on a terminal, plain lines at intervals elsewhere.
 
     Args:
-        total: how many units the work has; None where nobody knows.
+        total: how many units the work has; None if unknown.
         description: what is being done, e.g. `features`.
-        unit: the name of one unit, e.g. `clips`.
+        unit: name of the units, e.g. `clips`.
         plain_every_s: seconds between lines where standard error is no terminal.
     """
 
@@ -65,7 +65,7 @@ class Progress:
             print(self._plain_line(note), file=sys.stderr, flush=True)
 
     def skip(self, amount: int) -> None:
-        """Count `amount` units as done that took no time, such as those of an earlier run."""
+        """Count `amount` units as done without work, such as those of an earlier run."""
         self._done += amount
         self._skipped += amount
         if self._bar is not None:

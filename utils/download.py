@@ -1,4 +1,4 @@
-"""Large files from the network: resumed where they broke off, and compared with their checksum."""
+"""Downloads of large files, resumed after interruptions and verified by checksum."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _NETWORK_ERRORS = (
     ssl.SSLError,
     http.client.HTTPException,
 )
-# What a server may answer while it is only busy.
-_PASSING_ANSWERS = {408, 425, 429, 500, 502, 503, 504}
+# Transient: the server may only be busy.
+_TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
 class DownloadError(RecitalError):
-    """A file that could not be brought, or is not the one that was published."""
+    """A file that could not be downloaded, or is not the published one."""
 
 
-class _BrokenOffError(Exception):
-    """An attempt that another may go on from."""
+class _InterruptedError(Exception):
+    """An interrupted attempt that another can continue."""
 
 
 def download(
@@ -52,34 +52,34 @@ def download(
     pause_s: float = 2.0,
     timeout_s: float = 60.0,
 ) -> str:
-    """Bring a file, or the rest of it; a file that is there and right is left as it is.
+    """Download a file, or the rest of it; an existing file with the right checksum is kept.
 
-    What has come lies beside `path` as `<name>.part` until all is there and right, so that a kill costs nothing. A
-    server that has changed the file meanwhile, or knows no ranges, sends it from the beginning.
+    Until it is complete and verified it is `<name>.part` beside `path`, so that a kill loses nothing. If the server has
+    changed the file meanwhile, or supports no ranges, the download restarts.
 
     Args:
         url: http or https.
-        path: where to put it.
-        checksum: as published, `md5:...` or `sha256:...`; empty where none is.
-        room_factor: how many times the file's size must be free on the disk besides the file.
-        attempts: how often in a row the connection may break without bringing anything.
-        pause_s: waited after the first of them, twice as long after each further one.
-        timeout_s: how long the server may be silent.
+        path: destination.
+        checksum: as published, `md5:...` or `sha256:...`; empty if none is.
+        room_factor: free disk space required besides the file, in sizes of the file.
+        attempts: how often in a row the connection may break without progress.
+        pause_s: pause after the first of them, doubled after each further one.
+        timeout_s: how long the server may send nothing.
 
     Returns:
         The file's own `sha256:...`.
 
     Raises:
-        DownloadError: the server does not have it or cannot be reached, the disk is too small, or it is another file.
+        DownloadError: the server does not have it or cannot be reached, the disk is too small, or the checksum differs.
     """
     if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"{url}: is no http or https address")
+        raise DownloadError(f"{url}: is not an http or https address")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         found = _digests(path, checksum)
         if not checksum or checksum in found:
             return found[-1]
-        warn(f"{path}: is not the file that was published; it is brought anew")
+        warn(f"{path}: is not the published file; downloading it again")
         path.unlink()
     part = _Part(url, path)
     fruitless = 0
@@ -88,19 +88,19 @@ def download(
         try:
             _attempt(part, room_factor, timeout_s)
             break
-        except _BrokenOffError as error:
+        except _InterruptedError as error:
             fruitless = 0 if part.size > before else fruitless + 1
-            told = f"{url}: broke off after {_told_size(part.size)} ({error})"
+            what = f"{url}: interrupted after {_shown_size(part.size)} ({error})"
             if fruitless >= attempts:
-                raise DownloadError(f"{told}; run the same command again to go on from there") from error
-            warn(f"{told}; trying again")
+                raise DownloadError(f"{what}; run the same command again to continue") from error
+            warn(f"{what}; trying again")
             time.sleep(pause_s * 2 ** max(fruitless - 1, 0))
     found = _digests(part.path, checksum)
     if checksum and checksum not in found:
         part.remove()
         raise DownloadError(
-            f"{url}: is not the file that was published: its checksum is {found[0]}, not {checksum}; it was deleted. "
-            "Run the same command again; if that does not help, its publisher has changed it"
+            f"{url}: is not the published file: its checksum is {found[0]}, not {checksum}; it was deleted. "
+            "Run the same command again; if that does not help, the publisher has changed the file"
         )
     os.replace(part.path, path)
     part.remove()
@@ -108,7 +108,7 @@ def download(
 
 
 class _Part:
-    """What has come of a file, with the server's mark of the version that it belongs to."""
+    """The downloaded part of a file, with the server's version tag."""
 
     def __init__(self, url: str, path: Path) -> None:
         self.url = url
@@ -121,7 +121,7 @@ class _Part:
 
     @property
     def mark(self) -> str:
-        """The version's mark, empty where nothing of this address has come."""
+        """The version's tag (ETag or date); empty if nothing of this address was downloaded."""
         try:
             noted = json.loads(self._mark_path.read_text(encoding="utf-8"))
             return str(noted["mark"]) if noted["url"] == self.url else ""
@@ -137,13 +137,13 @@ class _Part:
 
 
 def _attempt(part: _Part, room_factor: float, timeout_s: float) -> None:
-    """Bring as much as comes.
+    """Download as much as the connection delivers.
 
     Raises:
-        _BrokenOffError: not everything came.
+        _InterruptedError: something is missing.
     """
     request = urllib.request.Request(part.url, headers={"User-Agent": "Recital", "Accept-Encoding": "identity"})
-    # Without a mark nobody could tell whether the rest belongs to what is here.
+    # Without a tag it is unknown whether the rest belongs to the same version.
     if part.size and part.mark:
         request.add_header("Range", f"bytes={part.size}-")
         request.add_header("If-Range", part.mark)
@@ -151,43 +151,43 @@ def _attempt(part: _Part, room_factor: float, timeout_s: float) -> None:
         with contextlib.closing(_opened(request, timeout_s)) as response:
             start, total = _span(response, part)
             _require_room(part, start, total, room_factor)
-            _take(response, part, start, total)
+            _receive(response, part, start, total)
     except urllib.error.HTTPError as error:
-        _judge(error, part)
+        _raise_or_accept(error, part)
     except _NETWORK_ERRORS as error:
         if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
             raise DownloadError(f"{part.url}: {error.reason}; is the clock of this machine right?") from error  # type: ignore[union-attr]
-        raise _BrokenOffError(str(getattr(error, "reason", "")) or str(error) or type(error).__name__) from error
+        raise _InterruptedError(str(getattr(error, "reason", "")) or str(error) or type(error).__name__) from error
 
 
 def _opened(request: urllib.request.Request, timeout_s: float) -> Any:
     return urllib.request.urlopen(request, timeout=timeout_s)
 
 
-def _judge(error: urllib.error.HTTPError, part: _Part) -> None:
-    """Say whether another attempt may help where a server has answered with an error; 416 may mean all is here."""
+def _raise_or_accept(error: urllib.error.HTTPError, part: _Part) -> None:
+    """Raise an error that can be retried, or one that cannot; accept a 416 that means that the file is complete."""
     if error.code == 416:
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         if total and int(total.group(1)) == part.size:
             return
         part.remove()
-        raise _BrokenOffError("the server has another file now, which is brought from the beginning") from error
-    if error.code in _PASSING_ANSWERS:
-        raise _BrokenOffError(f"the server answers {error.code} {error.reason}") from error
+        raise _InterruptedError("the server has another version now; the download restarts") from error
+    if error.code in _TRANSIENT_STATUS:
+        raise _InterruptedError(f"the server answers {error.code} {error.reason}") from error
     raise DownloadError(
-        f"{part.url}: the server answers {error.code} {error.reason}; if the file has moved, bring it by hand or from "
-        "a mirror"
+        f"{part.url}: the server answers {error.code} {error.reason}; if the file has moved, download it by hand or "
+        "from a mirror"
     ) from error
 
 
 def _span(response: Any, part: _Part) -> tuple[int, int | None]:
-    """Give where what comes begins, and how long the whole is."""
+    """Return the offset of the response, and the length of the whole file if known."""
     headers = response.headers
     if response.status == 206:
         sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
         if sent is None or int(sent.group(1)) != part.size:
             part.remove()
-            raise _BrokenOffError("the server sends another range than it was asked for")
+            raise _InterruptedError("the server sent another range than requested")
         return part.size, int(sent.group(2)) if sent.group(2) != "*" else None
     part.remove()
     tag = headers.get("ETag", "")
@@ -196,7 +196,7 @@ def _span(response: Any, part: _Part) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() else None
 
 
-def _take(response: Any, part: _Part, start: int, total: int | None) -> None:
+def _receive(response: Any, part: _Part, start: int, total: int | None) -> None:
     name = part.path.name.removesuffix(".part")
     with (
         part.path.open("ab" if start else "wb") as file,
@@ -209,10 +209,10 @@ def _take(response: Any, part: _Part, start: int, total: int | None) -> None:
             progress.advance((at + len(chunk)) // _MB - at // _MB)
             at += len(chunk)
     if total is not None and at < total:
-        raise _BrokenOffError(f"{_told_size(total)} were promised")
+        raise _InterruptedError(f"of {_shown_size(total)}")
     if total is not None and at > total:
         part.remove()
-        raise _BrokenOffError("more came than was promised")
+        raise _InterruptedError("the server sent more than it announced")
 
 
 def _require_room(part: _Part, start: int, total: int | None, room_factor: float) -> None:
@@ -222,15 +222,15 @@ def _require_room(part: _Part, start: int, total: int | None, room_factor: float
     free = shutil.disk_usage(part.path.parent).free
     if free < needed:
         raise DownloadError(
-            f"{part.path.parent}: {_told_size(int(needed))} are needed to bring and unpack {part.url}, "
-            f"{_told_size(free)} are free; make room, or choose another folder"
+            f"{part.path.parent}: {_shown_size(int(needed))} are needed to download and unpack {part.url}, "
+            f"{_shown_size(free)} are free; make room, or choose another folder"
         )
     if not start:
-        say(f"{part.url}: {_told_size(total)}")
+        say(f"{part.url}: {_shown_size(total)}")
 
 
 def _digests(path: Path, like: str) -> list[str]:
-    """Give a file's checksum of the kind of `like`, if any, and its SHA-256."""
+    """Return a file's checksum of the same kind as `like`, if any, and its SHA-256."""
     kinds = [kind for kind in (like.partition(":")[0],) if kind and kind != "sha256"] + ["sha256"]
     digests = [hashlib.new(kind, usedforsecurity=False) for kind in kinds]
     with Progress(-(-path.stat().st_size // _MB), f"checking {path.name}", "MB") as progress:
@@ -247,5 +247,5 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _told_size(size: int) -> str:
+def _shown_size(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

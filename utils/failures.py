@@ -1,4 +1,4 @@
-"""Failures of the machine, each as a sentence: memory or disk used up, a process gone."""
+"""Failures of the machine as messages: out of memory, disk full, a process killed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from utils.errors import RecitalError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# safetensors passes on only the system's text.
+# safetensors keeps the system's text only.
 _FULL_TEXTS = ("No space left on device", "File too large", "Disk quota exceeded", "StorageFull")
-# Of torch's allocators and of the libraries that it calls.
+# Of torch's allocators and the libraries it calls.
 _MEMORY_TEXTS = (
     "DefaultCPUAllocator: ",
     "out of memory",
@@ -26,29 +26,29 @@ _AMOUNT = re.compile(r"tried to allocate ([0-9.]+) (\w+)", re.IGNORECASE)
 
 
 class FailureError(RecitalError):
-    """A machine that cannot do what is asked of it."""
+    """Memory, disk or processes that failed."""
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error says that a file could not grow."""
+    """Return whether an error means that the disk, or a quota, is full."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
     return type(error).__name__ == "SafetensorError" and any(text in str(error) for text in _FULL_TEXTS)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory, a GPU's or the machine's, could not be had."""
+    """Return whether an error means that memory, of a GPU or the machine, could not be allocated."""
     if isinstance(error, RuntimeError):
         return any(text in str(error) for text in _MEMORY_TEXTS)
     return isinstance(error, MemoryError)
 
 
 def disk_sentence(error: BaseException, place: Path | str = "") -> str:
-    """Return the sentence for an error that is `is_disk_full`.
+    """Return the message for an error that is `is_disk_full`.
 
     Args:
-        error: names the file, or does not.
-        place: named instead.
+        error: may name the file.
+        place: named otherwise.
     """
     place = getattr(error, "filename", None) or place
     place = f" ({place})" if place else ""
@@ -57,11 +57,11 @@ def disk_sentence(error: BaseException, place: Path | str = "") -> str:
 
 @contextmanager
 def failures_in_training(folder: Path | str, to_lower: Mapping[str, Any]) -> Iterator[None]:
-    """Raise an error of the machine within the block as a `FailureError` of one sentence; others pass.
+    """Turn failures of the machine within the block into `FailureError`s of one sentence.
 
     Args:
-        folder: where training writes.
-        to_lower: settings by which training takes less memory, with their values.
+        folder: that training writes to.
+        to_lower: settings that reduce memory when lowered, with their values.
     """
     try:
         yield
@@ -84,19 +84,19 @@ def _sentence(error: Exception, folder: Path | str, to_lower: Mapping[str, Any])
         return disk_sentence(error, folder)
     if any(sign in text for sign in _SHARED_MEMORY_TEXTS):
         sentence = (
-            "the shared memory by which batches are passed on is used up: set train.num_workers to 0, or give a "
+            "out of shared memory, which passes batches between processes: set train.num_workers to 0, or give the "
             "container more of it (docker run --shm-size 1g)"
         )
     elif is_out_of_memory(error):
-        kind = "GPU" if re.search("CUDA|CUBLAS|CUDNN", text) else "machine"
-        sentence = f"the memory of the {kind} is used up{_amount(text)}: {less}"
+        kind = "GPU" if re.search("CUDA|CUBLAS|CUDNN", text) else "main"
+        sentence = f"out of {kind} memory{_amount(text)}: {less}"
     elif text.startswith("DataLoader worker"):
-        sentence = f"a process that prepares batches was killed, most often because memory is used up: {less}"
+        sentence = f"a data loader process was killed, most often because the machine is out of memory: {less}"
     elif "gloo" in text and "onnect" in text:
-        sentence = "another of the processes that train together has ended, and has said why"
+        sentence = "another training process has ended; see its message"
     else:
         return None
-    return f"{sentence}; the same command goes on from the last checkpoint"
+    return f"{sentence}; the same command resumes from the last checkpoint"
 
 
 def _amount(text: str) -> str:
@@ -104,4 +104,4 @@ def _amount(text: str) -> str:
     if found is None:
         return ""
     amount = found[1] if found[2] != "bytes" else f"{int(found[1]) / 2**30:.2f}"
-    return f" ({amount} {'GiB' if found[2] == 'bytes' else found[2]} more are wanted)"
+    return f" ({amount} {'GiB' if found[2] == 'bytes' else found[2]} requested)"

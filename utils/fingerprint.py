@@ -1,4 +1,4 @@
-"""Short fingerprints of values and files, by which a change of them is noticed."""
+"""Short fingerprints of values and files, to detect changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 STAMP_BYTES = 8
 NOTHING = bytes(STAMP_BYTES)
-"""Stamp of a file that is missing, and of what plays no part."""
+"""Stamp of a missing file, and of what is not used."""
 
 
 def stamp(*values: object) -> bytes:

@@ -1,4 +1,4 @@
-"""A folder that one process at a time may write to."""
+"""Exclusive and shared locks on folders, between processes."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ _LOCK = ".lock"
 
 
 class InUseError(RecitalError):
-    """Another process works in the folder."""
+    """Another process holds a lock on the folder."""
 
 
 @contextmanager
-def sole_user(folder: Path | str, *, waits: bool = False, tells: str = "") -> Iterator[None]:
-    """Keep other processes out of a folder within the block; a process that dies lets go of it by itself.
+def sole_user(folder: Path | str, *, waits: bool = False, message: str = "") -> Iterator[None]:
+    """Hold an exclusive (writer) lock on a folder; a process that dies releases it.
 
-    Where the system or the disk knows no locks, nobody is kept out.
+    Without effect where the system or the file system has no locks.
 
     Args:
-        folder: made where there is none, and removed again if nothing has been written to it.
-        waits: whether to wait for others to leave instead of raising.
-        tells: what to say before waiting, if anything.
+        folder: created if missing, and removed again if nothing was written to it.
+        waits: whether to wait for the lock instead of raising.
+        message: printed before waiting, if any.
 
     Raises:
-        InUseError: another process is in such a block, or in one of `joint_user`, with this folder.
+        InUseError: another process holds a lock on this folder.
     """
-    with _locked(folder, alone=True, waits=waits, tells=tells):
+    with _locked(folder, exclusive=True, waits=waits, message=message):
         yield
 
 
 @contextmanager
-def joint_user(folder: Path | str, *, waits: bool = False, tells: str = "") -> Iterator[None]:
-    """Keep those out of a folder within the block who want to be alone in it; others may join.
+def joint_user(folder: Path | str, *, waits: bool = False, message: str = "") -> Iterator[None]:
+    """Hold a shared (reader) lock on a folder.
 
     Args:
-        folder: made where there is none.
-        waits: whether to wait for who is alone in it to leave instead of raising.
-        tells: what to say before waiting, if anything.
+        folder: created if missing.
+        waits: whether to wait for the lock instead of raising.
+        message: printed before waiting, if any.
 
     Raises:
-        InUseError: another process is in a block of `sole_user` with this folder.
+        InUseError: another process holds an exclusive lock on this folder.
     """
-    with _locked(folder, alone=False, waits=waits, tells=tells):
+    with _locked(folder, exclusive=False, waits=waits, message=message):
         yield
 
 
 @contextmanager
-def _locked(folder: Path | str, *, alone: bool, waits: bool, tells: str) -> Iterator[None]:
+def _locked(folder: Path | str, *, exclusive: bool, waits: bool, message: str) -> Iterator[None]:
     folder = Path(folder)
     with ExitStack() as stack:
         while True:
@@ -61,40 +61,40 @@ def _locked(folder: Path | str, *, alone: bool, waits: bool, tells: str) -> Iter
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 file = stack.enter_context((folder / _LOCK).open("a+"))
-            except FileNotFoundError:  # who made the folder has removed it just now
+            except FileNotFoundError:  # the process that created the folder has just removed it
                 continue
             try:
-                _lock(file, folder, alone=alone, waits=False)
+                _lock(file, folder, exclusive=exclusive, waits=False)
             except InUseError:
                 if not waits:
                     raise
-                if tells:
-                    say(tells)
-                _lock(file, folder, alone=alone, waits=True)
+                if message:
+                    say(message)
+                _lock(file, folder, exclusive=exclusive, waits=True)
             if os.fstat(file.fileno()).st_nlink:
                 break
-            stack.pop_all().close()  # who made the folder has removed it while we waited
+            stack.pop_all().close()  # the process that created the folder removed it while we waited
         try:
             yield
         finally:
-            # Whoever fails before writing anything leaves no folder either; of those who share one, none can tell.
-            if alone and is_new and [path.name for path in folder.glob("*")] == [_LOCK]:
+            # A failure before anything was written leaves no folder. With a shared lock, others may need it.
+            if exclusive and is_new and [path.name for path in folder.glob("*")] == [_LOCK]:
                 with suppress(OSError):
                     (folder / _LOCK).unlink()
                     folder.rmdir()
 
 
-def _lock(file: IO[str], folder: Path, *, alone: bool, waits: bool) -> None:
+def _lock(file: IO[str], folder: Path, *, exclusive: bool, waits: bool) -> None:
     try:
         import fcntl
 
-        # A record lock, because worker processes that outlive a killed parent do not inherit it.
-        fcntl.lockf(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | (0 if waits else fcntl.LOCK_NB))
+        # A record lock: worker processes that outlive a killed parent do not inherit it.
+        fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if waits else fcntl.LOCK_NB))
     except ImportError:
         pass
     except (BlockingIOError, PermissionError):
         raise InUseError(
-            f"{folder}: another run is at work in it; wait until it has ended, or choose another"
+            f"{folder}: another run is using this folder; wait until it has ended, or choose another"
         ) from None
     except OSError:
         pass

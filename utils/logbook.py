@@ -1,4 +1,4 @@
-"""What a run tells of itself: scalars as JSON lines and in TensorBoard, pictures and sounds in TensorBoard."""
+"""Logbook of a training run: scalars as JSON lines and in TensorBoard, pictures and audio in TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Logbook:
 
     Args:
         folder: of the experiment.
-        after_step: the step that the run goes on from; what a killed run told of later steps is dropped.
+        after_step: the step that the run resumes from; lines of later steps, left by a killed run, are dropped.
     """
 
     def __init__(self, folder: Path | str, after_step: int = 0) -> None:
@@ -34,40 +34,40 @@ class Logbook:
         _drop_after(self.path, after_step)
         self._lines = self.path.open("a", encoding="utf-8")
         purge_step = after_step + 1 if (Path(folder) / "tensorboard").exists() else None
-        # Its thread leaves an error for the next call to raise, and need not print it as well.
+        # Errors of its thread are raised by the next call; printing them as well is redundant.
         threading.excepthook = _pass_over_tensorboard
         self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=purge_step)
 
     def scalars(self, step: int, values: Mapping[str, float], **notes: Any) -> None:
-        """Note numbers by name at a step; `notes` stand only in the JSON line, e.g. the epoch."""
+        """Log numbers by name at a step; `notes` are written to the JSON line only, e.g. the epoch."""
         line = {"step": step, **notes, **{name: _as_json(value) for name, value in values.items()}}
-        # One write and a flush: a kill leaves whole lines, but for the last at most.
+        # One write and a flush: a kill can cut only the last line.
         self._lines.write(json.dumps(line, allow_nan=False) + "\n")
         self._lines.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def changes(self, step: int, changed: Mapping[str, tuple[Any, Any]]) -> None:
-        """Note settings, from their old values to their new ones, with which a step is the first to be taken."""
+        """Log settings, old and new values, that changed for the steps from `step` on."""
         line = {"step": step, "changed": {name: list(values) for name, values in changed.items()}}
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
-        told = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in changed.items())
-        self._board.add_text("settings", told, step)
+        text = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in changed.items())
+        self._board.add_text("settings", text, step)
 
     def samples(self, step: int, samples: Samples) -> None:
-        """Show pictures, sounds and texts at a step."""
+        """Log pictures, audio and texts at a step."""
         for name, picture in samples.pictures.items():
             self._board.add_image(name, picture, step, dataformats="HWC")
         for name, waveform in samples.audio.items():
-            waveform = np.clip(np.asarray(waveform, dtype=np.float32), -1.0, 1.0)  # beyond, 16 bits wrap to a click
+            waveform = np.clip(np.asarray(waveform, dtype=np.float32), -1.0, 1.0)  # int16 would wrap beyond
             self._board.add_audio(name, torch.from_numpy(waveform)[None], step, sample_rate=samples.sample_rate)
         for name, text in samples.texts.items():
             self._board.add_text(name, text, step)
         self._board.flush()
 
     def close(self) -> None:
-        """Write out what is still on its way."""
+        """Flush and close both."""
         self._lines.close()
         self._board.close()
 
@@ -77,13 +77,13 @@ class Logbook:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # After an error what is still on its way may meet a disk that is full: the first error says more.
+        # Flushing after an error may find the disk full; the first error is more informative.
         with contextlib.suppress(OSError) if kind is not None else contextlib.nullcontext():
             self.close()
 
 
 def read_logbook(path: Path | str) -> list[dict[str, Any]]:
-    """Give the lines of a `logbook.jsonl`, leaving out one that a kill cut in half."""
+    """Return the lines of a `logbook.jsonl`, without one that a kill cut in half."""
     return list(_whole_lines(Path(path)))
 
 
@@ -91,20 +91,20 @@ def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
-                told = json.loads(line)
+                entry = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(told, dict) and isinstance(told.get("step"), int):
-                yield told
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                yield entry
 
 
 def _drop_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     with atomic_file(path) as kept, kept.open("w", encoding="utf-8") as lines:
-        for told in _whole_lines(path):
-            if told["step"] <= step:
-                lines.write(json.dumps(told) + "\n")
+        for entry in _whole_lines(path):
+            if entry["step"] <= step:
+                lines.write(json.dumps(entry) + "\n")
 
 
 def _pass_over_tensorboard(arguments: threading.ExceptHookArgs) -> None:
@@ -113,4 +113,4 @@ def _pass_over_tensorboard(arguments: threading.ExceptHookArgs) -> None:
 
 
 def _as_json(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON knows no NaN
+    return value if math.isfinite(value) else None  # JSON has no NaN

@@ -1,4 +1,4 @@
-"""Which machine a measurement was made on."""
+"""Description of the machine, for measurements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Name processor, cores, system, versions, and how busy the machine is: no figure means much without."""
+    """Return processor, cores, system, versions and load, without which figures cannot be compared."""
     import torch
 
     return {
@@ -25,9 +25,9 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def peak_memory_mib() -> int:
-    """Give the most memory that this process held since `forget_peak_memory`, or else ever, in MiB.
+    """Return the peak memory of this process since `forget_peak_memory`, or since its start, in MiB.
 
-    Where there is no Linux, what the process that started this one held may count, too.
+    On systems other than Linux the peak of the parent process may be included.
     """
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
@@ -41,13 +41,13 @@ def peak_memory_mib() -> int:
 
 
 def forget_peak_memory() -> None:
-    """Begin anew with `peak_memory_mib` from what is held now, where the system can (Linux)."""
+    """Reset the peak of `peak_memory_mib` to the memory held now, on Linux."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _processor() -> str:
-    """Give the processor's name; what Linux calls it, for Python knows none there."""
+    """Return the processor's name; on Linux from /proc/cpuinfo, where Python returns none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Means over many steps, summed without waiting for the device."""
+"""Running means of losses and speed over many steps, summed without waiting for the device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 AddUp = Callable[[Tensor], Tensor]
-"""Adds a tensor up over all processes."""
+"""Sums a tensor over all processes."""
 
 _LATEST_SHARE = 0.3  # of a smoothed loss
 _RUNAWAY = 3.0
@@ -20,7 +20,7 @@ _FIRST_LINES = 3  # so long the smoothed losses are little more than the first l
 
 
 class LossMeter:
-    """Means of loss terms over the units of all micro-batches, processes and steps since the last reading.
+    """Means of loss terms over the units of all micro-batches, processes and steps since the last `read`.
 
     Args:
         device: where the sums are kept.
@@ -38,7 +38,7 @@ class LossMeter:
         self._counts[name] = self._counts.get(name, 0.0) + count
 
     def read(self, add_up: AddUp) -> dict[str, float]:
-        """Give the means and start anew; waits for the device, and every process must call it."""
+        """Return the means and reset; waits for the device, and every process must call it."""
         names = sorted(self._totals)
         if not names:
             return {}
@@ -53,19 +53,19 @@ class LossMeter:
         }
 
     def state_dict(self) -> dict[str, tuple[float, float]]:
-        """Give this process's sums."""
+        """Return this process's sums."""
         return {name: (total.item(), self._counts[name]) for name, total in self._totals.items()}
 
     def load_state_dict(self, state: Mapping[str, tuple[float, float]]) -> None:
-        """Bring back what `state_dict` gave."""
+        """Restore the sums of a `state_dict`."""
         self._totals = {name: torch.tensor(total, device=self._device) for name, (total, _) in state.items()}
         self._counts = {name: count for name, (_, count) in state.items()}
 
 
 class LossWatch:
-    """Notices training losses that run away, and a validation loss that no longer gets lower.
+    """Detects training losses that diverge, and a validation loss that no longer decreases.
 
-    Its sentences hold no figures that change: the same concern is the same sentence.
+    Its warnings hold no figures that change: the same warning is the same text.
     """
 
     def __init__(self) -> None:
@@ -73,10 +73,10 @@ class LossWatch:
         self._lowest: dict[str, float] = {}  # of the smoothed ones
         self._lines = 0
         self._lowest_valid = math.inf
-        self._in_vain = 0  # validations since the lowest one
+        self._n_without_gain = 0  # validations since the lowest one
 
     def train(self, losses: Mapping[str, float]) -> list[str]:
-        """Take in a line of the logbook, and give what is to worry about in it."""
+        """Update with a line of the logbook, and return warnings about it."""
         found = []
         self._lines += 1
         for name, loss in losses.items():
@@ -93,35 +93,34 @@ class LossWatch:
         return found
 
     def valid(self, loss: float) -> list[str]:
-        """Take in the loss of a validation, and give what is to worry about."""
-        self._in_vain = 0 if loss < self._lowest_valid else self._in_vain + 1
+        """Update with the loss of a validation, and return warnings about it."""
+        self._n_without_gain = 0 if loss < self._lowest_valid else self._n_without_gain + 1
         self._lowest_valid = min(loss, self._lowest_valid)
-        if self._in_vain < _PATIENCE:
+        if self._n_without_gain < _PATIENCE:
             return []
         return [
-            f"the validation loss has not got lower in {_PATIENCE} validations: stop, unless the samples still get "
-            "better"
+            f"the validation loss has not decreased in {_PATIENCE} validations: stop, unless the samples still improve"
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what was noticed so far."""
+        """Return the smoothed and lowest losses."""
         return {
             "smoothed": self._smoothed,
             "lowest": self._lowest,
             "lines": self._lines,
             "lowest_valid": self._lowest_valid,
-            "in_vain": self._in_vain,
+            "in_vain": self._n_without_gain,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Bring back what `state_dict` gave."""
+        """Restore the losses of a `state_dict`."""
         self._smoothed, self._lowest = dict(state["smoothed"]), dict(state["lowest"])
         self._lines = state.get("lines", _FIRST_LINES)
-        self._lowest_valid, self._in_vain = state["lowest_valid"], state["in_vain"]
+        self._lowest_valid, self._n_without_gain = state["lowest_valid"], state["in_vain"]
 
 
 class SpeedMeter:
-    """How fast training goes, over the time that is spent on training alone."""
+    """Training throughput, over the time that is spent on training alone."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -135,7 +134,7 @@ class SpeedMeter:
         self._padded: dict[str, int] = {}
 
     def start(self) -> None:
-        """Start, or go on, to measure time."""
+        """Start or continue the clock."""
         if self._running_since is None:
             self._running_since = time.perf_counter()
 
@@ -146,7 +145,7 @@ class SpeedMeter:
             self._running_since = None
 
     def waited(self, seconds: float) -> None:
-        """Note time spent waiting for data."""
+        """Add time spent waiting for data."""
         self._waited_s += seconds
 
     def add(self, batch: Any) -> None:
@@ -160,7 +159,7 @@ class SpeedMeter:
         self._steps += 1
 
     def read(self, add_up: AddUp) -> dict[str, float]:
-        """Give figures over all processes since the last reading and start anew; every process must call it."""
+        """Return figures over all processes since the last `read`, and reset; every process must call it."""
         running = self._running_since is not None
         self.pause()
         units = list(self._padded)

@@ -1,4 +1,4 @@
-"""A network's weights, averaged over training."""
+"""Exponential moving average of a network's weights."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from torch import nn
 class MovingAverage:
     """An exponential moving average of a network's parameters; its buffers are the latest.
 
-    The first steps count for more, lest the average remember the untrained network: the decay of step n is at most
-    (1 + n) / (10 + n).
+    The decay of step n is at most (1 + n) / (10 + n), so that the average soon forgets the untrained network.
 
     Args:
-        network: to be averaged; its weights are the first average.
+        network: to average; its present weights are the first average.
         decay: weight of the average against the network's own weights at each step.
 
     Attributes:
         network: the average, without gradients.
-        n_updates: how many steps it has seen.
+        n_updates: number of steps averaged.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.n_updates = 0
         self._decay = decay
-        # What is frozen is its own average, to the bit.
+        # Frozen parameters keep their value to the bit.
         self._learning = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take in the network's weights after a step."""
+        """Update the average with the network's weights after a step."""
         share = 1.0 - min(self._decay, (1 + self.n_updates) / (10 + self.n_updates))
         averages, latest_ones = dict(self.network.named_parameters()), dict(network.named_parameters())
         if self._learning:

@@ -1,4 +1,4 @@
-"""What an optimizer remembers, by the names of the parameters instead of the order in which it holds them."""
+"""Optimizer state by names of parameters instead of their order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ class OptimizerStateError(RecitalError):
 
 @dataclass(frozen=True)
 class OptimizerState:
-    """What an optimizer remembers.
+    """The state of an optimizer.
 
     Attributes:
-        moments: `<module>.<parameter>` to what it keeps of it, e.g. step, exp_avg; parameters that it has not updated
-            yet are left out.
-        options: of its first group of parameters, e.g. lr and betas.
+        moments: `<module>.<parameter>` to its state, e.g. step, exp_avg; without parameters that were not updated yet.
+        options: of the first parameter group, e.g. lr and betas.
     """
 
     moments: Mapping[str, Mapping[str, Any]]
@@ -32,7 +31,7 @@ class OptimizerState:
 
 
 def parameter_names(optimizer: Optimizer, modules: Mapping[str, nn.Module]) -> list[str]:
-    """Name the parameters of an optimizer, in its order, as `<module>.<parameter>`."""
+    """Return the names of an optimizer's parameters, in its order, as `<module>.<parameter>`."""
     names = {
         id(parameter): f"{module_name}.{name}"
         for module_name, module in modules.items()
@@ -49,7 +48,7 @@ def named_state(state_dict: Mapping[str, Any], names: Sequence[str]) -> Optimize
         names: of its parameters, in its order.
 
     Raises:
-        OptimizerStateError: it is for another number of parameters, or no `state_dict` at all.
+        OptimizerStateError: it has another number of parameters, or is no `state_dict` of an optimizer.
     """
     try:
         places = [place for group in state_dict["param_groups"] for place in group["params"]]
@@ -67,7 +66,7 @@ def named_state(state_dict: Mapping[str, Any], names: Sequence[str]) -> Optimize
 
 
 def as_state_dict(state: OptimizerState, names: Sequence[str]) -> dict[str, Any]:
-    """Write a state as an optimizer would that holds the parameters in the order of `names`, in one group."""
+    """Return the `state_dict()` of an optimizer with the parameters in the order of `names`, in one group."""
     return {
         "state": {place: dict(state.moments[name]) for place, name in enumerate(names) if name in state.moments},
         "param_groups": [{**state.options, "params": list(range(len(names)))}],
@@ -75,10 +74,10 @@ def as_state_dict(state: OptimizerState, names: Sequence[str]) -> dict[str, Any]
 
 
 def load_moments(optimizer: Optimizer, modules: Mapping[str, nn.Module], state: OptimizerState) -> None:
-    """Let an optimizer begin with what another remembered; its options stay its own.
+    """Load the moments of another optimizer's state; the options are kept.
 
     Raises:
-        OptimizerStateError: something is remembered of parameters that it does not have, or that have another shape.
+        OptimizerStateError: a parameter of the state is unknown, or has another shape.
     """
     names = parameter_names(optimizer, modules)
     shapes = {

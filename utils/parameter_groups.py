@@ -1,4 +1,4 @@
-"""Parts of networks, named by patterns: what stays as it is, and what learns at a pace of its own."""
+"""Parts of networks selected by patterns: frozen parameters, and learning rates per part."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SHOWN = 6
 
 
 class PartError(RecitalError):
-    """A pattern that names nothing, or leaves nothing to do."""
+    """A pattern that matches nothing, or nothing that an earlier one does not match."""
 
 
 def is_part(name: str, pattern: str) -> bool:
-    """Say whether a pattern names a parameter or module, or anything that this lies in.
+    """Return whether a pattern matches a parameter or module, or one that contains it.
 
     Args:
         name: `<module of the task>.<name within it>`, as in `network.encoder.layers.0.norms.1.weight`.
-        pattern: a name with the wildcards `*`, `?` and `[...]`; the module of the task may be left out: `encoder`.
+        pattern: a name with the wildcards `*`, `?` and `[...]`; the module of the task may be omitted: `encoder`.
     """
     whole = name.split(".")
     names = (".".join(parts[:end]) for parts in (whole, whole[1:]) for end in range(1, len(parts) + 1))
@@ -31,18 +31,18 @@ def is_part(name: str, pattern: str) -> bool:
 
 
 def freeze(modules: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[nn.Module]:
-    """Let the parameters that patterns name require no gradients, so that no optimizer touches them.
+    """Freeze the parameters that patterns match: they require no gradients, and no optimizer updates them.
 
     Args:
         modules: of a task.
         patterns: see `is_part`.
 
     Returns:
-        The modules that must not be put into training mode either, because they keep something besides parameters
-        that may change in it, such as running statistics. Others stay in it: dropout goes on before what still learns.
+        The frozen modules with buffers, such as running statistics, which must not be set to training mode. Others stay
+        in it: dropout remains active before what is still trained.
 
     Raises:
-        PartError: a pattern names nothing.
+        PartError: a pattern matches nothing.
     """
     named = [*_parameters(modules), *_submodules(modules)]
     _require_known([name for name, _ in named], patterns, "train.freeze")
@@ -60,22 +60,22 @@ def freeze(modules: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[nn
 def learning_groups(
     modules: Mapping[str, nn.Module], names: Iterable[str], factors: Mapping[str, float], learning_rate: float
 ) -> list[Any]:
-    """Give an optimizer its parameters, in groups with learning rates of their own where factors ask for it.
+    """Return the parameters of an optimizer, in groups with their own learning rates where factors are given.
 
-    Schedules that multiply the learning rate keep the factors.
+    Schedules multiply the learning rate, so that the factors persist.
 
     Args:
         modules: all of a task, by name.
-        names: of those that the optimizer holds.
-        factors: pattern (see `is_part`) to factor on the learning rate; the first that names a parameter counts.
+        names: of the modules that the optimizer holds.
+        factors: pattern (see `is_part`) to factor on the learning rate; the first match counts.
         learning_rate: of everything else.
 
     Returns:
-        Without factors the parameters; else groups: what no pattern names, then each pattern's, which also say by
-        `part` and `factor` what they are.
+        Without factors the parameters; else groups: what no pattern matches, then one per pattern, with its `part` and
+        `factor`.
 
     Raises:
-        PartError: a pattern names nothing, or nothing that an earlier one does not name.
+        PartError: a pattern matches nothing, or nothing that an earlier one does not match.
     """
     names = list(names)
     if not factors:
@@ -87,8 +87,8 @@ def learning_groups(
     for pattern, parameters in chosen.items():
         if pattern is not None and not parameters:
             raise PartError(
-                f'train.lr_groups: "{pattern}" comes too late: patterns before it name all that it names, and the '
-                "first counts; put it first"
+                f'train.lr_groups: "{pattern}" has no effect: patterns before it match the same parameters, and the '
+                "first match counts; put it first"
             )
     groups: list[Any] = []
     for pattern, parameters in chosen.items():
@@ -108,13 +108,13 @@ def _require_known(names: Sequence[str], patterns: Iterable[str], setting: str) 
             near = difflib.get_close_matches(pattern, known, n=_SHOWN, cutoff=0.5)
             shown = near or [name for name in known if "." not in name]
             raise PartError(
-                f'{setting}: "{pattern}" names no part of this model\'s networks; '
-                f"{'near it' if near else 'there are'}: {', '.join(shown)}"
+                f'{setting}: "{pattern}" matches no part of this model\'s networks; '
+                f"{'similar' if near else 'known'}: {', '.join(shown)}"
             )
 
 
 def _part_names(names: Sequence[str]) -> list[str]:
-    """Give names and what they lie in, each with and without the task's name for its network."""
+    """Return names and the modules that contain them, each with and without the task's name for the network."""
     known: dict[str, None] = {}
     for name in names:
         parts = name.split(".")

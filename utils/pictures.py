@@ -1,7 +1,7 @@
-"""Pictures of what runs along time: images, curves, and the stretches that they fall into.
+"""Figures along time: images, curves, and labelled segments.
 
-Figures are drawn off screen and belong to nobody: pyplot, which keeps every figure in a global list and looks for a
-display, is not used, so that a training run or a server may draw for weeks and from several threads.
+pyplot is not used, since it keeps every figure in a global list and looks for a display: a training run or a server may
+draw for weeks and from several threads.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 COLORS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e09f3e", "#7a5195")
-"""Told apart also by most people who see few colours."""
+"""Distinguishable with most kinds of colour blindness."""
 _INK = "#333333"
 _DOTS_PER_INCH = 100
-# A curve of more points than a panel has pixels shows only the envelope of each pixel's points.
+# Curves with more points than a panel has pixels are drawn as the envelope of each pixel's points.
 _MOST_POINTS = 4000
 _SMALLEST_LABEL_GAP_INCHES = 0.085
 _LABEL_SIZE = 7.0
 _LEFT_INCHES, _RIGHT_INCHES, _X_LABEL_INCHES, _TITLE_INCHES, _LABELS_INCHES = 0.65, 0.6, 0.45, 0.3, 0.26
 
-# Letters that the font lacks, such as Chinese ones, are drawn as boxes; a warning for each would bury all else.
+# Characters that the font lacks, such as Chinese ones, are drawn as boxes, without a warning for each.
 warnings.filterwarnings("ignore", message="Glyph .* missing from font")
 
 
@@ -41,7 +41,7 @@ class Curve:
         step: time from one value to the next.
         start: time of the first value.
         color: one of matplotlib's; by default the next of `COLORS`.
-        on_right: whether its own axis, on the right, measures it.
+        on_right: whether it has its own axis, on the right.
         as_steps: whether each value holds until the next.
     """
 
@@ -56,15 +56,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of several, one above the other.
+    """One panel of a figure.
 
     Attributes:
         title: above it, on the left.
         image: (rows, columns) with row 0 at the bottom, or None.
-        image_step: time that one column takes.
+        image_step: time per column.
         image_range: lowest and highest value of the colours; by default the image's own.
         curves: drawn over the image.
-        ends: where the labelled stretches end, in time; the first begins at 0.
+        ends: end times of the labelled segments; the first begins at 0.
         labels: one for each of `ends`.
         y_label: beside the left axis.
         right_label: beside the right axis.
@@ -104,7 +104,7 @@ def draw(
         width: of the whole, in inches of 100 dots.
         panel_height: of a panel of height 1, in inches.
     """
-    # Places are counted out in inches: matplotlib's own layouts draw everything twice to find them.
+    # Positions are computed in inches: matplotlib's layouts draw everything twice.
     above = [_room_above(panel) for panel in panels]
     heights = [panel.height * panel_height for panel in panels]
     top = _TITLE_INCHES if title else 0.1
@@ -130,23 +130,23 @@ def draw(
             _draw_panel(axis, panel, seconds_per_inch=end / (width - _LEFT_INCHES - right_inches))
         axis.set_xlabel(x_label)
         if title:
-            # A price such as $5 is no formula.
+            # parse_math: "$5" is no formula.
             figure.text(0.1 / width, 1 - 0.08 / height, title, fontsize=10, va="top", parse_math=False)
     return figure
 
 
 def png(figure: Figure) -> bytes:
-    """Give a figure as the content of a PNG file."""
+    """Return a figure as the bytes of a PNG file."""
     content = io.BytesIO()
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
-    # Without the software's version the same picture is the same file.
+    # Without the software's version equal figures are equal files.
     canvas.print_png(content, metadata={"Software": None})
     return content.getvalue()
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """Give a figure as (height, width, 3) uint8, red, green and blue."""
+    """Return a figure as (height, width, 3) uint8, red, green and blue."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
@@ -183,7 +183,7 @@ def _draw_panel(axis: Axes, panel: Panel, seconds_per_inch: float) -> None:
     for number, curve in enumerate(panel.curves):
         on = right if right is not None and curve.on_right else axis
         _draw_curve(on, curve, curve.color or COLORS[number % len(COLORS)])
-    _draw_stretches(axis, panel, seconds_per_inch)
+    _draw_segments(axis, panel, seconds_per_inch)
     if panel.y_range:
         axis.set_ylim(*panel.y_range)
     if right is not None:
@@ -211,13 +211,13 @@ def _draw_curve(axis: Axes, curve: Curve, color: str) -> None:
         axis.plot(times, values, color=color, linewidth=1.5, label=label, drawstyle=drawstyle, gid="curve")
 
 
-def _draw_stretches(axis: Axes, panel: Panel, seconds_per_inch: float) -> None:
+def _draw_segments(axis: Axes, panel: Panel, seconds_per_inch: float) -> None:
     ends = np.asarray(panel.ends, dtype=np.float64)
     starts = np.concatenate([[0.0], ends[:-1]]) if len(ends) else ends
     color = "white" if panel.image is not None else _INK
     for end in ends[:-1]:
         axis.axvline(end, color=color, linewidth=0.6, alpha=0.6)
-    # Labels take turns in two rows, and those that would still touch a neighbour of their row are left out.
+    # Labels alternate between two rows; those that would still overlap are omitted.
     last_in_row = [-np.inf, -np.inf]
     row = 0
     for start, end, label in zip(starts, ends, panel.labels, strict=True):

@@ -1,4 +1,4 @@
-"""Precisions of the networks' arithmetic."""
+"""Numerical precision of networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def dtype_of(precision: Precision) -> torch.dtype:
-    """Return torch's type of a precision."""
+    """Return torch's dtype of a precision."""
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

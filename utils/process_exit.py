@@ -1,4 +1,4 @@
-"""How a program ends."""
+"""Exit of the program and its worker processes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import NoReturn
 
 
 def leave(code: int) -> NoReturn:
-    """End the program with an exit code.
+    """Exit the program with an exit code.
 
-    One of several processes that trained together ends at once, without taking its libraries apart: a thread of gloo
-    that still runs would abort it on the way, with its work done. On its way out no program is killed by Ctrl-C any
-    more, which would change the exit code of what is done; nor does output that can no longer be written change it.
+    In distributed training the process exits at once, without finalising its libraries: a running gloo thread could
+    abort it with its work done. Neither Ctrl-C during the exit nor output that can no longer be written changes the
+    exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # a full disk, or a reader that went away; Python would try again and exit with 120
+        except OSError:  # a full disk or a closed pipe; Python would flush again and exit with 120
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -33,18 +33,17 @@ def leave(code: int) -> NoReturn:
 
 
 def kill_workers_at_exit() -> None:
-    """Have `kill_workers` called when the program ends, before multiprocessing waits for what it has started."""
-    import multiprocessing.util  # noqa: F401 - registers that waiting, and what is registered later comes first
+    """Register `kill_workers` to run at exit, before multiprocessing joins its processes."""
+    import multiprocessing.util  # noqa: F401 - registers that join; what is registered later runs first
 
     atexit.unregister(kill_workers)
     atexit.register(kill_workers)
 
 
 def kill_workers() -> None:
-    """Kill the processes that live for this one only.
+    """Kill the daemon processes of this one.
 
-    Without it a worker that passes over SIGTERM keeps a program from ending: multiprocessing sends each of them one
-    and waits for its end.
+    Otherwise a worker that ignores SIGTERM blocks the exit: multiprocessing sends it to each of them and joins them.
     """
     workers = [process for process in multiprocessing.active_children() if process.daemon]
     if workers and hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():

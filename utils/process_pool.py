@@ -1,4 +1,4 @@
-"""Work spread over processes, any of which may be killed."""
+"""Pool of worker processes, any of which may be killed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from typing import Any
 
 from utils.errors import RecitalError
 
-# Where processes find the package `utils` and its neighbours; not config.paths.REPOSITORY, since utils imports no other
-# floor.
+# The folder of the package `utils`; not config.paths.REPOSITORY, since utils imports no other floor.
 _IMPORT_ROOT = Path(__file__).resolve().parent.parent
-# One process per core leaves no core for helper threads: with two threads each they only wait for one another.
+# One process per core leaves no core for helper threads: with two threads each they wait for one another.
 ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -42,12 +41,12 @@ Work = Callable[[Any, Note], Any]
 
 
 class WorkerError(RecitalError):
-    """The processes that should do the work cannot be kept alive."""
+    """Worker processes that cannot be kept alive."""
 
 
 @dataclass(frozen=True)
 class Noted:
-    """A worker says something about the task it is at."""
+    """A worker's note about its current task."""
 
     task: Any
     note: Any
@@ -55,7 +54,7 @@ class Noted:
 
 @dataclass(frozen=True)
 class Finished:
-    """A task is done, and this is what the work returned."""
+    """The result of a finished task."""
 
     task: Any
     result: Any
@@ -63,7 +62,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The work raised an error on a task; the worker lives on."""
+    """A task whose work raised an error; the worker continues."""
 
     task: Any
     error: Exception
@@ -72,7 +71,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Died:
-    """The process that was at a task is gone; a fresh one takes its place."""
+    """A task whose process died; a new process replaces it."""
 
     task: Any
     last_note: Any
@@ -83,18 +82,18 @@ Event = Noted | Finished | Failed | Died
 
 
 def available_cores() -> int:
-    """Count the cores that this process may use, which in a container can be fewer than the machine's."""
+    """Return the number of cores that this process may use, in a container possibly fewer than the machine's."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class ProcessPool:
-    """Processes that take tasks one at a time and whose death is an event, never a hang.
+    """Processes that take tasks one at a time and whose death is an event instead of a hang.
 
-    `make_work(*arguments)` runs once in every process and returns `work(task, note)`, so that what is slow to make (a
-    decoder, a filter bank) is made once. Results and notes travel through a pipe: keep them small and let the work
-    write what is large.
+    `make_work(*arguments)` runs once in every process and returns `work(task, note)`, so that what is slow to
+    construct (a decoder, a filter bank) is constructed once. Results and notes pass through a pipe: keep them small;
+    large data is written to files by the work.
 
         with ProcessPool(4, make_work, "argument") as pool:
             for task in tasks:
@@ -102,17 +101,17 @@ class ProcessPool:
             for event in pool.events():     # may submit more, e.g. a task whose worker died
                 ...
 
-    Processes are started by a server process that has imported `preload` and done nothing else: forking this process
-    could copy a lock that one of torch's threads holds, and spawning pays the imports (1 s for torch) in every worker.
-    Where the platform's frameworks do not survive a fork (macOS) or there is none (Windows), they are spawned. Each
-    worker computes on one thread, ignores Ctrl-C (the parent hears it and ends them) and ends with its parent, also
-    when the parent was killed. When a `with` block is left by an error the workers are killed where they stand, so what
-    they were writing must not count before it is whole.
+    Processes are forked from a server process that has only imported `preload`: forking this process could copy a lock
+    that one of torch's threads holds, and spawning repeats the imports (1 s for torch) in every worker. Where the
+    platform's frameworks do not survive a fork (macOS) or there is none (Windows), they are spawned. Each worker
+    computes on one thread, ignores Ctrl-C (the parent handles it and ends them) and exits with its parent, also when
+    the parent is killed. When the `with` block ends by an error the workers are killed, so that their files must be
+    written atomically.
 
     Args:
         num_workers: how many processes; at least 1.
-        make_work: a function at the top of a module.
-        arguments: given to `make_work`; pickled.
+        make_work: a function at the top level of a module.
+        arguments: of `make_work`; pickled.
         preload: modules that the work needs, by name.
         start_method: `forkserver` or `spawn`; by default what suits the platform.
     """
@@ -126,7 +125,7 @@ class ProcessPool:
         start_method: str = "",
     ) -> None:
         if num_workers < 1:
-            raise WorkerError(f"{num_workers} worker processes can do no work; ask for 1 or more")
+            raise WorkerError(f"{num_workers} worker processes: at least 1 is needed")
         self._make_work, self._arguments = make_work, arguments
         self._waiting: deque[Any] = deque()
         self._deaths_while_starting = 0
@@ -147,10 +146,10 @@ class ProcessPool:
         self._waiting.append(task)
 
     def events(self) -> Iterator[Event]:
-        """Hand out tasks and give what happens to them, as it happens, until every task is done.
+        """Distribute tasks and yield their events, as they occur, until every task is done.
 
         Raises:
-            WorkerError: workers die again and again before they have begun.
+            WorkerError: workers die repeatedly before they are ready.
             Exception: what `make_work` raised in a worker.
         """
         while self._waiting or any(worker.is_busy for worker in self._workers):
@@ -183,7 +182,7 @@ class ProcessPool:
             self._deaths_while_starting += 1
             if self._deaths_while_starting >= DEATHS_WHILE_STARTING:
                 raise WorkerError(
-                    f"worker processes end before they begin to work ({how}); free some memory, or use fewer workers"
+                    f"worker processes exit before they are ready ({how}); free some memory, or use fewer workers"
                 )
         self._workers.append(self._start())
         if worker.is_busy:
@@ -194,9 +193,9 @@ class ProcessPool:
         process = self._context.Process(
             target=_serve, args=(theirs, self._make_work, self._arguments), name="worker", daemon=True
         )
-        with _deaf_to_interrupts(), _environment(**ONE_THREAD, PYTHONPATH=_python_path()):
+        with _ignoring_interrupts(), _environment(**ONE_THREAD, PYTHONPATH=_python_path()):
             process.start()
-        theirs.close()  # else our copy keeps the pipe open when the worker is gone
+        theirs.close()  # otherwise this copy keeps the pipe open when the worker is gone
         return _Worker(process, ours)
 
     def __enter__(self) -> ProcessPool:
@@ -209,7 +208,7 @@ class ProcessPool:
 
     def _end(self, gently: bool) -> None:
         for worker in self._workers:
-            # Not SIGTERM with a handler that raises: an extension module may take the exception for its own failure.
+            # Not SIGTERM with a handler that raises: an extension module may catch the exception as its own.
             worker.dismiss() if gently else worker.process.kill()
         for worker in self._workers:
             worker.process.join(timeout=5)
@@ -224,7 +223,7 @@ _NO_TASK = object()
 
 
 class _Worker:
-    """The parent's view of one process."""
+    """The parent's side of one process."""
 
     def __init__(self, process: Any, connection: Connection) -> None:
         self.process, self.connection = process, connection
@@ -242,7 +241,7 @@ class _Worker:
 
     def give(self, task: Any) -> None:
         self.task, self.last_note = task, None
-        # A worker that died just now shows itself as gone at the next wait, with this task in its hands.
+        # If the worker has just died, the next wait finds it gone with this task assigned.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(task)
 
@@ -251,7 +250,7 @@ class _Worker:
         return task
 
     def messages(self) -> Iterator[tuple[str, Any]]:
-        # The order matters: a process seen dead before its pipe is read has nothing more to say afterwards.
+        # The order matters: a process that is dead before its pipe is read writes nothing afterwards.
         is_dead = not self.process.is_alive()
         try:
             while self.connection.poll():
@@ -265,9 +264,9 @@ class _Worker:
             self.connection.send(None)
 
     def end_of_life(self) -> str:
-        """Clear up after a process that is gone and say how it went."""
+        """Clean up after a dead process and return how it ended."""
         self.process.join(timeout=5)
-        if self.process.is_alive():  # it closed its pipe, and can no longer be spoken to
+        if self.process.is_alive():  # it closed its pipe and is unreachable
             self.process.kill()
             self.process.join()
         self.connection.close()
@@ -280,10 +279,10 @@ class _Worker:
 
 
 def _serve(connection: Connection, make_work: Callable[..., Work], arguments: Sequence[Any]) -> None:
-    """Run in the worker: make the work, then do it task by task until the parent has no more."""
+    """Run in the worker: make the work, then process tasks until the parent has no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
-    os.environ.update(ONE_THREAD)  # the server that made us may have been started by others, without it
+    os.environ.update(ONE_THREAD)  # the server may have been started elsewhere, without it
     try:
         work = make_work(*arguments)
         _use_one_thread()
@@ -306,7 +305,7 @@ def _serve(connection: Connection, make_work: Callable[..., Work], arguments: Se
 
 
 def _end_with_parent() -> None:
-    """Leave at once when the parent is gone, so that a killed run never goes on writing behind the next one's back."""
+    """Exit when the parent is gone, so that workers of a killed run do not write while the next run does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -318,7 +317,7 @@ def _end_with_parent() -> None:
 
 
 def _use_one_thread() -> None:
-    # The environment is read when a library loads; torch may have been loaded before ours was set.
+    # Libraries read the environment when they are loaded; torch may have been loaded before it was set.
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
@@ -332,7 +331,7 @@ def _portable(error: Exception) -> Exception:
 
 
 def _python_path() -> str:
-    # The server process must find our modules also when the command was started in another folder.
+    # The server process must find the modules also when the command was started in another folder.
     return os.pathsep.join(filter(None, [str(_IMPORT_ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
@@ -351,8 +350,8 @@ def _environment(**values: str) -> Iterator[None]:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let new processes be born ignoring Ctrl-C, also in the moment before they can say so themselves."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C within the block, so that new processes ignore it from their start."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

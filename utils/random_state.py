@@ -1,4 +1,4 @@
-"""Random generators as one thing that can be seeded, kept and brought back."""
+"""Seeding, saving and restoring of all global random generators."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """Give the state of all global generators, in types that `torch.load(weights_only=True)` reads."""
+    """Return the state of all global generators, in types that `torch.load(weights_only=True)` reads."""
     generator: Any = np.random.get_state(legacy=False)
-    counter = generator["state"]  # int64: torch hands unsigned integers to no other process
+    counter = generator["state"]  # int64: torch cannot send unsigned integers to other processes
     return {
         "python": random.getstate(),
         "numpy": {**generator, "state": {**counter, "key": torch.from_numpy(counter["key"].astype(np.int64))}},
@@ -31,7 +31,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Bring back what `random_state` gave."""
+    """Restore the state that `random_state` returned."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     counter = state["numpy"]["state"]
@@ -44,7 +44,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Let the block draw what it likes: afterwards the generators stand where they stood before."""
+    """Restore the state of all global generators after the block."""
     state = random_state()
     try:
         yield

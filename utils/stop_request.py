@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to come to a good end."""
+"""Graceful shutdown on Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
-_PASSED_ON_WITHIN_S = 2.0
+_ECHO_WITHIN_S = 2.0
 
 
 class StopRequest:
-    """Within the block, SIGINT and SIGTERM are noted instead of ending the program; a second SIGINT ends it.
+    """Record SIGINT and SIGTERM within the block instead of ending the program; a second SIGINT ends it.
 
-    After the block they do what they did before, but for the echo of a noted signal: a launcher passes on what has
-    reached us already, and that must not end a program whose work is done while it says so.
+    After the block the previous handlers act again, but not on the echo of a recorded signal: a launcher forwards a
+    signal that this process has received already, which must not end it while it finishes.
 
     Attributes:
         signal_number: what was received, or 0.
@@ -30,9 +30,9 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        if threading.current_thread() is threading.main_thread():  # only there may handlers be set
+        if threading.current_thread() is threading.main_thread():  # elsewhere handlers cannot be set
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+                self._previous[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
@@ -42,16 +42,16 @@ class StopRequest:
         if not self.signal_number:
             self._restore()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process_id:
-            # Forked workers inherit this handler. Ctrl-C reaches them too, but ending them is their parent's matter.
+            # Forked workers inherit this handler. Ctrl-C reaches them too, but their parent ends them.
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
         if self.signal_number:
-            # A person's second Ctrl-C comes later than a launcher's echo of the first.
-            if time.monotonic() - self._noted_at <= _PASSED_ON_WITHIN_S:
+            # A second Ctrl-C comes later than a launcher's echo of the first.
+            if time.monotonic() - self._noted_at <= _ECHO_WITHIN_S:
                 return
             if self._is_over:
                 self._restore()
@@ -60,8 +60,8 @@ class StopRequest:
                 raise KeyboardInterrupt
             return
         self.signal_number, self._noted_at = number, time.monotonic()
-        # Straight to the descriptor: a handler may interrupt a print.
-        os.write(2, b"stopping after this step; Ctrl-C once more stops at once\n")
+        # Written to the descriptor: the handler may interrupt a print.
+        os.write(2, b"stopping after this step; press Ctrl-C again to stop at once\n")
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -1,4 +1,4 @@
-"""Names that people mistype."""
+"""Suggestions for mistyped names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Give the end of a message about an unknown name: the known one that was most likely meant, or nothing.
+    """Return the end of a message about an unknown name: the nearest known one, or nothing.
 
     Args:
-        name: as it was typed; capitals do not matter.
-        known: what it could have been.
-        cutoff: how alike the two must be, from 0 to 1, as `difflib` counts.
+        name: as typed, in any case.
+        known: valid names.
+        cutoff: least similarity of the two, from 0 to 1, as `difflib` measures it.
     """
     by_lower = {each.lower(): each for each in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)

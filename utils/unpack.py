@@ -1,4 +1,4 @@
-"""Archives of strangers, unpacked without writing anywhere but into one folder."""
+"""Safe extraction of untrusted archives: nothing is written outside one folder."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _ENCRYPTED = 0x1
 
 
 class UnpackError(RecitalError):
-    """An archive that is damaged, or would do harm."""
+    """An archive that is damaged or unsafe."""
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or (compressed) tar archive into a folder.
 
-    Only files and folders come into being, with the rights of new ones. Links that stay inside are left out; a
-    hard link is a copy of what it means.
+    Only files and folders are created, with default permissions. Symbolic links within the folder are omitted; a hard
+    link becomes a copy of its target.
 
     Raises:
-        UnpackError: the archive is damaged or of another kind, or names a place outside the folder, a link leading
-            there or a device. What was unpacked before it is still there.
+        UnpackError: the archive is damaged or of another kind, or holds a path outside the folder, a link to one, or a
+            device. What was extracted before it is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -42,7 +42,7 @@ def unpack(archive: Path, folder: Path) -> None:
         else:
             raise UnpackError(f"{archive}: is neither a zip nor a tar archive; delete it and run this again")
     except (*_DAMAGE, OSError) as error:
-        # gzip and bz2 tell of damage by an OSError that, unlike those of the disk, has no number.
+        # gzip and bz2 report damage as an OSError that, unlike those of the disk, has no errno.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UnpackError(f"{archive}: is damaged ({error}); delete it and run this again") from error
@@ -78,10 +78,10 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
             else:
                 raise UnpackError(f"{archive}: {member.name!r} is a device; do not trust this archive")
             progress.advance(packed.tell() // _MB - progress.done)
-        # tarfile takes a damaged header for the end of the archive, behind which the checksum of its content stands.
+        # tarfile takes a damaged header for the end of the archive; reading on verifies the checksum of the stream.
         while tar.fileobj is not None and tar.fileobj.read(_MB):
             pass
-    _tell_of_links(archive, n_links)
+    _warn_of_links(archive, n_links)
 
 
 def _unpack_zip(archive: Path, folder: Path) -> None:
@@ -91,7 +91,7 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
         done = 0
         with Progress(-(-total // _MB), f"unpacking {archive.name}", "MB") as progress:
             for member in packed.infolist():
-                # As the archive has it: zipfile itself mends hostile names in silence.
+                # The name as stored: zipfile sanitises unsafe names silently.
                 place = folder / _safe(archive, member.orig_filename)
                 mode = member.external_attr >> 16
                 if member.flag_bits & _ENCRYPTED:
@@ -108,7 +108,7 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
                         _write(content, place)
                 done += member.file_size
                 progress.advance(done // _MB - progress.done)
-    _tell_of_links(archive, n_links)
+    _warn_of_links(archive, n_links)
 
 
 def _write(content: IO[bytes], place: Path) -> None:
@@ -118,10 +118,10 @@ def _write(content: IO[bytes], place: Path) -> None:
 
 
 def _safe(archive: Path, name: str) -> PurePosixPath:
-    """Give the place that a name means within a folder.
+    """Return a member's name as a path within a folder.
 
     Raises:
-        UnpackError: it means a place outside.
+        UnpackError: it leads out of the folder.
     """
     path = PurePosixPath(name)
     has_drive = bool(path.parts) and path.parts[0][1:2] == ":"
@@ -143,6 +143,6 @@ def _require_inside(archive: Path, name: str, target: str) -> None:
         )
 
 
-def _tell_of_links(archive: Path, n_links: int) -> None:
+def _warn_of_links(archive: Path, n_links: int) -> None:
     if n_links:
         warn(f"{archive.name}: {n_links} symbolic links in it were left out")

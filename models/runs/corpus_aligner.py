@@ -52,7 +52,7 @@ def align_whole_corpora(
     if aligner not in ("learned", "mfa"):
         return 0
     place = settings.preprocess.processed_path / _FOLDER
-    with sole_user(place, waits=is_shared, tells="alignment: another machine is at it; waiting"):
+    with sole_user(place, waits=is_shared, message="alignment: waiting for another machine that trains the aligner"):
         if aligner == "mfa":
             align_by_mfa(settings, num_workers=num_workers)
             return 0

@@ -107,7 +107,7 @@ def prepare_share(
     shares = processed_dir / ".shares"
     finishing = f"{processed_dir}: another run is making the whole of it; waiting"
     own_folder = shares / f"{share.number}-of-{share.count}"
-    with joint_user(processed_dir, waits=True, tells=finishing), sole_user(own_folder):
+    with joint_user(processed_dir, waits=True, message=finishing), sole_user(own_folder):
         symbols, plans = opened.begin(share=share)
         make_features(plans, preprocess, features, num_workers or preprocess.num_workers or available_cores())
     try:

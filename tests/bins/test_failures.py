@@ -66,8 +66,8 @@ def test_nan_loss_with_debug_ends_it(config):
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
-        ("memory", "the memory of the machine is used up (1048576.00 GiB more"),
-        ("killed_worker", "a process that prepares batches was killed"),
+        ("memory", "out of main memory (1048576.00 GiB requested"),
+        ("killed_worker", "a data loader process was killed"),
         ("full_bundle", "the disk is full"),
         ("full_checkpoint", "step-00000003: could not be written"),
         ("full_tensorboard", "the disk is full"),
@@ -96,7 +96,7 @@ def test_failure_of_one_of_two_processes_ends_both_and_their_launcher(config, la
     ("failure", "sentence"),
     [
         ("bug", "ValueError: a mistake in the program"),
-        ("memory", "error: the memory of the machine is used up"),
+        ("memory", "error: out of main memory"),
         ("full_bundle", "error: the disk is full"),
         ("full_tensorboard", "error: the disk is full"),
     ],
@@ -143,20 +143,20 @@ def test_launcher_says_which_gpus_are_missing(config):
     [
         (
             torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity"),
-            "the memory of the GPU is used up (2.50 GiB more are wanted): lower train.batch_size (now 16) or "
+            "out of GPU memory (2.50 GiB requested): lower train.batch_size (now 16) or "
             "train.max_frames_per_batch (now no limit), and raise train.gradient_accumulation_steps by as much as "
-            "train.batch_size gets smaller; the same command goes on from the last checkpoint",
+            "train.batch_size gets smaller; the same command resumes from the last checkpoint",
         ),
         (
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
-            "the memory of the GPU is used up: l",
+            "out of GPU memory: l",
         ),
-        (MemoryError("Caught MemoryError in DataLoader worker process 0."), "the memory of the machine is used up: l"),
-        (RuntimeError("unable to write to file </torch_12_3>: No space left on device (28)"), "the shared memory by"),
+        (MemoryError("Caught MemoryError in DataLoader worker process 0."), "out of main memory: l"),
+        (RuntimeError("unable to write to file </torch_12_3>: No space left on device (28)"), "out of shared memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full (experiment); free some space"),
         (OSError(errno.EFBIG, "File too large", "a/file"), "the disk is full (a/file); free some space"),
         (SafetensorError("Error while serializing: I/O error: No space left on device"), "the disk is full (exp"),
-        (RuntimeError("[gloo/transport/tcp/pair.cc:1] Connection closed by peer [::1]:2"), "another of the processes"),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:1] Connection closed by peer [::1]:2"), "another training process"),
     ],
 )
 def test_failures_of_the_machine_have_their_sentences(error, sentence):

@@ -236,7 +236,7 @@ def test_frozen_parts_are_told_and_stay_so_when_training_goes_on(train, tmp_path
     code, printed, _ = train(*parts, "--set", "train.max_steps=6")
     assert code == 0 and torch.equal(first, weights(tmp_path / "ckpts/first", 6))
     code, _, errors = train("--name", "second", "--set", "train.freeze=['netwrk']")
-    assert code == 1 and 'train.freeze: "netwrk" names no part' in errors and "near it: network" in errors
+    assert code == 1 and 'train.freeze: "netwrk" matches no part' in errors and "similar: network" in errors
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
         text=True,
     )
     assert holder.stdout is not None and holder.stdout.readline() == "in\n"
-    with pytest.raises(InUseError, match="another run is at work"), sole_user(tmp_path):
+    with pytest.raises(InUseError, match="another run is using"), sole_user(tmp_path):
         pass
     holder.kill()
     holder.communicate()

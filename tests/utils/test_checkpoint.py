@@ -162,7 +162,7 @@ def test_weights_of_another_shape_are_refused_and_listed(tmp_path):
         checkpoint.load_module("network", nn.Linear(4, 2))
     with pytest.raises(CheckpointError, match="bias is unknown"):
         checkpoint.load_module("network", nn.Linear(3, 2, bias=False))
-    with pytest.raises(CheckpointError, match="holds no weights of vocoder, but of network"):
+    with pytest.raises(CheckpointError, match="holds no weights of vocoder, only of network"):
         checkpoint.load_module("vocoder", network)
 
 

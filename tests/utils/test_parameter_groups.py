@@ -179,13 +179,13 @@ def test_frozen_dropout_goes_on_but_frozen_statistics_do_not():
 def test_patterns_that_name_nothing_are_refused_with_near_names(tiny):
     task = tiny.task()
     wrong, near = NEAR[tiny.model_type]
-    with pytest.raises(PartError, match=f'train.freeze: "{wrong}" names no part of .*near it: .*{near}'):
+    with pytest.raises(PartError, match=f'train.freeze: "{wrong}" matches no part of .*similar: .*{near}'):
         freeze(task.modules, [wrong])
-    with pytest.raises(PartError, match=f'train.lr_groups: "{wrong}" names no part'):
+    with pytest.raises(PartError, match=f'train.lr_groups: "{wrong}" matches no part'):
         tiny.task(f"train.lr_groups={{'{wrong}': 0.1}}").optimizers()
-    with pytest.raises(PartError, match=r'train.lr_groups: "\*.bias" comes too late'):
+    with pytest.raises(PartError, match=r'train.lr_groups: "\*.bias" has no effect'):
         tiny.task("train.lr_groups={'*': 0.1, '*.bias': 0.2}").optimizers()
-    with pytest.raises(PartError, match=r"there are: .*(network|generator)"):
+    with pytest.raises(PartError, match=r"known: .*(network|generator)"):
         freeze(task.modules, ["qqqqqqqqqqqq"])
 
 

@@ -548,7 +548,7 @@ def test_validation_that_gains_nothing_is_told_also_of_a_resumed_run(tmp_path, c
 
     for max_steps in (7, 23):
         train_toy(tmp_path, Scripted(), max_steps=max_steps, valid_every_steps=1)
-    told = re.findall(r"step (\d+): the validation loss has not got lower in 10", capsys.readouterr().err)
+    told = re.findall(r"step (\d+): the validation loss has not decreased in 10", capsys.readouterr().err)
     assert told == ["12", "23"]
 
 

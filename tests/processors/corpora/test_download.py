@@ -103,7 +103,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 
 def test_a_connection_that_brings_nothing_ends_with_the_way_on(server, tmp_path):
     server.failures = [503] * 9
-    with pytest.raises(DownloadError, match=r"broke off after .*503.*run the same command again to go on from there"):
+    with pytest.raises(DownloadError, match=r"interrupted after .*503.*run the same command again to continue"):
         download(f"{server.url}/a.bin", tmp_path / "a.bin", pause_s=0, attempts=3)
     assert len(server.asked) == 3
 
@@ -121,13 +121,13 @@ def test_a_server_that_is_not_there_is_told(server, tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/a", "a.bin"])
 def test_only_the_web_is_asked(tmp_path, url):
-    with pytest.raises(DownloadError, match="no http or https address"):
+    with pytest.raises(DownloadError, match="not an http or https address"):
         download(url, tmp_path / "a.bin")
 
 
 def test_a_wrong_checksum_is_refused_and_nothing_stays(server, tmp_path):
     server.files["a.bin"] = CONTENT[:-1] + b"!"
-    with pytest.raises(DownloadError, match=rf"not the file that was published.*, not {SHA256}; it was deleted"):
+    with pytest.raises(DownloadError, match=rf"not the published file.*, not {SHA256}; it was deleted"):
         download(f"{server.url}/a.bin", tmp_path / "a.bin", checksum=SHA256)
     assert list(tmp_path.iterdir()) == []
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_there_and_right_costs_no_connection(server, tmp_path):
 def test_a_disk_that_is_too_small_is_told_before_anything_comes(server, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 500_000))
-    with pytest.raises(DownloadError, match=r"0\.8 MB are needed to bring and unpack .*, 0\.5 MB are free"):
+    with pytest.raises(DownloadError, match=r"0\.8 MB are needed to download and unpack .*, 0\.5 MB are free"):
         download(f"{server.url}/a.bin", tmp_path / "a.bin", room_factor=1.5)
     assert not (tmp_path / "a.bin").exists()
 
@@ -364,7 +364,7 @@ def test_an_unpublished_checksum_is_remembered(server, tmp_path, monkeypatch, ca
     assert "no checksum of x.tgz is published; remembered sha256:" in capsys.readouterr().out
     (tmp_path / "toy" / "info.txt").unlink()
     server.files["x.tgz"] = tar_of(tmp_path / "y.tgz", ("data/info.txt", b"2", REG)).read_bytes()
-    with pytest.raises(DownloadError, match="not the file that was published"):
+    with pytest.raises(DownloadError, match="not the published file"):
         bring("Toy", tmp_path / "toy")
     server.files["x.tgz"] = packed.read_bytes()
     bring("Toy", tmp_path / "toy", keep_archives=True)
@@ -430,4 +430,4 @@ def test_the_command_brings_what_can_be_had_and_passes_over_the_rest(server, tmp
     config.write_text(json.dumps({**tree, "dataset": ["LJSpeech"], "dataset_path": {"LJSpeech": str(tmp_path / "lj")}}))
     done = command(config, "--mirror", server.url)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "error: " in done.stderr and "is not the file that was published" in done.stderr
+    assert "error: " in done.stderr and "is not the published file" in done.stderr

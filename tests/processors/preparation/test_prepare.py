@@ -579,7 +579,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path, corpus):
             text=True,
         )
     assert refused.returncode == 1
-    assert "another run is at work in it" in refused.stderr
+    assert "another run is using this folder" in refused.stderr
     prepare(load(config))
 
 

@@ -225,7 +225,7 @@ def test_nothing_is_replaced_while_another_process_writes(call, processed, tmp_p
         code, _, errors = call("--replace", ID, "mel", saved(tmp_path, stored(processed, "mel")))
         other.communicate(b"\n")
     assert other.returncode == 0
-    assert code == 1 and "another run is at work in it" in errors
+    assert code == 1 and "another run is using this folder" in errors
 
 
 def test_an_unknown_utterance_is_told_the_nearest(call):
