@@ -54,6 +54,27 @@ def load(arguments: argparse.Namespace) -> Resolved:
     return load_settings(arguments.config, arguments.set, settings_class)
 
 
+def say_next(arguments: argparse.Namespace, module: str, stage: int, *flags: str) -> None:
+    """Print how to go on: with the recipe's own call where its `run.sh` has called this command, else with a module's.
+
+    Args:
+        arguments: of this command, whose settings are to be used again.
+        module: the command that comes next.
+        stage: its number in a recipe.
+        flags: of either call.
+    """
+    import shlex
+
+    from utils.console import say
+
+    flags += tuple(part for change in arguments.set for part in ("--set", change))
+    recipe = os.environ.get("RECITAL_RUN")  # of egs/driver.sh; empty where the next stage follows by itself
+    if recipe is None:
+        say(f"next: {shlex.join(['python', '-m', module, '--config', arguments.config, *flags])}")
+    elif recipe:
+        say(f"next: {recipe} {shlex.join(['--stage', str(stage), *flags])}")
+
+
 def choose_gpus(gpus: str | None) -> None:
     """Make only the GPUs visible to torch that `--gpu` lists: none where it is empty, all where it was not given.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from bins.command import choose_device, load, make_parser, run
+from bins.command import choose_device, load, make_parser, run, say_next
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     name = {"vocoder": "my_first_vocoder", "aligner": "my_first_aligner"}.get(
         kind_of(settings.model_type), "my_first_voice"
     )
-    say(f"next: python -m bins.train --config {arguments.config} --name {name}")
+    say_next(arguments, "bins.train", 2, "--name", name)
     return 0
 
 

@@ -133,6 +133,16 @@ for flag in $(flags | cut -d '|' -f 1,2 | grep -e '|DIR$' -e '|FILE$' | cut -d '
     eval "[ -z \"\${flag_$flag+given}\" ] || flag_$flag=\$(whole_path \"\$flag_$flag\")"
 done
 
+# How to call this recipe from where the user stands, for what commands advise next.
+case $recipe_dir in
+    "$start_dir") own_call=run.sh ;;
+    "$start_dir"/*) own_call=${recipe_dir#"$start_dir"/}/run.sh ;;
+    *) own_call=$recipe_dir/run.sh ;;
+esac
+quoted() { case $1 in *[!A-Za-z0-9_./=-]*) printf "'%s'" "$1" ;; *) printf '%s' "$1" ;; esac; }
+own_call="sh $(quoted "$own_call")"
+[ -z "${flag_config+given}" ] || own_call="$own_call --config $(quoted "$flag_config")"
+
 demo_dir=$root/data/demo
 demo_made=$demo_dir/${recipe_dir##*/}
 if [ -n "$demo" ]; then
@@ -188,6 +198,9 @@ with() {
 }
 run() {
     eval "set -- $command"
+    RECITAL_RUN='' # where a stage follows by itself, none is advised
+    if [ "$stage" = "$last" ] && [ -z "$demo" ]; then RECITAL_RUN=$own_call; fi
+    export RECITAL_RUN
     # The last one takes the shell's place, so that signals reach it and its exit code is the run's.
     if [ "$stage" = "$last" ] && [ -z "$demo" ]; then exec "$python" "$@"; fi
     "$python" "$@" || {

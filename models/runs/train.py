@@ -164,8 +164,9 @@ def _announce(
             say(line)
     if processes.world_size == 1 and torch.cuda.device_count() > 1:
         warn(
-            f"1 of {torch.cuda.device_count()} GPUs is used; start with `accelerate launch --num_processes "
-            f"{torch.cuda.device_count()} -m bins.train ...` for all, or choose with --gpu"
+            f"1 of {torch.cuda.device_count()} GPUs is used; choose it with --gpu. All are used by run.sh with --gpu "
+            f"{','.join(map(str, range(torch.cuda.device_count())))}, or by `accelerate launch --num_processes "
+            f"{torch.cuda.device_count()} -m bins.train ...`"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import resource
@@ -10,7 +11,7 @@ import sys
 
 import pytest
 
-from bins.command import choose_gpus
+from bins.command import choose_gpus, say_next
 from config.paths import REPOSITORY
 from utils.errors import RecitalError
 from utils.version import VERSION
@@ -92,6 +93,22 @@ def test_gpus_that_are_not_there_are_an_error(command):
     )
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"error: --gpu {asked}: asks for") and refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "advice"),
+    [
+        (None, "next: python -m bins.train --config 'a b.json' --name x --set a=b\n"),
+        ("sh run.sh", "next: sh run.sh --stage 2 --name x --set a=b\n"),
+        ("", ""),
+    ],
+)
+def test_what_comes_next_is_called_as_this_was(monkeypatch, capsys, recipe, advice):
+    monkeypatch.delenv("RECITAL_RUN", raising=False)
+    if recipe is not None:
+        monkeypatch.setenv("RECITAL_RUN", recipe)
+    say_next(argparse.Namespace(config="a b.json", set=["a=b"]), "bins.train", 2, "--name", "x")
+    assert capsys.readouterr().out == advice
 
 
 def test_first_gpu_may_be_missing(monkeypatch, capsys):

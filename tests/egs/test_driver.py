@@ -22,7 +22,8 @@ ALIGNER_RECIPE = Path("egs/align")
 # fails where the module named by STUB_FAILS is to run.
 STUB = f"""#!{sys.executable}
 import json, os, pathlib, sys
-call = {{"arguments": sys.argv[1:], "directory": os.getcwd(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}}
+call = {{"arguments": sys.argv[1:], "directory": os.getcwd(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    "own_call": os.environ.get("RECITAL_RUN")}}
 with open(os.environ["STUB_CALLS"], "a") as calls:
     calls.write(json.dumps(call) + "\\n")
 for name in os.environ.get("STUB_WRITES", "").split() if "--infer_output_dir" in sys.argv else []:
@@ -320,6 +321,26 @@ def test_the_flags_of_the_launcher_stand_before_the_command(house):
     assert arguments[:2] == ["-m", "utils.launch"]
     config = str(house.recipe / "exp_config.json")
     assert arguments[-8:] == ["-m", "bins.train", "--config", config, "--name", "voice", "--gpu", "0,1"]
+
+
+@pytest.mark.parametrize(
+    ("where", "flags", "own_call"),
+    [
+        ("", (), "sh egs/tts/FastSpeech2/run.sh"),
+        ("egs/tts/FastSpeech2", (), "sh run.sh"),
+        ("egs", ("--config", "x.json"), "sh tts/FastSpeech2/run.sh --config '{root}/egs/x.json'"),
+        ("../", (), "sh 'a house/egs/tts/FastSpeech2/run.sh'"),
+        ("egs/vocoder", (), "sh '{root}/egs/tts/FastSpeech2/run.sh'"),
+    ],
+)
+def test_commands_are_told_the_recipes_own_call_from_where_the_user_stands(house, where, flags, own_call):
+    house.run("--stage", "1", *flags, where=(house.root / where).resolve())
+    assert house.calls[0]["own_call"] == own_call.format(root=house.root)
+
+
+def test_no_stage_is_advised_where_it_follows_by_itself(house):
+    house.run("--stage", "1-2", "--name", "voice")
+    assert [call["own_call"] for call in house.calls] == ["", "sh egs/tts/FastSpeech2/run.sh"]
 
 
 def test_the_last_stage_takes_the_shells_place(house):
