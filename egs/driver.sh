@@ -1,10 +1,10 @@
-# Runs the stages of a recipe. A recipe's run.sh says which it is, and sources this file:
-#   recipe_dir, title           where it lies, and its first line of help
-#   features, infers            what its stage 1 makes and its stage 3 does, for the help
-#   infer_command, infer_modes  what stage 3 runs, and its modes, the default first
+# Runs the stages of a recipe. A recipe's run.sh sets these variables and functions, and sources this file:
+#   recipe_dir, title           the recipe's folder, and the first line of its help
+#   features, infers            what its stage 1 computes and its stage 3 does, for the help
+#   infer_command, infer_modes  the command of stage 3, and its modes, the default first
 #   infer_flags                 prints the flags of stage 3 as `flags` below does, infer_mode among them
-#   check_infer                 ends with usage_error, or only_in, where stage 3 could not do what was asked in $mode
-#   demo_asks                   sets flag_<name> for the stage 3 of the demo
+#   check_infer                 ends with usage_error, or only_in, where the flags of stage 3 do not fit $mode
+#   demo_asks                   sets flag_<name> for stage 3 of the demo
 #   demo_begins                 runs what the demo shows before its stages
 # POSIX sh: dash, bash and macOS's sh read it; there is no getopt here.
 # shellcheck shell=sh
@@ -22,22 +22,22 @@ usage_error() {
 }
 
 # flag|value|default|meaning
-# A flag's default is what the commands themselves do without it; only flags that were given are passed on.
+# The default is what the command does without the flag; only flags that were given are passed on.
 flags() {
     cat <<EOF
 stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
-config|FILE|$recipe_dir/exp_config.json|settings of the experiment
-name|NAME|none|the experiment, which is its folder in log_dir: stage 2 trains it, stage 3 uses it
-set|KEY=VALUE|none|one setting over those of the file, as in train.batch_size=8; may be repeated
-mirror|URL|the official addresses|stage 0: an address that has the archives under their official file names
-num_workers|N|every core|processes of stage 1
-shard|N/M|the whole|of several machines that see one processed_dir, the N-th of M shares of stage 1
-gpu|LIST|the first, or the CPU where there is none|GPUs of stages 2 and 3, as in "0,1"; "" for the CPU
-resume_type|TYPE|none|resume goes on with the settings an experiment began with; finetune begins one from --checkpoint
-checkpoint|DIR|the newest of the experiment|what to resume or fine-tune from
-main_process_port|PORT|any free one|port on which several processes of stage 2 meet
-infer_expt_dir|DIR|log_dir/NAME, or the only one there|what stage 3 uses: an experiment, a checkpoint inside one, or a bundle
-infer_output_dir|DIR|infer_expt_dir/result|where stage 3 writes
+config|FILE|${recipe_dir#"$root"/}/exp_config.json|settings file of the experiment
+name|NAME|none|name of the experiment, a folder in log_dir: stage 2 trains it, stage 3 uses it
+set|KEY=VALUE|none|override one setting, as in train.batch_size=8; may be repeated
+mirror|URL|the official addresses|stage 0: address that has the archives under their official file names
+num_workers|N|every core|stage 1: number of processes
+shard|N/M|the whole corpus|stage 1: run part N of M, on one of several machines that share processed_dir
+gpu|LIST|the first, or the CPU if there is none|stages 2 and 3: GPUs to use, as in "0,1"; "" for the CPU
+resume_type|TYPE|none|stage 2: resume keeps the settings the experiment began with; finetune starts from the weights of --checkpoint
+checkpoint|DIR|the newest of the experiment|stage 2: checkpoint to resume or fine-tune from
+main_process_port|PORT|any free one|stage 2: port through which several processes connect
+infer_expt_dir|DIR|log_dir/NAME, or the only experiment there|stage 3: experiment, checkpoint or bundle to use
+infer_output_dir|DIR|infer_expt_dir/result|stage 3: folder for the results
 EOF
     infer_flags
 }
@@ -46,15 +46,15 @@ help() {
     cat <<EOF
 $title
 
-usage: sh run.sh --stage N|N-M|all [flags]
-       sh run.sh --demo
+usage: sh ${recipe_dir#"$root"/}/run.sh --stage N|N-M|all [flags]
+       sh ${recipe_dir#"$root"/}/run.sh --demo
 
 stages
-  0  download the settings' corpora, where they can be had, into their dataset_path
+  0  download the published corpora among the settings' dataset into their dataset_path
   1  corpus to features: $features
   2  train
   3  $infers
-A corpus of your own is brought by hand: name its folder in the settings' dataset_path.
+To use a corpus of your own, name its folder in the settings' dataset_path and skip stage 0.
 
 flags (--flag VALUE or --flag=VALUE)
 EOF
@@ -63,13 +63,13 @@ EOF
     done
     cat <<EOF
   --overwrite
-        stage 1: make all features afresh; stage 3: replace results that exist [default: off]
+        stage 1: recompute all features; stage 3: replace existing results [default: off]
   --debug
-        show where in the code an error arose [default: off]
+        show the full traceback of an error [default: off]
   --demo
-        make a small corpus and run every stage on it [default: off]
+        create a small corpus and run every stage on it [default: off]
   --help, -h
-        this text
+        show this help
 EOF
 }
 
@@ -85,20 +85,20 @@ while [ $# -gt 0 ]; do
         --overwrite) overwrite=yes; shift; continue ;;
         -s) flag=stage ;;
         --*) flag=${1#--} flag=${flag%%=*} ;;
-        *) usage_error "$1 is no flag" ;;
+        *) usage_error "$1 is not a flag" ;;
     esac
     case $flag in '' | *[!a-z_]*) usage_error "unknown flag $1" ;; esac # it is to be part of a variable's name
     flags | cut -d '|' -f 1 | grep -q -x -F -e "$flag" || usage_error "unknown flag --$flag"
     case $1 in
         --*=*) value=${1#*=} && shift ;;
         *)
-            [ $# -ge 2 ] || usage_error "--$flag lacks its value"
-            case $2 in --*) usage_error "--$flag lacks its value ($2 follows; write --$flag=$2 if you mean it)" ;; esac
+            [ $# -ge 2 ] || usage_error "--$flag needs a value"
+            case $2 in --*) usage_error "--$flag needs a value ($2 follows; write --$flag=$2 if that is the value)" ;; esac
             value=$2 && shift 2
             ;;
     esac
     if [ "$flag" = set ]; then
-        case $value in *=*) ;; *) usage_error "--set $value: not KEY=VALUE" ;; esac
+        case $value in *=*) ;; *) usage_error "--set $value: expected KEY=VALUE" ;; esac
         sets=$((sets + 1))
         eval "set_$sets=\$value"
     else
@@ -116,7 +116,7 @@ only_in() {
     done
 }
 
-# Looks a relative path up from where the user stands, then from the root.
+# Resolves a relative path against the current directory, then against the repository's root.
 whole_path() {
     case $1 in
         '' | /* | [A-Za-z]:*) printf '%s\n' "$1" ;;
@@ -158,16 +158,16 @@ case ${flag_stage-} in
     all) first=0 last=3 ;;
     [0-9]) first=$flag_stage last=$flag_stage ;;
     [0-9]-[0-9]) first=${flag_stage%-*} last=${flag_stage#*-} ;;
-    '') usage_error "--stage is needed: a number, a range such as 1-3, or all" ;;
+    '') usage_error "--stage is required: a number, a range such as 1-3, or all" ;;
     *) usage_error "--stage $flag_stage: not a number, a range such as 1-3, or all" ;;
 esac
 [ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 0 to 3"
-[ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range runs backwards"
+[ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range ends before it starts"
 if [ "$first" -le 2 ] && [ "$last" -ge 2 ] && [ -z "${flag_name-}" ]; then
     usage_error "stage 2 needs --name"
 fi
 if [ -n "${flag_shard+given}" ] && [ "$last" -ge 2 ]; then
-    usage_error "--shard is of stage 1, and training begins when all shares are made: --stage 1"
+    usage_error "--shard is for stage 1 alone; train when all parts are done: --stage 1"
 fi
 case ${flag_gpu-} in *[!0-9,]* | ,* | *, | *,,*) usage_error "--gpu $flag_gpu: not a list of numbers such as 0,1" ;; esac
 case ${flag_num_workers-1} in '' | *[!0-9]*) usage_error "--num_workers $flag_num_workers: not a number" ;; esac
@@ -198,10 +198,10 @@ with() {
 }
 run() {
     eval "set -- $command"
-    RECITAL_RUN='' # where a stage follows by itself, none is advised
+    RECITAL_RUN='' # no advice where a stage follows by itself
     if [ "$stage" = "$last" ] && [ -z "$demo" ]; then RECITAL_RUN=$own_call; fi
     export RECITAL_RUN
-    # The last one takes the shell's place, so that signals reach it and its exit code is the run's.
+    # The last command replaces the shell, so that it receives signals and its exit code is the run's.
     if [ "$stage" = "$last" ] && [ -z "$demo" ]; then exec "$python" "$@"; fi
     "$python" "$@" || {
         status=$?
@@ -225,7 +225,7 @@ stage_1() {
 stage_2() {
     command='-m bins.train'
     processes=$(printf '%s\n' "${flag_gpu-}" | tr ',' '\n' | wc -l | tr -d ' ')
-    # One process needs no launcher, which would only stand between it and Ctrl-C.
+    # One process needs no launcher, which would only intercept Ctrl-C.
     if [ "$processes" -gt 1 ]; then
         command="-m utils.launch --multi_gpu --num_machines 1 --num_processes $processes \
             --main_process_port ${flag_main_process_port:-0} --mixed_precision no --dynamo_backend no $command"
@@ -236,20 +236,20 @@ stage_2() {
 
 stage_3() {
     command="-m $infer_command"
-    # shellcheck disable=SC2046 # names of flags, to be parted
+    # shellcheck disable=SC2046 # names of flags, to be split
     with config name infer_expt_dir infer_output_dir $(infer_flags | cut -d '|' -f 1) gpu overwrite set debug
     run
 }
 
-# --- The demo: every stage on a corpus that a synthesizer speaks ---
+# --- The demo: every stage on a corpus that espeak-ng synthesizes ---
 
 start_demo() {
-    # An interrupted demo goes on where it was; one that came to its end begins anew. What another recipe's demo has
-    # made stays, but for corpus and features, which they share.
+    # An interrupted demo continues where it stopped; a finished one starts again. Results of other recipes' demos are
+    # kept, except corpus and features, which all demos share.
     [ ! -f "$demo_made/done" ] || rm -rf "$demo_made" "$demo_dir/corpus" "$demo_dir/processed"
     rm -rf "$flag_infer_output_dir"
     mkdir -p "$demo_made" || exit 1
-    # Half precision is three times as fast where the CPU knows it, and slow where it is imitated.
+    # bf16 is three times as fast where the CPU supports it, and slow where it is emulated.
     if ! grep -q bf16 /proc/cpuinfo 2>/dev/null; then first_set=0 set_0=train.precision=fp32; fi
     stage=0
     demo_begins
@@ -260,7 +260,7 @@ start_demo() {
 
 end_demo() {
     touch "$demo_made/done"
-    printf '\nThe demo is done.\n'
+    printf '\nThe demo is complete.\n'
     recordings=$(find "$demo_made" -path '*/result/*.wav' | sort)
     [ -z "$recordings" ] || printf 'Listen to:\n%s\n' "$recordings"
     printf 'Look at:\n' && find "$demo_made" -path '*/result/*.png'
@@ -272,7 +272,7 @@ end_demo() {
 extras=''
 [ -z "$demo" ] || extras=demo
 python=$(sh "$root/env.sh" $extras) || exit 1
-case $python in */*) python=$(whole_path "$python") ;; esac # PYTHON=./python, and we are about to leave
+case $python in */*) python=$(whole_path "$python") ;; esac # PYTHON=./python: resolved before the cd below
 if [ -n "${flag_gpu+given}" ]; then
     CUDA_VISIBLE_DEVICES=$flag_gpu
     export CUDA_VISIBLE_DEVICES

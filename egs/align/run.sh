@@ -1,17 +1,17 @@
 #!/bin/sh
-# The aligner, from recordings and texts to TextGrids. `sh run.sh --help` lists the stages and flags; README.md tells
-# the rest.
-# shellcheck disable=SC2034 # what is set here is read by the driver
+# The aligner, from recordings and transcripts to TextGrids. --help lists stages and flags; README.md beside this file
+# explains them.
+# shellcheck disable=SC2034 # the driver reads these variables
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
-title="The aligner: learns from a corpus of any language where its phones lie, and writes TextGrids."
-features="phones as the text has them, mel"
-infers="write a TextGrid of every recording"
+title="Aligner: train forced alignment on a corpus in any language, and write TextGrids."
+features="phones of the text, mel"
+infers="write a TextGrid for every recording"
 infer_command=bins.align
 infer_modes="corpus"
 
 infer_flags() {
     cat <<'EOF'
-batch_size|N|32|recordings that stage 3 aligns at once
+batch_size|N|32|stage 3: recordings aligned in one batch
 EOF
 }
 

@@ -1,25 +1,25 @@
 #!/bin/sh
-# FastSpeech 2, from recordings to speech. `sh run.sh --help` lists the stages and flags; README.md tells the rest.
-# shellcheck disable=SC2034 # what is set here is read by the driver
+# FastSpeech 2, from recordings to speech. --help lists stages and flags; README.md beside this file explains them.
+# shellcheck disable=SC2034 # the driver reads these variables
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
-title="FastSpeech 2: trains a voice on recordings and their transcripts, and speaks with it."
+title="FastSpeech 2: train a voice on recordings with transcripts, and synthesize speech with it."
 features="text, alignment, mel, pitch, energy, statistics"
-infers="speak"
+infers="synthesize speech"
 infer_command=bins.synthesize
 infer_modes="single batch"
 
 infer_flags() {
     cat <<'EOF'
-infer_mode|MODE|single|single speaks --infer_text; batch speaks a testing set or a file of texts
-infer_text|TEXT|none|what to say; for batch, a file with one text, or name|text, per line
-infer_dataset|NAME|the first of the settings|corpus whose texts are spoken
-infer_testing_set|SET|test|its part: test, valid, train or golden_test
-infer_speaker_name|NAME|the only one|who speaks, where the model knows several
+infer_mode|MODE|single|single synthesizes --infer_text; batch a file of texts or a split of a corpus
+infer_text|TEXT|none|text to synthesize; for batch, a file with one text, or name|text, per line
+infer_dataset|NAME|the first of the settings|batch: corpus whose texts are synthesized
+infer_testing_set|SET|test|batch: its split: test, valid, train or golden_test
+infer_speaker_name|NAME|the only one|speaker, for voices with several
 infer_language|CODE|the speaker's own|language of the texts, such as de
-vocoder_dir|DIR|none: Griffin-Lim|what makes the sound: a vocoder's experiment, checkpoint or bundle, or an original HiFi-GAN
-pitch_control|X|1|factor on the pitch in Hz
-energy_control|X|1|factor on the energy
-duration_control|X|1|factor on durations; 2 is half as fast
+vocoder_dir|DIR|none: Griffin-Lim|vocoder: an experiment, checkpoint or bundle, or an original HiFi-GAN
+pitch_control|X|1|factor on pitch, in Hz
+energy_control|X|1|factor on energy
+duration_control|X|1|factor on durations; 2 is half the pace
 EOF
 }
 
@@ -28,21 +28,21 @@ check_infer() {
     if [ "$mode" = single ]; then
         [ -n "${flag_infer_text+given}" ] || usage_error "stage 3 needs --infer_text, or --infer_mode batch"
     elif [ -n "${flag_infer_text-}" ]; then
-        flag_infer_text=$(whole_path "$flag_infer_text") # only here it is a file
+        flag_infer_text=$(whole_path "$flag_infer_text") # a file in this mode alone
     fi
 }
 
 demo_asks() {
-    flag_infer_text=${flag_infer_text-This voice learned to speak from two hundred short sentences, in a few minutes.}
+    flag_infer_text=${flag_infer_text-This voice was trained on two hundred short sentences, in a few minutes.}
 }
 
 demo_begins() {
     [ ! -d "$demo_made/first/result" ] || return 0
     command='-m bins.synthesize --config "$flag_config" --infer_expt_dir "$root/ckpts/tts/kathleen" \
-        --infer_text "This voice comes with Recital, and now you hear how one is made." --infer_output_dir "$demo_made/first/result"'
+        --infer_text "This voice comes with Recital, and now a new one is trained." --infer_output_dir "$demo_made/first/result"'
     with debug
     run
-    say "listen to it while another voice is made, which takes some minutes"
+    say "listen to it while another voice is trained, which takes some minutes"
 }
 
 . "$recipe_dir/../../driver.sh"

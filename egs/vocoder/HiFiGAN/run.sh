@@ -1,22 +1,22 @@
 #!/bin/sh
-# HiFi-GAN, from recordings to a vocoder. `sh run.sh --help` lists the stages and flags; README.md tells the rest.
-# shellcheck disable=SC2034 # what is set here is read by the driver
+# HiFi-GAN, from recordings to a vocoder. --help lists stages and flags; README.md beside this file explains them.
+# shellcheck disable=SC2034 # the driver reads these variables
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
-title="HiFi-GAN: trains a vocoder on recordings, and makes mels audible with it."
+title="HiFi-GAN: train a vocoder on recordings, and vocode mels with it."
 features="mel, waveform"
-infers="make mels audible"
+infers="vocode mels to WAV files"
 infer_command=bins.vocode
 infer_modes="infer_from_dataset infer_from_feature infer_from_audio"
 
 infer_flags() {
     cat <<'EOF'
-infer_mode|MODE|infer_from_dataset|infer_from_dataset, infer_from_feature or infer_from_audio: where mels come from
-infer_datasets|NAMES|those of the settings|corpora that stage 1 has prepared, parted by commas or spaces
-infer_testing_set|SET|test|their part: test, valid, train or golden_test
-infer_mel_source|TYPE|recorded|their mels: recorded, or predicted as bins.predict_mels wrote them
-infer_feature_dir|DIR|none|for infer_from_feature: a corpus's features, processed_dir/NAME, or a folder of .npy mels
-infer_audio_dir|DIR|none|for infer_from_audio: a folder of recordings, sub-folders included
-precision|TYPE|fp32|arithmetic of stage 3: fp32, bf16 or, on a GPU, fp16
+infer_mode|MODE|infer_from_dataset|source of the mels: infer_from_dataset, infer_from_feature or infer_from_audio
+infer_datasets|NAMES|those of the settings|infer_from_dataset: corpora prepared by stage 1, separated by commas or spaces
+infer_testing_set|SET|test|infer_from_dataset: their split: test, valid, train or golden_test
+infer_mel_source|TYPE|recorded|infer_from_dataset: recorded mels, or predicted ones as written by bins.predict_mels
+infer_feature_dir|DIR|none|infer_from_feature: a feature store, processed_dir/NAME, or a folder of .npy mels
+infer_audio_dir|DIR|none|infer_from_audio: a folder of recordings, subfolders included
+precision|TYPE|fp32|stage 3: precision of the network: fp32, bf16 or, on a GPU, fp16
 EOF
 }
 
