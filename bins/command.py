@@ -103,6 +103,9 @@ def choose_device() -> str:
     """Return the device to compute on: the first GPU that torch finds, else the CPU."""
     import torch
 
+    from utils.threads import flush_denormals
+
+    flush_denormals()
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -228,6 +228,12 @@ class TrainSettings(Settings):
     )
     seed: int = setting("random seed of training", ge=0)
     num_workers: int = setting("processes that prepare batches; 0 for the training process itself", ge=0)
+    num_threads: int = setting(
+        "threads of each training process on the CPU; 0 for as many as there are cores when the experiment begins, "
+        "which it keeps",
+        default=0,
+        ge=0,
+    )
     log_every_steps: int = setting("steps between lines in the logbook", ge=1)
     valid_every_steps: int = setting("steps between validations", ge=1)
     sample_every_steps: int = setting("steps between pictures and sounds in TensorBoard", ge=1)

@@ -6,6 +6,8 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from utils.threads import limit_spinning
+
 _MODULES_OF_USERS = {
     "models.synthesizer": "models.inference.synthesizer",
     "models.vocoder": "models.inference.vocoder",
@@ -25,3 +27,4 @@ class _ModulesOfUsers(MetaPathFinder, Loader):
 
 
 sys.meta_path.append(_ModulesOfUsers())
+limit_spinning()

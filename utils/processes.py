@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from utils.errors import RecitalError
 from utils.failures import disk_sentence, is_disk_full
 from utils.gpus import require_gpu_per_process
+from utils.threads import flush_denormals
 
 Result = TypeVar("Result")
 
@@ -46,6 +47,7 @@ class Processes:
     def __init__(self, cpu: bool = False) -> None:
         if not cpu:
             require_gpu_per_process()
+        flush_denormals()
         self._accelerator = Accelerator(mixed_precision="no", cpu=cpu or not torch.cuda.is_available())
         self.rank: int = self._accelerator.process_index
         self.world_size: int = self._accelerator.num_processes

@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from config.load import check_settings, differing_settings, read_settings
 from config.schema import ExperimentSettings
 from models.registry import settings_class
@@ -62,6 +64,8 @@ def settled(today: ExperimentSettings, folder: Path, *, resuming: bool, quiet: b
         return today  # nothing has been learned that other settings could spoil
     began = read_settings(path, settings_class)
     ours, theirs = today.model_dump(mode="json"), began.model_dump(mode="json")
+    if 0 in (ours["train"]["num_threads"], theirs["train"]["num_threads"]):  # not asked for, or never kept
+        _copy_setting(theirs, ours, ["train", "num_threads"])
     free = CHANGEABLE if resuming else (*CHANGEABLE, *ADJUSTABLE)
     fixed = [line for line in differing_settings(ours, theirs) if not _is_among(line.partition(": ")[0], free)]
     if fixed and not resuming:
@@ -80,6 +84,17 @@ def settled(today: ExperimentSettings, folder: Path, *, resuming: bool, quiet: b
     for name in free:
         _copy_setting(ours, tree, name.split("."))
     return check_settings(tree, type(began), {}, fallback_source=str(path))
+
+
+def with_threads(settings: ExperimentSettings) -> ExperimentSettings:
+    """Return settings whose `train.num_threads` is the number that this process computes with from now on.
+
+    Sums over threads depend on how many there are: an experiment keeps its number, so that going on changes no bit.
+    """
+    if settings.train.num_threads:
+        torch.set_num_threads(settings.train.num_threads)
+    train = settings.train.model_copy(update={"num_threads": torch.get_num_threads()})
+    return settings.model_copy(update={"train": train})
 
 
 def adjustable(settings: ExperimentSettings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from models.bundles.origin import ORIGIN_FILE, require_same_initial_weights, req
 from models.bundles.warm_start import find_checkpoint, find_initial_state
 from models.contracts import InitialState
 from models.registry import make_task, settings_class
-from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options
+from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options, with_threads
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
 from utils.console import say, warn
 from utils.errors import RecitalError
@@ -57,7 +57,7 @@ def train(
 def _train(
     today: ExperimentSettings, folder: Path, resume_type: str | None, checkpoint: Path | None, processes: Processes
 ) -> int:
-    settings = settled(today, folder, resuming=resume_type == "resume", quiet=not processes.is_main)
+    settings = with_threads(settled(today, folder, resuming=resume_type == "resume", quiet=not processes.is_main))
     resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), resume_type, checkpoint, processes)
     if resume is not None and resume_type == "finetune":
         assert checkpoint is not None, "_checkpoints refuses to fine-tune from nothing"
