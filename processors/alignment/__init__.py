@@ -1,1 +1,1 @@
-"""Where each phone lies in a recording."""
+"""Alignment of recordings with the words and phones of their texts."""

@@ -1,4 +1,4 @@
-"""The aligners there are, by name."""
+"""Aligners by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processors.text.tokens import Token
 
 
 class RecordingAligner(Protocol):
-    """What finds the words and phones of a recording."""
+    """An aligner that takes one recording at a time."""
 
     def align(
         self,
@@ -24,32 +24,32 @@ class RecordingAligner(Protocol):
         tokens: Sequence[Token],
         speaker: str = "",
     ) -> Alignment:
-        """Give the alignment of one recording, from its first to its last moment.
+        """Align one recording, from its start to its end.
 
         Args:
-            utterance_id: names the recording in errors, and its TextGrid.
+            utterance_id: named in errors.
             waveform: (T_wav,) in [-1, 1).
             sample_rate: its samples per second.
             tokens: words and pauses of the text.
-            speaker: names the folder of the TextGrid.
+            speaker: of the recording.
 
         Raises:
-            AlignmentError: there is no alignment to be had; it names the recording or the file.
+            AlignmentError: the alignment failed; names the recording or the file.
         """
         ...
 
 
 def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_textgrids: bool) -> str:
-    """Say who aligns the recordings without a TextGrid.
+    """Return the aligner of the recordings without a TextGrid.
 
     Args:
         alignment: the setting: a name, `textgrid`, or `auto`.
         language: of the recordings, such as `en` or `en-us`.
-        phone_extractor: of the front end; pocketsphinx knows the phones of `lexicon` only.
+        phone_extractor: of the front end; pocketsphinx has the phones of `lexicon` only.
         has_textgrids: whether the user names a folder of TextGrids.
 
     Returns:
-        `pocketsphinx`, `learned` or `mfa`; empty where there is nobody.
+        `pocketsphinx`, `learned` or `mfa`; empty for none.
     """
     if alignment == "textgrid":
         return ""
@@ -61,14 +61,14 @@ def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_text
 
 
 def make_aligner(name: str, *, language: str = "en") -> RecordingAligner:
-    """Make the aligner of that name.
+    """Construct an aligner by its name.
 
     Args:
-        name: `pocketsphinx`, which aligns English.
+        name: `pocketsphinx`, for English.
         language: of the recordings, such as `en` or `en-us`.
 
     Raises:
-        AlignmentError: the name is unknown, or the aligner does not know the language.
+        AlignmentError: the name is unknown, or the aligner does not support the language.
     """
     if name not in _ALIGNERS:
         raise AlignmentError(f"there is no aligner {name!r}; known: {', '.join(_ALIGNERS)}")
@@ -79,9 +79,9 @@ def _make_pocketsphinx(language: str) -> RecordingAligner:
     if not is_english(language):
         raise AlignmentError(
             f"pocketsphinx aligns English (en) only, not language {language!r}; set preprocess.alignment to learned, "
-            "or give TextGrids of your own"
+            "or provide TextGrids"
         )
-    # Loaded on demand, so that reading TextGrids does not need pocketsphinx.
+    # Imported on demand, so that reading TextGrids does not need pocketsphinx.
     from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
 
     return PocketsphinxAligner()

@@ -1,4 +1,4 @@
-"""Frames per phone from times in seconds, and times from frames."""
+"""Conversion between durations in frames and times in seconds."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ def durations_from_times(
     sample_rate: int,
     tolerance_s: float = 0.25,
 ) -> npt.NDArray[np.int32]:
-    """Count the frames of each phone so that they add up to the recording's frames exactly.
+    """Compute the frames of each phone, which add up to the recording's frames exactly.
 
-    Every phone's end is rounded to the nearest frame boundary by itself, so that no rounding
-    error is handed on from phone to phone.
+    Every end is rounded to the nearest frame boundary, so that rounding errors do not accumulate.
 
     Args:
-        ends_s: (T_text,) where each phone ends, in seconds, never falling.
+        ends_s: (T_text,) ends of the phones, in seconds, not decreasing.
         n_frames: T_mel, the frames of the recording.
         hop_size: samples per frame.
         sample_rate: samples per second.
-        tolerance_s: how far the last end may lie from the end of the recording; within it the last
-            phone takes up the difference.
+        tolerance_s: largest difference between the last end and the end of the recording, which the
+            last phone absorbs.
 
     Returns:
         (T_text,) frames per phone, int32; 0 where a phone is shorter than half a frame.
 
     Raises:
-        AlignmentError: times fall, or they end too far from the recording's end.
+        AlignmentError: times decrease, or end too far from the recording's end.
     """
     ends = np.asarray(ends_s, dtype=np.float64)
     recording_s = n_frames * hop_size / sample_rate
@@ -59,11 +58,11 @@ def alignment_of_durations(
     duration_s: float,
     score: float | None = None,
 ) -> Alignment:
-    """Return when each word and phone is spoken, in seconds.
+    """Return the times of each word and phone, in seconds.
 
     Args:
         sequence: T_text phones and pauses.
-        durations: (T_text,) frames of each; 0 for a pause that is not made.
+        durations: (T_text,) frames of each; 0 for a pause that is skipped.
         frame_s: seconds from one frame to the next.
         duration_s: of the recording.
         score: of the alignment.

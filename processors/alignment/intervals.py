@@ -1,4 +1,4 @@
-"""The records that say where the words and phones of a recording lie."""
+"""Alignments: records of the times of words and phones in a recording."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from utils.errors import RecitalError
 
 SILENCE_LABELS = frozenset({"", "sil", "sp", "silence", "<eps>"})
-"""What aligners write where nobody speaks: `sil` and `sp` (MFA 1), nothing (MFA 2 and 3), and kin."""
+"""Labels that aligners write for silence: `sil` and `sp` (MFA 1), the empty label (MFA 2 and 3), and others."""
 _UNLABELLED = frozenset({""})
 
 
 class AlignmentError(RecitalError):
-    """A recording and its words that could not be brought together, or an alignment that cannot be right."""
+    """A recording that cannot be aligned with its text, or an alignment that cannot be right."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One label and the stretch of the recording that it holds for, in seconds."""
+    """A label with its start and end in the recording, in seconds."""
 
     start_s: float
     end_s: float
@@ -26,21 +26,21 @@ class Interval:
 
     @property
     def is_silence(self) -> bool:
-        """Whether nobody speaks here; to be asked of phones, for "silence" is a word as well."""
+        """Whether a phone is silence; not for words, of which "silence" is one."""
         return self.label.strip().casefold() in SILENCE_LABELS
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Words and phones of one recording, both from its first to its last moment without gaps.
+    """Words and phones of one recording, both from its start to its end without gaps.
 
-    Silence is an interval with the empty label in both tiers, so that neighbours always touch.
+    Silence is an interval with the empty label in both tiers.
 
     Attributes:
-        words: the words as they were heard.
-        phones: the phones as they were heard.
-        score: how well the words suit the recording, the higher the better; None where the aligner
-            gives none. Only comparable between alignments of one aligner.
+        words: as spoken.
+        phones: as spoken.
+        score: how well the words fit the recording, the higher the better; None if the aligner has
+            none. Only comparable between alignments of one aligner.
     """
 
     words: tuple[Interval, ...]
@@ -49,21 +49,21 @@ class Alignment:
 
     @property
     def end_s(self) -> float:
-        """Where the last phone or silence ends."""
+        """End of the last phone or silence."""
         return self.phones[-1].end_s if self.phones else 0.0
 
     def fitted_to(self, duration_s: float, where: str, tolerance_s: float = 0.25) -> Alignment:
-        """Give the same alignment up to exactly the end of its recording.
+        """Return the alignment with its end set to exactly that of the recording.
 
-        Aligners round to their frames, so that their ends lie a little before or behind it.
+        Aligners round to their frames, so that their ends differ a little.
 
         Args:
             duration_s: length of the recording.
-            where: what an error names.
-            tolerance_s: how far the two ends may lie apart.
+            where: named in errors.
+            tolerance_s: largest difference of the two ends.
 
         Raises:
-            AlignmentError: they lie further apart, so this is the alignment of another recording.
+            AlignmentError: they differ by more, so this is the alignment of another recording.
         """
         if abs(self.end_s - duration_s) > tolerance_s:
             raise AlignmentError(
@@ -77,12 +77,12 @@ class Alignment:
 
 
 def words_without_gaps(words: Iterable[Interval], end_s: float) -> tuple[Interval, ...]:
-    """Fill up a tier of words as `without_gaps` does, whatever they are called: only the empty label is silence."""
+    """Fill the gaps of a tier of words like `without_gaps`; only the empty label is silence."""
     return without_gaps(words, end_s, _UNLABELLED)
 
 
 def only_words(intervals: Iterable[Interval], phones: Sequence[Interval]) -> list[Interval]:
-    """Give the intervals of a tier of words that are words: "silence" may be one, if phones are spoken in it."""
+    """Return the intervals of a tier that are words; a label such as "silence" is one if phones are spoken in it."""
     middles = [(phone.start_s + phone.end_s) / 2 for phone in phones if not phone.is_silence]
     return [
         each
@@ -94,17 +94,17 @@ def only_words(intervals: Iterable[Interval], phones: Sequence[Interval]) -> lis
 def without_gaps(
     intervals: Iterable[Interval], end_s: float, silence_labels: Set[str] = SILENCE_LABELS
 ) -> tuple[Interval, ...]:
-    """Fill what lies between, before and behind the intervals with silence, up to `end_s`.
+    """Fill the gaps before, between and after the intervals with silence, up to `end_s`.
 
-    Silences get the empty label and neighbouring ones become one.
+    Silences get the empty label; adjacent ones are merged.
 
     Args:
         intervals: in order of time, without overlaps.
-        end_s: the end of the recording; intervals that reach beyond it are kept whole.
-        silence_labels: what silences are called, in lower case.
+        end_s: the end of the recording; intervals that extend beyond it are kept whole.
+        silence_labels: labels of silence, in lower case.
 
     Returns:
-        Touching intervals that begin at 0.
+        Adjacent intervals from 0 on.
     """
     filled: list[Interval] = []
 

@@ -1,4 +1,4 @@
-"""The best way through a recording that hears its phones one after the other."""
+"""Monotonic alignment search (Viterbi)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def best_durations(
     mel_lengths: npt.NDArray[np.integer],
     is_optional: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int32]:
-    """Find for each utterance the likeliest durations of its phones, optional ones lasting no frame where that is best.
+    """Compute the likeliest durations of each utterance's phones, some of which may be skipped.
 
-    The monotonic alignment search of Glow-TTS (arXiv:2005.11129, section 3.2), here for phones some of which may be
-    passed over; compiled on the first call, which takes a second. 100 phones and 800 frames take 0.1 ms. A phone here
-    is whatever is heard in order: the aligner asks for the states of its phones (see `PhoneStates`).
+    The monotonic alignment search of Glow-TTS (arXiv:2005.11129, section 3.2), here with optional phones; compiled on
+    the first call, which takes a second. 100 phones and 800 frames take 0.1 ms. The aligner passes the states of its
+    phones in place of phones (see `PhoneStates`).
 
     Args:
         log_probabilities: (B, T_mel, T_text) of each phone at each frame; anything finite on padding.
         phoneme_lengths: (B,) real phones.
         mel_lengths: (B,) real frames.
-        is_optional: (B, T_text) which phones may be passed over; no two neighbours.
+        is_optional: (B, T_text) phones that may be skipped; no two adjacent ones.
 
     Returns:
-        (B, T_text) frames per phone: 1 or more but for optional phones, 0 on padding. A row adds up to its
-        `mel_lengths`; to 0 where there are fewer frames than phones, so that there is no way.
+        (B, T_text) frames per phone: 1 or more except for optional phones, 0 on padding. A row adds up to its
+        `mel_lengths`; to 0 if there are fewer frames than phones.
     """
     durations = np.zeros(is_optional.shape, dtype=np.int32)
     _compiled()(
@@ -60,18 +60,18 @@ def _compiled() -> Callable[..., None]:
 
 
 def _search(scores: Any, phoneme_lengths: Any, mel_lengths: Any, is_optional: Any, durations: Any) -> None:
-    """Fill in the durations; in the part of Python that numba compiles."""
+    """Write the durations; in the subset of Python that numba compiles."""
     for row in range(scores.shape[0]):
         n_phones, n_frames = phoneme_lengths[row], mel_lengths[row]
         if n_phones == 0 or n_frames == 0:
             continue
-        best = np.full(n_phones, _IMPOSSIBLE, dtype=np.float32)  # of all ways that end in each phone at this frame
-        steps = np.zeros((n_frames, n_phones), dtype=np.uint8)  # how many phones back the best of them was before
+        best = np.full(n_phones, _IMPOSSIBLE, dtype=np.float32)  # score of the best path to each phone at this frame
+        steps = np.zeros((n_frames, n_phones), dtype=np.uint8)  # how many phones back that path was a frame before
         best[0] = scores[row, 0, 0]
         if n_phones > 1 and is_optional[row, 0]:
             best[1] = scores[row, 0, 1]
         for frame in range(1, n_frames):
-            # From the last phone to the first: those before it still stand as they were a frame ago.
+            # From the last phone to the first: the values of earlier phones are still those of the previous frame.
             for phone in range(n_phones - 1, -1, -1):
                 value, step = best[phone], 0
                 if phone > 0 and best[phone - 1] > value:

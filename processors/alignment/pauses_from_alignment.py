@@ -1,4 +1,4 @@
-"""The phones that a recording says, with the text's punctuation on its silences."""
+"""Phone sequences of recordings: aligned phones, with the text's pauses matched to silences."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from processors.alignment.intervals import Alignment, AlignmentError, Interval
 from processors.text.tokens import SILENCE, SPOKEN_NOISE, Pause, Token, Word, strongest_pause
 
 SHORTEST_UNWRITTEN_PAUSE_S = 0.05
-"""A silence that no punctuation explains becomes `sp` from this length on.
+"""A silence without punctuation becomes `sp` from this length on.
 
-Aligners' shortest silence, 30 ms in three-state models, is also their most frequent one: it is a
-path through the model rather than something heard. What is silent for so short a time is most
-often the closure of a stop, or the catch before a vowel, and so belongs to the phone it opens.
+Aligners' shortest silence, 30 ms in three-state models, is also their most frequent one: an artefact
+of the model's topology. A silence so short is most often the closure of a stop, or the glottal onset
+of a vowel, and so belongs to the phone it opens.
 """
 
 
 @dataclass(frozen=True)
 class AlignedPhones:
-    """The phone sequence of one recording and its times, each phone beginning where the one before ends.
+    """The phone sequence of one recording with its times, without gaps.
 
     Attributes:
         phones: (T_text,) `sil`, the phones with pauses between words, and a final pause.
-        starts_s: (T_text,) where each begins, from 0.
-        ends_s: (T_text,) where each ends, up to the end of the recording.
+        starts_s: (T_text,) starts, from 0.
+        ends_s: (T_text,) ends, up to the end of the recording.
     """
 
     phones: tuple[str, ...]
@@ -35,22 +35,21 @@ class AlignedPhones:
 
 
 def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> AlignedPhones:
-    """Write down what a recording says in the phone sequence that a model reads.
+    """Return a recording's phones and pauses as the sequence that a model reads.
 
-    The phones are those of the alignment. The pauses are the text's: each keeps its place between
-    the same words, with the silence heard there, or none. A silence without punctuation becomes
-    `sp`; `sil` holds the silence that leads in, and the last pause the one that ends.
+    The phones are those of the alignment. The pauses are the text's: each stays between the same
+    words, with the silence found there, or none. A silence without punctuation becomes `sp`; `sil` is
+    the silence at the start, and the last pause the one at the end.
 
-    The words of alignment and text are matched in order, for they need not be the same: one side
-    may say "1455", "<unk>" or "it 's". Pauses among words that do not match go to the silence
-    nearest to their place.
+    The words of alignment and text are matched in order, since they may differ: one side may have
+    "1455", "<unk>" or "it 's". Pauses among unmatched words go to the nearest silence.
 
     Args:
         tokens: words and pauses of the text.
         alignment: of the recording, from 0 to its end without gaps.
 
     Raises:
-        AlignmentError: the alignment holds no phone that is spoken.
+        AlignmentError: the alignment holds silence only.
     """
     spoken_words = [word for word in alignment.words if word.label]
     spoken = [phone for phone in alignment.phones if not phone.is_silence]
@@ -58,7 +57,7 @@ def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> Aligned
         raise AlignmentError("the alignment holds silence only; align it again, or leave it out")
     word_starts = [word.start_s for word in spoken_words]
     owners = [max(bisect_right(word_starts, (phone.start_s + phone.end_s) / 2) - 1, 0) for phone in spoken]
-    pause_before = _pauses_by_heard_word(tokens, spoken_words, _words_after_silence(spoken, owners))
+    pause_before = _pauses_by_aligned_word(tokens, spoken_words, _words_after_silence(spoken, owners))
 
     phones, starts_s = [SILENCE, _symbol(spoken[0])], [0.0, spoken[0].start_s]
     for before, phone, owner_before, owner in zip(spoken, spoken[1:], owners, owners[1:], strict=False):
@@ -78,13 +77,13 @@ def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> Aligned
     return AlignedPhones(tuple(phones), tuple(starts_s), (*starts_s[1:], alignment.end_s))
 
 
-def _pauses_by_heard_word(
-    tokens: Sequence[Token], heard: Sequence[Interval], after_silence: Sequence[int]
+def _pauses_by_aligned_word(
+    tokens: Sequence[Token], aligned: Sequence[Interval], after_silence: Sequence[int]
 ) -> list[str]:
-    """The pause before each heard word, and last the one behind all of them; empty where there is none."""
+    """Return the pause before each aligned word, and the one after the last; empty for none."""
     written = [token for token in tokens if isinstance(token, Word)]
-    places = _places_among_heard([_key(word.text) for word in written], [_key(word.label) for word in heard])
-    pauses = [""] * (len(heard) + 1)
+    places = _places_among_aligned([_key(word.text) for word in written], [_key(word.label) for word in aligned])
+    pauses = [""] * (len(aligned) + 1)
     words_so_far = 0
     for token in tokens:
         if not isinstance(token, Pause):
@@ -97,25 +96,25 @@ def _pauses_by_heard_word(
     return pauses
 
 
-def _places_among_heard(written: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int, int]]:
-    """For the place before each written word and the one behind all: which places among the heard words it may be.
+def _places_among_aligned(written: Sequence[str], aligned: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Map the place before each written word, and the one after the last, to places among the aligned words.
 
     Returns:
         One more than there are written words: the first and the last possible place, and the likeliest.
     """
     places = [(0, 0, 0)] * (len(written) + 1)
-    for kind, i1, i2, j1, j2 in SequenceMatcher(None, written, heard, autojunk=False).get_opcodes():
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, written, aligned, autojunk=False).get_opcodes():
         for i in range(i1, i2):
             if kind == "equal" or i == i1:
                 places[i] = (j1 + i - i1,) * 3
             else:
                 places[i] = (min(j1 + 1, j2), max(j2 - 1, j1), j1 + round((i - i1) * (j2 - j1) / (i2 - i1)))
-    places[-1] = (len(heard),) * 3
+    places[-1] = (len(aligned),) * 3
     return places
 
 
 def _words_after_silence(spoken: Sequence[Interval], owners: Sequence[int]) -> list[int]:
-    """The heard words that begin after a silence."""
+    """Return the aligned words that begin after a silence."""
     return [
         owner
         for before, phone, owner_before, owner in zip(spoken, spoken[1:], owners, owners[1:], strict=False)

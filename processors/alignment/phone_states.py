@@ -1,4 +1,4 @@
-"""The states that the phones of utterances pass through, as an aligner looks for them."""
+"""States of phones, as in hidden Markov models, that the learned aligner scores."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from processors.alignment.monotonic_search import best_durations
 
 @dataclass(frozen=True)
 class PhoneStates:
-    """The states of a batch of utterances in the order in which they are heard, a frame or more each.
+    """The states of a batch of utterances in the order in which they are spoken, a frame or more each.
 
-    A phone has several, so that it cannot be shorter than they are many and may sound otherwise where it begins than
-    where it ends, as in hidden Markov models. What may be passed over has one.
+    A phone has several, as in hidden Markov models: a least duration, and different sounds at its start and end.
+    Optional phones have one.
 
     Attributes:
         symbols: (B, S) numbers of the symbol table.
-        parts: (B, S) which of its symbol's states each is, from 0.
-        phones: (B, S) which of its utterance's T_text phones each belongs to.
+        parts: (B, S) index of the state within its symbol, from 0.
+        phones: (B, S) index of the phone, of T_text, that the state belongs to.
         lengths: (B,) real states.
-        is_optional: (B, S) which may be passed over; no two neighbours.
+        is_optional: (B, S) states that may be skipped; no two adjacent ones.
     """
 
     symbols: Tensor
@@ -33,16 +33,16 @@ class PhoneStates:
     is_optional: Tensor
 
     def durations_of_phones(self, durations: Tensor, n_phones: int) -> Tensor:
-        """Give the (B, `n_phones`) durations of phones whose states have these (B, S)."""
+        """Return the (B, `n_phones`) durations of phones from the (B, S) durations of their states."""
         return durations.new_zeros(len(durations), n_phones).scatter_add_(1, self.phones, durations)
 
 
 @dataclass(frozen=True)
 class StateScores:
-    """The states of a batch and how much each frame sounds like each of them.
+    """The states of a batch and the score of each at each frame.
 
     Attributes:
-        states: in the order in which they are heard.
+        states: in the order in which they are spoken.
         scores: (B, T_mel, S) logarithms; anything finite on padding.
     """
 
@@ -50,7 +50,7 @@ class StateScores:
     scores: Tensor
 
     def durations(self, mel_lengths: Tensor) -> Tensor:
-        """Give the (B, S) frames of each state along the likeliest way (see `best_durations`)."""
+        """Return the (B, S) frames of each state on the likeliest path (see `best_durations`)."""
         durations = best_durations(
             self.scores.detach().float().cpu().numpy(),
             self.states.lengths.cpu().numpy(),
@@ -63,14 +63,14 @@ class StateScores:
 def phone_states(
     phoneme_ids: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor, *, n_states: int
 ) -> PhoneStates:
-    """Give the states of utterances.
+    """Return the states of utterances.
 
     Args:
         phoneme_ids: (B, T_text) numbers of the symbol table.
         phoneme_lengths: (B,) real phones.
-        mel_lengths: (B,) real frames; an utterance with too few for all states has one of each phone, the middle one.
-        is_optional: (B, T_text) which phones may be passed over.
-        n_states: of the other phones.
+        mel_lengths: (B,) real frames; an utterance with too few for all states has the middle one of each phone.
+        is_optional: (B, T_text) phones that may be skipped.
+        n_states: per phone that is not optional.
     """
     rows = []
     for ids, n_phones, n_frames, optional in zip(

@@ -1,4 +1,4 @@
-"""English aligned from plain text by the acoustic model that comes with pocketsphinx."""
+"""Forced alignment of English by pocketsphinx and its acoustic model."""
 
 from __future__ import annotations
 
@@ -24,24 +24,23 @@ _FRAME_S = 0.01
 _SHORTEST_PHONE_FRAMES = 3
 _MODEL_PHONES = frozenset((*CONSONANTS, *VOWELS))
 
-# A frame's features look at 25.6 ms around the frame's middle, so where the model changes its mind is not where
-# the sound does. Within speech, 12.5 ms later is right on average: against the moments when voice replaces a
-# strong fricative, or gives way to one, in LJSpeech the boundary is then off by +8 and -7 ms (MFA: +12 and 0).
-# Against MFA 17 ms would be, against espeak-ng's exact times 8 ms. The model starts speech late and ends it
-# early beside silence, by as much in MFA's eyes as in espeak-ng's.
+# A frame's features cover 25.6 ms around its middle, so that the model's boundaries are biased. Within speech a
+# shift of 12.5 ms is right on average: against the transitions between voicing and strong fricatives in LJSpeech,
+# boundaries are then off by +8 and -7 ms (MFA: +12 and 0). The best shift against MFA is 17 ms, against espeak-ng's
+# exact times 8 ms. Beside silence the model starts speech late and ends it early, equally against both.
 _SHIFT_IN_SPEECH_S = 0.0125
 _SHIFT_INTO_SPEECH_S = -0.010
 _SHIFT_INTO_SILENCE_S = 0.026
 
-# The chance of a pause between two words. The model's own 0.005 misses some that are heard; beyond 0.5 it hears
-# pauses in the closures of stops.
+# Probability of a pause between two words. The model's default 0.005 misses audible ones; above 0.5 it finds pauses
+# in the closures of stops.
 _SILENCE_PROBABILITY = 0.1
 
 # A second pass keeps every state for every frame: 100 MB in a minute, 1.4 GB in four.
 LONGEST_S = 120.0
 
-# Speech and its own words score above -5.4 in anything tried: 0 dB of noise, echo, voices shifted in pitch by 1.4,
-# robots. With the words of another sentence of the same length, six clips in ten score below this.
+# Speech with its own words scored above -5.4 in all tests: noise at 0 dB, echo, pitch shifted by 1.4, robotic voices.
+# With the words of another sentence of the same length, six clips in ten score below this.
 _LOWEST_SCORE = -6.0
 
 # pocketsphinx counts scores in units of 1024 steps of a logarithm to the base 1.0001.
@@ -50,20 +49,21 @@ _NATS_PER_SCORE = 1024 * math.log(1.0001)
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One way to search: how far behind the best a path may fall, and how much quiet is put round the recording."""
+    """One search: the beam, and the quiet padding at both ends of the recording."""
 
     beam: float
     padding_s: float
 
 
-# pocketsphinx's own beam of 1e-48 loses a quarter of espeak-ng's sentences and hastily read ones; 1e-120 loses none
-# and costs clear recordings no time. A recording cut close to its words may still have no place for its first phone.
+# pocketsphinx's default beam of 1e-48 loses a quarter of espeak-ng's sentences and hastily read ones; 1e-120 loses
+# none and costs no time with clear recordings. Recordings cut close to their words may still lack room for the first
+# phone, hence the padding.
 _ATTEMPTS = (_Attempt(beam=1e-120, padding_s=0.0), _Attempt(beam=1e-200, padding_s=0.3))
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """A phone as the decoder found it: the word it belongs to (counted from 0), None in silence, and its frames."""
+    """A phone that the decoder found: its word (counted from 0; None for silence) and its frames."""
 
     word: int | None
     phone: str
@@ -73,12 +73,12 @@ class _Segment:
 
 
 class PocketsphinxAligner:
-    """Finds the phones of an English text in its recording.
+    """Aligns an English text with its recording.
 
-    Of each word's pronunciations the one that fits best is taken, with the stress that the lexicon
-    gives it; between words there may be silence. 20 to 30 ms per second of audio on one core.
+    Of each word's pronunciations the best match is chosen, with the lexicon's stress; between words there
+    may be silence. 20 to 30 ms per second of audio on one core.
 
-    Holds nothing between recordings: the same recording is aligned alike in any order and process.
+    Keeps no state between recordings: alignments do not depend on order or process.
     """
 
     def align(
@@ -89,21 +89,21 @@ class PocketsphinxAligner:
         tokens: Sequence[Token],
         speaker: str = "",
     ) -> Alignment:
-        """Find where each word and phone of a text lies in its recording.
+        """Align the words and phones of a text with its recording.
 
         Args:
-            utterance_id: what errors name.
+            utterance_id: named in errors.
             waveform: (T_wav,) in [-1, 1).
             sample_rate: its samples per second.
-            tokens: the words, with pronunciations in ARPAbet; pauses are of no influence.
-            speaker: of no influence.
+            tokens: the words, with pronunciations in ARPAbet; pauses are ignored.
+            speaker: ignored.
 
         Returns:
             The alignment; its score is the mean log-likelihood of a spoken frame, in nats below that
-            of the best of all phones: -1 to -2 for clear speech, below -3 where other words are said.
+            of the best of all phones: -1 to -2 for clear speech, below -3 if other words are spoken.
 
         Raises:
-            AlignmentError: the recording is too short or too long, or its words are not to be found in it.
+            AlignmentError: the recording is too short or too long, or its words are not found in it.
         """
         words = [token for token in tokens if isinstance(token, Word)]
         pronunciations = [_known_pronunciations(word, utterance_id) for word in words]
@@ -129,21 +129,21 @@ def _check_duration(utterance_id: str, duration_s: float, words: Sequence[Varian
         )
     if duration_s > LONGEST_S:
         raise AlignmentError(
-            f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx is given {LONGEST_S:.0f} s at most; "
+            f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx aligns {LONGEST_S:.0f} s at most; "
             f"cut it into sentences"
         )
 
 
 def _segments(samples: npt.NDArray[np.int16], words: Sequence[Variants], beam: float) -> list[_Segment]:
-    """Give the phones, with stress, in the order they are heard; none where the words cannot be found.
+    """Return the phones, with stress, in spoken order; none if the words cannot be found.
 
     Args:
         samples: (T_wav,) at 16 kHz.
         words: every pronunciation of each word.
-        beam: the share of the best path's probability below which a path is given up.
+        beam: share of the best path's probability below which a path is pruned.
     """
-    # A new decoder each time, 8 ms: one that has heard something else first moves some boundaries by a frame. And
-    # without best-path search, which finds no way through the lattice of one utterance in five.
+    # A new decoder each time, 8 ms: one that has decoded another recording shifts some boundaries by a frame. Without
+    # best-path search, which finds no path through the lattice of one utterance in five.
     decoder = Decoder(
         hmm=get_model_path("en-us/en-us"),
         lm=None,
@@ -155,24 +155,24 @@ def _segments(samples: npt.NDArray[np.int16], words: Sequence[Variants], beam: f
         silprob=_SILENCE_PROBABILITY,
         loglevel="FATAL",
     )
-    text, pronunciations = _teach(decoder, words)
+    text, pronunciations = _add_words(decoder, words)
     audio = samples.tobytes()
     try:
         decoder.set_align_text(text)
-        _listen(decoder, audio)
-        heard = [segment.word for segment in decoder.seg() or () if segment.word in pronunciations]
-        if len(heard) != len(words):  # the search ended before the last word did
+        _decode(decoder, audio)
+        found = [segment.word for segment in decoder.seg() or () if segment.word in pronunciations]
+        if len(found) != len(words):  # the search ended before the last word
             return []
-        decoder.set_alignment()  # a second pass, for the phones inside the words just found
-        _listen(decoder, audio)
-    except RuntimeError:  # pocketsphinx's way of having found nothing
+        decoder.set_alignment()  # a second pass, for the phones within the words found
+        _decode(decoder, audio)
+    except RuntimeError:  # raised by pocketsphinx if nothing is found
         return []
     segments = list(_found_segments(decoder, pronunciations))
     return segments if all(segment.frames > 0 for segment in segments) else []
 
 
-def _teach(decoder: Decoder, words: Sequence[Variants]) -> tuple[str, dict[str, Pronunciation]]:
-    """Teach a decoder some words; returns them as it calls them, and the pronunciation behind each name it may give."""
+def _add_words(decoder: Decoder, words: Sequence[Variants]) -> tuple[str, dict[str, Pronunciation]]:
+    """Add words to a decoder; return their names in it as a text, and the pronunciation of each name."""
     names: dict[Variants, str] = {}
     pronunciations: dict[str, Pronunciation] = {}
     for variants in words:
@@ -180,7 +180,7 @@ def _teach(decoder: Decoder, words: Sequence[Variants]) -> tuple[str, dict[str, 
             continue
         name = names[variants] = f"word{len(names)}"
         by_sound: dict[str, Pronunciation] = {}
-        for phones in variants:  # where two differ by stress alone, the better one is kept
+        for phones in variants:  # of two that differ in stress only, the first is kept
             by_sound.setdefault(" ".join(map(_without_stress, phones)), phones)
         for number, (sound, phones) in enumerate(by_sound.items(), start=1):
             variant = name if number == 1 else f"{name}({number})"
@@ -189,7 +189,7 @@ def _teach(decoder: Decoder, words: Sequence[Variants]) -> tuple[str, dict[str, 
     return " ".join(names[variants] for variants in words), pronunciations
 
 
-def _listen(decoder: Decoder, audio: bytes) -> None:
+def _decode(decoder: Decoder, audio: bytes) -> None:
     decoder.start_utt()
     decoder.process_raw(audio, full_utt=True)
     decoder.end_utt()
@@ -214,19 +214,19 @@ def _known_pronunciations(word: Word, utterance_id: str) -> Variants:
     if not known:
         raise AlignmentError(
             f"{utterance_id}: {word.text!r} is pronounced {' '.join(word.pronunciations[0])!r}, but pocketsphinx "
-            f"knows the phones of English in ARPAbet only; give TextGrids, or choose another alignment"
+            f"has the phones of English in ARPAbet only; provide TextGrids, or choose another alignment"
         )
     return known
 
 
 def _padded(samples: npt.NDArray[np.int16], padding_s: float) -> npt.NDArray[np.int16]:
-    # Very faint noise: of perfect silence the model has never heard.
+    # Very faint noise: the model was not trained on digital silence.
     quiet = np.random.default_rng(0).integers(-3, 4, round(padding_s * SAMPLE_RATE), dtype=np.int16)
     return np.concatenate([quiet, samples, quiet])
 
 
 def _alignment(segments: Sequence[_Segment], words: Sequence[str], padding_s: float, duration_s: float) -> Alignment:
-    """Turn frames into seconds of the recording without its padding, and shift what the model hears early or late."""
+    """Convert frames to seconds of the recording without its padding, and correct the model's biased boundaries."""
     starts_s = [0.0]
     for before, segment in pairwise(segments):
         if before.word is None:

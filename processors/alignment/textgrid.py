@@ -1,4 +1,4 @@
-"""Praat's TextGrid files, as the Montreal Forced Aligner writes and reads them."""
+"""TextGrid files of Praat, as the Montreal Forced Aligner reads and writes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from utils.files import atomic_file
 # Lines of the long format that only number what the short format lists.
 _NUMBERING = re.compile(r"(item|intervals|points) ?\[\d*\]:?$")
 _ORIGIN_TIER = "made by recital"
-# In the long format as in the short one, which another program may have turned it into.
+# In the long format and in the short one, to which another program may have converted the file.
 _ORIGIN = re.compile(rf'"{_ORIGIN_TIER}".*?"([^"]+)"', re.DOTALL)
 _LINES_PER_ENTRY = {"IntervalTier": 3, "TextTier": 2}
 
@@ -29,18 +29,18 @@ _LINES_PER_ENTRY = {"IntervalTier": 3, "TextTier": 2}
 def read_textgrid(path: Path | str, speaker: str = "") -> Alignment:
     """Read the words and phones of one recording.
 
-    Takes the long and the short text format in UTF-8 or UTF-16, with tiers called `words` and
+    Supports the long and the short text format in UTF-8 or UTF-16, with tiers called `words` and
     `phones`, or `<speaker> - words` and `<speaker> - phones`.
 
     Args:
         path: the TextGrid file.
-        speaker: whose tiers to take where the file holds several speakers.
+        speaker: whose tiers to read if the file holds several speakers.
 
     Returns:
-        The alignment from 0 to the end that the file states, silence filled in where tiers have gaps.
+        The alignment from 0 to the end stated in the file, gaps of the tiers filled with silence.
 
     Raises:
-        AlignmentError: the file is unreadable, is no TextGrid, was cut off, or lacks a tier.
+        AlignmentError: the file is unreadable, not a TextGrid, truncated, or lacks a tier.
     """
     path = Path(path)
     encoding = _encoding(path)
@@ -49,12 +49,12 @@ def read_textgrid(path: Path | str, speaker: str = "") -> Alignment:
         stated_sizes = _stated_sizes(path.read_text(encoding=encoding))
     except UnicodeError as error:
         raise AlignmentError(f"{path}: is neither UTF-8 nor UTF-16 text; save it again as UTF-8") from error
-    except Exception as error:  # tgt signals a broken file by whatever its parser trips over
+    except Exception as error:  # tgt raises whatever its parser fails with
         raise AlignmentError(f"{path}: is no TextGrid, or was cut off; make it again") from error
     sizes = [len(tier) for tier in textgrid.tiers]
     if sizes != stated_sizes:
         raise AlignmentError(
-            f"{path}: was cut off, it announces tiers of {stated_sizes} intervals and holds {sizes}; make it again"
+            f"{path}: was cut off: it states tiers of {stated_sizes} intervals and holds {sizes}; make it again"
         )
     words, phones = (_intervals_of(textgrid, kind, speaker, path) for kind in ("words", "phones"))
     end_s = float(textgrid.end_time)
@@ -62,14 +62,14 @@ def read_textgrid(path: Path | str, speaker: str = "") -> Alignment:
 
 
 def write_textgrid(path: Path | str, alignment: Alignment, origin: str = "") -> None:
-    """Write the words and phones of one recording in Praat's long format, whole or not at all.
+    """Write the words and phones of one recording in Praat's long format, atomically.
 
-    An interval without length is left out, because Praat knows none.
+    Intervals without length are omitted, since Praat does not allow them.
 
     Args:
         path: the file to write.
-        alignment: what goes into its tiers `words` and `phones`.
-        origin: who aligned what, kept in a third tier, for `textgrid_origin`; empty for none.
+        alignment: for the tiers `words` and `phones`.
+        origin: aligner and its input, kept in a third tier for `textgrid_origin`; empty for none.
     """
     textgrid = tgt.core.TextGrid()
     for name, intervals in (("words", alignment.words), ("phones", alignment.phones)):
@@ -87,7 +87,7 @@ def write_textgrid(path: Path | str, alignment: Alignment, origin: str = "") -> 
 
 
 def textgrid_origin(path: Path | str) -> str:
-    """Give what `write_textgrid` was told as `origin`; empty for a file that somebody else made."""
+    """Return the `origin` that `write_textgrid` wrote; empty for a file from elsewhere."""
     path = Path(path)
     try:
         text = path.read_text(encoding=_encoding(path))
@@ -106,10 +106,10 @@ def _encoding(path: Path) -> str:
 
 
 def _stated_sizes(text: str) -> list[int]:
-    """How many intervals or points each tier announces.
+    """Return the number of intervals or points that each tier states.
 
-    tgt stops without a word where a file ends between two intervals, so the announced numbers have
-    to be compared with what it found.
+    tgt raises no error if a file ends between two intervals, so that these numbers have to be compared with
+    what it read.
     """
     lines = [line.strip() for line in text.splitlines()]
     values = [re.split(r" = |: size = ", line)[-1] for line in lines if line and not _NUMBERING.match(line)]
@@ -123,7 +123,7 @@ def _stated_sizes(text: str) -> list[int]:
 
 
 def _intervals_of(textgrid: tgt.core.TextGrid, kind: str, speaker: str, path: Path) -> list[Interval]:
-    """The intervals of the tier of a kind, `words` or `phones`; its speaker's where several speak."""
+    """Return the intervals of the tier of a kind, `words` or `phones`; of the speaker if there are several."""
     tiers = {tier.name: tier for tier in textgrid.tiers if isinstance(tier, tgt.core.IntervalTier)}
     of_kind = {name: tier for name, tier in tiers.items() if name.split(" - ")[-1].strip().casefold() == kind}
     wanted = [name for name in of_kind if name.casefold() == kind or name.rsplit(" - ", 1)[0].strip() == speaker]
@@ -133,6 +133,6 @@ def _intervals_of(textgrid: tgt.core.TextGrid, kind: str, speaker: str, path: Pa
         names = ", ".join(repr(name) for name in tiers) or "none"
         raise AlignmentError(
             f"{path}: needs one tier {kind!r} or '{speaker or '<speaker>'} - {kind}', its tiers are {names}; "
-            f"name the tiers so"
+            f"rename them"
         )
     return [Interval(float(each.start_time), float(each.end_time), each.text.strip()) for each in of_kind[wanted[0]]]

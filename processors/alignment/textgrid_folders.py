@@ -1,4 +1,4 @@
-"""Folders of TextGrids: a user's and those that stage 1 writes."""
+"""Folders of TextGrids: the user's and those that stage 1 writes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from processors.utterance import Utterance
 
 
 class TextGrids:
-    """Finds the TextGrid of an utterance among a user's and stage 1's own.
+    """Finds the TextGrid of an utterance among the user's and stage 1's own.
 
     Args:
-        given: folder of the user's files, searched with its sub-folders; may lack.
-        own: folder of the files that stage 1 writes, `<speaker>/<id>.TextGrid`; a user may put files there too.
+        given: folder of the user's files, searched with its sub-folders; may be missing.
+        own: folder of the files that stage 1 writes, `<speaker>/<id>.TextGrid`; users may put files there too.
     """
 
     def __init__(self, given: Path | None, own: Path) -> None:
@@ -24,13 +24,13 @@ class TextGrids:
         self._given_files = _textgrids_in([given]) if given is not None and given != own else {}
 
     def given(self, utterance: Utterance) -> Path | None:
-        """Give the file of an utterance in the user's folder, by the utterance's id or its recording's name."""
+        """Return the file of an utterance in the user's folder, by the utterance's id or its recording's name."""
         return _find(self._given_files, utterance)
 
     def own(self, utterance: Utterance) -> Path:
-        """Give the place of stage 1's file of an utterance, or the user's file there under a like name."""
+        """Return the path of stage 1's file of an utterance, or of the user's file there under a similar name."""
         found = _find(self._own_files, utterance)
-        # What stage 1 has named as this recording is called is that of another utterance, whose id is this name.
+        # A file of stage 1 under the recording's name belongs to another utterance, which has that name as its id.
         if found is None or (found.stem != utterance.id and textgrid_origin(found)):
             return self._own / utterance.speaker / f"{utterance.id}.TextGrid"
         return found
@@ -51,7 +51,7 @@ def _find(files: Mapping[str, list[Path]], utterance: Utterance) -> Path | None:
         of_speaker = [path for path in candidates if path.parent.name == utterance.speaker]
         if of_speaker:
             return of_speaker[0]
-        # Several speakers may number their files alike: only a name that is there once can be trusted.
+        # Several speakers may use the same file names: only a unique name can be trusted.
         if len(candidates) == 1 and (name == utterance.id or utterance.speaker == utterance.dataset):
             return candidates[0]
     return None

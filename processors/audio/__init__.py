@@ -1,1 +1,1 @@
-"""From samples to mel, pitch and energy, and back."""
+"""Audio files, and features of waveforms: mel, pitch, energy, Griffin-Lim."""

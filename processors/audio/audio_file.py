@@ -1,4 +1,4 @@
-"""Sound files in and out."""
+"""Reading and writing of sound files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from utils.files import atomic_file
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 
-# Below -60 dB of full scale nothing is left to learn from.
+# -60 dB of full scale: nothing to train on below.
 _SILENT_PEAK = 1e-3
-# Floating-point files may pass full scale a little; far beyond it they are in another unit.
+# Floating-point files may exceed full scale a little; far beyond it they are in another unit.
 _LOUDEST_PEAK = 4.0
 _LARGEST_SAMPLE = 1.0 - 2.0**-15
-# Some programs write headers that are wrong by some bytes; a cut recording lacks more than this.
+# Some programs write headers that are wrong by some bytes; a truncated recording lacks more than this.
 _SLOPPY_HEADER_S = 0.01
 _SLOPPY_HEADER_BYTES = 512
 
@@ -35,7 +35,7 @@ class AudioError(RecitalError):
     """A recording that cannot be used.
 
     Attributes:
-        fault: the kind of fault, for counting.
+        fault: kind of the fault, for counts.
     """
 
     def __init__(self, message: str, fault: Fault = "unreadable") -> None:
@@ -48,7 +48,7 @@ class AudioError(RecitalError):
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of a sound file says."""
+    """The header of a sound file."""
 
     sample_rate: int
     channels: int
@@ -61,10 +61,10 @@ class AudioInfo:
 
 
 def audio_info(path: Path | str) -> AudioInfo:
-    """Read the header only.
+    """Read the header of a sound file.
 
     Raises:
-        AudioError: the file is missing or no sound file.
+        AudioError: the file is missing or not a sound file.
     """
     with _opened(Path(path)) as file:
         return AudioInfo(file.samplerate, file.channels, file.frames)
@@ -73,15 +73,15 @@ def audio_info(path: Path | str) -> AudioInfo:
 def read_audio(
     path: Path | str, sample_rate: int, *, min_duration_s: float = 0.0, max_duration_s: float = float("inf")
 ) -> np.ndarray:
-    """Give a recording as one channel at the rate asked for.
+    """Read a recording as one channel at a sample rate.
 
-    Whatever libsndfile reads; two channels are averaged; other rates are resampled by soxr at high quality.
+    Any format of libsndfile; two channels are averaged; other rates are resampled by soxr at high quality.
 
     Args:
         path: the sound file.
         sample_rate: of the result, in Hz.
-        min_duration_s: shorter recordings are refused.
-        max_duration_s: longer recordings are refused, before they are decoded.
+        min_duration_s: shorter recordings raise an error.
+        max_duration_s: longer recordings raise an error, before they are decoded.
 
     Returns:
         (T_wav,) float32 in [-1, 1).
@@ -99,19 +99,19 @@ def read_audio(
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{path}: cannot be decoded ({_reason(error)}); damaged?") from None
     if len(samples) < info.samples - _SLOPPY_HEADER_S * info.sample_rate:
-        raise _cut_short(path, len(samples) / info.sample_rate, info.duration_s)
+        raise _truncated(path, len(samples) / info.sample_rate, info.duration_s)
     waveform = samples[:, 0] if info.channels == 1 else samples.mean(axis=1)
     _check_samples(path, waveform)
     return resample(waveform, info.sample_rate, sample_rate)
 
 
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Give a waveform at another sample rate, by soxr at high quality.
+    """Resample a waveform by soxr at high quality.
 
     Args:
         waveform: (T_wav,) float32.
-        from_rate: its sample rate in Hz.
-        to_rate: the one asked for.
+        from_rate: sample rate of the waveform, in Hz.
+        to_rate: sample rate of the result.
 
     Returns:
         (T_wav * to_rate / from_rate,) float32, clipped to [-1, 1) where the filter overshoots.
@@ -122,18 +122,18 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:
-    """Give samples in [-1, 1) as 16-bit integers; what lies outside is clipped, never wrapped.
+    """Convert samples in [-1, 1) to 16-bit integers, clipped outside the range.
 
-    The inverse of how 16-bit files are read: their samples come back to the bit.
+    The exact inverse of reading 16-bit files.
     """
     return np.clip(np.rint(np.asarray(waveform, dtype=np.float32) * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def write_wav(path: Path | str, waveform: np.ndarray, sample_rate: int) -> None:
-    """Write a 16-bit mono WAV file, whole or not at all; samples outside [-1, 1) are clipped, never wrapped.
+    """Write a 16-bit mono WAV file atomically; samples outside [-1, 1) are clipped.
 
     Args:
-        path: the file to write; its folder is made if missing.
+        path: the file to write; its folder is created if missing.
         waveform: (T_wav,) samples in [-1, 1), or int16.
         sample_rate: in Hz.
 
@@ -144,7 +144,7 @@ def write_wav(path: Path | str, waveform: np.ndarray, sample_rate: int) -> None:
     assert waveform.ndim == 1, f"write_wav takes (T_wav,), not {waveform.shape}"
     if waveform.dtype != np.int16:
         if not np.isfinite(waveform).all():
-            raise AudioError(f"{path}: not written, for the waveform holds NaN or infinite samples", "not a number")
+            raise AudioError(f"{path}: not written: the waveform holds NaN or infinite samples", "not a number")
         waveform = to_int16(waveform)
     with atomic_file(path) as partial:
         soundfile.write(partial, waveform, sample_rate, format="WAV", subtype="PCM_16")
@@ -153,18 +153,18 @@ def write_wav(path: Path | str, waveform: np.ndarray, sample_rate: int) -> None:
 def _opened(path: Path) -> soundfile.SoundFile:
     try:
         with path.open("rb") as file:
-            _check_promised_bytes(path, file)
+            _check_stated_size(path, file)
         if path.suffix.lower() == ".raw":
             raise AudioError(f"{path}: raw samples without a header; convert it to WAV or FLAC")
         return soundfile.SoundFile(path)
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file") from None
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path}: is no sound file that can be read ({_reason(error)})") from None
+        raise AudioError(f"{path}: is not a readable sound file ({_reason(error)})") from None
 
 
 def _reason(error: Exception) -> str:
-    # libsndfile's own sentence, without the path that soundfile puts before it.
+    # libsndfile's message, without the path that soundfile puts before it.
     sentence = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
     return str(sentence).strip().rstrip(".")
 
@@ -172,7 +172,7 @@ def _reason(error: Exception) -> str:
 def _check_header(path: Path, info: AudioInfo, min_duration_s: float, max_duration_s: float) -> None:
     if info.channels > 2:
         raise AudioError(
-            f"{path}: has {info.channels} channels; one or two are read, so export the one with the voice", "channels"
+            f"{path}: has {info.channels} channels, at most two are supported; export the one with speech", "channels"
         )
     if info.samples <= 0:
         raise AudioError(f"{path}: holds no samples", "empty")
@@ -185,7 +185,7 @@ def _check_header(path: Path, info: AudioInfo, min_duration_s: float, max_durati
 
 
 def _check_samples(path: Path, waveform: np.ndarray) -> None:
-    # np.max passes NaN on, so that one pass answers three questions.
+    # np.max propagates NaN, so that one pass serves three checks.
     peak = float(np.max(np.abs(waveform)))
     if not np.isfinite(peak):
         raise AudioError(f"{path}: holds NaN or infinite samples; export it again", "not a number")
@@ -195,37 +195,37 @@ def _check_samples(path: Path, waveform: np.ndarray) -> None:
         raise AudioError(f"{path}: is silent (largest sample {peak:.2g} of full scale)", "silent")
 
 
-def _cut_short(path: Path, found_s: float, promised_s: float) -> AudioError:
+def _truncated(path: Path, found_s: float, stated_s: float) -> AudioError:
     return AudioError(
-        f"{path}: is cut short: {found_s:.2f} s of the {promised_s:.2f} s that its header promises; copy it again",
+        f"{path}: is cut short: {found_s:.2f} s of the {stated_s:.2f} s stated in its header; copy it again",
         "cut short",
     )
 
 
-def _check_promised_bytes(path: Path, file: BinaryIO) -> None:
-    """Compare what a WAV or AIFF header promises with the file's size: libsndfile reads a cut file without a word."""
+def _check_stated_size(path: Path, file: BinaryIO) -> None:
+    """Compare a WAV or AIFF header with the file's size: libsndfile reads truncated files without an error."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise AudioError(f"{path}: has zero bytes; copy or download it again", "empty")
     file.seek(0)
     start = file.read(12)
     if start[:4] == b"FORM" and len(start) == 12:
-        promised = 8 + struct.unpack(">I", start[4:8])[0]
-        if promised - size > _SLOPPY_HEADER_BYTES:
-            raise AudioError(f"{path}: is cut short: {size} of {promised} bytes; copy it again", "cut short")
+        stated = 8 + struct.unpack(">I", start[4:8])[0]
+        if stated - size > _SLOPPY_HEADER_BYTES:
+            raise AudioError(f"{path}: is cut short: {size} of {stated} bytes; copy it again", "cut short")
     if start[:4] != b"RIFF" or start[8:12] != b"WAVE":
         return
     byte_rate = 0
     while len(header := file.read(8)) == 8:
-        name, promised = struct.unpack("<4sI", header)
+        name, stated = struct.unpack("<4sI", header)
         begins = file.tell()
         if name == b"fmt " and len(head := file.read(12)) == 12:
             byte_rate = struct.unpack("<HHII", head)[3]
         elif name == b"data":
-            # Programs that write to a pipe cannot know the size and put the largest one.
-            unknown = promised >= 0xFFFFFF00 or byte_rate == 0
-            if not unknown and promised - (size - begins) > _SLOPPY_HEADER_S * byte_rate:
-                raise _cut_short(path, (size - begins) / byte_rate, promised / byte_rate)
+            # Programs that write to a pipe cannot know the size and state the largest one.
+            unknown = stated >= 0xFFFFFF00 or byte_rate == 0
+            if not unknown and stated - (size - begins) > _SLOPPY_HEADER_S * byte_rate:
+                raise _truncated(path, (size - begins) / byte_rate, stated / byte_rate)
             return
-        file.seek(begins + promised + promised % 2)
+        file.seek(begins + stated + stated % 2)
     raise AudioError(f"{path}: is cut short: it ends before its samples begin; copy it again", "cut short")

@@ -1,4 +1,4 @@
-"""A waveform from a mel spectrogram without a learned vocoder: rough, but at hand before one is trained."""
+"""Griffin-Lim: waveforms from mel spectrograms without a trained vocoder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _INVERSION_ITERATIONS = 20
 
 @torch.no_grad()
 def griffin_lim(log_mel: Tensor, mel: MelSpectrogram, iterations: int = 60) -> Tensor:
-    """Find a waveform that has this mel spectrogram, as nearly as can be.
+    """Estimate a waveform with this mel spectrogram.
 
     The fast Griffin-Lim algorithm (Perraudin, Balazs and Søndergaard, WASPAA 2013) on magnitudes from
-    `magnitude_of_mel`. It begins with phase 0, so equal input gives equal output.
+    `magnitude_of_mel`. It starts with phase 0, so that it is deterministic.
 
     Args:
-        log_mel: (..., n_mel, T_mel) as `mel` gives it.
+        log_mel: (..., n_mel, T_mel) as computed by `mel`.
         mel: the definition that `log_mel` follows, on the same device.
-        iterations: more sound better and take longer; past 60 little is won.
+        iterations: more sound better and take longer; past 60 there is little gain.
 
     Returns:
         (..., T_mel * hop_size) float32, around [-1, 1] but not clipped to it.
@@ -35,7 +35,7 @@ def griffin_lim(log_mel: Tensor, mel: MelSpectrogram, iterations: int = 60) -> T
         estimate = torch.complex(magnitude, torch.zeros_like(magnitude))  # (B, T_mel, bins)
         previous = None
         for _ in range(iterations):
-            # Only what some waveform has, at the phase it has it, and on a little in the direction this led.
+            # Projection onto spectra of waveforms, extrapolated by the momentum.
             consistent = torch.view_as_real(framing.spectrum(framing.waveform(estimate)))
             ahead = consistent if previous is None else torch.lerp(previous, consistent, 1.0 + _MOMENTUM)
             previous = consistent
@@ -46,18 +46,18 @@ def griffin_lim(log_mel: Tensor, mel: MelSpectrogram, iterations: int = 60) -> T
 
 
 def magnitude_of_mel(log_mel: Tensor, mel: MelSpectrogram) -> Tensor:
-    """Find magnitudes that are never negative and give this mel spectrogram through the filters.
+    """Estimate non-negative magnitudes that have this mel spectrogram.
 
     Multiplicative updates for the Kullback-Leibler divergence (Lee and Seung, NIPS 2000) from a smooth start. On
-    speech they come nearer to the true magnitudes than the clipped pseudo-inverse does (relative error 0.15, not
-    0.21), keep to the mel better, and need nothing prepared.
+    speech they are closer to the true magnitudes than the clipped pseudo-inverse (relative error 0.15, not 0.21), fit
+    the mel better, and need no precomputation.
 
     Args:
         log_mel: (B, n_mel, T_mel).
         mel: the definition that `log_mel` follows, on the same device.
 
     Returns:
-        (B, mel.n_bins_used, T_mel); the bins above, which no filter hears, are 0.
+        (B, mel.n_bins_used, T_mel); the bins above, which no filter covers, are 0.
     """
     bank = mel.filter_bank[:, : mel.n_bins_used]
     weight = bank.sum(dim=0).clamp(min=1e-10)[:, None]
@@ -69,13 +69,13 @@ def magnitude_of_mel(log_mel: Tensor, mel: MelSpectrogram) -> Tensor:
 
 
 class _Framing:
-    """The way from spectra to the waveform and back, with the frames and the padding of a mel definition."""
+    """STFT and inverse STFT with the frames and the padding of a mel definition."""
 
     def __init__(self, mel: MelSpectrogram, n_frames: int) -> None:
         self._mel, self._n_frames = mel, n_frames
         left = (mel.n_fft - mel.win_size) // 2
         self._window = F.pad(mel.window, (left, mel.n_fft - mel.win_size - left))
-        # Each sample lies under several windows; the edges, under few, must not be blown up.
+        # Each sample is covered by several windows; the edges, covered by few, must not be amplified.
         self._overlap = self._add_up(self._window.square().expand(1, n_frames, -1)).clamp(min=1e-4)
 
     def spectrum(self, waveform: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class _Framing:
         return self._add_up(frames) / self._overlap
 
     def _add_up(self, frames: Tensor) -> Tensor:
-        # A few shifted sums of hop-sized pieces: 30 times as fast as torch.nn.functional.fold.
+        # Shifted sums of hop-sized pieces: 30 times as fast as torch.nn.functional.fold.
         hop_size, n_batch = self._mel.hop_size, len(frames)
         n_pieces = -(-self._mel.n_fft // hop_size)
         if n_pieces * hop_size > self._mel.n_fft:

@@ -1,4 +1,4 @@
-"""The one mel spectrogram: extraction, vocoder losses and metrics all mean this by `mel`."""
+"""Mel spectrogram: the one definition for extraction, vocoder losses and metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processors.audio.mel_settings import MEL_SETTINGS
 from utils.errors import RecitalError
 
 MEL_FLOOR = 1e-5
-"""Mel magnitudes below it count as it, so that silence has a logarithm."""
+"""Mel magnitudes are clamped to it, so that silence has a finite logarithm."""
 
 
 class MelError(RecitalError):
@@ -22,12 +22,12 @@ class MelError(RecitalError):
 
 
 class MelSpectrogram(nn.Module):
-    """Turns waveforms into log-mel spectrograms; differentiable, on any device, in float32 at least.
+    """Computes log-mel spectrograms of waveforms; differentiable, on any device, in float32 at least.
 
     HiFi-GAN's definition (arXiv:2010.05646, its published code): the waveform is padded by reflection so that each
-    `hop_size` samples give one frame, whose centre is the centre of these samples: frame i lies round sample
-    (i + 0.5) * hop_size. Periodic Hann window, magnitudes, Slaney's filters, natural logarithm with a floor of
-    1e-5. Where n_fft - hop_size is odd, the right side is padded by one sample more, to keep the frames in step.
+    `hop_size` samples are one frame with the same centre: frame i is centred at sample (i + 0.5) * hop_size. Periodic
+    Hann window, magnitudes, Slaney's filters, natural logarithm with a floor of 1e-5. If n_fft - hop_size is odd, the
+    right side is padded by one sample more, to keep the frames aligned.
 
     Args:
         sample_rate: in Hz.
@@ -61,24 +61,24 @@ class MelSpectrogram(nn.Module):
         self.n_fft, self.win_size = n_fft, win_size
         self.left_padding = (n_fft - hop_size) // 2
         bank = torch.tensor(mel_filter_bank(sample_rate, n_fft, n_mel, fmin, fmax))
-        # Made from the settings, so no checkpoint needs them.
+        # Computed from the settings, so not saved in checkpoints.
         self.register_buffer("window", torch.hann_window(win_size), persistent=False)
         self.register_buffer("filter_bank", bank, persistent=False)
         if not bank.any(dim=1).all():
             raise MelError(
                 f"n_mel {n_mel} is too many for n_fft {n_fft} at {sample_rate} Hz: some mel filters lie between two "
-                "frequencies of the transform and would always be silent; lower n_mel or raise n_fft"
+                "frequencies of the transform and would always be zero; lower n_mel or raise n_fft"
             )
-        # The bins above the last filter would only be multiplied by 0.
+        # The bins above the last filter are multiplied by 0.
         self.n_bins_used = int(bank.any(dim=0).nonzero().max()) + 1
 
     @classmethod
     def from_settings(cls, settings: PreprocessSettings) -> MelSpectrogram:
-        """Make the definition that the settings of stage 1 describe."""
+        """Construct the definition that the settings of stage 1 describe."""
         return cls(**{name: getattr(settings, name) for name in MEL_SETTINGS})
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Give the log-mel spectrogram of each waveform.
+        """Compute the log-mel spectrogram of each waveform.
 
         Args:
             waveform: (..., T_wav) in [-1, 1].
@@ -92,7 +92,7 @@ class MelSpectrogram(nn.Module):
         return self.mel_and_energy(waveform)[0]
 
     def mel_and_energy(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the log-mel spectrogram and the energy of each waveform, from one Fourier transform.
+        """Compute the log-mel spectrogram and the energy of each waveform, from one Fourier transform.
 
         Energy is the L2 norm of a frame's magnitude spectrum (FastSpeech 2, arXiv:2006.04558, section 2.3).
 
@@ -115,7 +115,7 @@ class MelSpectrogram(nn.Module):
         return log_mel.transpose(-1, -2), energy  # (..., T_mel, n_mel) -> (..., n_mel, T_mel)
 
     def _power(self, waveform: Tensor) -> Tensor:
-        """Give the power spectrum of every frame, (..., T_mel, n_fft // 2 + 1), a little above 0 everywhere."""
+        """Compute the power spectrum of every frame, (..., T_mel, n_fft // 2 + 1), plus 1e-9."""
         if waveform.dtype not in (torch.float32, torch.float64):
             waveform = waveform.float()
         *batch, n_samples = waveform.shape
@@ -133,7 +133,7 @@ class MelSpectrogram(nn.Module):
         return power.transpose(-1, -2).reshape(*batch, power.shape[2], power.shape[1])
 
     def pad(self, waveform: Tensor) -> Tensor:
-        """Reflect each end of (B, T_wav) waveforms so that frame i reads n_fft samples from i * hop_size on.
+        """Pad (B, T_wav) waveforms by reflection so that frame i covers n_fft samples from i * hop_size on.
 
         Returns:
             (B, T_wav + n_fft - hop_size), beginning `left_padding` samples before the waveform.
@@ -147,7 +147,7 @@ class MelSpectrogram(nn.Module):
         left, right = self.left_padding, self.n_fft - self.hop_size - self.left_padding
         if n_samples > right:
             return F.pad(waveform, (left, right), mode="reflect")
-        # A reflection as long as the waveform must be reflected again, which torch refuses to do.
+        # Padding as long as the waveform must be reflected again, which torch does not support.
         period = max(2 * (n_samples - 1), 1)
         place = torch.arange(-left, n_samples + right, device=waveform.device).abs() % period
         return waveform[..., torch.minimum(place, period - place)]
@@ -157,7 +157,7 @@ class MelSpectrogram(nn.Module):
 def mel_filter_bank(
     sample_rate: int, n_fft: int, n_mel: int, fmin: float = 0.0, fmax: float | None = None
 ) -> np.ndarray:
-    """Triangular filters of equal area, evenly spaced on Slaney's mel scale.
+    """Compute triangular filters of equal area, evenly spaced on Slaney's mel scale.
 
     M. Slaney, Auditory Toolbox, technical report 1998-010, Interval Research: linear below 1 kHz, logarithmic above.
 

@@ -1,6 +1,6 @@
 """The settings that make two mels the same kind.
 
-Apart from `mel.py`, so that programs that only compare settings need no torch.
+Apart from `mel.py`, so that comparing settings needs no torch.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ MEL_SETTINGS = ("sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin",
 
 
 def mel_differences(found: Mapping[str, Any], expect: Mapping[str, Any]) -> str:
-    """Return in which settings two kinds of mels differ, with both values; empty where they are of one kind.
+    """Return the settings in which two kinds of mels differ, with both values; empty if they are the same kind.
 
     Args:
         found: settings by name, of `preprocess` or of a feature store.
-        expect: the wanted ones.
+        expect: the expected settings.
     """
     return ", ".join(
         f"{name} {found.get(name, 'unknown')} (wanted: {expect[name]})"

@@ -1,4 +1,4 @@
-"""The fundamental frequency of speech, one value per mel frame."""
+"""Fundamental frequency (F0), one value per mel frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from utils.errors import RecitalError
 
 
 class PitchError(RecitalError):
-    """A pitch extractor that does not exist, or that cannot work with the settings given."""
+    """A pitch extractor that does not exist, or settings that it cannot use."""
 
 
 def extract_pitch(
@@ -23,13 +23,13 @@ def extract_pitch(
     f0_max: float,
     extractor: str = "parselmouth",
 ) -> np.ndarray:
-    """Give the fundamental frequency at the centre of each mel frame, sample (i + 0.5) * hop_size.
+    """Extract F0 at the centre of each mel frame, sample (i + 0.5) * hop_size.
 
     Args:
-        waveform: (T_wav,) in [-1, 1]; silence and very short input are fine.
+        waveform: (T_wav,) in [-1, 1]; may be silent or very short.
         sample_rate: in Hz.
         hop_size: samples per frame.
-        f0_min: lowest frequency in Hz; what an extractor finds below it counts as unvoiced.
+        f0_min: lowest frequency in Hz; values below it become unvoiced.
         f0_max: highest frequency in Hz; likewise.
         extractor: one of `PITCH_EXTRACTORS`.
 
@@ -37,7 +37,7 @@ def extract_pitch(
         (T_wav // hop_size,) float32 in Hz, 0 where unvoiced.
 
     Raises:
-        PitchError: the extractor is unknown, or f0_min and f0_max are no range below half of `sample_rate`.
+        PitchError: the extractor is unknown, or f0_min and f0_max are not a range below half of `sample_rate`.
     """
     if extractor not in PITCH_EXTRACTORS:
         raise PitchError(f"pitch_extractor: no {extractor!r}; known are {', '.join(PITCH_EXTRACTORS)}")
@@ -55,15 +55,15 @@ def extract_pitch(
 
 
 def _praat(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float, f0_max: float) -> np.ndarray:
-    """Boersma's autocorrelation method with Praat's own thresholds (IFA Proceedings 17, 1993).
+    """Track F0 by Boersma's autocorrelation method with Praat's thresholds (IFA Proceedings 17, 1993).
 
-    Praat splits each call over as many threads as there are cores, and offers no way to change that.
+    Praat uses as many threads as there are cores, which cannot be changed.
     """
     import parselmouth
 
     n_frames = len(samples) // hop_size
-    # Praat fits as many whole frames as it can into the sound, less one window of three periods, and centres the
-    # row of them in it. With half a hop to spare that is n_frames, and the padding keeps their centre ours.
+    # Praat fits as many whole frames as possible into the sound, less one window of three periods, and centres them.
+    # With half a hop to spare these are n_frames, and the padding aligns their centres with the mel's frames.
     window = 3.0 * sample_rate / f0_min
     padding = max(0, round((window - 0.5 * hop_size) / 2))
     sound = parselmouth.Sound(np.pad(samples, padding), sampling_frequency=sample_rate)
@@ -74,7 +74,7 @@ def _praat(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float, 
 
 
 def _dio(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float, f0_max: float) -> np.ndarray:
-    """DIO refined by StoneMask, of the WORLD vocoder (Morise et al., IEICE Trans. E99-D, 2016)."""
+    """Track F0 by DIO refined by StoneMask, of the WORLD vocoder (Morise et al., IEICE Trans. E99-D, 2016)."""
     import pyworld
 
     padded, first, period_ms = _for_world(samples, sample_rate, hop_size)
@@ -84,7 +84,7 @@ def _dio(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float, f0
 
 
 def _harvest(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float, f0_max: float) -> np.ndarray:
-    """Harvest, of the WORLD vocoder (Morise, Interspeech 2017): slow, and voiced wherever it can be."""
+    """Track F0 by Harvest, of the WORLD vocoder (Morise, Interspeech 2017): slow, with few unvoiced frames."""
     import pyworld
 
     padded, first, period_ms = _for_world(samples, sample_rate, hop_size)
@@ -93,12 +93,12 @@ def _harvest(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float
 
 
 def _for_world(samples: np.ndarray, sample_rate: int, hop_size: int) -> tuple[np.ndarray, int, float]:
-    """Pad so that WORLD, whose frame k lies at k * hop_size, has a frame at the centre of each of ours.
+    """Pad so that WORLD, whose frame k is centred at k * hop_size, has a frame at the centre of each mel frame.
 
     Returns:
-        The padded samples, the number of WORLD's frame that is our first, and the frame period in ms.
+        The padded samples, the number of WORLD's frame that is the first mel frame, and the frame period in ms.
     """
-    # WORLD's filters need some room even round a single frame.
+    # WORLD's filters need some context even round a single frame.
     first = 1 + math.ceil(0.1 * sample_rate / hop_size)
     padded = np.pad(samples, (first * hop_size - hop_size // 2, (first + 1) * hop_size))
     return padded, first, 1000.0 * hop_size / sample_rate
@@ -130,4 +130,4 @@ PITCH_EXTRACTORS: Mapping[str, Callable[[np.ndarray, int, int, float, float], np
     "harvest": _harvest,
     "pyin": _pyin,
 }
-"""Every extractor by the name that `preprocess.pitch_extractor` gives it."""
+"""Extractors by their names in `preprocess.pitch_extractor`."""

@@ -1,4 +1,4 @@
-"""How far apart two waveforms are in their spectra at several resolutions."""
+"""Multi-resolution STFT distance of two waveforms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 # n_fft, hop and window in samples, as published for rates about 24 kHz.
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 _FLOOR = 1e-7  # of the power: 70 dB below a full-scale sine's
-_QUIETEST = 0.01  # of full scale: a share of less than this level's norm says nothing, and of silence's has no bounds
+_QUIETEST = 0.01  # of full scale: as a share of a quieter target's norm, the difference would be unbounded
 
 
 class StftDistance(NamedTuple):
@@ -28,9 +28,9 @@ class StftDistance(NamedTuple):
 def multi_resolution_stft(predicted: Tensor, target: Tensor) -> StftDistance:
     """Compare waveforms by their short-time Fourier transforms of three sizes; differentiable.
 
-    R. Yamamoto and others, Parallel WaveGAN (arXiv:1910.11480), section 2.2; but spectral convergence is taken for
-    each waveform by itself, so that the mean over a batch does not depend on who else is in it, and a target quieter
-    than 40 dB below full scale counts as that loud there, for else a silent segment would outweigh all others.
+    R. Yamamoto and others, Parallel WaveGAN (arXiv:1910.11480), section 2.2; but spectral convergence is computed per
+    waveform, so that the mean over a batch does not depend on its composition, and with the norm of a target at least
+    that of noise at -40 dB of full scale, since a silent segment would otherwise outweigh all others.
 
     Args:
         predicted: (B, T_wav) in [-1, 1].
@@ -41,15 +41,15 @@ def multi_resolution_stft(predicted: Tensor, target: Tensor) -> StftDistance:
     with torch.autocast(predicted.device.type, enabled=False):
         for n_fft, hop_size, win_size in RESOLUTIONS:
             window = torch.hann_window(win_size, device=predicted.device)
-            made = _power(predicted.float(), n_fft, hop_size, window)
+            power = _power(predicted.float(), n_fft, hop_size, window)
             with torch.no_grad():
-                wanted = _power(target.float(), n_fft, hop_size, window)
-                wanted_magnitude, wanted_log = wanted.sqrt(), wanted.log()
-                quietest = _QUIETEST * (wanted[0].numel() * window.square().sum()).sqrt()  # the norm of such noise
-                norm = torch.linalg.vector_norm(wanted_magnitude, dim=(1, 2)).maximum(quietest)
-            difference = torch.linalg.vector_norm(made.sqrt() - wanted_magnitude, dim=(1, 2))
+                target_power = _power(target.float(), n_fft, hop_size, window)
+                target_magnitude, target_log = target_power.sqrt(), target_power.log()
+                quietest = _QUIETEST * (target_power[0].numel() * window.square().sum()).sqrt()  # of such noise
+                norm = torch.linalg.vector_norm(target_magnitude, dim=(1, 2)).maximum(quietest)
+            difference = torch.linalg.vector_norm(power.sqrt() - target_magnitude, dim=(1, 2))
             convergences.append((difference / norm).mean())
-            logs.append((made.log() - wanted_log).abs().mean() / 2)  # the logarithm of the power is twice as large
+            logs.append((power.log() - target_log).abs().mean() / 2)  # the logarithm of the power is twice as large
     return StftDistance(torch.stack(convergences).mean(), torch.stack(logs).mean())
 
 

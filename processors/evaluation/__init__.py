@@ -1,1 +1,1 @@
-"""Objective measures of synthesised speech against recordings."""
+"""Objective evaluation of synthesised speech against recordings."""

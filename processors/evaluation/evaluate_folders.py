@@ -1,4 +1,4 @@
-"""Evaluation of two folders of recordings, file by file of the same name."""
+"""Evaluation of a folder of synthesised speech against one of recordings, by file names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils.console import Progress, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
 
-# An encoder's padding, or the samples beyond the last whole frame.
+# Padding of an encoder, or samples beyond the last whole frame.
 _DURATION_TOLERANCE_S = 0.1
 
 
@@ -21,38 +21,38 @@ class EvaluationError(RecitalError):
     """Folders that cannot be compared."""
 
 
-def evaluate_folders(reference_dir: Path, made_dir: Path, output: Path) -> list[str]:
-    """Measure every file of one folder that has one of the same name in the other, and write all figures down.
+def evaluate_folders(reference_dir: Path, degraded_dir: Path, output: Path) -> list[str]:
+    """Compute the metrics of every file that both folders have, and write them to a file.
 
-    Names are paths from the folder, without ending. Where rates differ the reference is resampled.
+    Names are paths within the folder, without suffix. If sample rates differ the reference is resampled.
 
     Args:
         reference_dir: recordings.
-        made_dir: what was made of them.
+        degraded_dir: synthesised speech.
         output: JSON with `means`, `counts` (of recordings that a mean is taken over) and `recordings`.
 
     Returns:
         The lines of a table of the means.
 
     Raises:
-        EvaluationError: a folder is missing, no name is in both, or lengths say that names do not mean the same.
+        EvaluationError: a folder is missing, no name is in both, or lengths differ.
         AudioError: a file cannot be read.
     """
-    references, made = _files(reference_dir), _files(made_dir)
-    names = sorted(references.keys() & made.keys())
+    references, degraded = _files(reference_dir), _files(degraded_dir)
+    names = sorted(references.keys() & degraded.keys())
     if not names:
         raise EvaluationError(
-            f"{made_dir}: none of its {len(made)} recordings has the name of one in {reference_dir}, which has "
-            f"{len(references)}"
+            f"{degraded_dir}: none of its {len(degraded)} files has the name of one of the {len(references)} in "
+            f"{reference_dir}"
         )
-    if alone := len(references) + len(made) - 2 * len(names):
-        warn(f"{alone} recordings are in one of the folders only; they are left out")
+    if unpaired := len(references) + len(degraded) - 2 * len(names):
+        warn(f"{unpaired} files are in one of the folders only; they are ignored")
     if missing := [metric.name for metric in METRICS if metric.needs and not is_installed(metric.needs)]:
-        warn(f"not measured, for packages are missing: {', '.join(missing)}; sh env.sh evaluate installs them")
+        warn(f"skipped for missing packages: {', '.join(missing)}; sh env.sh evaluate installs them")
     figures: dict[str, dict[str, float]] = {}
     with Progress(len(names), "evaluating", "recordings") as progress:
         for name in names:
-            figures[name] = _evaluate(references[name], made[name])
+            figures[name] = _evaluate(references[name], degraded[name])
             progress.advance()
     values_of = {
         metric.name: [found[metric.name] for found in figures.values() if metric.name in found] for metric in METRICS
@@ -61,7 +61,7 @@ def evaluate_folders(reference_dir: Path, made_dir: Path, output: Path) -> list[
     counts = {name: len(values_of[name]) for name in means}
     report = {
         "reference_dir": str(reference_dir),
-        "made_dir": str(made_dir),
+        "made_dir": str(degraded_dir),
         "means": means,
         "counts": counts,
         "recordings": figures,
@@ -70,23 +70,23 @@ def evaluate_folders(reference_dir: Path, made_dir: Path, output: Path) -> list[
     return list(_table(means, counts))
 
 
-def _evaluate(reference_path: Path, made_path: Path) -> dict[str, float]:
-    sample_rate = audio_info(made_path).sample_rate
+def _evaluate(reference_path: Path, degraded_path: Path) -> dict[str, float]:
+    sample_rate = audio_info(degraded_path).sample_rate
     reference = read_audio(reference_path, sample_rate)
     try:
-        made = read_audio(made_path, sample_rate)
+        degraded = read_audio(degraded_path, sample_rate)
     except AudioError as error:
         if error.fault != "silent":
             raise
-        warn(f"{error}; it is left out of the means")
+        warn(f"{error}; excluded from the means")
         return {}
-    difference_s = abs(len(reference) - len(made)) / sample_rate
+    difference_s = abs(len(reference) - len(degraded)) / sample_rate
     if difference_s > _DURATION_TOLERANCE_S:
         raise EvaluationError(
-            f"{made_path}: lasts {len(made) / sample_rate:.2f} s, {reference_path} "
-            f"{len(reference) / sample_rate:.2f} s; only speech in step with its recording can be compared"
+            f"{degraded_path}: lasts {len(degraded) / sample_rate:.2f} s, {reference_path} "
+            f"{len(reference) / sample_rate:.2f} s; only speech aligned with its recording can be compared"
         )
-    return compare(reference, made, sample_rate)
+    return compare(reference, degraded, sample_rate)
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -97,10 +97,10 @@ def _files(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
             name = path.relative_to(folder).with_suffix("").as_posix()
             if name in found:
-                raise EvaluationError(f"{folder}: {found[name].name} and {path.name} have one name; keep one of them")
+                raise EvaluationError(f"{folder}: {found[name].name} and {path.name} share a name; keep one of them")
             found[name] = path
     if not found:
-        raise EvaluationError(f"{folder}: no recording in it ({', '.join(AUDIO_SUFFIXES)})")
+        raise EvaluationError(f"{folder}: contains no sound files ({', '.join(AUDIO_SUFFIXES)})")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The metrics of synthesised speech against its recording, each defined once."""
+"""Metrics of synthesised speech against its recording."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from processors.audio.mel import MelSpectrogram
 from processors.audio.stft_distance import StftDistance, multi_resolution_stft
 from processors.evaluation.perception import pesq, predicted_mos, stoi
 
-# HiFi-GAN's at 22.05 kHz; other rates get frames of about as long.
+# HiFi-GAN's at 22.05 kHz; frames of other rates are about as long.
 _RATE, _N_FFT, _HOP_SIZE, _N_MEL = 22050, 1024, 256, 80
 
 
 class Pair:
-    """A recording and the speech that is compared with it.
+    """A recording and the synthesised speech to compare with it.
 
     Args:
         recording: (T_wav,) in [-1, 1].
@@ -28,7 +28,7 @@ class Pair:
 
     Attributes:
         recording: as given; `reference` and `degraded` are cut to the length of the shorter.
-        is_comparable: whether both hold samples, and finite ones alone.
+        is_comparable: whether both hold samples, all of them finite.
     """
 
     def __init__(self, recording: np.ndarray, degraded: np.ndarray, sample_rate: int) -> None:
@@ -41,21 +41,21 @@ class Pair:
 
     @cached_property
     def stft_distance(self) -> StftDistance:
-        """The distance of the spectra, which two metrics report."""
+        """Distance of the spectra, for two metrics."""
         with torch.inference_mode():
             return multi_resolution_stft(torch.from_numpy(self.degraded)[None], torch.from_numpy(self.reference)[None])
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a pair of recordings.
+    """A metric of a pair of recordings.
 
     Attributes:
         name: its key in reports.
         meaning: what it measures, for the reader of a table.
         better: which values are better.
-        measure: returns the figure of a pair; None where there is none.
-        needs: the measure of `processors.evaluation.perception` whose packages must be installed.
+        measure: returns the value of a pair; None if it is undefined.
+        needs: metric of `processors.evaluation.perception` whose packages must be installed.
     """
 
     name: str
@@ -100,14 +100,14 @@ METRICS = (
     ),
     Metric(
         "mos",
-        "predicted opinion of the synthesised speech, 1 to 5",
+        "predicted mean opinion score of the synthesised speech, 1 to 5",
         "more",
         lambda pair: predicted_mos(pair.degraded, pair.sample_rate),
         needs="mos",
     ),
     Metric(
         "reference_mos",
-        "predicted opinion of the recordings",
+        "predicted mean opinion score of the recordings",
         "more",
         lambda pair: predicted_mos(pair.recording, pair.sample_rate),
         needs="mos",
@@ -116,7 +116,7 @@ METRICS = (
 
 
 def compare(recording: np.ndarray, degraded: np.ndarray, sample_rate: int) -> dict[str, float]:
-    """Measure every metric of speech and its recording; those that cannot be measured are not among them.
+    """Compute the metrics of synthesised speech against its recording, without those that are undefined.
 
     Args:
         recording: (T_wav,) in [-1, 1].
@@ -131,28 +131,28 @@ def compare(recording: np.ndarray, degraded: np.ndarray, sample_rate: int) -> di
 
 
 def mel_error(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
-    """Compute the mean absolute difference of two recordings' log-mels, of 80 bins over the full band.
+    """Compute the mean absolute difference of the log-mels of two waveforms, of 80 bins over the full band.
 
     Frames last about 46 ms and begin every 12 ms.
 
     Args:
         reference: (T_wav,) in [-1, 1].
-        degraded: (T_wav,); both are compared over as long as the shorter lasts.
+        degraded: (T_wav,); both are compared over the length of the shorter.
         sample_rate: of both, in Hz.
 
     Returns:
-        None where there is not one frame, or a recording holds NaN.
+        None if there is no frame, or a waveform holds NaN.
     """
     mel = _full_band(sample_rate)
     n_samples = min(len(reference), len(degraded))
     if n_samples < mel.hop_size:
         return None
     with torch.inference_mode():
-        made, wanted = (
+        predicted, target = (
             mel(torch.from_numpy(np.asarray(waveform[:n_samples], dtype=np.float32)))
             for waveform in (degraded, reference)
         )
-        error = float((made - wanted).abs().mean())
+        error = float((predicted - target).abs().mean())
     return error if np.isfinite(error) else None
 
 

@@ -1,4 +1,4 @@
-"""Measures that stand for listeners, each of a package that may be missing (`sh env.sh evaluate` installs them)."""
+"""Perceptual metrics of optional packages (`sh env.sh evaluate` installs them)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from processors.audio.audio_file import resample
 
 _PACKAGE_OF = {"pesq": ("pesq",), "stoi": ("pystoi",), "mos": ("speechmos", "onnxruntime", "requests")}
 _RATE = 16000
-# The reference code keeps room for a limited number of utterances, which long recordings would overrun.
+# The reference code supports a limited number of utterances, which long recordings would exceed.
 _MOST_PESQ_S = 20
 _SILENT_PEAK = 1e-3
 
@@ -22,9 +22,9 @@ def is_installed(measure: str) -> bool:
 
 
 def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
-    """Return the wide-band PESQ (ITU-T P.862.2), from 1 to 4.64, as it is measured at 16 kHz.
+    """Compute the wide-band PESQ (ITU-T P.862.2), from 1 to 4.64, at 16 kHz.
 
-    Of a long recording it is the mean over stretches, which is not of the recommendation.
+    Of a long recording it is the mean over segments, which departs from the recommendation.
 
     Args:
         reference: (T_wav,) in [-1, 1].
@@ -32,7 +32,7 @@ def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
         sample_rate: of both, in Hz.
 
     Returns:
-        None where the package is missing, or finds no speech to compare.
+        None if the package is missing, or finds no speech to compare.
     """
     if not is_installed("pesq"):
         return None
@@ -40,20 +40,20 @@ def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
     from pesq import pesq as measure
 
     resampled = [_at_16_khz(waveform, sample_rate) for waveform in (reference, degraded)]
-    stretches = max(1, -(-len(resampled[0]) // (_MOST_PESQ_S * _RATE)))
+    n_segments = max(1, -(-len(resampled[0]) // (_MOST_PESQ_S * _RATE)))
     scores = []
-    for clean, made in zip(*(np.array_split(waveform, stretches) for waveform in resampled), strict=True):
-        if not (_is_audible(clean) and _is_audible(made)):
+    for clean, noisy in zip(*(np.array_split(waveform, n_segments) for waveform in resampled), strict=True):
+        if not (_is_audible(clean) and _is_audible(noisy)):
             continue
         try:
-            scores.append(float(measure(_RATE, clean, made, "wb")))
-        except (PesqError, ValueError):  # too short, or no speech in it
+            scores.append(float(measure(_RATE, clean, noisy, "wb")))
+        except (PesqError, ValueError):  # too short, or without speech
             continue
     return _finite(float(np.mean(scores))) if scores else None
 
 
 def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
-    """Return the short-time objective intelligibility (Taal and others, 2011), up to 1, measured at the own rate.
+    """Compute the short-time objective intelligibility (Taal and others, 2011), up to 1, at the waveforms' rate.
 
     Args:
         reference: (T_wav,) in [-1, 1].
@@ -61,14 +61,14 @@ def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
         sample_rate: of both, in Hz.
 
     Returns:
-        None where the package is missing, or the reference holds too little speech.
+        None if the package is missing, or the reference holds too little speech.
     """
     if not is_installed("stoi") or not _is_audible(reference):
         return None
     from pystoi import stoi as measure
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # its way of saying that a value means nothing
+        warnings.simplefilter("error")  # it warns of meaningless values
         try:
             return _finite(measure(reference.astype(np.float64), degraded.astype(np.float64), sample_rate))
         except (RuntimeWarning, ValueError, IndexError):
@@ -76,14 +76,14 @@ def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
 
 
 def predicted_mos(waveform: np.ndarray, sample_rate: int) -> float | None:
-    """Return the overall opinion score, from 1 to 5, that DNSMOS P.835 (arXiv:2110.01763) predicts of listeners.
+    """Predict the overall mean opinion score, from 1 to 5, by DNSMOS P.835 (arXiv:2110.01763).
 
     Args:
         waveform: (T_wav,) in [-1, 1]; there is no reference.
-        sample_rate: in Hz; it is measured at 16 kHz.
+        sample_rate: in Hz; resampled to 16 kHz.
 
     Returns:
-        None where a package is missing, or the waveform is silent.
+        None if a package is missing, or the waveform is silent.
     """
     if not is_installed("mos") or not _is_audible(waveform):
         return None

@@ -1,4 +1,4 @@
-"""Reports for people: tables as Markdown, and as a page with pictures and players that needs no other file."""
+"""Reports as Markdown, and as self-contained HTML pages with pictures and audio players."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Section:
     """One part of a report: a heading, sentences, and a table or list.
 
     Attributes:
-        heading: of the part.
+        heading: its heading.
         lines: one paragraph each.
-        header: of the table's columns; empty for a list of single cells.
-        rows: the table's.
+        header: names of the table's columns; empty without a table.
+        rows: of the table.
     """
 
     heading: str
@@ -31,7 +31,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Shown:
-    """An utterance as a person should see and hear it."""
+    """An utterance in a report: caption, PNG picture and WAV sound."""
 
     caption: str
     picture: bytes
@@ -39,7 +39,7 @@ class Shown:
 
 
 def wav_bytes(waveform: np.ndarray, sample_rate: int) -> bytes:
-    """Give (T_wav,) int16 as the bytes of a WAV file."""
+    """Return (T_wav,) int16 as the bytes of a WAV file."""
     content = io.BytesIO()
     with wave.open(content, "wb") as file:
         file.setnchannels(1)
@@ -50,7 +50,7 @@ def wav_bytes(waveform: np.ndarray, sample_rate: int) -> bytes:
 
 
 def markdown(title: str, sections: Iterable[Section]) -> str:
-    """Give a report to be read as plain text."""
+    """Return a report as Markdown."""
     lines = [f"# {title}", ""]
     for section in sections:
         lines += [f"## {section.heading}", ""]
@@ -81,14 +81,14 @@ audio { display: block; width: 100%; }
 
 
 def page(title: str, sections: Iterable[Section], shown: Iterable[Shown], *, gallery: str, gallery_note: str) -> str:
-    """Give a page that needs no other file.
+    """Return a report as a self-contained HTML page.
 
     Args:
         title: of the page.
         sections: its parts.
-        shown: what follows them with pictures and sound.
-        gallery: heading of that part.
-        gallery_note: what it says first.
+        shown: utterances after them.
+        gallery: heading of the utterances.
+        gallery_note: first paragraph under it.
     """
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',

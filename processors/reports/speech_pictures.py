@@ -1,4 +1,4 @@
-"""What a person should see of an utterance: waveform, mel, phones and pitch."""
+"""Figures of utterances: waveform, mel, phones and pitch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from utils.pictures import Curve, Figure, Panel, draw
 
-# Light blue is seen on every colour of the mel.
+# Light blue is visible on every colour of the mel.
 _PITCH_COLOR = "#5be7ff"
 _MEL_FLOOR = float(np.log(1e-5))
 
@@ -23,7 +23,7 @@ def mel_panel(
     title: str = "",
     height: float = 1.0,
 ) -> Panel:
-    """Prepare the picture of a mel, with its pitch on the right axis and its phones above where given.
+    """Return the panel of a mel, with pitch on the right axis and phones above if given.
 
     Args:
         mel: (T_mel, M), natural logarithm.
@@ -48,7 +48,7 @@ def mel_panel(
         title=title,
         image=np.asarray(mel, dtype=np.float32).T,
         image_step=seconds_per_frame,
-        # One scale for all pictures, so that they can be compared.
+        # One scale for all figures, so that they can be compared.
         image_range=(_MEL_FLOOR, 2.0),
         curves=curves,
         ends=(np.cumsum(durations) * seconds_per_frame).tolist(),
@@ -61,7 +61,7 @@ def mel_panel(
 
 
 def mels_picture(mels: Mapping[str, np.ndarray], *, seconds_per_frame: float, title: str = "") -> Figure:
-    """Draw mels one above the other on one time axis and one scale, e.g. recorded and predicted.
+    """Draw mels one above the other on one time axis and one scale, e.g. ground truth and predicted.
 
     Args:
         mels: name to (T_mel, M); the numbers of frames may differ.
@@ -81,7 +81,7 @@ def alignment_picture(
     seconds_per_frame: float,
     title: str = "",
 ) -> Figure:
-    """Draw where phones lie in a mel, and below it how likely each of them is over time.
+    """Draw the alignment of phones with a mel, and below it the likelihood of each phone over time.
 
     Args:
         mel: (T_mel, M), natural logarithm.
@@ -105,12 +105,12 @@ def alignment_picture(
 def curves_picture(
     curves: Mapping[str, np.ndarray], *, y_label: str, step: float = 1.0, x_label: str = "phone", title: str = ""
 ) -> Figure:
-    """Draw several curves over each other, e.g. pitch or durations, recorded and predicted.
+    """Draw several curves over each other, e.g. pitch or durations, ground truth and predicted.
 
     Args:
         curves: name to (T,); NaN leaves a gap.
         y_label: what they measure, with the unit.
-        step: time or places from one value to the next.
+        step: time or positions from one value to the next.
         x_label: what the lower axis counts.
         title: above them.
     """
@@ -144,10 +144,10 @@ def utterance_picture(
         title: above it.
     """
     scale = 32768.0 if np.issubdtype(np.asarray(waveform).dtype, np.integer) else 1.0
-    heard = Curve(np.asarray(waveform) / scale, step=1 / sample_rate)
-    limit = max(1.05 * float(np.abs(heard.values).max(initial=0.0)), 0.05)
+    curve = Curve(np.asarray(waveform) / scale, step=1 / sample_rate)
+    limit = max(1.05 * float(np.abs(curve.values).max(initial=0.0)), 0.05)
     panels = [
-        Panel(curves=[heard], y_label="waveform", y_range=(-limit, limit), height=0.55),
+        Panel(curves=[curve], y_label="waveform", y_range=(-limit, limit), height=0.55),
         mel_panel(
             mel,
             seconds_per_frame=hop_size / sample_rate,
@@ -161,5 +161,5 @@ def utterance_picture(
 
 
 def _width(seconds: float) -> float:
-    # Room for the labels of some 12 phones per second, as long as somebody will look at all of it.
+    # Room for the labels of some 12 phones per second, up to a limit.
     return min(max(10.0, 2.6 * seconds), 40.0)

@@ -1,1 +1,1 @@
-"""Speaker encoders, speaker embeddings and per-speaker statistics."""
+"""Speaker encoders, speaker embeddings and statistics per speaker."""

@@ -1,4 +1,4 @@
-"""The speakers of a corpus as vectors, made in stage 1 and kept with the model."""
+"""Speaker embeddings, computed in stage 1 and saved with the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from processors.feature_store import FeatureStore
-from processors.speakers.speaker_encoders import HeardRecording, SpeakerEncoder, SpeakerEncoderError
+from processors.speakers.speaker_encoders import SpeakerEncoder, SpeakerEncoderError, StoredRecording
 from processors.utterance import Utterance
 from utils.console import Progress
 from utils.errors import RecitalError
@@ -18,20 +18,20 @@ from utils.files import write_atomically
 
 EMBEDDINGS_FILE = "speaker_embeddings.json"
 
-# Enough for a mean that no further recording would move much, and a corpus of any size is soon done.
+# Enough for a stable mean, and fast for corpora of any size.
 _MOST_RECORDINGS = 40
 
 
 class SpeakerEmbeddingsError(RecitalError):
-    """A file of speaker embeddings that is missing, damaged, or of others."""
+    """A file of speaker embeddings that is missing, damaged, or of other speakers."""
 
 
 @dataclass(frozen=True)
 class SpeakerEmbeddings:
-    """What each speaker's voice is like.
+    """One vector per speaker.
 
     Attributes:
-        encoder: the setting `preprocess.speaker_encoder` they were made with.
+        encoder: the setting `preprocess.speaker_encoder` they were computed with.
         vectors: speaker to (E,) float32.
     """
 
@@ -39,10 +39,10 @@ class SpeakerEmbeddings:
     vectors: Mapping[str, np.ndarray]
 
     def save(self, path: Path | str) -> None:
-        """Write them as JSON, whole or not at all."""
+        """Write them as JSON, atomically."""
         vectors = {speaker: [round(float(x), 6) for x in vector] for speaker, vector in self.vectors.items()}
-        told = {"encoder": self.encoder, "vectors": vectors}
-        write_atomically(path, json.dumps(told, ensure_ascii=False) + "\n")
+        content = {"encoder": self.encoder, "vectors": vectors}
+        write_atomically(path, json.dumps(content, ensure_ascii=False) + "\n")
 
     @classmethod
     def open(cls, path: Path | str) -> SpeakerEmbeddings:
@@ -52,9 +52,9 @@ class SpeakerEmbeddings:
             SpeakerEmbeddingsError: the file is missing or damaged.
         """
         try:
-            told = json.loads(Path(path).read_text(encoding="utf-8"))
-            vectors = {name: np.array(vector, dtype=np.float32) for name, vector in told["vectors"].items()}
-            encoder = str(told["encoder"])
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            vectors = {name: np.array(vector, dtype=np.float32) for name, vector in content["vectors"].items()}
+            encoder = str(content["encoder"])
         except FileNotFoundError:
             raise SpeakerEmbeddingsError(f"{path}: no such file; run stage 1 again") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -65,18 +65,18 @@ class SpeakerEmbeddings:
 
 
 def rows_of(embeddings: SpeakerEmbeddings | None, speakers: Sequence[str], encoder: str) -> np.ndarray:
-    """Give the vectors of speakers, one below the other.
+    """Return the vectors of speakers as rows.
 
     Args:
-        embeddings: as they were found.
+        embeddings: of all speakers, if there are any.
         speakers: in the order of the rows.
-        encoder: that must have made them.
+        encoder: that they must have been computed with.
 
     Returns:
         (n_speakers, E) float32.
 
     Raises:
-        SpeakerEmbeddingsError: there are none, a speaker has none, or another encoder made them.
+        SpeakerEmbeddingsError: there are none, a speaker has none, or they are of another encoder.
     """
     missing = list(speakers) if embeddings is None else [name for name in speakers if name not in embeddings.vectors]
     if embeddings is None or missing:
@@ -85,7 +85,7 @@ def rows_of(embeddings: SpeakerEmbeddings | None, speakers: Sequence[str], encod
         )
     if embeddings.encoder != encoder:
         raise SpeakerEmbeddingsError(
-            f'the speaker embeddings were made by "{embeddings.encoder}", and preprocess.speaker_encoder is '
+            f'the speaker embeddings were computed by "{embeddings.encoder}", but preprocess.speaker_encoder is '
             f'"{encoder}"; run stage 1 again'
         )
     return np.stack([embeddings.vectors[name] for name in speakers])
@@ -99,17 +99,17 @@ def embed_speakers(
     name: str,
     sample_rate: int,
 ) -> SpeakerEmbeddings:
-    """Hear some recordings of each speaker, spread over all there are, and take the mean.
+    """Compute the mean embedding of recordings spread over those of each speaker.
 
     Args:
         utterances: of the training split.
         stores: corpus to its features.
-        encoder: hears them.
-        name: of the encoder, as the settings call it.
+        encoder: computes the embedding of a recording.
+        name: of the encoder, as in the settings.
         sample_rate: of stored waveforms.
 
     Raises:
-        SpeakerEncoderError: nothing was heard of a speaker.
+        SpeakerEncoderError: no recording of a speaker has an embedding.
     """
     by_speaker: dict[str, list[Utterance]] = {}
     for utterance in utterances:
@@ -119,23 +119,23 @@ def embed_speakers(
         for speaker in sorted(by_speaker):
             theirs = sorted(by_speaker[speaker], key=lambda utterance: (utterance.dataset, utterance.id))
             places = np.unique(np.linspace(0, len(theirs) - 1, min(len(theirs), _MOST_RECORDINGS)).round().astype(int))
-            heard = [
-                encoder.embed(_heard(theirs[place], stores[theirs[place].dataset], sample_rate)) for place in places
+            embeddings = [
+                encoder.embed(_recording(theirs[place], stores[theirs[place].dataset], sample_rate)) for place in places
             ]
-            vectors[speaker] = _mean(np.stack(heard), speaker)
+            vectors[speaker] = _mean(np.stack(embeddings), speaker)
             progress.advance(1, "")
     return SpeakerEmbeddings(name, vectors)
 
 
-def _heard(utterance: Utterance, store: FeatureStore, sample_rate: int) -> HeardRecording:
+def _recording(utterance: Utterance, store: FeatureStore, sample_rate: int) -> StoredRecording:
     mel, f0_hz, waveform = (store.read(utterance.id, name) for name in ("mel", "f0", "waveform"))
-    return HeardRecording(waveform, sample_rate, mel, f0_hz)
+    return StoredRecording(waveform, sample_rate, mel, f0_hz)
 
 
-def _mean(heard: np.ndarray, speaker: str) -> np.ndarray:
-    """Average over what is a number; what never is, such as the pitch of a whisperer, is 0, which is typical."""
-    is_number = np.isfinite(heard)
+def _mean(embeddings: np.ndarray, speaker: str) -> np.ndarray:
+    """Average over finite values; components without any, such as the pitch of whispered speech, become 0 (typical)."""
+    is_number = np.isfinite(embeddings)
     if not is_number.any():
-        raise SpeakerEncoderError(f"the speaker encoder hears no speech in any recording of {speaker}")
-    sums = np.where(is_number, heard, 0.0).sum(axis=0)
+        raise SpeakerEncoderError(f"the speaker encoder finds no speech in any recording of {speaker}")
+    sums = np.where(is_number, embeddings, 0.0).sum(axis=0)
     return (sums / np.maximum(is_number.sum(axis=0), 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The speakers of an experiment: files of their rows in the speaker table and of their languages."""
+"""Files of an experiment's speakers: rows of the speaker table, and languages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LANGUAGES_FILE = "languages.json"
 
 
 def open_languages(path: Path) -> dict[str, str]:
-    """Read the language of each speaker; nothing where there is no such file.
+    """Read the language of each speaker; empty if there is no such file.
 
     Raises:
         DataError: the file is damaged.
@@ -24,5 +24,5 @@ def open_languages(path: Path) -> dict[str, str]:
     except ValueError as error:
         raise DataError(f"{path}: cannot be read ({error}); run stage 1 again") from None
     if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):
-        raise DataError(f"{path}: must give the language of each speaker; run stage 1 again")
+        raise DataError(f"{path}: must map each speaker to a language; run stage 1 again")
     return languages

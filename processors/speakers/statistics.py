@@ -1,4 +1,4 @@
-"""What is usual for each speaker's pitch and energy, and values measured by it."""
+"""Statistics of pitch and energy per speaker, and normalisation by them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from utils.errors import RecitalError
 from utils.files import write_atomically
 
-# Histograms are over logarithms, so that one width suits a whisper and a shout, a small n_fft and a large one.
+# Histograms are over logarithms, so that one bin width suits quiet and loud speech, a small and a large n_fft.
 _N_BINS = 1024
 _LOG_F0_RANGE = (float(np.log(20.0)), float(np.log(5000.0)))  # bins of 0.5 %
 _LOG_ENERGY_RANGE = (float(np.log(1e-4)), float(np.log(1e5)))  # bins of 2 %
-# One frame in 200 beyond each bound: octave errors and clicks rather than expression.
+# One frame in 200 beyond each bound: octave errors and clicks rather than prosody.
 _OUTLIER_SHARE = 0.005
-# Log-pitch so many interquartile ranges beyond the quartiles is an octave error too, however many there are; of a
-# normal distribution, one value in 1300 lies there.
+# Log-pitch further than this many interquartile ranges beyond the quartiles is an octave error as well, however many
+# there are; of a normal distribution, one value in 1300 lies there.
 _FENCE = 2.0
-# Narrower spreads are a histogram's bin or a machine's tone, not speech.
+# Smaller spreads are a single bin or a synthetic tone, not speech.
 _LEAST_PITCH_STD = 0.01
 _LEAST_RELATIVE_ENERGY_STD = 0.05
 
@@ -30,12 +30,12 @@ STATISTICS_FILE = "statistics.json"
 
 
 class StatisticsError(RecitalError):
-    """A statistics file that is missing or damaged, or knows nothing of a speaker."""
+    """A statistics file that is missing or damaged, or lacks a speaker."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How one quantity of one speaker is spread, outliers brought in to the bounds `low` and `high`."""
+    """Distribution of one quantity of one speaker, with outliers clipped to `low` and `high`."""
 
     mean: float
     std: float
@@ -44,7 +44,7 @@ class Spread:
     n_frames: int
 
     def normalize(self, values: np.ndarray) -> np.ndarray:
-        """Bring outliers in to the bounds, then give deviations from the mean in units of the standard deviation."""
+        """Clip outliers to the bounds, then subtract the mean and divide by the standard deviation."""
         return ((np.clip(values, self.low, self.high) - self.mean) / self.std).astype(np.float32)
 
 
@@ -56,17 +56,17 @@ class SpeakerStatistics:
     energy: Spread
 
     def normalize_pitch(self, f0_hz: np.ndarray) -> np.ndarray:
-        """Turn Hz, 0 where unvoiced, into normalised log-pitch, 0 (the mean) where unvoiced; float32."""
+        """Convert Hz, 0 where unvoiced, to normalised log-pitch, 0 (the mean) where unvoiced; float32."""
         is_voiced = f0_hz > 0
         return np.where(is_voiced, self.pitch.normalize(np.log(np.where(is_voiced, f0_hz, 1.0))), np.float32(0.0))
 
     def normalize_energy(self, energy: np.ndarray) -> np.ndarray:
-        """Turn energy into normalised energy; float32."""
+        """Convert energy to normalised energy; float32."""
         return self.energy.normalize(energy)
 
 
 class StatisticsCollector:
-    """Gathers the pitch and energy of any number of utterances into a few kilobytes per speaker.
+    """Accumulates the pitch and energy of any number of utterances in a few kilobytes per speaker.
 
     It counts in histograms, so the result is the same to the bit in whatever order utterances are added. It takes the
     training split only.
@@ -86,9 +86,9 @@ class StatisticsCollector:
             held += _histogram(values, log_range)
 
     def statistics(self) -> dict[str, SpeakerStatistics]:
-        """Give every speaker's statistics, by name in alphabetical order.
+        """Return the statistics of every speaker, in alphabetical order.
 
-        A speaker without any voiced frame gets the pitch of all speakers together.
+        A speaker without voiced frames gets the pitch of all speakers together.
         """
         if not self._pitch_counts:
             return {}
@@ -114,7 +114,7 @@ def _pitch_spread(counts: np.ndarray, everyones_counts: np.ndarray) -> Spread:
     n_frames = int(counts.sum())
     if n_frames == 0:
         counts = everyones_counts
-    if not counts.any():  # nobody has a voice; a pitch between men's and women's does no harm
+    if not counts.any():  # no voiced frame of any speaker; a pitch between men's and women's
         return Spread(mean=float(np.log(160.0)), std=0.25, low=_LOG_F0_RANGE[0], high=_LOG_F0_RANGE[1], n_frames=0)
     low, first_quartile, third_quartile, high = _quantiles(
         counts, _LOG_F0_RANGE, (_OUTLIER_SHARE, 0.25, 0.75, 1.0 - _OUTLIER_SHARE)
@@ -140,14 +140,14 @@ def _bin_centres(log_range: tuple[float, float]) -> np.ndarray:
 
 
 def _quantiles(counts: np.ndarray, log_range: tuple[float, float], shares: tuple[float, ...]) -> list[float]:
-    """Give the values that these shares of the counts lie below, interpolated within a bin."""
+    """Return the quantiles at these shares of the counts, interpolated within a bin."""
     low, high = log_range
     width = (high - low) / _N_BINS
     n_up_to = np.cumsum(counts)
     quantiles = []
     for share in shares:
         wanted = share * n_up_to[-1]
-        place = int(np.searchsorted(n_up_to, wanted))  # the first bin that reaches it, so never an empty one
+        place = int(np.searchsorted(n_up_to, wanted))  # the first bin that reaches it, never an empty one
         inside = (wanted - (n_up_to[place] - counts[place])) / counts[place]
         quantiles.append(low + (place + float(inside)) * width)
     return quantiles

@@ -122,7 +122,7 @@ def test_wav_cut_in_half(tmp_path, subtype, kept):
     soundfile.write(path, tone(), RATE, subtype=subtype)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
-    refused(path, "cut short", "1.00 s that its header promises")
+    refused(path, "cut short", "1.00 s stated in its header")
 
 
 def test_wav_cut_within_its_header(tmp_path):

@@ -125,21 +125,21 @@ def test_two_folders_are_compared_by_name(tmp_path, capsys, monkeypatch):
     assert found["recordings"]["a"]["mel"] == 0
     assert found["means"]["mel"] == pytest.approx(found["recordings"]["inner/b"]["mel"] / 2)
     assert any(line.startswith("mel ") for line in table)
-    assert "1 recordings are in one of the folders only" in capsys.readouterr().err
+    assert "1 files are in one of the folders only" in capsys.readouterr().err
 
 
-def test_folders_that_cannot_be_compared_are_told(tmp_path):
+def test_folders_that_cannot_be_compared_are_refused(tmp_path):
     def compare():
         evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
 
     with pytest.raises(EvaluationError, match="no such folder"):
         compare()
     (tmp_path / "gt").mkdir()
-    with pytest.raises(EvaluationError, match="no recording in it"):
+    with pytest.raises(EvaluationError, match="contains no sound files"):
         compare()
     write_wav(tmp_path / "gt" / "a.wav", tone(), RATE)
     write_wav(tmp_path / "pred" / "b.wav", tone(), RATE)
-    with pytest.raises(EvaluationError, match="none of its 1 recordings has the name"):
+    with pytest.raises(EvaluationError, match="none of its 1 files has the name"):
         compare()
     write_wav(tmp_path / "pred" / "a.wav", tone(0.5), RATE)
     with pytest.raises(EvaluationError, match=r"lasts 0\.50 s"):

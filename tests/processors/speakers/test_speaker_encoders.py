@@ -26,10 +26,10 @@ from processors.speakers.speaker_embeddings import (
     embed_speakers,
 )
 from processors.speakers.speaker_encoders import (
-    HeardRecording,
     OnnxEncoder,
     SpeakerEncoderError,
     StatisticsEncoder,
+    StoredRecording,
     make_speaker_encoder,
 )
 from processors.utterance import read_manifest
@@ -47,14 +47,14 @@ def recording(seed, *, f0_hz=150.0, tilt=0.02, level=0.0, frames=200):
     f0 = f0_hz * np.exp(chance.normal(size=frames) * 0.1)
     f0[:80] = 0.0
     waveform = (chance.normal(size=RATE) * 3000).astype(np.int16)
-    return HeardRecording(waveform, RATE, mel.astype(np.float32), f0.astype(np.float32))
+    return StoredRecording(waveform, RATE, mel.astype(np.float32), f0.astype(np.float32))
 
 
 def test_recordings_of_one_voice_are_more_alike_than_of_two():
     encoder = StatisticsEncoder()
     one, again, high, dark = (
-        encoder.embed(heard)
-        for heard in (recording(1), recording(2), recording(3, f0_hz=250.0), recording(4, tilt=0.1))
+        encoder.embed(stored)
+        for stored in (recording(1), recording(2), recording(3, f0_hz=250.0), recording(4, tilt=0.1))
     )
     within = np.linalg.norm(one - again)
     assert one.shape == (43,) and within < np.linalg.norm(one - high) / 2 and within < np.linalg.norm(one - dark) / 2
@@ -62,16 +62,16 @@ def test_recordings_of_one_voice_are_more_alike_than_of_two():
 
 def test_loudness_and_pauses_do_not_change_a_voice():
     encoder = StatisticsEncoder()
-    heard = recording(1)
+    stored = recording(1)
     louder = recording(1, level=2.0)
-    np.testing.assert_allclose(encoder.embed(heard), encoder.embed(louder), atol=1e-4)
-    longer = HeardRecording(
-        heard.waveform,
+    np.testing.assert_allclose(encoder.embed(stored), encoder.embed(louder), atol=1e-4)
+    longer = StoredRecording(
+        stored.waveform,
         RATE,
-        np.pad(heard.mel, ((300, 0), (0, 0)), constant_values=-11.5),
-        np.pad(heard.f0_hz, (300, 0)),
+        np.pad(stored.mel, ((300, 0), (0, 0)), constant_values=-11.5),
+        np.pad(stored.f0_hz, (300, 0)),
     )
-    np.testing.assert_allclose(encoder.embed(heard), encoder.embed(longer), atol=1e-4)
+    np.testing.assert_allclose(encoder.embed(stored), encoder.embed(longer), atol=1e-4)
 
 
 def write_onnx(path, input_shape=(1, 0)):
@@ -99,11 +99,11 @@ def write_onnx(path, input_shape=(1, 0)):
     return path
 
 
-def test_a_network_in_a_file_hears_waveforms_of_16_khz(tmp_path):
+def test_onnx_network_gets_waveforms_at_16_khz(tmp_path):
     pytest.importorskip("onnxruntime")
     encoder = OnnxEncoder(write_onnx(tmp_path / "voice.onnx"))
-    heard = recording(1)
-    embedding = encoder.embed(HeardRecording(heard.waveform, 2 * RATE, heard.mel, heard.f0_hz))
+    stored = recording(1)
+    embedding = encoder.embed(StoredRecording(stored.waveform, 2 * RATE, stored.mel, stored.f0_hz))
     assert embedding.shape == (RATE // 2,) and np.mean(embedding**2) == pytest.approx(1.0, abs=1e-4)
 
 
@@ -111,8 +111,8 @@ def test_a_network_in_a_file_hears_waveforms_of_16_khz(tmp_path):
     ("make", "message"),
     [
         (lambda path: path, "there is no such file"),
-        (lambda path: path.write_text("no network") and path, "is no network that onnxruntime can run"),
-        (lambda path: write_onnx(path, (1, 0, 80)), r"hears x tensor\(float\)\[1, 'T', 80\]; a speaker encoder here"),
+        (lambda path: path.write_text("no network") and path, "is not a network that onnxruntime can run"),
+        (lambda path: write_onnx(path, (1, 0, 80)), r"takes x tensor\(float\)\[1, 'T', 80\]; a speaker encoder must"),
     ],
 )
 def test_files_that_hear_otherwise_are_refused(tmp_path, make, message):
@@ -149,13 +149,13 @@ def test_resemblyzer_is_asked_as_its_package_wants(tmp_path, monkeypatch):
     make_corpus(tmp_path / "corpus", 12)
     settings = load(write_config(tmp_path, tmp_path / "corpus", speaker_encoder="resemblyzer"))
     encoder = make_speaker_encoder(settings.preprocess)
-    heard = recording(1)
-    assert encoder.embed(heard) == pytest.approx(np.ones(256))
-    silent = HeardRecording(heard.waveform[:50], RATE, heard.mel, heard.f0_hz)
+    stored = recording(1)
+    assert encoder.embed(stored) == pytest.approx(np.ones(256))
+    silent = StoredRecording(stored.waveform[:50], RATE, stored.mel, stored.f0_hz)
     assert np.isnan(encoder.embed(silent)).all()
 
 
-def test_stage_1_hears_every_speaker_of_the_training_split(tmp_path, monkeypatch):
+def test_stage_1_embeds_every_speaker_of_the_training_split(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "_shown", lambda *_: ())
     make_corpus(tmp_path / "corpus", 12)
     settings = load(write_config(tmp_path, tmp_path / "corpus", speaker_encoder="statistics"))
@@ -169,14 +169,14 @@ def test_stage_1_hears_every_speaker_of_the_training_split(tmp_path, monkeypatch
 
 
 class Deaf:
-    def __init__(self, heard):
-        self.heard = heard
+    def __init__(self, stored):
+        self.stored = stored
 
     def embed(self, recording):
-        return np.array([self.heard, np.nan], dtype=np.float32)
+        return np.array([self.stored, np.nan], dtype=np.float32)
 
 
-def test_what_is_never_heard_of_a_speaker_is_typical_and_nothing_at_all_is_an_error(tmp_path):
+def test_undefined_components_are_zero_and_an_empty_embedding_is_an_error(tmp_path):
     tiny = Tiny("FastSpeech2", tmp_path)
     folder = tiny.processed_dir / "tiny"
     utterances, stores = read_manifest(folder / "train.jsonl"), {"tiny": FeatureStore.open(folder)}
@@ -236,7 +236,7 @@ def test_the_bundle_holds_the_voices(tiny):
 def test_missing_damaged_and_foreign_embeddings_are_refused(tiny):
     path = tiny.processed_dir / EMBEDDINGS_FILE
     embeddings = SpeakerEmbeddings.open(path)
-    with pytest.raises(SpeakerEmbeddingsError, match=r'were made by "statistics", and .* is "resemblyzer"'):
+    with pytest.raises(SpeakerEmbeddingsError, match=r'were computed by "statistics", but .* is "resemblyzer"'):
         make_task(tiny.settings("preprocess.speaker_encoder=resemblyzer"))
     SpeakerEmbeddings("statistics", {"a": embeddings.vectors["a"]}).save(path)
     with pytest.raises(SpeakerEmbeddingsError, match="no speaker embedding of b"):
