@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from bins.command import load, make_parser, run
@@ -48,7 +49,7 @@ def _value(tree: Any, name: str) -> Any:
     return tree
 
 
-def _source(name: str, sources: Any) -> str:
+def _source(name: str, sources: Mapping[str, str]) -> str:
     """Name the file of a value; an object merged from several files names them all."""
     if name in sources and not any(other.startswith(f"{name}.") for other in sources):
         return sources[name]

@@ -486,7 +486,8 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
     # As they will read after a round trip: a tuple becomes a list.
-    return json.loads(json.dumps(dict(settings)))
+    read_back: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    return read_back
 
 
 def _refuse_other_settings(

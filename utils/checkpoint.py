@@ -63,7 +63,8 @@ class Checkpoint:
         """Return the `training_state` that was saved, on the CPU."""
         path = self.folder / _STATE_FILE
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            return state
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise CheckpointError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
 

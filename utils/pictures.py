@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure
 
 COLORS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e09f3e", "#7a5195")
 """Distinguishable with most kinds of colour blindness."""
@@ -150,7 +150,8 @@ def pixels(figure: Figure) -> np.ndarray:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    rgb: np.ndarray = np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    return rgb
 
 
 def _room_above(panel: Panel) -> float:

@@ -277,7 +277,7 @@ class TrainStep:
                 self._raise_non_finite(f"the gradient norm of {name} is {norm_value}", batches, updates)
         self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
-        return signals > 0
+        return bool(signals > 0)
 
     def _raise_non_finite(self, what: str, batches: Sequence[Any], updates: Sequence[Update]) -> None:
         mine = [

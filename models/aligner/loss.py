@@ -61,7 +61,7 @@ def forward_sum(scores: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is
     Returns:
         (B,) logarithms of the sums; 0, without gradient, where there are fewer frames than phones.
     """
-    sums: Tensor = _ForwardSum.apply(scores, phoneme_lengths, mel_lengths, is_optional)
+    sums: Tensor = _ForwardSum.apply(scores, phoneme_lengths, mel_lengths, is_optional)  # type: ignore[no-untyped-call]
     return sums
 
 
@@ -72,7 +72,7 @@ class _ForwardSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any, scores: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor, is_optional: Tensor
     ) -> Tensor:
         values = scores.detach().double().cpu().numpy()
@@ -98,7 +98,7 @@ class _ForwardSum(torch.autograd.Function):
         return torch.from_numpy(np.where(possible, sums, 0.0)).to(scores)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (occupancy,) = context.saved_tensors
         return gradient.view(-1, 1, 1) * occupancy, None, None, None
 

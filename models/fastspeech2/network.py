@@ -78,7 +78,8 @@ class FastSpeech2(AcousticNetwork):
 
     def encode(self, phoneme_ids: Tensor, is_padding: Tensor, speaker_ids: Tensor) -> Tensor:
         hidden: Tensor = self.encoder(self.positions(self.phoneme_embedding(phoneme_ids)), is_padding)
-        return hidden + self.speaker_embedding(speaker_ids).unsqueeze(1)
+        hidden = hidden + self.speaker_embedding(speaker_ids).unsqueeze(1)
+        return hidden
 
     def decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
         mel = self.to_mel(self.decoder(self.positions(frames), is_padding)).float()

@@ -119,13 +119,14 @@ class _Block(nn.Module):
         x = self.norms[0](x + self.dropout(self._attend(x, is_padding))).masked_fill(is_padding.unsqueeze(2), 0)
         wide = F.relu(self.widen(x.transpose(1, 2)))
         convolved = self.narrow(wide).transpose(1, 2)
-        return self.norms[1](x + self.dropout(convolved)).masked_fill(is_padding.unsqueeze(2), 0)
+        x = self.norms[1](x + self.dropout(convolved))
+        return x.masked_fill(is_padding.unsqueeze(2), 0)
 
     def _attend(self, x: Tensor, is_padding: Tensor) -> Tensor:
         rows, places, size = x.shape
 
         def heads(projection: nn.Linear) -> Tensor:
-            split = projection(x).view(rows, places, self.n_heads, size // self.n_heads)
+            split: Tensor = projection(x).view(rows, places, self.n_heads, size // self.n_heads)
             return split.permute(2, 0, 1, 3).contiguous().view(-1, places, size // self.n_heads)
 
         scores = torch.bmm(heads(self.to_queries), heads(self.to_keys).transpose(1, 2)) / math.sqrt(
@@ -134,7 +135,8 @@ class _Block(nn.Module):
         mask = is_padding.unsqueeze(1).expand(-1, places, -1).repeat(self.n_heads, 1, 1)
         gathered = torch.bmm(scores.masked_fill(mask, float("-inf")).softmax(dim=2), heads(self.to_values))
         joined = gathered.view(self.n_heads, rows, places, -1).permute(1, 2, 0, 3).contiguous().view(rows, places, -1)
-        return self.to_output(joined)
+        projected: Tensor = self.to_output(joined)
+        return projected
 
 
 class _Predictor(nn.Module):
@@ -151,7 +153,8 @@ class _Predictor(nn.Module):
     def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = self.dropout(norm(F.relu(convolution(x.transpose(1, 2)).transpose(1, 2))))
-        return self.to_value(x).squeeze(2).masked_fill(is_padding, 0).float()
+        values: Tensor = self.to_value(x)
+        return values.squeeze(2).masked_fill(is_padding, 0).float()
 
 
 class _Postnet(nn.Module):

@@ -122,31 +122,22 @@ class _Folded:
         """Convolve; with a slope, a leaky ReLU follows."""
         if self._is_fused:
             name, scalars = ("none", []) if slope is None else ("leaky_relu", [slope])
-            return torch.ops.mkldnn._convolution_pointwise(
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
                 x, self._weight, self._bias, self._padding, [1, 1], self._dilation, 1, name, scalars, ""
             )
-        y = self._convolve(x)
-        return y if slope is None else F.leaky_relu_(y, slope)
+        else:
+            y = self._convolve(x)
+            if slope is not None:
+                F.leaky_relu_(y, slope)
+        return y
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """Add the convolved x to `total`, in place."""
-        if self._is_fused:
-            return torch.ops.mkldnn._convolution_pointwise_(
-                total,
-                x,
-                self._weight,
-                self._bias,
-                self._padding,
-                [1, 1],
-                self._dilation,
-                1,
-                "add",
-                1.0,
-                None,
-                [],
-                None,
-            )
-        return total.add_(self._convolve(x))
+        if not self._is_fused:
+            return total.add_(self._convolve(x))
+        convolution = (self._weight, self._bias, self._padding, [1, 1], self._dilation, 1)
+        total = torch.ops.mkldnn._convolution_pointwise_(total, x, *convolution, "add", 1.0, None, [], None)
+        return total
 
     def _convolve(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self._weight, self._bias, 1, self._padding, self._dilation)

@@ -17,8 +17,8 @@ from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
 from processors.datasets.acoustic_data import AcousticBatch
 from processors.speakers.speaker_embeddings import SpeakerEmbeddings, rows_of
 from processors.speakers.statistics import SpeakerStatistics
-from processors.text.arpabet import PAUSES
 from processors.text.symbols import SymbolTable
+from processors.text.tokens import PAUSES
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings

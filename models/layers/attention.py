@@ -59,7 +59,8 @@ class SelfAttention(nn.Module):
             gathered = _attend_by_products(queries, keys, values, bias)
         else:
             gathered = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.to(joined.dtype))
-        return self.to_output(gathered.transpose(1, 2).flatten(2))
+        projected: Tensor = self.to_output(gathered.transpose(1, 2).flatten(2))
+        return projected
 
 
 def _attend_by_products(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:

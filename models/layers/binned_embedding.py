@@ -29,7 +29,8 @@ class BinnedEmbedding(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Args: values: (B, T) normalised. Returns: (B, T, D)."""
-        return self.vectors(torch.bucketize(values.detach(), self.edges))
+        embedded: Tensor = self.vectors(torch.bucketize(values.detach(), self.edges))
+        return embedded
 
 
 def _smooth_rows(n_bins: int, hidden_size: int) -> Tensor:
@@ -37,4 +38,5 @@ def _smooth_rows(n_bins: int, hidden_size: int) -> Tensor:
     places = torch.linspace(-1.0, 1.0, n_bins).unsqueeze(1)
     frequencies = torch.arange(1, 9)
     waves = torch.cat([(frequencies * places * torch.pi / 2).sin(), (frequencies * places * torch.pi / 2).cos()], dim=1)
-    return waves @ torch.randn(waves.shape[1], hidden_size) / waves.shape[1] ** 0.5
+    rows: Tensor = waves @ torch.randn(waves.shape[1], hidden_size) / waves.shape[1] ** 0.5
+    return rows

@@ -45,7 +45,10 @@ class Conv1d(nn.Module):
         """
         if x.device.type == "cpu" and torch.is_grad_enabled():
             dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-            return _TrainedOnCpu.apply(x, self.weight, self.bias, is_padding, self.relu, dtype)
+            convolved: Tensor = _TrainedOnCpu.apply(  # type: ignore[no-untyped-call]
+                x, self.weight, self.bias, is_padding, self.relu, dtype
+            )
+            return convolved
         if is_padding is not None:
             x = x.masked_fill(is_padding, 0.0)
         if self.weight.shape[2] == 1 and x.device.type != "cpu":
@@ -88,7 +91,7 @@ class _TrainedOnCpu(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any,
         x: Tensor,
         weight: Tensor,
@@ -109,7 +112,7 @@ class _TrainedOnCpu(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         pictures, weight, y, is_padding = context.saved_tensors
         if context.relu:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0.0)

@@ -48,7 +48,9 @@ def convolve(
         y = F.conv1d(x, weight, bias, stride, padding, dilation, groups)
         return y if leaky_slope is None else F.leaky_relu(y, leaky_slope, inplace=True)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    return _OnCpu.apply(x, weight, bias, _Geometry(stride, padding, dilation, groups), leaky_slope, dtype)
+    geometry = _Geometry(stride, padding, dilation, groups)
+    convolved: Tensor = _OnCpu.apply(x, weight, bias, geometry, leaky_slope, dtype)  # type: ignore[no-untyped-call]
+    return convolved
 
 
 class _Geometry(NamedTuple):
@@ -65,7 +67,7 @@ class _OnCpu(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any,
         x: Tensor,
         weight: Tensor,
@@ -98,7 +100,7 @@ class _OnCpu(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weight, rows, y = context.saved_tensors
         if y is not None:
             gradient = torch.ops.aten.leaky_relu_backward(gradient, y, context.leaky_slope, True)
@@ -145,8 +147,8 @@ def _gradient_as_product(of_y: Tensor, rows: Tensor, n_taps: int, geometry: _Geo
     of_batch, of_time, _ = padded.stride()
     windows = (len(rows), of_y.shape[1], n_taps * c_in)
     heard = padded.as_strided(windows, (of_batch, geometry.stride * of_time, 1)).flatten(0, 1)
-    product = of_y.flatten(0, 1).t() @ heard
-    return product.unflatten(1, (n_taps, c_in)).transpose(1, 2).contiguous()
+    product: Tensor = (of_y.flatten(0, 1).t() @ heard).unflatten(1, (n_taps, c_in))
+    return product.transpose(1, 2).contiguous()
 
 
 def _gradient_in_pieces(of_y: Tensor, padded: Tensor, n_taps: int, groups: int) -> Tensor:
@@ -198,7 +200,7 @@ def _phases_of_rows(rows: Tensor, n_taps: int, geometry: _Geometry) -> Tensor:
     taps = -(-n_taps // stride)
     length = (n_out + taps - 1) * stride
     padded = F.pad(rows, (0, 0, padding, length - padding - rows.shape[1]))
-    phases = padded.unflatten(2, (groups, -1)).unflatten(1, (-1, stride))  # (B, T / s, s, groups, C)
+    phases: Tensor = padded.unflatten(2, (groups, -1)).unflatten(1, (-1, stride))  # (B, T / s, s, groups, C)
     return phases.transpose(2, 3).flatten(2)  # (B, T / s, groups * s * C)
 
 
@@ -210,5 +212,5 @@ def _phases_of_weight(weight: Tensor, stride: int) -> Tensor:
 
 
 def _weight_of_phases(phases: Tensor, stride: int, n_taps: int) -> Tensor:
-    weight = phases.unflatten(1, (stride, -1)).permute(0, 2, 3, 1)  # (C_out, C, K / s, s)
+    weight: Tensor = phases.unflatten(1, (stride, -1)).permute(0, 2, 3, 1)  # (C_out, C, K / s, s)
     return weight.flatten(2)[..., :n_taps].contiguous()

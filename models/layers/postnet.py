@@ -40,4 +40,5 @@ class Postnet(nn.Module):
         x = mel
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = self.dropout(norm(convolution(x, is_padding)).tanh())
-        return self.to_mel(x, is_padding)
+        residual: Tensor = self.to_mel(x, is_padding)
+        return residual

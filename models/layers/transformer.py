@@ -27,7 +27,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
         """Args: x: (B, T, D); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
         wide = self.widen(x, is_padding)
-        return self.narrow(wide, is_padding if self._narrow_sees_neighbours else None)
+        narrowed: Tensor = self.narrow(wide, is_padding if self._narrow_sees_neighbours else None)
+        return narrowed
 
 
 class TransformerBlock(nn.Module):
@@ -66,9 +67,11 @@ class TransformerBlock(nn.Module):
         """Args: x: (B, T, D); bias: (B, 1, 1, T); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
         if self.norm_first:
             x = x + self.dropout(self.attention(self.attention_norm(x), bias))
-            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x), is_padding))
-        x = self.attention_norm(x + self.dropout(self.attention(x, bias)))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x, is_padding)))
+            x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x), is_padding))
+        else:
+            x = self.attention_norm(x + self.dropout(self.attention(x, bias)))
+            x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x, is_padding)))
+        return x
 
 
 class FeedForwardTransformer(nn.Module):
@@ -110,4 +113,5 @@ class FeedForwardTransformer(nn.Module):
         bias, is_padding = attention_bias(is_padding), is_padding.unsqueeze(2)
         for block in self.blocks:
             x = block(x, bias, is_padding)
-        return self.norm(x).masked_fill(is_padding, 0.0)
+        x = self.norm(x)
+        return x.masked_fill(is_padding, 0.0)

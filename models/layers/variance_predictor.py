@@ -39,4 +39,5 @@ class VariancePredictor(nn.Module):
         x = hidden
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = self.dropout(norm(convolution(x, is_padding.unsqueeze(2))))
-        return self.to_value(x).squeeze(2).float().masked_fill(is_padding, 0.0)
+        values: Tensor = self.to_value(x)
+        return values.squeeze(2).float().masked_fill(is_padding, 0.0)

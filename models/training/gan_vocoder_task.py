@@ -225,7 +225,8 @@ class GanVocoderTask:
         definition = self._full_band.to(real.device)
         with torch.no_grad():
             target = definition(real)
-        return (definition(fake) - target).abs().mean()
+        difference: Tensor = definition(fake) - target
+        return difference.abs().mean()
 
 
 def _array(tensor: Tensor) -> np.ndarray:

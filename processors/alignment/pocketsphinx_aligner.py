@@ -14,8 +14,7 @@ from pocketsphinx import Decoder, get_model_path
 from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps, words_without_gaps
 from processors.audio.audio_file import resample, to_int16
 from processors.text.arpabet import CONSONANTS, VOWELS
-from processors.text.lexicon import Pronunciation
-from processors.text.tokens import Token, Word
+from processors.text.tokens import Pronunciation, Token, Word
 
 Variants = tuple[Pronunciation, ...]
 

@@ -118,7 +118,8 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """
     if from_rate != to_rate:
         waveform = soxr.resample(waveform, from_rate, to_rate, quality="HQ")
-    return np.clip(waveform, -1.0, _LARGEST_SAMPLE)
+    clipped: np.ndarray = np.clip(waveform, -1.0, _LARGEST_SAMPLE)
+    return clipped
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:
@@ -126,7 +127,8 @@ def to_int16(waveform: np.ndarray) -> np.ndarray:
 
     The exact inverse of reading 16-bit files.
     """
-    return np.clip(np.rint(np.asarray(waveform, dtype=np.float32) * 32768.0), -32768, 32767).astype(np.int16)
+    clipped: np.ndarray = np.clip(np.rint(np.asarray(waveform, dtype=np.float32) * 32768.0), -32768, 32767)
+    return clipped.astype(np.int16)
 
 
 def write_wav(path: Path | str, waveform: np.ndarray, sample_rate: int) -> None:

@@ -81,7 +81,8 @@ class _Framing:
     def spectrum(self, waveform: Tensor) -> Tensor:
         """(B, T_wav) -> (B, T_mel, mel.n_bins_used) complex"""
         frames = self._mel.pad(waveform).unfold(-1, self._mel.n_fft, self._mel.hop_size)
-        return torch.fft.rfft(frames * self._window)[..., : self._mel.n_bins_used]
+        spectrum: Tensor = torch.fft.rfft(frames * self._window)
+        return spectrum[..., : self._mel.n_bins_used]
 
     def waveform(self, spectrum: Tensor) -> Tensor:
         """(B, T_mel, mel.n_bins_used) complex -> (B, T_wav), the least-squares fit (Griffin and Lim, 1984)"""

@@ -177,7 +177,7 @@ def mel_filter_bank(
     left, centre, right = edge_hz[:-2, None], edge_hz[1:-1, None], edge_hz[2:, None]
     rising = (bin_hz - left) / (centre - left)
     falling = (right - bin_hz) / (right - centre)
-    bank = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (right - left)
+    bank: np.ndarray = np.maximum(0.0, np.minimum(rising, falling)) * 2.0 / (right - left)
     bank = bank.astype(np.float32)
     bank.setflags(write=False)  # shared by all callers
     return bank

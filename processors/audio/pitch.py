@@ -68,7 +68,7 @@ def _praat(samples: np.ndarray, sample_rate: int, hop_size: int, f0_min: float, 
     padding = max(0, round((window - 0.5 * hop_size) / 2))
     sound = parselmouth.Sound(np.pad(samples, padding), sampling_frequency=sample_rate)
     pitch = sound.to_pitch_ac(time_step=hop_size / sample_rate, pitch_floor=f0_min, pitch_ceiling=f0_max)
-    f0_hz = pitch.selected_array["frequency"]
+    f0_hz: np.ndarray = pitch.selected_array["frequency"]
     assert len(f0_hz) == n_frames
     return f0_hz
 

@@ -239,7 +239,7 @@ def _recordings_only_listed() -> Iterator[None]:
         return Recording(id=id_, sources=[source], sampling_rate=16000, num_samples=16000, duration=1.0)
 
     def by_id(recordings: Any) -> dict[str, Any]:
-        index = recordings.__dict__.setdefault("_by_id", {})
+        index: dict[str, Any] = recordings.__dict__.setdefault("_by_id", {})
         if len(index) != len(recordings):
             index.update((recording.id, recording) for recording in recordings)
         return index

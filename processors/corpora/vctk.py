@@ -64,7 +64,8 @@ def _listed(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[Liste
 
 def _id(supervision: Any, several: bool) -> str:
     """Return p225_001 where one microphone is read, and p225_001_mic1 where both are."""
-    return supervision.id if several else supervision.id.removesuffix("_mic1").removesuffix("_mic2")
+    id_: str = supervision.id
+    return id_ if several else id_.removesuffix("_mic1").removesuffix("_mic2")
 
 
 RECIPE = Recipe("txt/ and wav48_silence_trimmed/ (or wav48/)", _parts, _listed, id=_id)

@@ -137,9 +137,11 @@ def _clipped_share(waveform: np.ndarray) -> float:
 def _spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     padded = np.pad(waveform, (0, max(_SPECTRUM_SIZE - len(waveform), 0)))
     hop = max(int(_HOP_S * sample_rate), 1)
-    return scipy.signal.spectrogram(
-        padded, sample_rate, "hann", nperseg=_SPECTRUM_SIZE, noverlap=max(_SPECTRUM_SIZE - hop, 0), detrend=False
+    overlap = max(_SPECTRUM_SIZE - hop, 0)
+    frequencies, times, power = scipy.signal.spectrogram(
+        padded, sample_rate, "hann", nperseg=_SPECTRUM_SIZE, noverlap=overlap, detrend=False
     )
+    return frequencies, times, power
 
 
 def _within(times: np.ndarray, start_s: float, end_s: float) -> np.ndarray:
@@ -167,7 +169,7 @@ def _fingerprint(frequencies: np.ndarray, spectrogram: np.ndarray) -> np.ndarray
     rows = [_mean_of(spectrogram, (frequencies >= low) & (frequencies < high)) for low, high in pairwise(edges)]
     times = np.array_split(np.stack(rows), _FINGERPRINT_TIMES, axis=1)
     grid = np.stack([part.mean(axis=1) if part.size else np.zeros(len(rows)) for part in times])
-    levels = np.log(grid + 1e-4 * grid.max() + 1e-20)
+    levels: np.ndarray = np.log(grid + 1e-4 * grid.max() + 1e-20)
     levels -= levels.mean()
     return (levels / max(float(np.linalg.norm(levels)), 1e-9)).astype(np.float32).ravel()
 

@@ -20,9 +20,9 @@ from processors.data_check.findings import Finding, narrow_speakers
 from processors.data_check.listening import Heard
 from processors.reports.report_page import Section, Shown, page, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
-from processors.text.arpabet import PAUSES, SPOKEN_NOISE
 from processors.text.errors import TextError
 from processors.text.front_end import FrontEnds
+from processors.text.tokens import PAUSES, SPOKEN_NOISE
 from processors.utterance import Utterance
 from utils.console import format_duration
 from utils.files import write_atomically

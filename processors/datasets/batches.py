@@ -251,7 +251,7 @@ class OrderedBatches:
 
 
 def training_batches(
-    data: UtteranceData,
+    data: UtteranceData[Any],
     collate: Callable[[list[Any]], Any],
     settings: ExperimentSettings,
     *,
@@ -272,7 +272,7 @@ def training_batches(
 
 
 def validation_batches(
-    data: UtteranceData,
+    data: UtteranceData[Any],
     collate: Callable[[list[Any]], Any],
     settings: ExperimentSettings,
     *,

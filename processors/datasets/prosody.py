@@ -22,7 +22,8 @@ def interpolate_unvoiced(values: np.ndarray, is_voiced: np.ndarray) -> np.ndarra
     voiced = np.flatnonzero(is_voiced)
     if len(voiced) == 0:
         return np.zeros(len(values), dtype=np.float32)
-    return np.interp(np.arange(len(values)), voiced, values[voiced]).astype(np.float32)
+    interpolated: np.ndarray = np.interp(np.arange(len(values)), voiced, values[voiced])
+    return interpolated.astype(np.float32)
 
 
 def average_per_phone(values: np.ndarray, durations: np.ndarray) -> np.ndarray:
@@ -49,4 +50,5 @@ def average_per_phone(values: np.ndarray, durations: np.ndarray) -> np.ndarray:
     sum_before = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     means = (sum_before[ends] - sum_before[starts]) / np.maximum(durations, 1)
     at_their_place = values[np.minimum(starts, n_frames - 1)]
-    return np.where(durations > 0, means, at_their_place).astype(np.float32)
+    averages: np.ndarray = np.where(durations > 0, means, at_their_place)
+    return averages.astype(np.float32)

@@ -99,7 +99,8 @@ def _again(death: Died, culprit: tuple[Path, str], failures: Failures) -> JobGro
     """Return what another process is to do again, with a warning."""
     if culprit not in failures:
         warn(f"a worker process was {death.how} while it was at {culprit[1]}; another one tries again")
-        return death.task
+        group: JobGroup = death.task
+        return group
     warn(f"a second worker process was {death.how} while it was at {culprit[1]}, which is left out")
     jobs = tuple(job for job in death.task.jobs if job.utterance.id != culprit[1])
     return JobGroup(death.task.store, jobs) if jobs else None

@@ -137,5 +137,5 @@ def _mean(embeddings: np.ndarray, speaker: str) -> np.ndarray:
     is_number = np.isfinite(embeddings)
     if not is_number.any():
         raise SpeakerEncoderError(f"the speaker encoder finds no speech in any recording of {speaker}")
-    sums = np.where(is_number, embeddings, 0.0).sum(axis=0)
-    return (sums / np.maximum(is_number.sum(axis=0), 1)).astype(np.float32)
+    means: np.ndarray = np.where(is_number, embeddings, 0.0).sum(axis=0) / np.maximum(is_number.sum(axis=0), 1)
+    return means.astype(np.float32)

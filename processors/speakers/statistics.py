@@ -45,7 +45,8 @@ class Spread:
 
     def normalize(self, values: np.ndarray) -> np.ndarray:
         """Clip outliers to the bounds, then subtract the mean and divide by the standard deviation."""
-        return ((np.clip(values, self.low, self.high) - self.mean) / self.std).astype(np.float32)
+        deviations: np.ndarray = (np.clip(values, self.low, self.high) - self.mean) / self.std
+        return deviations.astype(np.float32)
 
 
 @dataclass(frozen=True)

