@@ -1,4 +1,4 @@
-"""What is learned: networks, losses, tasks, bundles, the Synthesizer."""
+"""Networks, losses, tasks, bundles and the Synthesizer."""
 
 import importlib
 import sys
@@ -8,23 +8,23 @@ from types import ModuleType
 
 from utils.threads import limit_spinning
 
-_MODULES_OF_USERS = {
+_PUBLIC_MODULES = {
     "models.synthesizer": "models.inference.synthesizer",
     "models.vocoder": "models.inference.vocoder",
 }
-"""Modules under the names by which users import them, to the files that hold them."""
+"""Public names of modules, to the files that hold them."""
 
 
-class _ModulesOfUsers(MetaPathFinder, Loader):
-    """Import a module of `_MODULES_OF_USERS` as the very module that its file makes, when it is first asked for."""
+class _PublicModules(MetaPathFinder, Loader):
+    """Import a module of `_PUBLIC_MODULES` as the module of its file, when it is first imported."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname in _MODULES_OF_USERS else None
+        return ModuleSpec(fullname, self) if fullname in _PUBLIC_MODULES else None
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import system returns what stands in sys.modules once this is done.
-        sys.modules[module.__name__] = importlib.import_module(_MODULES_OF_USERS[module.__name__])
+        # The import system returns what is in sys.modules once this is done.
+        sys.modules[module.__name__] = importlib.import_module(_PUBLIC_MODULES[module.__name__])
 
 
-sys.meta_path.append(_ModulesOfUsers())
+sys.meta_path.append(_PublicModules())
 limit_spinning()

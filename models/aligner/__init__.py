@@ -1,1 +1,1 @@
-"""An aligner that learns from a corpus where its phones lie (arXiv:2108.10447)."""
+"""Aligner trained on the corpus that it aligns (arXiv:2108.10447)."""

@@ -1,4 +1,4 @@
-"""The aligner: how likely each phone of a text is at each frame of its recording."""
+"""Aligner: log-probabilities of a text's phones at each frame of its recording."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
     from models.bundle import Bundle
 
-_MEL_SPREAD = 2.0  # of log-mels of speech
-_LEAST = -1e4  # the logarithm of no probability, with room to add some
-_RAREST = 1e-4  # a symbol that never occurs is not to seem infinitely remarkable
+_MEL_STD = 2.0  # of log-mels of speech
+_LOG_ZERO = -1e4  # finite, so that other scores can be added
+_MIN_FREQUENCY = 1e-4  # keeps the score of a symbol that never occurs finite
 _FREQUENCY_DECAY = 0.98
-# How far, at most, the frequency axis is stretched or squeezed while learning, and shifted (of its whole length).
-_WARP, _SHIFT = 0.12, 0.04
-_NOISE = 0.3  # added to mels while learning, beside their spread of 1
-_FIRST_SPREAD = 0.3  # of the phones' places, near enough to each other for all to be possible at first
+# Augmentation of mels in training: the largest stretch and shift of the frequency axis, as shares of its length, and
+# the standard deviation of added noise, where that of the mels is 1.
+_WARP, _SHIFT, _NOISE = 0.12, 0.04, 0.3
+_INITIAL_STD = 0.3  # of the phones' embeddings: close enough to each other for every phone to be likely at first
 
 
 class Aligner(nn.Module):
-    """Places phones and frames in one space, where those that belong together come to lie together.
+    """Embeds phones and frames in one space, and scores their distances.
 
-    After One TTS Alignment To Rule Them All (Badlani et al., arXiv:2108.10447, sections 2.1 and 2.2): the negative
-    squared distance of a frame from each phone is the logit of that phone, weighed by a beta-binomial prior that keeps
-    to the diagonal. It differs from the paper where that serves finding boundaries rather than teaching a synthesizer:
+    One TTS Alignment To Rule Them All (Badlani et al., arXiv:2108.10447, sections 2.1 and 2.2): the negative squared
+    distance of a frame from a phone is the phone's logit, to which a beta-binomial prior around the diagonal is added.
+    Departures from the paper, for exact boundaries:
 
-    - Silences between words are phones that may be passed over (see `forward_sum`), so that pauses without
-      punctuation are found too.
-    - A frame's probabilities are shared out among all symbols, not among its text's phones. Shared out among those,
-      each of a text's dozen possible silences gets a dozenth, and is given up for whatever phone occurs once.
-    - A phone's probability is divided by how probable it is anywhere, to the power `frequency_weight`, which keeps
-      frequent phones from swallowing the others' frames (Huang et al., arXiv:2406.02560, section 3).
-    - A phone has `n_states` states with a place each (see `PhoneStates`), so that none is squeezed into a single frame.
-    - While it learns it hears each recording as if by another voice (vocal tract length perturbation, Jaitly and
-      Hinton, 2013), which helps with speakers that it hears little of, or never.
+    - Silences between words are optional phones (see `forward_sum`), so that pauses without punctuation are found too.
+    - The softmax runs over all symbols, not over the text's phones: among those, each of a dozen possible silences
+      gets a twelfth, and loses to any phone that occurs once.
+    - A phone's probability is divided by its frequency to the power `frequency_weight`, which keeps frequent phones
+      from taking the others' frames (Huang et al., arXiv:2406.02560, section 3).
+    - A phone has `n_states` states with an embedding each (see `PhoneStates`), so that none is reduced to one frame.
+    - In training the vocal tract length of each recording is perturbed (Jaitly and Hinton, 2013), which helps with
+      rare and unseen speakers.
 
     Args:
         settings: of the model.
@@ -64,7 +63,7 @@ class Aligner(nn.Module):
         self.prior_sharpness, self.frequency_weight = settings.prior_sharpness, settings.frequency_weight
         self.phoneme_places = nn.Embedding(n_symbols, n_states * space_size)
         with torch.no_grad():
-            self.phoneme_places.weight.mul_(_FIRST_SPREAD)
+            self.phoneme_places.weight.mul_(_INITIAL_STD)
         self.mel_encoder = nn.ModuleList(
             [
                 Conv1d(n_mel, hidden_size, kernel_size, relu=True),
@@ -72,7 +71,7 @@ class Aligner(nn.Module):
                 Conv1d(hidden_size, space_size),
             ]
         )
-        # Not among the weights: it follows from the symbol table.
+        # Not saved: it follows from the symbol table.
         self.register_buffer("is_pause", is_pause, persistent=False)
         self.register_buffer("frequency", torch.full((n_symbols, n_states), 1.0 / (n_symbols * n_states)))
 
@@ -96,7 +95,7 @@ class Aligner(nn.Module):
         return network
 
     def forward(self, batch: AlignerBatch) -> StateScores:
-        """Return the scores to train on: those of `score` plus the prior's."""
+        """Return the scores to train on: those of `score` plus the log prior."""
         scored = self.score(batch)
         if not self.prior_sharpness:
             return scored
@@ -112,12 +111,12 @@ class Aligner(nn.Module):
     def score(self, batch: AlignerBatch) -> StateScores:
         """Return frame-state scores (B, T_mel, S).
 
-        Logarithms of how much more probable a state is than anywhere; anything finite stands on padding.
+        Logarithms of each state's probability over its frequency; anything finite on padding.
         """
         is_padding = padding_mask(batch.mel_lengths, batch.mel.shape[2])
         frames = _normalized(batch.mel.transpose(1, 2), is_padding)  # (B, M, T_mel) -> (B, T_mel, M)
         if self.training:
-            frames = _as_by_other_voices(frames)
+            frames = _perturb_vocal_tract(frames)
             frames = frames + _NOISE * torch.randn_like(frames)
         for number, layer in enumerate(self.mel_encoder):
             if number:
@@ -130,64 +129,64 @@ class Aligner(nn.Module):
             self.is_pause[batch.phoneme_ids],
             n_states=self.n_states,
         )
-        # float32: the difference of large squares is what counts.
+        # float32: distances are small differences of large squares.
         with torch.autocast(frames.device.type, enabled=False):
             n_symbols = len(self.is_pause)
-            places = self.phoneme_places.weight.float().view(n_symbols * self.n_states, -1)
-            logits = -_squared_distances(frames.float(), places)
-            log_probabilities = logits.masked_fill(~self._is_state(), _LEAST).log_softmax(dim=2)
+            embeddings = self.phoneme_places.weight.float().view(n_symbols * self.n_states, -1)
+            logits = -_squared_distances(frames.float(), embeddings)
+            log_probabilities = logits.masked_fill(~self._is_state(), _LOG_ZERO).log_softmax(dim=2)
             if self.training:
-                self._count(log_probabilities.detach(), is_padding)
-            # A frequency drawn for a new symbol (`transfer_rows`) may lie below 0 until some batches have been counted.
-            frequency = self.frequency.clamp_min(0.0).flatten() + _RAREST
+                self._update_frequency(log_probabilities.detach(), is_padding)
+            # The random frequency of a new symbol (`transfer_rows`) may be negative for the first batches.
+            frequency = self.frequency.clamp_min(0.0).flatten() + _MIN_FREQUENCY
             scores = log_probabilities - self.frequency_weight * frequency.log()
         columns = states.symbols * self.n_states + states.parts
         return StateScores(states, scores.gather(2, columns.unsqueeze(1).expand(-1, scores.shape[1], -1)))
 
     def _is_state(self) -> Tensor:
-        """Give the (n_symbols * n_states,) mark of states that occur: none of padding, and one of each pause."""
+        """Return (n_symbols * n_states,) True for states that occur: none of padding, one of each pause."""
         n_symbols, device = len(self.is_pause), self.is_pause.device
         is_symbol = torch.arange(n_symbols, device=device) > 0
         is_first = torch.arange(self.n_states, device=device) == 0
         return (is_symbol.unsqueeze(1) & (is_first | ~self.is_pause.unsqueeze(1))).flatten()
 
-    def _count(self, log_probabilities: Tensor, is_padding: Tensor) -> None:
-        """Let the states' frequencies follow what is found in this batch."""
-        found = log_probabilities.exp()[~is_padding].mean(dim=0).view_as(self.frequency)
-        self.frequency.lerp_(found, 1.0 - _FREQUENCY_DECAY)
+    def _update_frequency(self, log_probabilities: Tensor, is_padding: Tensor) -> None:
+        """Update the moving average of the states' frequencies with this batch."""
+        in_batch = log_probabilities.exp()[~is_padding].mean(dim=0).view_as(self.frequency)
+        self.frequency.lerp_(in_batch, 1.0 - _FREQUENCY_DECAY)
 
 
 def _normalized(mel: Tensor, is_padding: Tensor) -> Tensor:
-    """Take from each recording its own mean, so that voices, rooms and levels are less of a difference."""
+    """Subtract each recording's mean, which reduces differences of voice, room and level."""
     mel = mel.float().masked_fill(is_padding.unsqueeze(2), 0.0)
     mean = mel.sum(dim=1, keepdim=True) / (~is_padding).sum(dim=1).view(-1, 1, 1)
-    return (mel - mean) / _MEL_SPREAD
+    return (mel - mean) / _MEL_STD
 
 
-def _as_by_other_voices(mel: Tensor) -> Tensor:
+def _perturb_vocal_tract(mel: Tensor) -> Tensor:
     """Stretch and shift the frequency axis of each of (B, T_mel, M) recordings at random."""
     n_utterances, n_frames, n_mel = mel.shape
     stretch, shift = 2.0 * torch.rand(2, n_utterances, 1, device=mel.device) - 1.0
     bins = torch.arange(n_mel, device=mel.device)
-    places = ((bins - _SHIFT * n_mel * shift) * (1.0 + _WARP * stretch)).clamp(0, n_mel - 1)  # (B, M)
-    below = places.floor().long().clamp(max=max(n_mel - 2, 0))
+    warped = ((bins - _SHIFT * n_mel * shift) * (1.0 + _WARP * stretch)).clamp(0, n_mel - 1)  # (B, M)
+    below = warped.floor().long().clamp(max=max(n_mel - 2, 0))
     above = (below + 1).clamp(max=n_mel - 1)
-    share = (places - below).unsqueeze(1)
+    weight = (warped - below).unsqueeze(1)
     of_frames = (-1, n_frames, -1)
     lower, upper = (mel.gather(2, bins_of.unsqueeze(1).expand(of_frames)) for bins_of in (below, above))
-    return torch.lerp(lower, upper, share)
+    return torch.lerp(lower, upper, weight)
 
 
-def _squared_distances(frames: Tensor, places: Tensor) -> Tensor:
-    """Give the (B, T_mel, N) squared distances of (B, T_mel, D) frames from (N, D) places."""
-    squares = frames.square().sum(dim=2, keepdim=True) + places.square().sum(dim=1)
-    return squares - 2.0 * frames @ places.T
+def _squared_distances(frames: Tensor, embeddings: Tensor) -> Tensor:
+    """Return the (B, T_mel, N) squared distances of (B, T_mel, D) frames from (N, D) embeddings."""
+    squares = frames.square().sum(dim=2, keepdim=True) + embeddings.square().sum(dim=1)
+    return squares - 2.0 * frames @ embeddings.T
 
 
 def beta_binomial_prior(
     phoneme_lengths: Tensor, mel_lengths: Tensor, *, n_phones: int, n_frames: int, sharpness: float
 ) -> Tensor:
-    """Give the logarithm of how likely each phone is at each frame before anything is heard.
+    """Return the log prior probability of each phone at each frame.
 
     arXiv:2108.10447, section 2.2: at frame t of T, counted from 1, phone k of N, counted from 0, is as likely as k
     successes in N - 1 trials under a beta-binomial distribution with alpha = s * t and beta = s * (T - t + 1).
@@ -208,7 +207,7 @@ def beta_binomial_prior(
     t = torch.arange(1, n_frames + 1, device=device).view(1, -1, 1)
     t = torch.minimum(t, mel_lengths.view(-1, 1, 1)).float()
     alpha, beta = sharpness * t, sharpness * (mel_lengths.view(-1, 1, 1) - t + 1.0)
-    # The parts that depend on k alone or t alone are small; only two of the logarithms of gamma are of full size.
+    # Terms of k alone or t alone are small; only the last two log-gammas are of full size.
     choose = torch.lgamma(trials + 1) - torch.lgamma(k + 1) - torch.lgamma(trials - k + 1)
     of_frame = torch.lgamma(alpha + beta) - torch.lgamma(alpha) - torch.lgamma(beta)
     of_frame = of_frame - torch.lgamma(trials + alpha + beta)

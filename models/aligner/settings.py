@@ -12,15 +12,15 @@ class AlignerModelSettings(Settings):
     """The network."""
 
     hidden_size: int = setting("width of the mel encoder", ge=1)
-    kernel_size: int = setting("how many frames each of its two convolutions sees at once; odd", ge=1)
-    space_size: int = setting("dimensions of the space in which phones and frames are compared", ge=1)
+    kernel_size: int = setting("kernel size of its two convolutions, in frames; odd", ge=1)
+    space_size: int = setting("embedding size of phones and frames", ge=1)
     n_states: int = setting("states that a phone passes through, a frame or more each", ge=1)
-    dropout: float = setting("share of the mel encoder's values that are left out while learning", ge=0, lt=1)
+    dropout: float = setting("dropout in the mel encoder", ge=0, lt=1)
     prior_sharpness: float = setting(
-        "how firmly phones are expected where they would lie if all lasted alike; 0 for not at all", ge=0
+        "sharpness of the prior that expects phones along the diagonal, as if all lasted alike; 0 for none", ge=0
     )
     frequency_weight: float = setting(
-        "how far frequent phones are kept from swallowing rare ones; 0 for not at all", ge=0, le=1
+        "how far frequent phones are kept from taking the frames of rare ones; 0 for not at all", ge=0, le=1
     )
 
     def contradictions(self) -> Iterator[Contradiction]:
@@ -33,8 +33,8 @@ class AlignerTrainSettings(AdamTrainSettings):
 
     warmup_steps: int = setting("optimizer steps over which the learning rate rises", ge=0)
     decay_steps: int = setting("optimizer step at which the cosine ends, at a hundredth of learning_rate", ge=1)
-    binarize_from_step: int = setting("optimizer step from which on the one best path counts as well", ge=0)
-    binarization_weight: float = setting("share of that path's loss", ge=0)
+    binarize_from_step: int = setting("optimizer step from which the binarization loss is added", ge=0)
+    binarization_weight: float = setting("weight of the binarization loss, towards the one best path", ge=0)
 
     @property
     def last_decay_step(self) -> int:
@@ -47,7 +47,7 @@ class AlignerTrainSettings(AdamTrainSettings):
 
 
 class AlignerSettings(ExperimentSettings):
-    """Everything a recipe of the aligner can set."""
+    """All settings of an aligner recipe."""
 
     model: AlignerModelSettings = setting("the network")
     train: AlignerTrainSettings = setting("how the network is trained")

@@ -1,4 +1,4 @@
-"""The aligner in training."""
+"""Training of the aligner."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AlignerTask:
 
     @classmethod
     def from_settings(cls, settings: ExperimentSettings) -> AlignerTask:
-        """Make the task from what stage 1 left in `processed_dir`.
+        """Create the task from the files of stage 1 in `processed_dir`.
 
         Raises:
             DataError: stage 1 has not been run.
@@ -63,16 +63,16 @@ class AlignerTask:
         return cls(settings, open_symbols(settings.preprocess.processed_path, settings.dataset))
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
-        """The phones' places and frequencies (`models.contracts.HasEmbeddingRows`)."""
+        """Return the phones' embeddings and frequencies (`models.contracts.HasEmbeddingRows`)."""
         of_symbols = EmbeddingRows("symbol", self._symbols.symbols)
         return {"network.phoneme_places.weight": of_symbols, "network.frequency": of_symbols}
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
-        """Give one process's share of the training data."""
+        """Return one process's share of the training data."""
         return training_batches(self._open("train"), _collate, self._settings, rank=rank, world_size=world_size)
 
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
-        """Give one process's share of the validation data."""
+        """Return one process's share of the validation data."""
         return validation_batches(self._open("valid"), _collate, self._settings, rank=rank, world_size=world_size)
 
     def _open(self, split: str) -> AlignerData:
@@ -86,20 +86,20 @@ class AlignerTask:
         return AlignerData(utterances, stores)
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Return Adam with warm-up and a cosine."""
+        """Return Adam with warm-up and cosine decay."""
         train = self._settings.train
         share = learning_rate_share(warmup_steps=train.warmup_steps, decay="cosine", decay_steps=train.decay_steps)
         return adam(self.modules, train, share)
 
     def updates(self, batch: AlignerBatch, step: int) -> Iterator[Update]:
-        """Make the phones' order likely and, once that is learned, one way through them."""
+        """Yield the forward-sum loss and, from `train.binarize_from_step` on, the binarization loss."""
         train = self._settings.train
         weight = train.binarization_weight if step >= train.binarize_from_step else None
         scored = self.modules["network"](batch)
         yield Update("network", loss_terms(scored, batch, binarization_weight=weight))
 
     def validate(self, batch: AlignerBatch) -> Mapping[str, Sum]:
-        """Measure the losses, both counted from the beginning so that all checkpoints compare."""
+        """Return the losses, both from the first step on so that all checkpoints compare."""
         network, train = self._network, self._settings.train
         terms = loss_terms(network(batch), batch, binarization_weight=train.binarization_weight)
         frames = batch.counts["frames"]
@@ -110,7 +110,7 @@ class AlignerTask:
         }
 
     def samples(self, batch: AlignerBatch) -> Samples:
-        """Draw how likely the phones' states of some utterances are over time, and the best way through them."""
+        """Return pictures of some utterances' state probabilities over time, with the likeliest path."""
         scored = self._network.score(batch)
         durations = scored.durations(batch.mel_lengths)
         preprocess = self._settings.preprocess
@@ -130,7 +130,7 @@ class AlignerTask:
         return Samples(pictures)
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
-        """Nothing beyond what the trainer sees itself."""
+        """Return nothing: the trainer's own warnings are enough."""
         return ()
 
     def bundle(self, folder: Path) -> None:
