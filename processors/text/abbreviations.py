@@ -5,78 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from processors.text.lexicon import word_set
+from processors.text.word_tables import WordTables
 
-# Capitalised words that begin a sentence far more often than they are a name, so that a dot before them is a full stop.
-_SENTENCE_STARTERS = word_set(
-    "The A An He She It They We You I This That These Those There Then But And So In On At If When While Who What "
-    "Where Why How His Her Its Our Their My Your No Not Yes After Before Since As For From With Some Many Most "
-    "All One Two However Meanwhile Later Now Next Today Yesterday Tomorrow Once Even Still Perhaps Maybe Although "
-    "Though Because Until By To Both Each Every Such Only Here Let Do Did Does Is Are Was Were Can Could Will "
-    "Would Should Have Has Had"
-)
-
-# Before a name, with or without the dot: the name behind it begins with a capital.
-_TITLES = {
-    "Mr": "Mister", "Mrs": "Missus", "Ms": "Ms", "Dr": "Doctor", "Prof": "Professor", "Rev": "Reverend", "St": "Saint",
-    "Mt": "Mount", "Ft": "Fort", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
-    "Sgt": "Sergeant", "Maj": "Major", "Cpl": "Corporal", "Cmdr": "Commander", "Adm": "Admiral", "Pvt": "Private",
-    "Gov": "Governor", "Sen": "Senator", "Rep": "Representative", "Pres": "President", "Hon": "Honorable",
-    "Supt": "Superintendent", "Messrs": "Messieurs", "Mme": "Madame", "Mlle": "Mademoiselle", "Fr": "Father",
-    "Insp": "Inspector", "Det": "Detective",
-}  # fmt: skip
+_TABLES = WordTables(__file__)
+_SENTENCE_STARTERS = _TABLES.words("sentence starters")
+_TITLES = _TABLES.mapping("titles")
 _ALONE = ("Mr", "Mrs", "Dr", "Prof", "Messrs")
 _WITHOUT_DOT = ("Mr", "Mrs", "Dr", "St", "Prof", "Mt", "Sgt", "Capt", "Lt")
-
-# Behind a name: "Maple St.", "Acme Inc.".
-_BEHIND_NAMES = {
-    "St": "Street", "Dr": "Drive", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Hwy": "Highway", "Ln": "Lane",
-    "Ct": "Court", "Pl": "Place", "Sq": "Square", "Jr": "Junior", "Sr": "Senior", "Inc": "Incorporated",
-    "Ltd": "Limited", "Corp": "Corporation", "Co": "Company", "Bros": "Brothers", "Univ": "University",
-    "Dept": "Department", "Assn": "Association", "Esq": "Esquire",
-}  # fmt: skip
-
-_ANYWHERE = {
-    "etc": "et cetera", "&c": "et cetera", "e.g": "for example", "i.e": "that is", "vs": "versus", "viz": "namely",
-    "cf": "compare", "approx": "approximately", "dept": "department", "govt": "government", "et al": "et al",
-    "ibid": "ibid", "misc": "miscellaneous", "asst": "assistant", "attn": "attention", "bldg": "building",
-    "tel": "telephone", "incl": "including", "esp": "especially", "max": "maximum", "mfg": "manufacturing",
-    "ph.d": "P H D",
-    "ed.d": "E D D", "hon": "honorable", "prof": "professor", "inc": "incorporated", "ltd": "limited",
-}  # fmt: skip
-
+_BEHIND_NAMES = _TABLES.mapping("behind names")
+_ANYWHERE = _TABLES.mapping("anywhere")
 _MAY_END_SENTENCE = ("etc", "&c", "et al", "inc", "ltd")
 _ANNOUNCES = ("e.g", "i.e", "vs", "viz", "cf", "approx", "incl", "esp", "attn", "tel")
-
-# Only before a number, some in the plural: "No. 5", "pp. 5-7".
-_BEFORE_NUMBERS = {
-    "no": "number", "nos": "numbers", "vol": "volume", "vols": "volumes", "ch": "chapter", "chap": "chapter",
-    "fig": "figure", "figs": "figures", "p": "page", "pp": "pages", "sec": "section", "sect": "section",
-    "art": "article",
-    "ext": "extension", "apt": "apartment", "rm": "room", "c": "circa", "ca": "circa", "pt": "part", "bk": "book",
-    "ver": "version", "eq": "equation", "est": "established", "op": "opus", "a.d": "A D", "min": "minimum",
-    "cat": "catalog",
-}  # fmt: skip
-
-_STATES = {
-    "Ala": "Alabama", "Ariz": "Arizona", "Ark": "Arkansas", "Calif": "California", "Colo": "Colorado",
-    "Conn": "Connecticut",
-    "Del": "Delaware", "Fla": "Florida", "Ga": "Georgia", "Ill": "Illinois", "Ind": "Indiana", "Kan": "Kansas",
-    "Ky": "Kentucky", "La": "Louisiana", "Md": "Maryland", "Mass": "Massachusetts", "Mich": "Michigan",
-    "Minn": "Minnesota",
-    "Miss": "Mississippi", "Mo": "Missouri", "Mont": "Montana", "Neb": "Nebraska", "Nev": "Nevada", "Okla": "Oklahoma",
-    "Ore": "Oregon", "Pa": "Pennsylvania", "Tenn": "Tennessee", "Tex": "Texas", "Vt": "Vermont", "Va": "Virginia",
-    "Wash": "Washington", "Wis": "Wisconsin", "Wyo": "Wyoming",
-}  # fmt: skip
-_DAYS = {
-    "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
-    "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
-}  # fmt: skip
-MONTHS = {
-    "Jan": "January", "Feb": "February", "Mar": "March", "Apr": "April", "Jun": "June", "Jul": "July", "Aug": "August",
-    "Sep": "September", "Sept": "September", "Oct": "October", "Nov": "November", "Dec": "December",
-}  # fmt: skip
-
+_BEFORE_NUMBERS = _TABLES.mapping("before numbers")
+_STATES = _TABLES.mapping("states")
+_DAYS = _TABLES.mapping("days")
+MONTHS = _TABLES.mapping("months")
 _SLASHED = {"w/o": "without", "w/": "with ", "b/c": "because", "c/o": "care of", "and/or": "and or", "n/a": "N A"}
 
 
@@ -110,13 +53,8 @@ _DAY_OR_ZONE = re.compile(
 _INFORMATION_TECHNOLOGY = re.compile(
     r"\bIT(?= (?:department|team|support|staff|industry|manager|company|systems?|security|specialists?|sector)\b)"
 )
-# Words that name a letter, whose dot ends a sentence: "plan B. Robert".
-_NAMES_LETTER = word_set(
-    "Vitamin Type Model Plan Grade Class Group Section Part Appendix Exhibit Team Option Figure Table Act Chapter "
-    "Scene Volume Book Henry Malcolm Pius George Edward Charles James Unit Room Gate Building Phase Level Row"
-)
-# Words that a lone initial may follow: a name, a title, the start of a sentence, or one of these.
-_BEFORE_INITIAL = word_set("by of to and with from for said that when as but called named or is was")
+_NAMES_LETTER = _TABLES.words("names of letters")
+_BEFORE_INITIAL = _TABLES.words("before initials")
 
 
 def expand_abbreviations(text: str) -> str:

@@ -15,10 +15,11 @@ from processors.text.g2p_network import G2PNetwork
 from processors.text.heteronyms import Context, is_heteronym, order_readings
 from processors.text.inline_phones import IN_BRACES, refuse_other_phones, word_in_braces
 from processors.text.language_codes import is_english
-from processors.text.lexicon import Lexicon, word_set
+from processors.text.lexicon import Lexicon
 from processors.text.normalizer import make_normalizer
 from processors.text.tokens import PAUSE_OF_MARK, WRITTEN_PAUSES, Pause, Pronunciation, Token, Word, strongest_pause
 from processors.text.word_formation import form_word
+from processors.text.word_tables import word_set
 
 _LETTER = r"[^\W\d_][\u0300-\u036f]*"
 _TOKEN = re.compile(

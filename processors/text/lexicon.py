@@ -21,11 +21,6 @@ _VARIANT = re.compile(r"\(\d+\)$")
 _PROBABILITY = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
-def word_set(words: str) -> frozenset[str]:
-    """Return the words of a text that are separated by white space."""
-    return frozenset(words.split())
-
-
 class LexiconError(TextError):
     """A line of a lexicon that cannot be used; its message names the file and the line."""
 

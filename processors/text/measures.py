@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import re
 
-from processors.text.lexicon import word_set
 from processors.text.number_words import MAGNITUDES, NUMBER, cardinal, decimal, whole
 from processors.text.spoken_numbers import mixed_number
+from processors.text.word_tables import WordTables, word_set
 
-_UNITS = {
-    "km/h": "kilometer per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour", "mph": "mile per hour",
-    "m/s": "meter per second", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "nm": "nanometer",
-    "μm": "micrometer", "m": "meter", "mi": "mile", "ft": "foot", "yd": "yard", "yds": "yard", "kg": "kilogram",
-    "mg": "milligram", "μg": "microgram", "g": "gram", "lb": "pound", "lbs": "pound", "oz": "ounce", "l": "liter",
-    "L": "liter", "ml": "milliliter", "mL": "milliliter", "dL": "deciliter", "cl": "centiliter", "gal": "gallon",
-    "tsp": "teaspoon", "tbsp": "tablespoon", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz",
-    "GHz": "gigahertz", "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
-    "Mbps": "megabit per second", "Gbps": "gigabit per second", "kbps": "kilobit per second", "W": "watt",
-    "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "kWh": "kilowatt hour", "V": "volt", "kV": "kilovolt",
-    "mA": "milliamp", "mAh": "milliamp hour", "ms": "millisecond", "s": "second", "sec": "second", "secs": "second",
-    "min": "minute", "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year",
-    "dB": "decibel", "rpm": "revolution per minute", "psi": "pound per square inch", "hp": "horsepower",
-    "cal": "calorie", "kcal": "kilocalorie", "px": "pixel", "dpi": "dot per inch", "ha": "hectare",
-    "°C": "degree Celsius", "°F": "degree Fahrenheit", "°": "degree", "%": "percent", "‰": "per mille",
-    "sq ft": "square foot", "sq mi": "square mile", "sq km": "square kilometer", "sq m": "square meter",
-    "cu ft": "cubic foot", "in": "inch", "pt": "point", "kN": "kilonewton", "Pa": "pascal", "kPa": "kilopascal",
-    "hPa": "hectopascal", "mol": "mole", "lx": "lux", "Ω": "ohm", "kΩ": "kilohm",
-}  # fmt: skip
+_UNITS = WordTables(__file__).mapping("units")
 _SAME_PLURAL = word_set("hertz kilohertz megahertz gigahertz horsepower lux percent mille")
 _DOTTED_UNITS = "ft|in|lbs?|oz|yds?|mi|min|mins|hrs?|secs?|yrs?|gal|tsp|tbsp|sq ft|cu ft|km|kg|cm|mm"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))

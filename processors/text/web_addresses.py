@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from processors.text.lexicon import word_set
+from processors.text.word_tables import word_set
 
 _ENDINGS = "com|org|net|edu|gov|mil|int|io|ai|info|biz|tv|app|dev|co|uk|eu|de|fr|nl|ca|au|jp|ch|ru"
 _SPELLED = word_set("www edu io ai tv uk eu de fr nl ca au jp ch ru html htm php js py pdf csv xml id")

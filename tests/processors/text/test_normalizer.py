@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.text.errors import TextError
-from processors.text.lexicon import word_set
 from processors.text.normalizer import _with_wetext, make_normalizer, normalize
 from processors.text.number_words import cardinal, in_pairs, ordinal, year
 from processors.text.roman_numerals import roman_value
+from processors.text.word_tables import word_set
 from tests.support.tables import read_table
 
 SPOKEN = read_table("normalised_texts")  # what is written, what is read
