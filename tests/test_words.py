@@ -18,7 +18,7 @@ from tests.test_imports import FLOORS
 DONE = (
     "config",
     "utils",
-    *(f"processors/{room}" for room in ("alignment", "audio", "evaluation", "reports", "speakers")),
+    *(f"processors/{room}" for room in ("alignment", "audio", "evaluation", "reports", "speakers", "text")),
 )
 NOT_YET = ("utils/trainer.py", "utils/task.py")
 ALLOWED = REPOSITORY / "tests" / "words_allowed.txt"

@@ -1,4 +1,4 @@
-"""Abbreviations and initials: which dots are read as a word, and which also end a sentence."""
+"""Expansion of abbreviations and initials, whose dots may also end a sentence."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ _BEFORE_INITIAL = _TABLES.words("before initials")
 
 
 def expand_abbreviations(text: str) -> str:
-    """Write out abbreviations ("Dr.", "e.g.", "No. 5") and space out initials ("U.S." as "U S").
+    """Expand abbreviations ("Dr.", "e.g.", "No. 5") and separate initials ("U.S." as "U S").
 
     A dot that also ends the sentence is kept. "St." and "Dr." are a saint and a doctor before a name, a street and a
-    drive behind one.
+    drive after one.
     """
     text = _SLASH.sub(lambda match: _SLASHED[match[1].lower()], text)
     text = _INFORMATION_TECHNOLOGY.sub("I T", text)
@@ -84,12 +84,12 @@ def _bare_month(match: re.Match[str]) -> str:
 
 
 def ends_sentence(text: str, end: int, any_capital: bool = False) -> bool:
-    """Say whether the sentence ends at a dot that an abbreviation has swallowed.
+    """Return whether the dot of an abbreviation also ends the sentence.
 
     Args:
         text: the whole text.
-        end: the place behind the dot.
-        any_capital: whether any capitalised word behind it begins a sentence, or only those that usually do.
+        end: the position after the dot.
+        any_capital: whether any capitalised word after it begins a sentence, or only those that usually do.
     """
     rest = text[end:].lstrip("\"')")
     if not rest.strip():
@@ -103,7 +103,7 @@ def _full_stop(match: re.Match[str], any_capital: bool = False) -> str:
 
 
 def _like(written: str, spoken: str) -> str:
-    """Give the expansion the capital of what it stands for."""
+    """Capitalise an expansion like its abbreviation."""
     return spoken[0].upper() + spoken[1:] if written[0].isupper() else spoken
 
 
@@ -138,12 +138,12 @@ def _spaced_initials(match: re.Match[str]) -> str:
 
 
 def _names_time(match: re.Match[str]) -> bool:
-    """Say whether "p.m." is followed by a day or a time zone rather than by a new sentence."""
+    """Return whether a day or a time zone follows "p.m.", rather than a new sentence."""
     return _DAY_OR_ZONE.match(match.string, match.end()) is not None
 
 
 def _initial(match: re.Match[str]) -> str:
-    """Take the dot off the initial of a name: "J. Smith", but not "plan B. Robert", "So did I. He"."""
+    """Remove the dot of a name's initial: "J. Smith", but not "plan B. Robert", "So did I. He"."""
     if ends_sentence(match.string, match.end()):
         return match[0]
     before = match.string[: match.start()].rstrip().split(" ")[-1]

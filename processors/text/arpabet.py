@@ -19,12 +19,12 @@ INVENTORY = (*PAUSES, SPOKEN_NOISE, *PHONES)
 
 
 def is_vowel(phone: str) -> bool:
-    """Say whether a phone, with or without its stress digit, is a vowel."""
+    """Return whether a phone, with or without its stress digit, is a vowel."""
     return phone.rstrip("012") in VOWELS
 
 
 def near_phones(phone: str, known: Collection[str]) -> list[str]:
-    """Give up to four known symbols that someone who wrote `phone` may have meant."""
+    """Return up to four known symbols similar to `phone`."""
     bare = phone.upper().rstrip("0123456789")
     same_letters = sorted(symbol for symbol in known if symbol.rstrip("012") == bare)
     return same_letters[:4] or difflib.get_close_matches(phone.upper(), sorted(known), n=4, cutoff=0.4)

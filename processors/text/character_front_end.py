@@ -1,4 +1,4 @@
-"""Letters as symbols: a front end for any script, which needs nothing but the text."""
+"""Character front end: letters as symbols, for any script."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Token, Word
 
 
 class CharacterFrontEnd:
-    """A text's own letters, for languages that no dictionary or espeak-ng knows.
+    """The letters of a text as its phones, for languages without a dictionary or espeak-ng.
 
     Letters are composed (NFC) and case-folded, each code point is one symbol: `Straße` is `s t r a s s e`, and a Hindi
     vowel sign is a symbol of its own. Punctuation becomes pauses, an apostrophe between letters is a symbol, hyphens
-    part words, and all else is left out. Digits stay as they are: let `normalizer` spell them out.
+    separate words, and all else is dropped. Digits are kept unless `normalizer` spells them out.
     """
 
     inventory = (*PAUSES, SPOKEN_NOISE)
@@ -49,7 +49,7 @@ class CharacterFrontEnd:
         return tokens
 
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Return the letter without its accents, or as those that it is put together from."""
+        """Return the letter without its accents, or the letters it is composed of."""
         plain = (each for each in unicodedata.normalize("NFKD", symbol) if not unicodedata.combining(each))
         return tuple(each for each in plain if each in known)
 
@@ -61,7 +61,7 @@ class CharacterFrontEnd:
 
 
 def _words(written: str) -> list[str]:
-    """Give the words in a piece of text: letters and digits with their marks, apostrophes between them."""
+    """Return the words in a piece of text: letters and digits with their marks, apostrophes between them."""
     words: list[str] = []
     is_open = False
     for place, character in enumerate(written):

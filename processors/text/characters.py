@@ -1,4 +1,4 @@
-"""One way to write each character, before any rule looks at a text."""
+"""Unicode normalisation of texts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _JOINERS = "\u200c\u200d"
 
 
 def map_characters(text: str) -> str:
-    """Give one writing to quotes, dashes, spaces, digits, fractions and compatibility characters.
+    """Unify quotes, dashes, spaces, digits, fractions and compatibility characters.
 
-    Unicode's NFKC, but for fractions ("1½" as "1 1/2", not "11/2"), superscripts ("m²" as "m^2") and digits of other
-    scripts. White space of any kind becomes one space; what cannot be seen is dropped.
+    Unicode's NFKC, except for fractions ("1½" as "1 1/2", not "11/2"), superscripts ("m²" as "m^2") and digits of other
+    scripts. White space of any kind becomes one space; invisible characters are dropped.
     """
     if not text.isascii():
         text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[digit] for digit in run[0]), text)
@@ -43,7 +43,7 @@ def map_characters(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Give a text of any language in Unicode's composed form (NFC), evenly spaced, without what cannot be seen."""
+    """Return a text of any language in composed form (NFC), with single spaces and without invisible characters."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
     seen = (

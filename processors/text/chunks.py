@@ -1,4 +1,4 @@
-"""Long texts in pieces that a model can speak one by one."""
+"""Splitting of long texts into chunks for synthesis."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _SENTENCE_ENDS = frozenset(".?!")
 
 
 def split_into_chunks(tokens: Sequence[Token], most_phones: int = 300) -> list[list[Token]]:
-    """Cut a text at its sentence ends, and a very long sentence at a comma, else between two words.
+    """Split a text at its sentence ends, and a very long sentence at a comma, else between two words.
 
-    Working on tokens rather than on characters, an abbreviation's dot is no sentence end.
+    On tokens rather than characters, so that the dot of an abbreviation is no sentence end.
 
     Args:
         tokens: words and pauses of the whole text.
-        most_phones: phones from which on a sentence is cut further.
+        most_phones: longer sentences are split further.
 
     Returns:
         The tokens in their order, in lists that each hold at least one word.
@@ -42,7 +42,7 @@ def _at_most(sentence: list[Token], most_phones: int) -> list[list[Token]]:
         return [sentence]
     middle = sum(sizes) / 2
     before = [sum(sizes[: index + 1]) for index in range(len(sizes))]
-    # Cutting near the middle keeps both halves speakable; a comma may lie as far as a third of the way off.
+    # Near the middle; a comma may lie up to a third of the sentence away from it.
     places = range(len(sentence) - 1)
     commas = [
         place
@@ -56,5 +56,5 @@ def _at_most(sentence: list[Token], most_phones: int) -> list[list[Token]]:
     cut = min(candidates, key=lambda place: abs(before[place] - middle)) + 1
     head, tail = sentence[:cut], sentence[cut:]
     if isinstance(head[-1], Word):
-        head = [*head, Pause(",")]  # every piece ends in a pause, so that their sounds can be joined
+        head = [*head, Pause(",")]  # every chunk ends in a pause, so that the waveforms can be joined
     return [*_at_most(head, most_phones), *_at_most(tail, most_phones)]

@@ -35,10 +35,10 @@ _OCLOCK = re.compile(r"\b(\d{1,2})\s+o'clock\b", re.IGNORECASE)
 
 
 def speak_dates(text: str) -> str:
-    """Say dates: "2024-01-15", "1/15/2024", "Jan 15, 2024" (months written out), "15 January", "44 B C", "the 1920s".
+    """Spell out dates: "2024-01-15", "1/15/2024", "January 15, 2024", "15 January", "44 B C", "the 1920s".
 
-    With slashes the month comes first unless that is impossible; with dots the day does. A month and a day are said
-    as an ordinal: "January fifteenth".
+    With slashes the month comes first unless that is impossible; with dots the day does. Days become ordinals:
+    "January fifteenth".
     """
     text = _ISO.sub(lambda match: _date(match, int(match[1]), int(match[2]), int(match[3])), text)
     text = _NUMERIC.sub(_numeric_date, text)
@@ -51,7 +51,7 @@ def speak_dates(text: str) -> str:
 
 
 def speak_times(text: str) -> str:
-    """Say times of day: "3:05 P M" as "three oh five P M", "5:00" as "five o'clock", "17:00" as "seventeen hundred"."""
+    """Spell out times of day: "3:05 P M" as "three oh five P M", "5:00" as "five o'clock"."""
     text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", _MINUTES_RANGE.sub(r"\1 to ", text)))
     return _OCLOCK.sub(lambda match: f"{cardinal(int(match[1]))} o'clock", text)
 

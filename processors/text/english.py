@@ -29,7 +29,7 @@ _PLAIN_LETTERS = str.maketrans({
     "æ": "ae", "œ": "oe", "ø": "o", "ß": "ss", "ð": "th", "þ": "th", "ł": "l", "đ": "d", "ı": "i", "ŋ": "ng", "ħ": "h",
 })  # fmt: skip
 
-# Said letter by letter although the lexicon holds a word of the same letters ("us", "am", "who").
+# Spelled although the lexicon holds a word of the same letters ("us", "am", "who").
 _SPELLED = word_set("US EU UN AM AI ID EST IP IV ER AD CO LED PA VAT AKA")
 _INITIALISM = re.compile(r"([A-Z]{2,})('?s)?")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -39,10 +39,10 @@ class EnglishFrontEnd:
     """English to ARPAbet with stress: lexicon, then rules of word formation, then a network.
 
     A word is looked up in the user's lexicon, in CMUdict, as an inflected form of a known word, as an initialism
-    (capitals only) and at last guessed by `G2PNetwork`; what was found is remembered. Heteronyms are ordered by their
-    neighbours, "the" by the sound that follows. `{HH AH0 L OW1}` in the text is taken as phones.
+    (capitals only) and finally predicted by `G2PNetwork`; results are cached. Readings of heteronyms are ordered by
+    the neighbouring words, those of "the" by the next phone. `{HH AH0 L OW1}` in the text is taken as phones.
 
-    Objects are safe to share between threads and cheap to pickle: only the user's lexicon travels.
+    Safe to share between threads, and cheap to pickle: only the user's lexicon is pickled.
     """
 
     inventory = INVENTORY
@@ -50,7 +50,7 @@ class EnglishFrontEnd:
 
     def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
         if not is_english(language):
-            raise UnknownLanguageError(f"phone_extractor 'lexicon' speaks English (en) only, not language {language!r}")
+            raise UnknownLanguageError(f"phone_extractor 'lexicon' is for English (en) only, not language {language!r}")
         self._normalizer_name = normalizer
         self._normalize = make_normalizer(language, normalizer)
         self._user_lexicon = Lexicon.from_file(lexicon_path) if lexicon_path else Lexicon({})
@@ -63,8 +63,8 @@ class EnglishFrontEnd:
         pieces = self._pieces(self._normalize(text))
         written = [piece for piece in pieces if piece not in WRITTEN_PAUSES]
         if not written:
-            raise TextError(f"text empty: nothing to speak in {shortened(text)!r}")
-        shouted = len(written) > 1 and not any(letter.islower() for word in written for letter in word)
+            raise TextError(f"text empty: nothing to synthesize in {shortened(text)!r}")
+        all_capitals = len(written) > 1 and not any(letter.islower() for word in written for letter in word)
         tokens: list[Token] = []
         lowered = ["" if piece in WRITTEN_PAUSES else piece.lower() for piece in pieces]
         for index, piece in enumerate(pieces):
@@ -73,14 +73,14 @@ class EnglishFrontEnd:
             elif piece.startswith("{"):
                 tokens.append(word_in_braces(piece))
             else:
-                readings = self._readings(pieces, index, shouted)
+                readings = self._readings(pieces, index, all_capitals)
                 if is_heteronym(lowered[index]) and not self._user_lexicon.pronunciations(lowered[index]):
                     readings = order_readings(Context(lowered, index), readings)
                 tokens.append(Word(lowered[index], readings))
         return _with_the_before_vowels(tokens)
 
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Return nothing: a model that knows these phones knows all of them."""
+        """Return nothing: a model with these phones has all of them."""
         return ()
 
     def _pieces(self, spoken: str) -> list[str]:
@@ -98,7 +98,7 @@ class EnglishFrontEnd:
         return [*pieces, pause or "."] if pieces else []
 
     def _split_word(self, written: str) -> list[str]:
-        """Take quotation marks off a word, and a compound apart at its hyphens unless the lexicon holds it whole."""
+        """Strip quotation marks off a word, and split a compound at its hyphens unless the lexicon holds it whole."""
         if written[0] == "'" and not self._known(written.rstrip("'").lower()):
             written = written[1:]
         if written[-1] == "'" and not self._takes_final_apostrophe(written.lower()):
@@ -110,19 +110,19 @@ class EnglishFrontEnd:
     def _takes_final_apostrophe(self, word: str) -> bool:
         return bool(self._known(word)) or (word.endswith(("s'", "in'")) and bool(form_word(word, self._known)))
 
-    def _readings(self, pieces: list[str], index: int, shouted: bool) -> tuple[Pronunciation, ...]:
+    def _readings(self, pieces: list[str], index: int, all_capitals: bool) -> tuple[Pronunciation, ...]:
         written = pieces[index]
-        if written == "A" and _is_letter_name(pieces, index, shouted):
+        if written == "A" and _is_letter_name(pieces, index, all_capitals):
             return (("EY1",),)
-        key = (written, shouted)
+        key = (written, all_capitals)
         readings = self._cache.get(key)
         if readings is None:
-            readings = self._cache[key] = self._pronounce(written, shouted)
+            readings = self._cache[key] = self._pronounce(written, all_capitals)
         return readings
 
-    def _pronounce(self, written: str, shouted: bool) -> tuple[Pronunciation, ...]:
+    def _pronounce(self, written: str, all_capitals: bool) -> tuple[Pronunciation, ...]:
         word = written.lower()
-        initialism = None if shouted else _INITIALISM.fullmatch(written)
+        initialism = None if all_capitals else _INITIALISM.fullmatch(written)
         if initialism and initialism[1] in _SPELLED and not self._user_lexicon.pronunciations(word):
             return self._spelled(initialism[1], initialism[2] or "")
         if readings := self._known(word) or form_word(word, self._known):
@@ -135,14 +135,14 @@ class EnglishFrontEnd:
         parts = _CAMEL.findall(written)
         if len(parts) > 1 and "".join(parts) == written and all(self._known(part.lower()) for part in parts):
             return (tuple(phone for part in parts for phone in self._known(part.lower())[0]),)
-        return self._guessed(plain)
+        return self._predicted(plain)
 
-    def _guessed(self, word: str) -> tuple[Pronunciation, ...]:
+    def _predicted(self, word: str) -> tuple[Pronunciation, ...]:
         if not word.replace("'", "").isascii():
-            raise TextError(f"cannot say {word!r}: the English front end knows Latin letters only; spell it in them")
+            raise TextError(f"cannot pronounce {word!r}: English is read from Latin letters only; transliterate it")
         stem, apostrophe, _ = word.partition("'")
-        if apostrophe and stem:  # "Schoeffer's": the network guesses the name, the rule adds the ending
-            readings = form_word(word, lambda base: self._guessed(base) if base == stem else ())
+        if apostrophe and stem:  # "Schoeffer's": the network predicts the name, the rule adds the ending
+            readings = form_word(word, lambda base: self._predicted(base) if base == stem else ())
             if readings:
                 return readings
         letters = word.replace("'", "")
@@ -151,7 +151,7 @@ class EnglishFrontEnd:
         return (self._network(letters) or self._spelled(letters.upper(), "")[0],)
 
     def _spelled(self, letters: str, ending: str) -> tuple[Pronunciation, ...]:
-        """Say letter names, the last one strongest, and a plural's or possessive's ending behind them."""
+        """Return the letters' names, the last one stressed, with a plural or possessive ending."""
         names = [_letter_name(letter, self._cmudict) for letter in letters.lower()]
         weakened = [phone.replace("1", "2") for name in names[:-1] for phone in name]
         spelled = (*weakened, *names[-1])
@@ -179,19 +179,19 @@ def _letter_name(letter: str, lexicon: Lexicon) -> Pronunciation:
     return lexicon.pronunciations("a." if letter == "a" else letter)[0]
 
 
-def _is_letter_name(pieces: list[str], index: int, shouted: bool) -> bool:
-    """Tell the letter from the article: "vitamin A", "A M"; but "A cat", "read A Tale of Two Cities"."""
+def _is_letter_name(pieces: list[str], index: int, all_capitals: bool) -> bool:
+    """Return whether "A" is the letter, not the article: "vitamin A", "A M"; but "A cat", "A Tale of Two Cities"."""
     before = pieces[index - 1] if index else "."
     after = pieces[index + 1]
     if len(after) == 1 and after.isupper() and after != "I":
         return True
     if len(before) == 1 and before.isupper() and before != "I":
         return True
-    return not shouted and before not in WRITTEN_PAUSES and not after[0].isupper()
+    return not all_capitals and before not in WRITTEN_PAUSES and not after[0].isupper()
 
 
 def _with_the_before_vowels(tokens: list[Token]) -> list[Token]:
-    """Say "the" as DH IY0 before a vowel and DH AH0 elsewhere."""
+    """Put first the reading of "the" that fits the next phone: DH IY0 before a vowel, DH AH0 elsewhere."""
     for index, token in enumerate(tokens):
         if isinstance(token, Word) and token.text == "the" and len(token.pronunciations) > 1:
             following = tokens[index + 1]

@@ -1,4 +1,4 @@
-"""The error of a text that cannot be spoken."""
+"""Errors of texts and front ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from utils.errors import RecitalError
 
 
 class TextError(RecitalError):
-    """A text, lexicon or text setting that a user can mend; its children name the narrower cases."""
+    """An unusable text, lexicon or text setting; subclasses name narrower cases."""
 
 
 class UnknownLanguageError(TextError):
-    """A language that the front end does not speak."""
+    """A language that the front end does not support."""
 
 
 def shortened(text: str) -> str:
-    """Give what of a text a message can show."""
+    """Shorten a text for a message."""
     return text if len(text) <= 40 else text[:37] + "..."

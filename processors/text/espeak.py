@@ -1,4 +1,4 @@
-"""espeak-ng's library: the one place that loads it, and the lock that keeps its global state in order."""
+"""Bindings of espeak-ng's library, with a lock for its global state."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _SYNCHRONOUS, _PHONE_EVENTS, _RETURN_ERRORS = 2, 0x0001, 0x8000
 _UTF8, _IPA = 1, 0x02
 _RATE, _WORDS_PER_MINUTE = 1, 175
 _BY_CHARACTERS = 1
-# Its queue has room for some 150.
+# Its queue holds some 150.
 _MOST_CHANGES = 32
 _SEPARATOR = "_"
-# "(en)" before a word that espeak-ng takes for English, "(de)" behind it.
+# "(en)" before a word that espeak-ng treats as English, "(de)" after it.
 _LANGUAGE_SWITCH = re.compile(r"\([a-z]{2,3}(?:-[a-z0-9-]+)?\)")
-# This project's English is American, as in CMUdict; espeak-ng's is British.
+# "en" here is American, as in CMUdict; in espeak-ng it is British.
 _MEANT = {"en": "en-us"}
 
 
@@ -57,12 +57,12 @@ class _Named(NamedTuple):
 
 
 class Espeak:
-    """libespeak-ng, of which a process can have only one: get it from `espeak()`.
+    """libespeak-ng, a singleton of the process: use `espeak()`.
 
-    Safe to use from several threads, which take turns, and on both sides of a fork; a spawned process loads its own.
+    Safe to use from several threads, one at a time, and on both sides of a fork; a spawned process loads its own.
 
     Attributes:
-        sample_rate: of what it speaks, in Hz.
+        sample_rate: of its speech, in Hz.
     """
 
     def __init__(self) -> None:
@@ -88,25 +88,25 @@ class Espeak:
             raise EspeakError(f"{data}: espeak-ng finds no data there; install espeakng-loader again")
         self._voices = self._listed_voices()
         if hasattr(os, "register_at_fork"):
-            # A child must not be born while another thread is inside the library: it would find it locked for ever.
+            # Without it, a child forked while another thread holds the lock would wait for ever.
             os.register_at_fork(
                 before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
             )
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Codes of the languages that it speaks."""
+        """Codes of the supported languages."""
         return tuple(sorted(self._voices))
 
     def voice_of(self, language: str) -> str:
-        """Give espeak-ng's own name for what speaks a language.
+        """Return espeak-ng's identifier of the voice for a language.
 
         Args:
-            language: such as `de`, `en-us` or `pt_BR`; `en` means American English, and of a region that espeak-ng
-                does not tell apart (`de-AT`) the language alone counts.
+            language: such as `de`, `en-us` or `pt_BR`; `en` is American English, and regions without a voice
+                (`de-AT`) fall back on the language.
 
         Raises:
-            UnknownLanguageError: names near ones.
+            UnknownLanguageError: names similar ones.
         """
         code = language.strip().lower().replace("_", "-")
         code = _MEANT.get(code, code)
@@ -114,7 +114,7 @@ class Espeak:
         for known in (code, _MEANT.get(primary, primary)):
             if known in self._voices:
                 return self._voices[known].identifier
-        raise UnknownLanguageError(f"espeak-ng does not know the language {language!r}; {self._near(code)}")
+        raise UnknownLanguageError(f"espeak-ng does not support the language {language!r}; {self._near(code)}")
 
     def _near(self, code: str) -> str:
         by_name = {voice.name.lower(): known for known, voice in sorted(self._voices.items(), reverse=True)}
@@ -123,30 +123,30 @@ class Espeak:
         near = list(dict.fromkeys(named or [by_name.get(match, match) for match in alike]))
         if not near:
             return f"known: {', '.join(self.languages)}"
-        return "near it: " + ", ".join(f"{known} ({self._voices[known].name})" for known in near[:6])
+        return "similar: " + ", ".join(f"{known} ({self._voices[known].name})" for known in near[:6])
 
     @contextmanager
     def speaking(self, voice: str) -> Iterator[ctypes.CDLL]:
-        """Hold the library, alone and set to a voice, while the `with` block lasts."""
+        """Lock the library, set to a voice, within the block."""
         with self._lock:
             if voice != self._voice:
                 self._voice = ""
                 if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
                     raise EspeakError(f"espeak-ng cannot load its language {voice!r}; install espeakng-loader again")
-                # The pace of a voice before would stay, were it not computed anew.
+                # Otherwise the speaking rate of the previous voice would stay.
                 self._library.espeak_SetParameter(_RATE, _WORDS_PER_MINUTE, 0)
                 self._voice = voice
                 self._forget_changes()
             yield self._library
 
     def _forget_changes(self) -> None:
-        """Let espeak-ng take note of the voices it was given: it keeps a copy of each until it next makes a sound."""
+        """Make espeak-ng free its copies of voices that were set, which it keeps until it next synthesizes."""
         self._n_changes += 1
         if self._n_changes % _MOST_CHANGES == 0:
             self._library.espeak_Synth(b" ", 2, 0, _BY_CHARACTERS, 0, _UTF8, None, None)
 
     def words(self, text: str, voice: str) -> list[list[str]]:
-        """Give the IPA of a text: what espeak-ng speaks as one word, each as the pieces that it counts as phones."""
+        """Return the IPA of a text: words as espeak-ng splits them, each as the pieces that it counts as phones."""
         encoded = ctypes.c_char_p(text.replace("\0", " ").encode("utf-8", "ignore"))
         mode = _IPA | ord(_SEPARATOR) << 8
         clauses = []
@@ -158,7 +158,7 @@ class Espeak:
         return [word for word in words if word]
 
     def ends_clause(self, text: str, voice: str) -> bool:
-        """Whether espeak-ng makes a pause somewhere within a text, as at a full stop but not at an abbreviation's."""
+        """Return whether espeak-ng pauses within a text, as at a full stop but not at an abbreviation's."""
         encoded = ctypes.c_char_p(text.replace("\0", " ").encode("utf-8", "ignore"))
         with self.speaking(voice) as library:
             library.espeak_TextToPhonemes(ctypes.byref(encoded), _UTF8, _IPA)
@@ -180,7 +180,7 @@ class Espeak:
         library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
 
     def _listed_voices(self) -> dict[str, _Named]:
-        """Give what speaks each language best, by the language's code."""
+        """Return the best voice of each language, by the language's code."""
         best: dict[str, tuple[int, _Named]] = {}
         voices = self._library.espeak_ListVoices(None)
         index = 0
@@ -203,7 +203,7 @@ _LOADING = threading.Lock()
 
 
 def espeak() -> Espeak:
-    """Give this process's espeak-ng, loaded on first use.
+    """Return the process's espeak-ng, loaded on first use.
 
     Raises:
         EspeakError: it is not installed, or broken.
@@ -213,7 +213,7 @@ def espeak() -> Espeak:
 
 
 def _codes_at(address: int) -> Iterator[tuple[int, str]]:
-    """Read the languages of a voice: for each a byte of priority and a string, until a zero."""
+    """Yield the priority and code of each language of a voice: a byte and a string each, up to a zero."""
     while priority := ctypes.string_at(address, 1)[0]:
         code = ctypes.string_at(address + 1)
         yield priority, code.decode("utf-8", "replace").lower()
@@ -221,7 +221,7 @@ def _codes_at(address: int) -> Iterator[tuple[int, str]]:
 
 
 def _short_path(data: str) -> str:
-    """Give a path to espeak-ng's data that fits the 160 bytes which it has for one."""
+    """Return a path to espeak-ng's data that fits into its buffer of 160 bytes."""
     if len(data.encode()) < 150:
         return data
     shortcut = Path(tempfile.mkdtemp()) / "espeak-ng-data"

@@ -1,4 +1,4 @@
-"""Phones of a hundred languages by espeak-ng, in IPA."""
+"""espeak-ng front end: phones of a hundred languages in IPA."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from processors.text.normalizer import make_normalizer
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
 from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Pronunciation, Token, Word
 
-# Between words espeak-ng then speaks none of them as one, as it does with "of the", and yet knows their neighbours.
+# With it between them, espeak-ng merges no words, as it does with "of the", but still takes account of neighbours.
 _JOINT = "\u00a0"
-_WORDS_REMEMBERED = 20_000
+_WORDS_CACHED = 20_000
 
 
 class EspeakFrontEnd:
-    """Any of espeak-ng's languages to IPA with stress.
+    """Text of any of espeak-ng's languages to IPA with stress.
 
     A symbol is a phone with the marks that belong to it: stress before a vowel (`ˈoʊ`), length, nasality and tones
-    behind (`iː`, `ɑ̃`); affricates and diphthongs are one phone (`tʃ`, `aɪ`), without tie bars. Clauses go to espeak-ng
-    whole, so that words sound as their neighbours ask (`ðɪ ˈæpəl`, `lez amˈi`), and what comes back is parted
-    among the words as they are written. Numbers that `normalizer` leaves are espeak-ng's to speak. `[[həˈloʊ]]` in the
-    text is taken as phones.
+    after it (`iː`, `ɑ̃`); affricates and diphthongs are one phone (`tʃ`, `aɪ`), without tie bars. Clauses are passed to
+    espeak-ng whole, so that words are pronounced in context (`ðɪ ˈæpəl`, `lez amˈi`), and its phones are assigned to
+    the written words. Numbers that `normalizer` leaves are spelled out by espeak-ng. `[[həˈloʊ]]` in the text is taken
+    as phones.
 
-    Objects are safe to share between threads, and cheap to pickle.
+    Safe to share between threads, and cheap to pickle.
     """
 
-    # Which phones a language has, espeak-ng does not tell: stage 1 collects them from the texts.
+    # espeak-ng has no list of a language's phones: stage 1 collects them from the texts.
     inventory = (*PAUSES, SPOKEN_NOISE)
     is_open = True
 
@@ -42,7 +42,7 @@ class EspeakFrontEnd:
         self._arguments = (language, normalizer)
         self._language, self._voice = language, espeak().voice_of(language)
         self._normalize = make_normalizer(language, normalizer)
-        self._alone = lru_cache(maxsize=_WORDS_REMEMBERED)(self._say_alone)
+        self._alone = lru_cache(maxsize=_WORDS_CACHED)(self._pronounce_alone)
 
     def tokens(self, text: str) -> list[Token]:
         """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
@@ -55,7 +55,7 @@ class EspeakFrontEnd:
                 tokens.extend(self._tokens_of_part(self._normalize(part)))
         tokens = with_single_pauses(tokens)
         if not any(isinstance(token, Word) for token in tokens):
-            raise TextError(f"text empty: nothing to speak in {shortened(text)!r}")
+            raise TextError(f"text empty: nothing to synthesize in {shortened(text)!r}")
         return tokens
 
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
@@ -85,23 +85,23 @@ class EspeakFrontEnd:
         return tokens
 
     def _is_sentence_end(self, written: str, following: str) -> bool:
-        """Whether a full stop before a word is more than an abbreviation's, or an initial's."""
+        """Return whether a full stop before a word ends the sentence, and is not that of an abbreviation or initial."""
         if following[0].islower() or (len(written) == 2 and written[0].isupper()):
             return False
         return espeak().ends_clause(f"{written} {following}", self._voice)
 
     def _words(self, clause: Sequence[str]) -> list[Word]:
-        """Give the words of a clause that have any sound."""
+        """Return the words of a clause that have phones."""
         if not clause:
             return []
         together = espeak().words(_JOINT.join(_spoken(written) for written in clause), self._voice)
         alone = [self._alone(written) for written in clause]
-        shares = _parted(together, alone)
+        shares = _distribute(together, alone)
         return [
             Word(_as_label(written), (tuple(phones),)) for written, phones in zip(clause, shares, strict=True) if phones
         ]
 
-    def _say_alone(self, written: str) -> tuple[Pronunciation, ...]:
+    def _pronounce_alone(self, written: str) -> tuple[Pronunciation, ...]:
         return tuple(tuple(phones_from_pieces(word)) for word in espeak().words(_spoken(written), self._voice))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class EspeakFrontEnd:
 
 
 def _spoken(written: str) -> str:
-    # A full stop that is not the last letter would end the clause, were it not for the word behind it.
+    # Otherwise a full stop within a word would end the clause.
     stem, stops = without_final_stop(written)
     return f"{stem}." if stops else stem
 
@@ -128,12 +128,12 @@ def _as_label(written: str) -> str:
     return label.casefold()
 
 
-def _parted(together: Sequence[Sequence[str]], alone: Sequence[Sequence[Pronunciation]]) -> list[list[str]]:
-    """Part what espeak-ng makes of a clause among its written words.
+def _distribute(together: Sequence[Sequence[str]], alone: Sequence[Sequence[Pronunciation]]) -> list[list[str]]:
+    """Distribute espeak-ng's phones of a clause among its written words.
 
     Args:
         together: pieces of the spoken words of the clause; a written one may be several, such as a number.
-        alone: the spoken words that each written one is by itself.
+        alone: the spoken words of each written one by itself.
 
     Returns:
         For each written word its phones in the clause.
@@ -144,15 +144,15 @@ def _parted(together: Sequence[Sequence[str]], alone: Sequence[Sequence[Pronunci
     phones = [phone for word in together for phone in phones_from_pieces(word)]
     by_themselves = [[phone for spoken in word for phone in spoken] for word in alone]
     owners = _owners(phones, [(phone, index) for index, word in enumerate(by_themselves) for phone in word])
-    parted: list[list[str]] = [[] for _ in alone]
+    distributed: list[list[str]] = [[] for _ in alone]
     for phone, owner in zip(phones, owners, strict=True):
-        parted[owner].append(phone)
-    has_all = all(bool(share) == bool(word) for share, word in zip(parted, by_themselves, strict=True))
-    return parted if has_all else by_themselves
+        distributed[owner].append(phone)
+    has_all = all(bool(share) == bool(word) for share, word in zip(distributed, by_themselves, strict=True))
+    return distributed if has_all else by_themselves
 
 
 def _owners(phones: Sequence[str], expected: Sequence[tuple[str, int]]) -> list[int]:
-    """Give for each phone the word it belongs to, by the alignment of least edits with the words by themselves."""
+    """Return the word of each phone, by the edit-distance alignment with the words by themselves."""
     if not expected:
         return [0] * len(phones)
     rows, columns = len(phones), len(expected)

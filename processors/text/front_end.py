@@ -1,4 +1,4 @@
-"""Front ends by name and language: from a raw text to words, pauses and phones."""
+"""Front ends by name and language: from raw text to words, pauses and phones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from processors.text.tokens import PAUSES, SPOKEN_NOISE, Token, Word
 
 
 class FrontEnd(Protocol):
-    """Turns texts of one language into words with their phones, and pauses; safe to use from several threads."""
+    """Converts texts of one language to words with their phones, and pauses; safe to use from several threads."""
 
     @property
     def inventory(self) -> tuple[str, ...]:
@@ -28,22 +28,22 @@ class FrontEnd(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether `tokens` also returns symbols that are listed nowhere; stage 1 collects them from the texts."""
+        """Whether `tokens` also returns symbols outside `inventory`; stage 1 collects them from the texts."""
         ...
 
     def tokens(self, text: str) -> list[Token]:
-        """Return the words of a raw text and the pauses between and behind them.
+        """Return the words of a raw text and the pauses between and after them.
 
-        The last token is always a pause (`.` where the text ends without punctuation); none stands before the first
-        word. Punctuation in a row becomes its strongest mark.
+        The last token is always a pause (`.` if the text ends without punctuation), the first a word. Consecutive
+        punctuation becomes its strongest mark.
 
         Raises:
-            TextError: nothing can be spoken, or some word cannot.
+            TextError: the text has no words, or one that cannot be pronounced.
         """
         ...
 
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the `known` symbols that are nearest to another one; none if there are no near ones."""
+        """Return the `known` symbols nearest to another one; none if no symbol is near."""
         ...
 
 
@@ -57,16 +57,16 @@ _FRONT_ENDS: dict[str, Callable[[str, str | Path, str], FrontEnd]] = {
 def make_front_end(
     name: str, *, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules"
 ) -> FrontEnd:
-    """Make the front end of a name, which the setting `phone_extractor` holds.
+    """Construct the front end of a name, the setting `phone_extractor`.
 
     Args:
         name: `lexicon`, `espeak` or `char`.
-        language: of the texts; `lexicon` speaks English only.
-        lexicon_path: a user's lexicon, whose words go before CMUdict's; none where empty. Only for `lexicon`.
+        language: of the texts; `lexicon` is for English only.
+        lexicon_path: the user's lexicon, which overrides CMUdict; empty for none. Only for `lexicon`.
         normalizer: the backend of `normalize`.
 
     Raises:
-        TextError: a name is unknown, or the front end does not speak the language, or the lexicon cannot be used.
+        TextError: a name is unknown, the language is not supported, or the lexicon cannot be used.
     """
     if name not in _FRONT_ENDS:
         raise TextError(f"phone_extractor {name!r} is unknown; known: {', '.join(sorted(_FRONT_ENDS))}")
@@ -74,11 +74,11 @@ def make_front_end(
 
 
 class FrontEnds(dict[str, FrontEnd]):
-    """Front ends of one kind by language, each made once, when it is first asked for; safe to share between threads.
+    """Front ends of one kind by language, each constructed on first use; safe to share between threads.
 
     Args:
-        settings: which front end.
-        lexicon_path: the user's lexicon where it is not where the settings name it, as in a bundle.
+        settings: name the front end.
+        lexicon_path: the user's lexicon, if elsewhere than in the settings, as in a bundle.
     """
 
     def __init__(self, settings: PreprocessSettings, lexicon_path: Path | None = None) -> None:
@@ -99,14 +99,14 @@ class FrontEnds(dict[str, FrontEnd]):
         return self[language]
 
     def require(self, languages: Mapping[str, str]) -> None:
-        """Make the front end of each language that a corpus is in.
+        """Construct the front end of each corpus's language.
 
         Args:
             languages: of the corpora, by their names.
 
         Raises:
-            UnknownLanguageError: the front end does not speak a corpus's language; names the setting to change.
-            TextError: it lacks what it needs.
+            UnknownLanguageError: the front end does not support a corpus's language; names the setting to change.
+            TextError: a package or file is missing.
         """
         for dataset, language in languages.items():
             try:
@@ -119,18 +119,18 @@ class FrontEnds(dict[str, FrontEnd]):
 def with_known_phones(
     tokens: Iterable[Token], symbols: Sequence[str], front_end: FrontEnd
 ) -> tuple[list[Token], dict[str, tuple[str, ...]]]:
-    """Pronounce words with the symbols that a model was trained on, others replaced by the front end's `fallback`.
+    """Replace phones that a model was not trained on by the front end's `fallback`.
 
-    A word of which nothing is left is left out.
+    Words without any remaining phone are dropped.
 
     Args:
         tokens: words and pauses.
-        symbols: all that the model knows.
-        front_end: that made the tokens.
+        symbols: of the model.
+        front_end: of the tokens.
 
     Returns:
         tokens: of known symbols only, none if no word is left. Words keep their best pronunciation only.
-        replaced: the symbols in the place of each unknown one; none for one that is left out.
+        replaced: the symbols that replace each unknown one; empty for one that is dropped.
     """
     known = tuple(symbol for symbol in symbols if symbol not in {*PAUSES, SPOKEN_NOISE, PADDING})
     replaced: dict[str, tuple[str, ...]] = {}

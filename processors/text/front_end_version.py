@@ -1,4 +1,4 @@
-"""Versions of the front ends, by which voices and features made before a correction of pronunciation are known."""
+"""Versions of the front ends, to recognise voices and features from before a correction of pronunciation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ FRONT_END = "front_end"
 
 @dataclass(frozen=True)
 class FrontEndVersion:
-    """A number per part of the front ends, raised when a correction changes what texts become there.
+    """A number per part of the front ends, raised when a correction changes its output.
 
     Attributes:
-        normaliser: the words that numbers, dates and abbreviations are read as.
-        lexicon: the phones of words, unknown ones included, and the choice among several.
-        tones: the tones of tonal languages.
-        pauses: the pauses that punctuation becomes.
+        normaliser: words for numbers, dates and abbreviations.
+        lexicon: phones of words, unknown ones included, and the choice among several.
+        tones: tones of tonal languages.
+        pauses: pauses for punctuation.
     """
 
     normaliser: int = 1
@@ -27,12 +27,12 @@ class FrontEndVersion:
     pauses: int = 1
 
     def as_dict(self) -> dict[str, int]:
-        """Return the numbers by their names, as they are written."""
+        """Return the numbers by name, as saved."""
         return asdict(self)
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> FrontEndVersion:
-        """Return what bundle or feature store keeps; 1 for every part where it keeps none, as before versions were.
+        """Return the version saved in a bundle or feature store; 1 for missing parts, as before there were versions.
 
         Args:
             kept: numbers by name under `FRONT_END`, beside others.
@@ -48,9 +48,9 @@ class FrontEndVersion:
 
     @classmethod
     def oldest(cls, versions: Iterable[FrontEndVersion]) -> FrontEndVersion:
-        """Return the least number of each part; 1 throughout where there are no versions."""
+        """Return the least number of each part; 1 for all if there are no versions."""
         return cls(*map(min, zip(*map(astuple, versions), strict=True)))
 
 
 FRONT_END_VERSION = FrontEndVersion(normaliser=1, lexicon=1, tones=1, pauses=1)
-"""The present one: raise a number in the commit that changes what texts become."""
+"""The present version: raise a number in the commit that changes the output."""

@@ -1,4 +1,4 @@
-"""Pronunciations of words that no lexicon holds, guessed by a small network."""
+"""Grapheme-to-phoneme network for words outside the lexicon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from processors.text.arpabet import PHONES
 from processors.text.errors import TextError
 
 _GRAPHEMES = ("<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz")
-# The checkpoint numbers every phone, and one "UW" without stress that its training lexicon held.
+# The checkpoint has every phone, and "UW" without stress, which occurred in its training lexicon.
 _OUTPUTS = ("<pad>", "<unk>", "<s>", "</s>", *sorted([*PHONES, "UW"]))
 _UNKNOWN, _START, _END = 1, 2, 3
 
@@ -27,9 +27,9 @@ _SHAPES = {
 
 
 def checkpoint_path() -> Path:
-    """Find the weights inside the installed `g2p_en` wheel without running any of its code.
+    """Locate the weights in the installed `g2p_en` wheel without running its code.
 
-    Its `__init__` imports nltk and downloads data, so that importing it is out of the question.
+    It must not be imported: its `__init__` imports nltk and downloads data.
 
     Raises:
         TextError: the wheel is not installed, or holds no weights.
@@ -46,9 +46,9 @@ def checkpoint_path() -> Path:
 
 
 class G2PNetwork:
-    """A GRU encoder-decoder from letters to ARPAbet, read from the `g2p_en` wheel and run with numpy.
+    """A GRU encoder-decoder from letters to ARPAbet, with the weights of the `g2p_en` wheel, in numpy.
 
-    One word costs about half a millisecond. The weights (3.3 MB) are read at the first word.
+    One word takes about half a millisecond. The weights (3.3 MB) are read with the first word.
 
     Args:
         path: the checkpoint; by default the installed wheel's.
@@ -58,13 +58,13 @@ class G2PNetwork:
         self._path = path
 
     def __call__(self, word: str) -> tuple[str, ...]:
-        """Guess how a word is said.
+        """Predict the pronunciation of a word.
 
         Args:
-            word: lower-case letters a to z; other characters are left out.
+            word: lower-case letters a to z; other characters are ignored.
 
         Returns:
-            ARPAbet phones; empty where the word holds no letter.
+            ARPAbet phones; empty if the word holds no letter.
 
         Raises:
             TextError: the weights are missing or damaged.
@@ -77,7 +77,7 @@ class G2PNetwork:
             hidden = _gru_step(self._weights["encoder_inputs"][grapheme], hidden, *self._encoder)
         phones: list[str] = []
         output = _START
-        # No English letter stands for more than three phones ("x" is K S); a loop ends here.
+        # At most three phones per letter ("x" is K S), to end loops.
         for _ in range(3 * len(graphemes) + 2):
             hidden = _gru_step(self._weights["decoder_inputs"][output], hidden, *self._decoder)
             scores = hidden @ self._weights["fc_w"] + self._weights["fc_b"]
@@ -107,7 +107,7 @@ class G2PNetwork:
         for name, shape in _SHAPES.items():
             if weights[name].shape != shape:
                 raise TextError(f"{path}: {name} has shape {weights[name].shape}, not {shape}; install g2p_en==2.1.0")
-        # What a letter or phone adds to the gates is the same each time it comes: one table instead of a product.
+        # Inputs of the gates per letter and phone, precomputed as tables.
         weights["encoder_inputs"] = weights["enc_emb"] @ weights["enc_w_ih"].T + weights["enc_b_ih"]
         weights["decoder_inputs"] = weights["dec_emb"] @ weights["dec_w_ih"].T + weights["dec_b_ih"]
         for name in ("enc_w_hh", "dec_w_hh", "fc_w"):
@@ -119,7 +119,7 @@ class G2PNetwork:
 
 
 def _gru_step(inputs: np.ndarray, hidden: np.ndarray, w_hh: np.ndarray, b_hh: np.ndarray) -> np.ndarray:
-    """One step of a GRU (arXiv:1406.1078) in the gate order of cuDNN: reset, update, new."""
+    """Compute one step of a GRU (arXiv:1406.1078) in the gate order of cuDNN: reset, update, new."""
     recurrent = hidden @ w_hh + b_hh
     gates = 1 / (1 + np.exp(-(inputs[: 2 * _HIDDEN] + recurrent[: 2 * _HIDDEN])))
     reset, update = gates[:_HIDDEN], gates[_HIDDEN:]

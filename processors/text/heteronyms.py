@@ -1,7 +1,7 @@
-"""Words that are spelled alike and said differently, told apart by their neighbours.
+"""Disambiguation of heteronyms by their neighbours.
 
-No tagger: closed classes of words (articles, modals, pronouns, ...) on either side settle most cases, and each
-word falls back on its commoner reading. Whatever is chosen, all readings are kept behind it for the aligner.
+Without a tagger: closed classes of words (articles, modals, pronouns, ...) on either side decide most cases; the
+default is the more frequent reading. The other readings are kept after the chosen one for the aligner.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Context:
     """A word among its neighbours.
 
     Args:
-        words: the words of a text in lower case; an empty string stands for a pause.
-        index: which of them is meant.
+        words: the words of a text in lower case; an empty string for a pause.
+        index: of the word.
     """
 
     words: Sequence[str]
@@ -43,13 +43,13 @@ class Context:
         return self.words[self.index]
 
     def at(self, offset: int) -> str:
-        """Give the neighbour so many places on; empty beyond a pause's place or the text's edge."""
+        """Return the neighbour at an offset; empty for a pause or beyond the text."""
         place = self.index + offset
         return self.words[place] if 0 <= place < len(self.words) else ""
 
     @property
     def before(self) -> str:
-        """The word before, adverbs passed over: "to" in "to never live"."""
+        """The word before, skipping adverbs: "to" in "to never live"."""
         offset = -1
         while self.at(offset) in _ADVERBS or (self.at(offset).endswith("ly") and self.at(offset - 1)):
             offset -= 1
@@ -60,12 +60,12 @@ class Context:
         return self.at(1)
 
     def near(self, words: frozenset[str]) -> bool:
-        """Say whether one of some words stands anywhere in the text."""
+        """Return whether any of the words occurs in the text."""
         return not words.isdisjoint(self.words)
 
 
 def is_verb(context: Context) -> bool | None:
-    """Guess whether a word that can be noun (or adjective) and verb is a verb here; None where nothing tells."""
+    """Decide whether a word that can be a noun (or adjective) or a verb is a verb here; None if undecided."""
     before, after, third_person = context.before, context.after, context.word.endswith("s")
     if third_person and before in _SINGULAR_SUBJECTS:
         return True
@@ -86,14 +86,14 @@ Prefers = Callable[[Pronunciation], bool]
 
 
 def order_readings(context: Context, readings: tuple[Pronunciation, ...]) -> tuple[Pronunciation, ...]:
-    """Put the reading that fits the neighbours first and keep the others behind it.
+    """Put the reading that fits the neighbours first.
 
     Args:
         context: the word and its neighbours.
-        readings: every pronunciation that the lexicon has for it.
+        readings: its pronunciations in the lexicon.
 
     Returns:
-        The same pronunciations, and those of a heteronym that CMUdict lacks; unchanged for any other word.
+        The same pronunciations, and those of a heteronym that CMUdict lacks; unchanged for other words.
     """
     rule = _RULES.get(context.word)
     if rule is None:
@@ -104,7 +104,7 @@ def order_readings(context: Context, readings: tuple[Pronunciation, ...]) -> tup
 
 
 def is_heteronym(word: str) -> bool:
-    """Say whether `order_readings` has a rule for a lower-case word."""
+    """Return whether `order_readings` has a rule for a lower-case word."""
     return word in _RULES
 
 
@@ -127,7 +127,7 @@ def _has_full_ate(phones: Pronunciation) -> bool:
 
 
 def _by_verb(test: Prefers, verb_by_default: bool = False) -> Callable[[Context], Prefers]:
-    """A rule: verbs take the readings that pass the test, other words those that fail it."""
+    """Return a rule: verbs take the readings that pass the test, other words those that fail it."""
 
     def rule(context: Context) -> Prefers:
         verb = is_verb(context)
@@ -137,15 +137,15 @@ def _by_verb(test: Prefers, verb_by_default: bool = False) -> Callable[[Context]
     return rule
 
 
-def _saying(phones: str) -> Prefers:
-    """Prefer readings that hold these phones in a row."""
+def _containing(phones: str) -> Prefers:
+    """Return a preference for readings that contain these phones in sequence."""
     pattern = f" {phones} "
     return lambda reading: pattern in f" {' '.join(reading)} "
 
 
 def _read(context: Context) -> Prefers:
     before, after = context.before, context.after
-    present, past = _saying("R IY1 D"), _saying("R EH1 D")
+    present, past = _containing("R IY1 D"), _containing("R EH1 D")
     if (
         before in _HAVE
         or before in _BE
@@ -155,14 +155,14 @@ def _read(context: Context) -> Prefers:
     ):
         return past
     if before in _BEFORE_INFINITIVE or not before or before in _ARTICLES or before in ("and", "or", "people"):
-        return present if not _tells_of_past(context) or before in _BEFORE_INFINITIVE else past
+        return present if not _is_past_context(context) or before in _BEFORE_INFINITIVE else past
     if before in _PLURAL_SUBJECTS:
-        return past if _tells_of_past(context) else present
+        return past if _is_past_context(context) else present
     # "he read", "John read the letter": the present would be "reads"; "children read" is a plural.
     return present if before.endswith("s") or before in ("children", "men", "women") else past
 
 
-def _tells_of_past(context: Context) -> bool:
+def _is_past_context(context: Context) -> bool:
     return context.near(_TABLES.words("read: past")) or any(
         len(word) > 4 and word.endswith("ed") for word in context.words
     )
@@ -173,7 +173,7 @@ def _lead(context: Context) -> Prefers:
         context.at(-1) in ("of", "molten", "melted", "white", "red", "tin", "copper", "like", "as", "heavy")
         and context.after not in ("singer", "actor", "role", "the", "to", "in")
     )
-    return _saying("L EH1 D" if metal else "L IY1 D")
+    return _containing("L EH1 D" if metal else "L IY1 D")
 
 
 def _live(context: Context) -> Prefers:
@@ -183,14 +183,14 @@ def _live(context: Context) -> Prefers:
         or context.at(-1) in _TABLES.words("live: behind")
         or (verb is False and context.after not in ("in", "with"))
     )
-    return _saying("L AY1 V" if adjective else "L IH1 V")
+    return _containing("L AY1 V" if adjective else "L IH1 V")
 
 
 def _lives(context: Context) -> Prefers:
     verb = is_verb(context)
     if verb is None:
         verb = context.after in _TABLES.words("lives: verb before") and not context.before.endswith("s")
-    return _saying("L IH1 V Z" if verb else "L AY1 V Z")
+    return _containing("L IH1 V Z" if verb else "L AY1 V Z")
 
 
 def _wind(context: Context) -> Prefers:
@@ -198,7 +198,7 @@ def _wind(context: Context) -> Prefers:
     if verb is None or (verb and context.before in ("that", "this", "one")):
         is_described = context.at(-1) in _TABLES.words("wind: noun behind")
         verb = context.after in _TABLES.words("wind: verb before") and not is_described
-    return _saying("W AY1 N D" if verb else "W IH1 N D")
+    return _containing("W AY1 N D" if verb else "W IH1 N D")
 
 
 def _tear(context: Context) -> Prefers:
@@ -208,9 +208,9 @@ def _tear(context: Context) -> Prefers:
         rends = verb = context.after in ("apart", "up", "off", "through")
     rip = verb or (verb is None and rends) or (context.word == "tear" and context.after in ("in", "and"))
     return (
-        _saying("T EH1 R" if rip or context.at(-2) == "wear" else "T IH1 R")
+        _containing("T EH1 R" if rip or context.at(-2) == "wear" else "T IH1 R")
         if context.word == "tear"
-        else _saying("T EH1 R Z" if rip else "T IH1 R Z")
+        else _containing("T EH1 R Z" if rip else "T IH1 R Z")
     )
 
 
@@ -221,7 +221,7 @@ def _used(context: Context) -> Prefers:
     ):
         # "was used to it", "is used to working"; but "was used to make".
         accustomed = context.before not in _BE or context.at(2) in _OPENS_OBJECT or context.at(2).endswith("ing")
-    return _saying("Y UW1 S T" if accustomed else "Y UW1 Z D")
+    return _containing("Y UW1 S T" if accustomed else "Y UW1 Z D")
 
 
 def _close(context: Context) -> Prefers:
@@ -231,28 +231,28 @@ def _close(context: Context) -> Prefers:
 
 
 def _by_company(word: str, with_it: str, otherwise: str) -> Callable[[Context], Prefers]:
-    """A rule: one reading where any word of a table is in the text, else the other."""
+    """Return a rule: one reading where any word of a table is in the text, else the other."""
     company = _TABLES.words(f"{word}: company")
-    return lambda context: _saying(with_it if context.near(company) else otherwise)
+    return lambda context: _containing(with_it if context.near(company) else otherwise)
 
 
 def _dove(context: Context) -> Prefers:
     plunged = context.after in _TABLES.words("dove: plunged before") or context.before in _PLURAL_SUBJECTS
-    return _saying("D OW1 V" if plunged or context.before in ("he", "she", "it") else "D AH1 V")
+    return _containing("D OW1 V" if plunged or context.before in ("he", "she", "it") else "D AH1 V")
 
 
 def _wound(context: Context) -> Prefers:
     turned = context.after in _TABLES.words("wound: turned before")
-    return _saying("W AW1 N D" if turned and context.at(-1) not in _ARTICLES else "W UW1 N D")
+    return _containing("W AW1 N D" if turned and context.at(-1) not in _ARTICLES else "W UW1 N D")
 
 
 def _minute(context: Context) -> Prefers:
     is_tiny = context.after in _TABLES.words("minute: tiny before") or context.at(-1) in ("very", "so", "most", "too")
-    return _saying("M AY0" if is_tiny else "M IH1")
+    return _containing("M AY0" if is_tiny else "M IH1")
 
 
 def _resume(context: Context) -> Prefers:
-    return _saying("EY2" if is_verb(context) is False else "UW1 M")
+    return _containing("EY2" if is_verb(context) is False else "UW1 M")
 
 
 def _content(context: Context) -> Prefers:
@@ -285,7 +285,7 @@ _RULES: dict[str, Callable[[Context], Prefers]] = {
     **_with_plurals(_TABLES.words("stress: nouns"), _TABLES.words("stress: verbs"), _strong_late),
     **_with_plurals(_TABLES.words("ate"), _TABLES.words("ate: verbs"), _has_full_ate),
     **_with_plurals(word_set("use house excuse abuse misuse diffuse"), frozenset(), _ends_voiced),
-    "houses": lambda context: _saying("HH AW1 Z IH0 Z"),
+    "houses": lambda context: _containing("HH AW1 Z IH0 Z"),
     "close": _close,
     "read": _read,
     "lead": _lead,
@@ -299,7 +299,7 @@ _RULES: dict[str, Callable[[Context], Prefers]] = {
     "bow": _by_company("bow", "B OW1", "B AW1"),
     "bows": _by_company("bows", "B OW1 Z", "B AW1 Z"),
     "bass": _by_company("bass", "B AE1 S", "B EY1 S"),
-    "sow": lambda context: _saying("S OW1" if context.at(-1) not in ("the", "a", "old", "her") else "S AW1"),
+    "sow": lambda context: _containing("S OW1" if context.at(-1) not in ("the", "a", "old", "her") else "S AW1"),
     "dove": _dove,
     "wound": _wound,
     "minute": _minute,

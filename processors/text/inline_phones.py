@@ -1,4 +1,4 @@
-"""Phones that people write into a text: ARPAbet as in {HH AH0 L OW1}, IPA as in [[həˈloʊ]]."""
+"""Phones within texts: ARPAbet as in {HH AH0 L OW1}, IPA as in [[həˈloʊ]]."""
 
 from __future__ import annotations
 
@@ -13,49 +13,50 @@ from processors.text.tokens import Word
 
 # At least one phone has a stress digit, or all are capitals.
 IN_BRACES = r"\{\s*(?:[A-Z]{1,3}\d?(?:\s+[A-Z]{1,3}\d?)*|(?=[a-z\s]*\d)[a-z]{1,3}\d?(?:\s+[a-z]{1,3}\d?)*)\s*\}"
-"""Phones of ARPAbet in a text."""
+"""Pattern of ARPAbet phones in a text."""
 
 IN_BRACKETS = re.compile(r"\[\[(.*?)\]\]")
-"""Phones of IPA in a text."""
+"""Pattern of IPA phones in a text."""
 
-# Narrower than what the lexicon's front end reads, so that others keep braces with words in them.
+# Narrower than `IN_BRACES`, so that other front ends accept braces around words.
 _CLEARLY_ARPABET = re.compile(r"\{\s*[A-Z]{1,3}[0-2]?(?:\s+[A-Z]{1,3}[0-2]?)*\s*\}")
 _UNCLOSED = re.compile(r"\[\[(?!.*\]\])|\{(?=[^}]*$)(?=.*\b[A-Z]{2}[0-2]\b)")
 
 
 def refuse_other_phones(text: str, phone_extractor: Literal["lexicon", "espeak", "char"]) -> None:
-    """Raise a `TextError` for phones in a text that a front end would read as words: of the other kind, or unclosed.
+    """Raise a `TextError` for inline phones that a front end does not support, or that are not closed.
 
     Args:
         text: raw.
-        phone_extractor: the front end's name; `lexicon` takes those in braces, `espeak` those in double brackets.
+        phone_extractor: the front end's name; `lexicon` supports braces, `espeak` double brackets.
     """
     if begins := _UNCLOSED.search(text):
         raise TextError(
-            f"phones {shortened(text[begins.start() :])!r} do not end; write them as in [[həˈloʊ]] or {{HH AH0 L OW1}}"
+            f"phones {shortened(text[begins.start() :])!r} are not closed; write them as in [[həˈloʊ]] or "
+            "{HH AH0 L OW1}"
         )
-    # What espeak takes is not looked into, and what stands around it not put together.
+    # Double brackets are emptied, not removed: texts around them must not be joined.
     braces = _CLEARLY_ARPABET.search(IN_BRACKETS.sub("[[]]", text) if phone_extractor == "espeak" else text)
     brackets = IN_BRACKETS.search(text)
     if phone_extractor == "char" and (phones := braces or brackets):
-        raise TextError(f"phones {phones[0]!r} in a text are not for phone_extractor 'char', which knows letters only")
+        raise TextError(f"phones {phones[0]!r}: phone_extractor 'char' reads letters only")
     if phone_extractor == "lexicon" and brackets:
         raise TextError(
-            f"phones {brackets[0]!r} are IPA, which phone_extractor 'espeak' knows; "
+            f"phones {brackets[0]!r} are IPA, which phone_extractor 'espeak' reads; "
             "'lexicon' takes ARPAbet in braces, as in {HH AH0 L OW1}"
         )
     if phone_extractor == "espeak" and braces:
         raise TextError(
-            f"phones {braces[0]!r} are ARPAbet, which phone_extractor 'lexicon' knows; "
+            f"phones {braces[0]!r} are ARPAbet, which phone_extractor 'lexicon' reads; "
             "'espeak' takes IPA in double brackets, as in [[həˈloʊ]]"
         )
 
 
 def word_in_braces(written: str) -> Word:
-    """Read phones of ARPAbet with their braces as one word.
+    """Parse ARPAbet phones in braces as one word.
 
     Raises:
-        UnknownPhoneError: one of them is no such phone.
+        UnknownPhoneError: one of them is not a phone of ARPAbet.
     """
     phones = tuple(written.strip("{} ").upper().split())
     for phone in phones:
@@ -65,7 +66,7 @@ def word_in_braces(written: str) -> Word:
 
 
 def words_in_brackets(written: str) -> list[Word]:
-    """Read what stands in double brackets: words of IPA between spaces.
+    """Parse the content of double brackets: words of IPA, separated by spaces.
 
     Raises:
         TextError: there is no IPA in it.

@@ -1,4 +1,4 @@
-"""Phones in the International Phonetic Alphabet: one symbol each, with the marks that belong to it."""
+"""Phones in the International Phonetic Alphabet, one symbol each with its marks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONG = "ːˑ"
 _TIES = "͜͡"
 _SYLLABIC = "\u0329"
 
-# Height from close to open, frontness from front to back, and whether the lips are rounded: the chart of vowels.
+# The vowel chart: height from close to open, backness from front to back, and roundedness.
 _VOWELS = {
     "i": (0, 0, 0), "y": (0, 0, 1), "ɨ": (0, 2, 0), "ʉ": (0, 2, 1), "ɯ": (0, 4, 0), "u": (0, 4, 1),
     "ɪ": (1, 1, 0), "ʏ": (1, 1, 1), "ᵻ": (1, 2, 0), "ᵿ": (1, 2, 1), "ʊ": (1, 3, 1),
@@ -21,7 +21,7 @@ _VOWELS = {
     "a": (6, 0, 0), "ɶ": (6, 0, 1), "ä": (6, 2, 0), "ɑ": (6, 4, 0), "ɒ": (6, 4, 1),
 }  # fmt: skip
 
-# Consonants by manner; in each row from the lips to the glottis, voiceless before voiced, "." where there is none:
+# Consonants by manner; in each row from the lips to the glottis, voiceless before voiced, "." for none:
 # labial, labiodental, dental, alveolar, postalveolar, retroflex, palatal, velar, uvular, pharyngeal, glottal.
 _MANNERS = {
     "stop": "pb .. .. td .. ʈɖ cɟ kɡ qɢ .. ʔ.",
@@ -36,7 +36,7 @@ _MANNERS = {
     "lateral": ".. .. .. .l .. .ɭ .ʎ .ʟ .. .. ..",
     "dark lateral": ".. .. .. .ɫ .. .. .. .. .. .. ..",
 }
-# How far manners lie apart, where less than 4.
+# Distances of manners, where less than 4.
 _NEAR_MANNERS = {
     frozenset(("trill", "tap")): 1, frozenset(("trill", "approximant")): 1, frozenset(("tap", "approximant")): 1,
     frozenset(("fricative", "alveolopalatal")): 1, frozenset(("lateral", "dark lateral")): 1,
@@ -53,7 +53,7 @@ _CONSONANTS = {
 }
 _DIFFERENT_MANNER = 4
 
-# Letters that are one phone together where nothing says otherwise.
+# Letters that are one phone together unless separated.
 _AFFRICATES = {"ts", "dz", "tʃ", "dʒ", "tɕ", "dʑ", "tʂ", "dʐ", "ʈʂ", "ɖʐ", "pf", "tθ", "dð", "kx", "cç"}
 _DIPHTHONGS = {
     "aɪ", "aʊ", "ai", "au", "ɑi", "ɑu", "eɪ", "ei", "oʊ", "ou", "əʊ", "ɔɪ", "ɔø", "ɔʏ", "ɔy", "ɛɪ", "ɛi", "œy", "œʏ",
@@ -66,23 +66,23 @@ _DROPPED = re.compile(r"[\s\u200b-\u200f()|‖‿\[\]/-]")
 
 
 def is_vowel(phone: str) -> bool:
-    """Say whether a phone, with whatever marks, can carry a syllable."""
+    """Return whether a phone, with any marks, is syllabic."""
     return any(letter in _VOWELS for letter in phone) or _SYLLABIC in unicodedata.normalize("NFD", phone)
 
 
 def phones_from_pieces(pieces: Iterable[str]) -> list[str]:
-    """Give the phones of one word that comes in pieces, each a phone or a vowel with its consonant.
+    """Return the phones of one word from espeak-ng's pieces, each a phone or a vowel with its consonant.
 
-    Length, nasality, tone and other marks stay with the letter before them, tie bars are left away (`t͡ʃ` is `tʃ`), and
-    stress stands with the vowel of its syllable, wherever it was written: `ˈt`, `ɛ` are `t`, `ˈɛ`.
+    Length, nasality, tone and other marks stay with the letter before them, tie bars are dropped (`t͡ʃ` is `tʃ`), and
+    stress is moved to the vowel of its syllable: `ˈt`, `ɛ` are `t`, `ˈɛ`.
     """
     return _stressed([cluster for piece in pieces for cluster in _clusters_of_piece(piece)])
 
 
 def phones_from_ipa(written: str) -> list[str]:
-    """Give the phones of one word as a person writes it, such as `həˈloʊ`; see `phones_from_pieces`.
+    """Return the phones of one word in IPA, such as `həˈloʊ`; see `phones_from_pieces`.
 
-    Common affricates and diphthongs are one phone; `_` or `.` between letters keeps them apart.
+    Common affricates and diphthongs are one phone; `_` or `.` between letters separates them.
     """
     phones: list[str] = []
     for part in re.split("[_.]", written):
@@ -92,22 +92,22 @@ def phones_from_ipa(written: str) -> list[str]:
                 phones[-1] = pair
             else:
                 phones.append(cluster)
-        phones.append("")  # what stands on two sides of a mark is not joined
+        phones.append("")  # letters on both sides of a separator are not joined
     return _stressed([phone for phone in phones if phone])
 
 
 def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the phones of a model in whose place another phone can be said.
+    """Return known phones that can replace another phone.
 
     In this order: the same phone with other stress, length or marks; its letters one by one (`aɪ` as `a`, `ɪ`); for a
-    single letter the nearest of the known ones on the IPA's chart, a vowel for a vowel and a consonant for a consonant.
+    single letter the nearest known one on the IPA's charts, a vowel for a vowel and a consonant for a consonant.
 
     Args:
         phone: of IPA.
-        known: symbols; others than phones are not looked at.
+        known: symbols; others than phones are ignored.
 
     Returns:
-        One or more known symbols; none where nothing of the kind is known.
+        One or more known symbols; none if there are no vowels, or no consonants, among them.
     """
     if phone in known:
         return (phone,)
@@ -122,7 +122,7 @@ def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _clusters_of_piece(piece: str) -> list[str]:
-    """Join a piece's vowels to one phone, and its consonants, but not the ones to the others."""
+    """Merge adjacent vowels of a piece to one phone, and likewise consonants."""
     joined: list[str] = []
     for cluster in _clusters(piece):
         if joined and cluster[0] not in STRESSES and is_vowel(joined[-1]) == is_vowel(cluster):
@@ -133,7 +133,7 @@ def _clusters_of_piece(piece: str) -> list[str]:
 
 
 def _clusters(written: str) -> list[str]:
-    """Cut IPA before every letter; marks behind a letter stay with it, stress with what follows."""
+    """Split IPA before every letter; marks stay with the letter before them, stress with the letter after it."""
     plain = unicodedata.normalize("NFC", _DROPPED.sub("", written).translate(_WRITTEN_OTHERWISE))
     clusters: list[str] = []
     stress, tied = "", False
@@ -175,14 +175,14 @@ def _stressed(phones: Sequence[str]) -> list[str]:
 
 
 def _bare(phone: str) -> str:
-    """Give the letters of a phone without any marks."""
+    """Return the letters of a phone without marks."""
     return "".join(
         letter for letter in phone if letter not in STRESSES and letter not in _TIES and not _is_mark(letter)
     )
 
 
 def _mark_distance(phone: str, other: str) -> int:
-    """Say how much two phones of the same letters differ: stress least, then length, then other marks."""
+    """Return the distance of two phones with the same letters: stress counts least, then length, then other marks."""
     marks, other_marks = ({letter for letter in each if letter not in _bare(each)} for each in (phone, other))
     return sum(1 if mark in STRESSES else 2 if mark in LONG else 4 for mark in marks ^ other_marks)
 

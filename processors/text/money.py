@@ -33,7 +33,7 @@ _NATIONS = {
     "HK": "Hong Kong ",
 }  # fmt: skip
 _SYMBOL = "[" + "".join(symbol for symbol in _CURRENCIES if len(symbol) == 1) + "]"
-# "a $5 bill": before these an amount is an adjective, which has no plural.
+# "a $5 bill": before these an amount is an adjective, without plural.
 _PRICED = (
     "bills?|notes?|coins?|tickets?|deals?|fees?|fines?|prizes?|checks?|loans?|tips?|bets?|gifts?|budgets?|rewards?"
 )
@@ -49,7 +49,7 @@ _CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
 
 
 def speak_money(text: str) -> str:
-    """Say amounts of money: "$3.50", "£2 million", "a $5 bill", "$5-10", "20 EUR", "99¢"."""
+    """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5-10", "20 EUR", "99¢"."""
     text = _MONEY_RANGE.sub(lambda match: f"{decimal(match[2])} to {match[1]}{match[4]}", text)
     text = _MONEY.sub(_money, text)
     text = _MONEY_BEHIND.sub(_money_behind, text)

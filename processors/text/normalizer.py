@@ -1,4 +1,4 @@
-"""Texts as people write them, turned into the words that a reader says."""
+"""Text normalisation: from written texts to the words to be spoken."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_PASSES = 8
 _INLINE = re.compile(f"({IN_BRACES})")
 _HAS_DIGIT = re.compile(r"\d")
 _HAS_WEB = re.compile(r"[a-zA-Z0-9]\.[a-zA-Z]|[@#]|://")
-# Everything but letters, the marks on them, spaces and the punctuation that a spoken text keeps.
+# Everything but letters, their marks, spaces and the punctuation that is kept.
 _SYMBOL = re.compile(r"[^\w\s,.;:?!'\"()—…\u0300-\u036f-]|[_\d]")
 _LOOSE = re.compile(r"[^\w\s'\"]{2}|[^\w]-|-(?!\w)|[(,;:—…]\s*[),;:—…]|^[-—…]")
 _ELLIPSIS = re.compile(r"\.{2,}")
@@ -56,26 +56,26 @@ _PRONOUNS = re.compile(
 
 
 def normalize(text: str, language: str = "en", backend: str = "rules") -> str:
-    """Give a text the way it is spoken, as far as its language and the backend know it.
+    """Normalise a text, as far as the backend supports its language.
 
     In English no digits, symbols or abbreviations are left, and punctuation is kept. The rules handle numbers,
     ordinals, decimals, fractions, ranges, money, dates, times, years, telephone numbers, units, abbreviations, Roman
     numerals, initials and web addresses, in American English; ordinary words and phones in braces
-    (`{HH AH0 L OW1}`) stay as they are. Normalising twice changes nothing. Any string is accepted; what has no sound
-    (emoji) is dropped, and letters of other scripts are kept for the front end to judge.
+    (`{HH AH0 L OW1}`) are kept. Normalising twice changes nothing. Any string is accepted; silent characters (emoji)
+    are dropped, and letters of other scripts are kept for the front end to handle.
 
     | backend | English | Chinese | other languages |
     |---|---|---|---|
     | `rules` | the rules | as written | as written |
     | `wetext` | its grammar, then the rules | its grammar | as written |
-    | `num2words` | the rules | as written | numbers spelled out, where it knows the language |
+    | `num2words` | the rules | as written | numbers spelled out, if the language is supported |
 
-    What is left as written goes to the front end, where espeak-ng speaks numbers itself.
+    What is left as written goes to the front end; espeak-ng spells out numbers itself.
 
-    `wetext` (Apache licence, 0.1.8 tried): 2 ms a sentence, English numbers with "and" ("two hundred and fifty"), dates
-    day first ("the fifth of january"). On the 77 English sentences of the tests it did no class better than the rules:
-    it cannot read five of them ("#1", "99¢"; they go to the rules), reads "1920s" as seconds, "Maple Dr." as a
-    doctor, and drops the full stop that "p.m." swallows.
+    `wetext` (Apache licence, version 0.1.8): 2 ms per sentence, English numbers with "and" ("two hundred and fifty"),
+    dates day first ("the fifth of january"). On the 77 English sentences of the tests it was better than the rules in
+    no class: it fails on five of them ("#1", "99¢"; the rules take over), reads "1920s" as seconds, "Maple Dr." as a
+    doctor, and drops a full stop after "p.m.".
 
     Args:
         text: any text.
@@ -89,14 +89,14 @@ def normalize(text: str, language: str = "en", backend: str = "rules") -> str:
 
 
 def make_normalizer(language: str = "en", backend: str = "rules") -> Callable[[str], str]:
-    """Give the function from text to spoken text that a language and backend name; see `normalize`."""
+    """Return the normalisation function of a language and backend; see `normalize`."""
     if backend not in _BACKENDS:
         raise TextError(f"normalizer {backend!r} is unknown; known: {', '.join(sorted(_BACKENDS))}")
     return _BACKENDS[backend](language) or composed
 
 
 def _until_stable(speak: Callable[[str], str], text: str) -> str:
-    """Apply the rules again until they change nothing: in "Q.Inc.½" one rule makes room for another."""
+    """Apply the rules until they change nothing: in "Q.Inc.½" one rule enables another."""
     for _ in range(_MOST_PASSES):
         spoken = _outside_inline_phones(speak, text)
         if spoken == text:
@@ -115,7 +115,7 @@ def _outside_inline_phones(speak: Callable[[str], str], text: str) -> str:
 
 
 def _speak(text: str) -> str:
-    """Apply the rules in an order in which no rule takes away what a later one needs."""
+    """Apply the rules, in an order in which none removes what a later one needs."""
     if _HAS_WEB.search(text):
         text = speak_web_addresses(text)
     text = expand_abbreviations(text)
@@ -135,7 +135,7 @@ def _speak_symbols(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Keep letters and punctuation only, evenly spaced, each mark behind its word."""
+    """Keep letters and punctuation only, with single spaces and punctuation attached to the word before."""
     if _SYMBOL.search(text):
         text = _speak_symbols(text)
     if _LOOSE.search(text):
@@ -169,7 +169,7 @@ def _with_wetext(language: str, after: Callable[[str], str]) -> Callable[[str], 
     one_at_a_time = threading.Lock()  # wetext promises nothing about threads
 
     def speak(text: str) -> str:
-        # It asserts that its grammar covers the text, which signs such as "#" break.
+        # It asserts that its grammar covers the text, which fails for signs such as "#".
         with suppress(AssertionError, IndexError, KeyError, ValueError), one_at_a_time:
             text = grammar.normalize(text)
         return after(text)
@@ -180,13 +180,13 @@ def _with_wetext(language: str, after: Callable[[str], str]) -> Callable[[str], 
 def _num2words(language: str) -> Callable[[str], str] | None:
     if is_english(language):
         return _rules(language)
-    # Only here, for it is the home of a library that few need.
+    # Imported on demand: few need num2words.
     from processors.text.number_names import number_speaker
 
     return number_speaker(language)
 
 
-# Each gives None for a language whose texts it leaves as they are written.
+# Each returns None for a language whose texts it leaves as written.
 _BACKENDS: dict[str, Callable[[str], Callable[[str], str] | None]] = {
     "rules": _rules,
     "wetext": _wetext,

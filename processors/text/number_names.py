@@ -1,4 +1,4 @@
-"""Numbers spelled out in languages other than English, by num2words."""
+"""Spelling out of numbers in languages other than English, by num2words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COMMA_IS_DECIMAL = {
     "ro", "ru", "uk", "be", "bg", "lt", "lv", "et", "tr", "id", "el", "ca", "vi", "az", "kk",
 }  # fmt: skip
 _NUMBER = re.compile(r"(?<![\w.,:/])[-−]?\d+(?:[.,'’\u00a0\u202f]\d+)*(?![\w:/])")
-# A number with a full stop before a further word counts in order there: am 3. Mai.
+# In these a number with a full stop before another word is an ordinal: am 3. Mai.
 _ORDINAL_STOP = {"de", "da", "nb", "no", "fi", "is", "cs", "sk", "sl", "sr", "hu", "lv", "tr"}
 _ORDINAL = re.compile(r"(?<![\w.,:/-])(\d{1,2})\.(?=\s+[^\W\d_])")
 # num2words has one converter per language, which keeps the number of decimals of what it converts.
@@ -24,11 +24,11 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def number_speaker(language: str) -> Callable[[str], str] | None:
-    """Give what spells out the numbers of a text; None for a language that num2words does not know.
+    """Return a function that spells out the numbers of a text; None for a language that num2words does not support.
 
-    Whole numbers, decimal fractions with the language's own mark, thousands with the other one, minus, and ordinals
-    where a full stop marks them (`3. Mai`). Dates in digits, times, money and units stay as they are written. Where the
-    comma is decimal, `1.234` has thousands and `1.5` a fraction.
+    Whole numbers, decimals with the language's decimal mark, thousands with the other mark, minus, and ordinals marked
+    by a full stop (`3. Mai`). Dates in digits, times, money and units are left as written. If the comma is the decimal
+    mark, `1.234` has thousands and `1.5` is a decimal.
 
     Raises:
         TextError: num2words is not installed.
@@ -50,7 +50,7 @@ def number_speaker(language: str) -> Callable[[str], str] | None:
     def spelled(match: re.Match[str], to: str = "cardinal") -> str:
         value = _value(match[1] if to == "ordinal" else match[0], decimal_mark)
         if value is not None:
-            # Its converters each have their own limits, of size or of fractions; what one cannot say stays written.
+            # Converters have different limits of size and fractions; what fails is left as written.
             with suppress(Exception), _ONE_AT_A_TIME:
                 return str(num2words(value, lang=found, to=to)).strip()
         return match[0]
@@ -64,7 +64,7 @@ def number_speaker(language: str) -> Callable[[str], str] | None:
 
 
 def _value(written: str, decimal_mark: str) -> int | Decimal | None:
-    """Read a number as a person writes it; None for what is not one number, such as a date."""
+    """Parse a written number; None for what is not a single number, such as a date."""
     plain = re.sub("['’\u00a0\u202f]", "", written.replace("−", "-"))
     grouping = "." if decimal_mark == "," else ","
     whole, mark, fraction = plain.partition(decimal_mark)
@@ -72,7 +72,7 @@ def _value(written: str, decimal_mark: str) -> int | Decimal | None:
     if len(parts) > 1 and (len(parts[0].lstrip("-")) > 3 or any(len(part) != 3 for part in parts[1:])):
         if len(parts) != 2 or mark:
             return None
-        whole, fraction = parts  # someone wrote the decimals the English way, or the other way round
+        whole, fraction = parts  # decimals with the decimal mark of other languages
         parts = [whole]
     if decimal_mark in fraction or grouping in fraction:
         return None

@@ -1,4 +1,4 @@
-"""Numbers as they are said in American English."""
+"""Numbers in words of American English."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _ORDINALS = {
     "twelve": "twelfth",
 }  # fmt: skip
 
-# How numbers are written: grouping commas, a decimal point. A pattern that begins with it must not begin within a
-# number, or a long run of digits costs the square of its length.
+# Written numbers: grouping commas, a decimal point. A pattern that starts with it must not match within a number, or a
+# long run of digits takes quadratic time.
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 MAGNITUDES = "hundred|thousand|million|billion|trillion|quadrillion"
 
-# Longer ones are read digit by digit: there is no name for them that a listener would follow.
+# Longer ones are read digit by digit: they have no familiar names.
 MOST_DIGITS = 3 * len(_SCALES)
 
 
 def cardinal(number: int) -> str:
-    """Say a whole number from 0 to 10^30 - 1: 1234 as "one thousand two hundred thirty-four"."""
+    """Spell out a whole number from 0 to 10^30 - 1: 1234 as "one thousand two hundred thirty-four"."""
     if number < 20:
         return _SMALL[number]
     if number < 100:
@@ -44,7 +44,7 @@ def cardinal(number: int) -> str:
 
 
 def ordinal(number: int) -> str:
-    """Say a whole number as a rank: 21 as "twenty-first"."""
+    """Spell out an ordinal: 21 as "twenty-first"."""
     words = cardinal(number)
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     last = words[cut:]
@@ -54,19 +54,19 @@ def ordinal(number: int) -> str:
 
 
 def plural(words: str) -> str:
-    """Say several of a number: "nineteen twenties", "sixes"."""
+    """Return the plural of a number in words: "nineteen twenties", "sixes"."""
     if words.endswith("y"):
         return words[:-1] + "ies"
     return words + ("es" if words.endswith("x") else "s")
 
 
 def digit_by_digit(digits: str) -> str:
-    """Say each digit: "007" as "zero zero seven"."""
+    """Spell out each digit: "007" as "zero zero seven"."""
     return " ".join(_SMALL[int(digit)] for digit in digits)
 
 
 def whole(digits: str) -> str:
-    """Say a run of digits as one number, or digit by digit where it begins with 0 or is too long for a name."""
+    """Spell out a run of digits as one number, or digit by digit if it begins with 0 or is too long."""
     plain = digits.replace(",", "")
     grouped_or_round = len(plain) <= 9 or plain != digits or plain.endswith("000")
     if len(plain) > MOST_DIGITS or (plain[0] == "0" and len(plain) > 1) or not grouped_or_round:
@@ -75,7 +75,7 @@ def whole(digits: str) -> str:
 
 
 def decimal(number: str) -> str:
-    """Say a number that may have grouping commas and a decimal point: "1,234.50", ".5"."""
+    """Spell out a number that may have grouping commas and a decimal point: "1,234.50", ".5"."""
     integer, point, fraction = number.partition(".")
     if not point:
         return whole(integer)
@@ -84,7 +84,7 @@ def decimal(number: str) -> str:
 
 
 def year(number: int) -> str:
-    """Say a year: 1905 as "nineteen oh five", 1900 as "nineteen hundred", 2005 as "two thousand five"."""
+    """Spell out a year: 1905 as "nineteen oh five", 1900 as "nineteen hundred", 2005 as "two thousand five"."""
     century, rest = divmod(number, 100)
     if number < 100 or number % 1000 < 10 or number > 9999:
         return cardinal(number)
@@ -94,7 +94,7 @@ def year(number: int) -> str:
 
 
 def in_pairs(digits: str) -> str:
-    """Say the number of a road, a flight or a model: 320 as "three twenty", 101 as "one oh one"."""
+    """Spell out the number of a road, a flight or a model: 320 as "three twenty", 101 as "one oh one"."""
     number = int(digits)
     if len(digits) in (3, 4) and digits[0] != "0":
         return f"{cardinal(number // 100)} hundred" if number % 100 == 0 and number % 1000 else year(number)

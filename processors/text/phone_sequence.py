@@ -1,4 +1,4 @@
-"""Phones of a text in order, each with the word that it belongs to."""
+"""Phone sequences of texts, with the word of each phone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from processors.text.tokens import SILENCE, Pause, Token, Word
 
 @dataclass(frozen=True)
 class PhoneSequence:
-    """The phones of a text, opened by a silence.
+    """The phones of a text, after a leading silence.
 
     Attributes:
         phones: (T_text,) symbols, pauses included.
@@ -39,13 +39,13 @@ class PhoneSequence:
 
     @classmethod
     def with_silences(cls, tokens: Iterable[Token]) -> PhoneSequence:
-        """Return the sequence that an aligner looks for: a silence before, behind and between all words."""
+        """Return the sequence for an aligner: silences before, after and between all words."""
         words = (token for token in tokens if isinstance(token, Word))
         return cls.of(each for word in words for each in (word, Pause(SILENCE)))
 
     @classmethod
     def joined(cls, sequences: Iterable[PhoneSequence]) -> PhoneSequence:
-        """Return several sequences as one."""
+        """Concatenate sequences."""
         phones: list[str] = []
         owners: list[int] = []
         words: list[str] = []

@@ -1,4 +1,4 @@
-"""The words and pauses of a text in any language, by its spaces and punctuation."""
+"""Splitting of texts in any language at spaces and punctuation, which becomes pauses."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _QUOTES = re.compile('["«»„“”‹›″]')
 _APOSTROPHES = str.maketrans(dict.fromkeys("‘’‚‛`´＇", "'"))
 _ELLIPSIS = re.compile(r"\.{2,}")
 _DASH = re.compile(r"(?<!\S)-+(?!\S)|--+|―|—")
-# Commas, colons and full stops between digits or letters belong to what stands around them: 3,5; 12:30; z.B.
+# Commas, colons and full stops within numbers and abbreviations are no pauses: 3,5; 12:30; z.B.
 _BREAKING = re.compile(rf"(?<!\d)[,:]|[,:](?!\d)|[{re.escape(''.join(set(PAUSE_OF_MARK) - set(',:.')))}]")
 _FINAL_STOPS = re.compile(r"(.*?)\.+('?)$")
 
 
 def split_at_punctuation(text: str, language: str) -> list[str | Pause]:
-    """Cut a text into what is written between spaces and punctuation, and pauses.
+    """Split a text into words as written, and pauses.
 
-    A full stop stays on its word, for only who knows the language can tell an abbreviation's.
+    A full stop stays on its word: whether it is that of an abbreviation depends on the language.
 
     Args:
-        text: as `composed` gives it.
-        language: decides what `;` means, which asks in Greek.
+        text: as returned by `composed`.
+        language: in Greek `;` is a question mark.
     """
     text = _QUOTES.sub(" ", _ELLIPSIS.sub("…", text.translate(_APOSTROPHES)))
     if language.lower().startswith("el"):
@@ -39,13 +39,13 @@ def split_at_punctuation(text: str, language: str) -> list[str | Pause]:
 
 
 def without_final_stop(written: str) -> tuple[str, bool]:
-    """Take the full stop off the end of a word, and say whether there was one."""
+    """Strip a full stop off the end of a word; return the word, and whether there was one."""
     match = _FINAL_STOPS.match(written)
     return (match[1] + match[2], True) if match else (written, False)
 
 
 def with_single_pauses(tokens: Iterable[Token]) -> list[Token]:
-    """Keep of pauses in a row the strongest, none before the first word, and one behind the last."""
+    """Keep the strongest of consecutive pauses, none before the first word, and one after the last."""
     kept: list[Token] = []
     for token in tokens:
         if isinstance(token, Word):

@@ -1,4 +1,4 @@
-"""Roman numerals, where the words around them show that they are numbers."""
+"""Spelling out of Roman numerals, recognised by their context."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _SHAPE = r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 _SMALL_SHAPE = "x{0,3}(?:ix|iv|v?i{0,3})"
 _NUMERAL = re.compile(_SHAPE)
 
-# "Chapter IV", "World War II", "Type I": said as a plain number. In lower case only numerals of two letters count:
-# "part I" may go on "of the part I play".
+# "Chapter IV", "World War II", "Type I": plain numbers. After a lower-case word only numerals of two letters or more:
+# "part I" may be "the part I play".
 _NUMBERED = (
     "Chapter|Part|Volume|Book|Act|Scene|Section|Article|Phase|Type|Stage|Level|Round|Figure|Table|Class|Mark|Title|Appendix|"
     "War|Bowl|Rocky|Apollo|Saturn|Fantasy|Unit|Grade|Plate|Canto|Psalm|Corps|Schedule|Tier|Factor|Category|Episode|Lesson"
@@ -45,7 +45,7 @@ _FIRST_OF_RULER = re.compile(rf"\b((?:{_RULERS})) I(?=(?:'s)?(?:,| of\b| and the
 
 
 def roman_value(numeral: str) -> int:
-    """Give the number that a well-formed Roman numeral stands for, or 0 where it is none."""
+    """Return the value of a well-formed Roman numeral, 0 for anything else."""
     numeral = numeral.upper()
     if not numeral or not _NUMERAL.fullmatch(numeral):
         return 0
@@ -55,9 +55,9 @@ def roman_value(numeral: str) -> int:
 
 
 def speak_roman_numerals(text: str) -> str:
-    """Say Roman numerals: "Henry VIII" as "the eighth", "Chapter IV" as "four", "the XIX century", "MCMXCIV".
+    """Spell out Roman numerals: "Henry VIII" as "the eighth", "Chapter IV" as "four", "the XIX century", "MCMXCIV".
 
-    The pronoun "I", words such as "MIX", and letters such as the "V" of "V-neck" stay as they are.
+    The pronoun "I", words such as "MIX", and letters such as the "V" of "V-neck" are kept.
     """
     if not _ANY_SHAPE.search(text):
         return text

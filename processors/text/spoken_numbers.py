@@ -1,4 +1,4 @@
-"""Numbers without a unit: fractions, ranges, ordinals, years, versions, models, and all that is left."""
+"""Numbers without units: fractions, ranges, ordinals, years, versions, models, and all others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _MODEL = re.compile(r"(?<![\w])([A-Za-z]{1,4})-?(\d{3,4})(?![\d.,]\d|\d)")
 
 
 def speak_numbers(text: str) -> str:
-    """Say every number that is left: fractions, ranges, ordinals, versions, years, models, plain numbers."""
+    """Spell out all remaining numbers: fractions, ordinals, versions, years, models, plain numbers."""
     text = _COUNTED.sub("number ", text)
     text = _FRACTION.sub(_fraction, text)
     text = _DIGITS_POINTS.sub(_digits_points, text)
@@ -60,9 +60,9 @@ def speak_numbers(text: str) -> str:
 
 
 def speak_ranges(text: str) -> str:
-    """Put "to" into ranges ("5-10", "1914-18") and ratios ("2:1") and "by" between sides ("2x4"), keeping digits.
+    """Write "to" in ranges ("5-10", "1914-18") and ratios ("2:1") and "by" in dimensions ("2x4"), keeping digits.
 
-    Also says what these rules would break: set phrases ("24/7"), several of a number ("B-52s", "747s").
+    Also spells out what these rules would break: set phrases ("24/7"), plurals of numbers ("B-52s", "747s").
     """
     text = _SET_PHRASE.sub(lambda match: _SET_PHRASES[match[0]], text)
     text = _THOUSANDS_GROUPED_BY_SPACES.sub(lambda match: match[0].replace(" ", ""), text)
@@ -79,7 +79,7 @@ def _range(match: re.Match[str]) -> str:
 
 
 def mixed_number(number: str, fraction: str | None = None) -> str:
-    """Say a number that a fraction may follow: "3" and " 1/4" as "three and a quarter"."""
+    """Spell out a number that a fraction may follow: "3" and " 1/4" as "three and a quarter"."""
     return _FRACTION.sub(_fraction, number + fraction) if fraction else decimal(number)
 
 
@@ -116,14 +116,14 @@ def _digits_points(match: re.Match[str]) -> str:
 def _power(match: re.Match[str]) -> str:
     minus, power = match.groups()
     before = re.search(r"([A-Za-z]*)$", match.string[: match.start()])
-    if before and len(before[1]) > 2:  # a footnote's mark behind a word
+    if before and len(before[1]) > 2:  # a footnote mark after a word
         return ""
     if not minus and power in ("2", "3"):
         return " squared" if power == "2" else " cubed"
     return f" to the power of {'minus ' if minus else ''}{whole(power)}"
 
 
-# Behind these a number of four digits is a year even where a plural follows: "in 1914 thousands left".
+# After these a number of four digits is a year even before a plural: "in 1914 thousands left".
 _SURELY_YEAR = re.compile(r"\b(?:in|since|year|circa|during|until)\s+$", re.IGNORECASE)
 _PERHAPS_YEAR = re.compile(r"\b(?:from|till|by|of|around|about|before|after|to|and|early|late)\s+$", re.IGNORECASE)
 _PEOPLE = re.compile(r"\s+(?:people|men|women)\b")
@@ -138,12 +138,12 @@ def _plain_number(match: re.Match[str]) -> str:
     spoken = year(int(number)) if len(number) == 4 and number.isdigit() and _is_year(match) else decimal(number)
     before = match.string[match.start() - 1 : match.start()]
     after = match.string[match.end() : match.end() + 1]
-    # "MP3", "3D", "COVID-19": a number grown together with letters becomes a word of its own.
+    # "MP3", "3D", "COVID-19": a number attached to letters becomes a separate word.
     return (" " if before.isalpha() else "") + spoken + (" " if after.isalpha() or after == "^" else "")
 
 
 def _is_year(match: re.Match[str]) -> bool:
-    """Tell the year 1455 ("fourteen fifty-five") from 1455 soldiers; "fifteen hundred" serves for both."""
+    """Return whether a number is read as a year: 1455 ("fourteen fifty-five"), not 1455 soldiers; 1500 in any case."""
     number = int(match[0])
     before = match.string[max(0, match.start() - 12) : match.start()]
     if not 1000 <= number < 2100 or _PEOPLE.match(match.string, match.end()):

@@ -1,4 +1,4 @@
-"""Symbols of a front end and the numbers that a network knows them by."""
+"""Symbol tables: the symbols of a front end, and their numbers in a network."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from utils.files import write_atomically
 SYMBOLS_FILE = "symbols.json"
 PADDING = "<pad>"
 LATER = "<later>"
-"""Stands in a table before the symbols that were found when it had been in use already; nothing is spelled with it."""
+"""Precedes the symbols that were added to a table already in use; not a phone."""
 
 
 class UnknownPhoneError(TextError):
-    """A phone that the symbol table, or the phone set, does not hold."""
+    """A phone that is not in the symbol table or phone set."""
 
 
 class SymbolTable:
-    """The whole inventory of a front end, numbered; it is saved with the model that was trained on it.
+    """The inventory of a front end, numbered; saved with the models trained on it.
 
     Args:
-        symbols: every symbol in the order of its number, without padding, which is always number 0.
+        symbols: in the order of their numbers, without padding, which is always number 0.
 
     Raises:
         TextError: a symbol is empty, holds white space or is listed twice.
@@ -41,14 +41,14 @@ class SymbolTable:
             raise TextError(f"symbols that are empty or hold white space: {unusable}; phones are split at spaces")
 
     def ids(self, phones: Sequence[str], where: str) -> list[int]:
-        """Give the number of each phone.
+        """Return the number of each phone.
 
         Args:
             phones: T_text symbols.
-            where: what an error names, usually the utterance's id.
+            where: named in errors, usually the utterance's id.
 
         Raises:
-            UnknownPhoneError: a phone is not in the table; it names `where`, the phone and similar symbols.
+            UnknownPhoneError: a phone is not in the table; names `where`, the phone and similar symbols.
         """
         try:
             return [self._ids[phone] for phone in phones]
@@ -57,11 +57,11 @@ class SymbolTable:
         raise UnknownPhoneError(f"{where}: {describe_unknown_phone(unknown, self.symbols[1:], 'the symbol table')}")
 
     def phones(self, ids: Iterable[int]) -> list[str]:
-        """Give the symbols behind some numbers, the inverse of `ids`."""
+        """Return the symbols of numbers, the inverse of `ids`."""
         return [self.symbols[index] for index in ids]
 
     def has_the_numbers_of(self, other: SymbolTable) -> bool:
-        """Whether every symbol of another table has the same number in this one, which may hold more."""
+        """Return whether every symbol of another table has the same number in this one, which may have more."""
         return self.symbols[: len(other)] == other.symbols
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class SymbolTable:
         return f"SymbolTable({len(self)} symbols)"
 
     def save(self, path: Path | str) -> None:
-        """Write the table as JSON, whole or not at all."""
+        """Write the table as JSON, atomically."""
         write_atomically(path, json.dumps({"symbols": self.symbols}, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -88,7 +88,7 @@ class SymbolTable:
         """Read a table that `save` wrote.
 
         Raises:
-            TextError: the file is no symbol table, or was edited so that numbers would shift.
+            TextError: the file is not a symbol table, or was edited so that numbers would shift.
             OSError: the file cannot be read.
         """
         try:
@@ -104,7 +104,7 @@ class SymbolTable:
 
 
 def describe_unknown_phone(phone: str, known: Sequence[str], holder: str) -> str:
-    """Say that `holder` lacks a phone, and which of its own come near."""
+    """Return the message that `holder` lacks a phone, with similar ones that it has."""
     near = near_phones(phone, known)
-    hint = f"; near it: {', '.join(near)}" if near else ""
+    hint = f"; similar: {', '.join(near)}" if near else ""
     return f"phone {phone!r} is not in {holder}{hint}"

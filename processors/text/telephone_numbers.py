@@ -1,4 +1,4 @@
-"""Telephone and social security numbers."""
+"""Spelling out of telephone and social security numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 
 
 def speak_phone_numbers(text: str) -> str:
-    """Say telephone and social security numbers digit by digit, with a pause between their groups."""
+    """Spell out telephone and social security numbers digit by digit, with commas between groups."""
     text = _PHONE.sub(_phone, text)
     text = _SPACED_PHONE.sub(lambda match: ", ".join(map(digit_by_digit, match[0].split())), text)
     text = _VANITY_PHONE.sub(lambda match: f"one {_phone_group(match[1])} ", text)

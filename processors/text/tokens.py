@@ -1,4 +1,4 @@
-"""Words and pauses, which front ends make of a text."""
+"""Tokens of texts: words with pronunciations, and pauses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 Pronunciation = tuple[str, ...]
 
 SILENCE = "sil"
-"""Opens every utterance; for aligners, every place where there may be silence."""
+"""Begins every utterance; for aligners, any place where there may be silence."""
 
-# `sp` is a pause heard where the text has no punctuation; `,` stands for every mark inside a sentence; the last pause
-# of an utterance also holds the silence that ends it.
+# `sp` is a pause in the recording without punctuation in the text; `,` stands for every mark within a sentence; the
+# last pause of an utterance includes the silence at its end.
 PAUSES = (SILENCE, "sp", ",", ".", "?", "!")
 
 SPOKEN_NOISE = "spn"
-"""Written by aligners for a noise, or for a word that they do not know."""
+"""Written by aligners for noise and unknown words."""
 
 PAUSE_OF_MARK = {
     **dict.fromkeys(",;:()[]—–…،؛、，；：（）「」『』《》〈〉【】¿¡·", ","),
@@ -23,21 +23,21 @@ PAUSE_OF_MARK = {
     **dict.fromkeys("!！", "!"),
     **dict.fromkeys("?？؟", "?"),
 }
-"""The pause that each mark of punctuation becomes, in any script."""
+"""Pauses by punctuation mark, of any script."""
 
 WRITTEN_PAUSES = (",", ".", "!", "?")
-"""The pauses of punctuation; of several in a row the one listed last wins."""
+"""Pauses for punctuation, the weakest first."""
 
 _STRENGTH = ("", SILENCE, "sp", *WRITTEN_PAUSES)
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word to say.
+    """A word with its pronunciations.
 
     Args:
-        text: the word in lower case; phones given in the text keep their braces.
-        pronunciations: every way to say it, best first, for an aligner to choose among.
+        text: the word in lower case; inline phones keep their braces.
+        pronunciations: best first; aligners choose among them.
     """
 
     text: str
@@ -46,7 +46,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Pause:
-    """A mark of punctuation, as one of `PAUSES`."""
+    """A punctuation mark, as one of `PAUSES`."""
 
     symbol: str
 
@@ -55,5 +55,5 @@ Token = Word | Pause
 
 
 def strongest_pause(pauses: Iterable[str]) -> str:
-    """Return the strongest of some pauses, of which any may be empty; empty where there are none."""
+    """Return the strongest of pauses, any of which may be empty; empty if there are none."""
     return max(pauses, key=_STRENGTH.index, default="")

@@ -1,4 +1,4 @@
-"""Addresses of pages and people on the internet, read aloud."""
+"""Spelling out of web and e-mail addresses."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MARKS = {
 
 
 def speak_web_addresses(text: str) -> str:
-    """Say e-mail and web addresses, file names, #hashtags and @handles.
+    """Spell out e-mail and web addresses, file names, #hashtags and @handles.
 
-    "https://www.example.com/a" becomes "W W W dot example dot com slash a": the scheme goes unsaid.
+    "https://www.example.com/a" becomes "W W W dot example dot com slash a", without the scheme.
     """
     text = _EMAIL.sub(_spoken, text)
     text = _URL.sub(_spoken, text)

@@ -1,11 +1,11 @@
-"""Pronunciations of words built from words that are known: plurals, possessives, endings, two prefixes.
+"""Pronunciations of derived words: plurals, possessives, endings, two prefixes.
 
-A lexicon cannot list every "-ness"; the rules of English voicing give these more surely than a network that sees
-letters only. Tried on CMUdict's own words, each taken as unknown, with reduced vowels and the two grades of stress
-counted as one (and the network was trained on these very words): right by rule and by network are 89 and 72 % of
-the words in -s, 94 and 81 in -ed, 91 and 80 in -ing, 83 and 67 in -ly, 91 and 69 in -ness, -less and -like, 82 and 69
-in -able, 79 and 65 in -ment, 87 and 73 behind over- and under-. Splitting compounds ("woodcutter"), un-, re-, mis-,
-non-, -y, -er, -ish and -man lost to the network, so they are left to it.
+No lexicon lists every "-ness"; the rules of English voicing are more reliable here than a network that sees letters
+only. Tested on CMUdict's words, each taken as unknown, with reduced vowels and the two grades of stress counted as one
+(the network was trained on these words): rules and network are right for 89 and 72 % of the words in -s, 94 and 81 in
+-ed, 91 and 80 in -ing, 83 and 67 in -ly, 91 and 69 in -ness, -less and -like, 82 and 69 in -able, 79 and 65 in -ment,
+87 and 73 after over- and under-. For compounds ("woodcutter"), un-, re-, mis-, non-, -y, -er, -ish and -man the network
+was better, so that it handles them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _PREFIXES = {"over": ("OW2", "V", "ER0"), "under": ("AH2", "N", "D", "ER0")}
 
 
 def form_word(word: str, lookup: Lookup) -> tuple[Pronunciation, ...]:
-    """Build the pronunciations of a word from those of its parts.
+    """Derive the pronunciations of a word from those of its parts.
 
     Args:
         word: lower-case letters and apostrophes.
-        lookup: gives the pronunciations of a known word, or nothing.
+        lookup: returns the pronunciations of a word, empty if unknown.
 
     Returns:
-        All variants, best first; empty where no rule applies.
+        All variants, best first; empty if no rule applies.
     """
     for rule in (_with_clitic, _with_s, _with_past, _with_ing, _with_ly, _with_regular_ending, _prefixed):
         if pronunciations := rule(word, lookup):
@@ -142,7 +142,7 @@ def _verb_stem(stem: str, lookup: Lookup) -> tuple[Pronunciation, ...]:
 
 
 def _stems(stem: str) -> list[str]:
-    """Spellings of a verb that lost something before "-ed" or "-ing": hop-e, hop(p), carr-y."""
+    """Return possible spellings of a verb before "-ed" or "-ing": hop-e, hop(p), carr-y."""
     stems = []
     if stem.endswith("i"):
         stems.append(stem[:-1] + "y")

@@ -171,7 +171,7 @@ def test_another_front_end_is_refused_and_leaves_the_table(tmp_path):
 def test_unknown_language_is_told_with_its_setting(tmp_path):
     pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
     config = two_languages(tmp_path)
-    with pytest.raises(TextError, match=r"dataset_language\.joop: .*'dutch'; near it: nl"):
+    with pytest.raises(TextError, match=r"dataset_language\.joop: .*'dutch'; similar: nl"):
         prepare(load(config, "dataset_language.joop=dutch"))
     with pytest.raises(RecitalError, match=r"dataset_language\.jopp.*names no dataset"):
         load(config, "dataset_language.jopp=nl")
@@ -218,9 +218,9 @@ def test_a_speaker_speaks_their_language_unless_told_otherwise(capsys):
     assert german != dutch
     assert voice("Wein in Mai", speaker="karin", language="nl").phones == dutch
     capsys.readouterr()
-    with pytest.raises(TextError, match="near it: nl"):
+    with pytest.raises(TextError, match="similar: nl"):
         voice("Wein", speaker="karin", language="dutch")
-    with pytest.raises(TextError, match="near it"):
+    with pytest.raises(TextError, match="similar"):
         voice.check_language("german")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from processors.text import espeak as espeak_module
 from processors.text.errors import TextError
-from processors.text.espeak_phones import _parted
+from processors.text.espeak_phones import _distribute
 from processors.text.front_end import make_front_end
 from processors.text.ipa import nearest_phones, phones_from_ipa, phones_from_pieces
 from processors.text.phone_sequence import PhoneSequence
@@ -129,7 +129,7 @@ def test_regions_and_capitals_find_their_language():
 
 
 def test_unknown_language_lists_near_ones():
-    with pytest.raises(TextError, match=r"does not know the language 'german'; near it: de \(German\)"):
+    with pytest.raises(TextError, match=r"does not support the language 'german'; similar: de \(German\)"):
         make_front_end("espeak", language="german")
     with pytest.raises(TextError, match="'xq'; "):
         make_front_end("espeak", language="xq")
@@ -221,9 +221,9 @@ def test_real_texts_give_each_written_word_its_phones(shared_data):
 def test_marks_out_words_where_espeak_joins_or_parts_them():
     joined = [["ʌ", "v", "ð", "ə"], ["k", "ˈæ", "t"]]
     alone = [(("ˈʌ", "v"),), (("ð", "ə"),), (("k", "ˈæ", "t"),)]
-    assert _parted(joined, alone) == [["ʌ", "v"], ["ð", "ə"], ["k", "ˈæ", "t"]]
-    assert _parted([["z"], ["a"], ["b"]], [(("z",),), (("a", "b"),)]) == [["z"], ["a", "b"]]
-    swallowed = _parted([["m"]], [(("m",),), (("ə",),)])
+    assert _distribute(joined, alone) == [["ʌ", "v"], ["ð", "ə"], ["k", "ˈæ", "t"]]
+    assert _distribute([["z"], ["a"], ["b"]], [(("z",),), (("a", "b"),)]) == [["z"], ["a", "b"]]
+    swallowed = _distribute([["m"]], [(("m",),), (("ə",),)])
     assert swallowed == [["m"], ["ə"]]  # each written word keeps a sound
 
 
@@ -293,13 +293,13 @@ def test_char_gives_letters_of_any_script(text, expected):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("lexicon", "say [[həˈloʊ]] there", r"IPA, which phone_extractor 'espeak' knows.* \{HH AH0 L OW1\}"),
-        ("char", "say [[həˈloʊ]] there", r"\[\[həˈloʊ\]\]' in a text are not for phone_extractor 'char'"),
-        ("char", "say {HH AH0 L OW1} there", r"\{HH AH0 L OW1\}' in a text are not for phone_extractor 'char'"),
-        ("lexicon", "say {HH AH0 L OW1 there", r"'\{HH AH0 L OW1 there' do not end"),
-        ("lexicon", "say [[həˈloʊ] there", "do not end"),
-        ("espeak", "[[həˈloʊ]] [[həˈloʊ", r"'\[\[həˈloʊ' do not end"),
-        ("char", "[[a]] say [[həˈloʊ there", r"'\[\[həˈloʊ there' do not end"),
+        ("lexicon", "say [[həˈloʊ]] there", r"IPA, which phone_extractor 'espeak' reads.* \{HH AH0 L OW1\}"),
+        ("char", "say [[həˈloʊ]] there", r"\[\[həˈloʊ\]\]': phone_extractor 'char' reads"),
+        ("char", "say {HH AH0 L OW1} there", r"\{HH AH0 L OW1\}': phone_extractor 'char' reads"),
+        ("lexicon", "say {HH AH0 L OW1 there", r"'\{HH AH0 L OW1 there' are not closed"),
+        ("lexicon", "say [[həˈloʊ] there", "are not closed"),
+        ("espeak", "[[həˈloʊ]] [[həˈloʊ", r"'\[\[həˈloʊ' are not closed"),
+        ("char", "[[a]] say [[həˈloʊ there", r"'\[\[həˈloʊ there' are not closed"),
     ],
 )
 def test_inline_phones_are_never_read_as_letters(name, text, message):

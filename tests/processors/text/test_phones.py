@@ -224,9 +224,9 @@ def test_phones_can_be_written_into_the_text(extractor):
 
 
 def test_unknown_inline_phone_is_named_with_its_neighbours(extractor):
-    with pytest.raises(UnknownPhoneError, match=r"\{HH AX0 L OW1\}.*'AX0'.*near"):
+    with pytest.raises(UnknownPhoneError, match=r"\{HH AX0 L OW1\}.*'AX0'.*similar"):
         extractor.tokens("Say {HH AX0 L OW1}.")
-    with pytest.raises(UnknownPhoneError, match="'AH' is not in ARPAbet; near it: AH0, AH1, AH2"):
+    with pytest.raises(UnknownPhoneError, match="'AH' is not in ARPAbet; similar: AH0, AH1, AH2"):
         extractor.tokens("Say {HH AH L OW1}.")
 
 
@@ -375,7 +375,7 @@ def test_symbol_table_holds_the_whole_inventory_and_survives_saving(tmp_path):
 
 def test_unknown_phone_names_utterance_phone_and_neighbours():
     with pytest.raises(
-        UnknownPhoneError, match="LJ001-0001: phone 'AH' is not in the symbol table; near it: AH0, AH1, AH2"
+        UnknownPhoneError, match="LJ001-0001: phone 'AH' is not in the symbol table; similar: AH0, AH1, AH2"
     ):
         SymbolTable(INVENTORY).ids(["sil", "AH"], "LJ001-0001")
 
