@@ -1,4 +1,4 @@
-"""FastSpeech 2: from phones to a mel, all frames at once."""
+"""FastSpeech 2: phones to a mel, all frames at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
 
 
 class FastSpeech2(AcousticNetwork):
-    """A text-to-mel network without recurrence (arXiv:2006.04558).
+    """A non-autoregressive acoustic model (arXiv:2006.04558).
 
-    An encoder over phones, the variance adaptor, a decoder over frames, and a postnet. It differs from the paper in
-    that pitch is predicted as log F0 and not as a wavelet spectrogram, as nearly all implementations do, in that pitch
-    and energy are per phoneme by default, which FastPitch (arXiv:2006.06873) found to be enough and easier to steer,
-    and in that the postnet normalises frames (see `Postnet`).
+    An encoder over phones, the variance adaptor, a decoder over frames, and a postnet. Departures from the paper: pitch
+    is predicted as log F0 and not as a wavelet spectrogram, as in nearly all implementations; pitch and energy are per
+    phone by default, which FastPitch (arXiv:2006.06873) found sufficient and easier to control; the postnet has layer
+    norm (see `Postnet`).
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""FastSpeech 2 as most implementations write it, to measure ours against; nothing is trained with it.
+"""Reference implementation of FastSpeech 2, as most others are written, to compare speed with.
 
-Layers from `torch.nn` with channels moved to and fro, attention as three products with a mask filled in, batch
-normalisation in the postnet, a length regulator that visits phone after phone, losses over selected places, and
-Adam as it comes. Sizes and arithmetic are those of `FastSpeech2`.
+Layers from `torch.nn` with transposed channels, attention as matrix products with `masked_fill`, batch norm in the
+postnet, a length regulator that loops over phones, losses over `masked_select`, and Adam with default options. Sizes
+and arithmetic are those of `FastSpeech2`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from processors.datasets.acoustic_data import AcousticBatch
 
 
 class PlainFastSpeech2(nn.Module):
-    """The network, for one speaker and pitch and energy per phone.
+    """The network for one speaker, with pitch and energy per phone.
 
     Args:
-        settings: of the model; `norm_first` and the levels are left aside.
+        settings: of the model; `norm_first` and the levels are ignored.
         n_symbols: size of the symbol table.
         n_mel: M.
     """
@@ -44,7 +44,7 @@ class PlainFastSpeech2(nn.Module):
         self.register_buffer("positions", _sinusoids(4000, size))
 
     def forward(self, batch: AcousticBatch) -> Tensor:
-        """Give the loss of a batch."""
+        """Return the loss of a batch."""
         assert batch.pitch is not None and batch.energy is not None
         hidden, is_padding = self._encode(batch.phoneme_ids, batch.phoneme_lengths)
         log_durations = self.duration_predictor(hidden, is_padding)
@@ -70,8 +70,8 @@ class PlainFastSpeech2(nn.Module):
     def infer(self, phoneme_ids: Tensor, phoneme_lengths: Tensor, durations: Tensor) -> Tensor:
         """Return a (B, T_mel, M) mel with predicted pitch and energy.
 
-        Durations are predicted as well, and then replaced by those given, so that formulations without training make
-        mels of one length.
+        Durations are predicted too, and then replaced by those given, so that untrained networks compute mels of one
+        length.
         """
         hidden, is_padding = self._encode(phoneme_ids, phoneme_lengths)
         torch.clamp(torch.round(torch.exp(self.duration_predictor(hidden, is_padding)) - 1.0), min=0)
@@ -123,18 +123,18 @@ class _Block(nn.Module):
         return x.masked_fill(is_padding.unsqueeze(2), 0)
 
     def _attend(self, x: Tensor, is_padding: Tensor) -> Tensor:
-        rows, places, size = x.shape
+        rows, length, size = x.shape
 
         def heads(projection: nn.Linear) -> Tensor:
-            split: Tensor = projection(x).view(rows, places, self.n_heads, size // self.n_heads)
-            return split.permute(2, 0, 1, 3).contiguous().view(-1, places, size // self.n_heads)
+            split: Tensor = projection(x).view(rows, length, self.n_heads, size // self.n_heads)
+            return split.permute(2, 0, 1, 3).contiguous().view(-1, length, size // self.n_heads)
 
         scores = torch.bmm(heads(self.to_queries), heads(self.to_keys).transpose(1, 2)) / math.sqrt(
             size // self.n_heads
         )
-        mask = is_padding.unsqueeze(1).expand(-1, places, -1).repeat(self.n_heads, 1, 1)
-        gathered = torch.bmm(scores.masked_fill(mask, float("-inf")).softmax(dim=2), heads(self.to_values))
-        joined = gathered.view(self.n_heads, rows, places, -1).permute(1, 2, 0, 3).contiguous().view(rows, places, -1)
+        mask = is_padding.unsqueeze(1).expand(-1, length, -1).repeat(self.n_heads, 1, 1)
+        attended = torch.bmm(scores.masked_fill(mask, float("-inf")).softmax(dim=2), heads(self.to_values))
+        joined = attended.view(self.n_heads, rows, length, -1).permute(1, 2, 0, 3).contiguous().view(rows, length, -1)
         projected: Tensor = self.to_output(joined)
         return projected
 

@@ -16,24 +16,22 @@ class FastSpeech2ModelSettings(AcousticModelSettings):
     """The network."""
 
     n_heads: int = setting("attention heads; a divisor of hidden_size", ge=1)
-    encoder_layers: int = setting("transformer blocks over phones", ge=1)
-    decoder_layers: int = setting("transformer blocks over frames", ge=1)
-    conv_filter_size: int = setting("width between the two convolutions of a transformer block", ge=1)
-    conv_kernel_sizes: tuple[int, int] = setting("how many steps the two convolutions of a block see; odd numbers")
-    norm_first: bool = setting(
-        "whether blocks normalise their input (needs little warm-up) or, as in the paper, the sum that leaves them"
-    )
-    dropout: float = setting("share dropped in encoder and decoder", ge=0, lt=1)
-    predictor_filter_size: int = setting("width of the duration, pitch and energy predictors", ge=1)
-    predictor_kernel_size: int = setting("how many steps a convolution of the predictors sees; odd", ge=1)
-    predictor_dropout: float = setting("share dropped in the predictors", ge=0, lt=1)
+    encoder_layers: int = setting("Transformer blocks over phones", ge=1)
+    decoder_layers: int = setting("Transformer blocks over frames", ge=1)
+    conv_filter_size: int = setting("channels between the two convolutions of a Transformer block", ge=1)
+    conv_kernel_sizes: tuple[int, int] = setting("kernel sizes of the two convolutions of a block; odd numbers")
+    norm_first: bool = setting("true: pre-norm, which needs little warm-up; false: post-norm, as in the paper")
+    dropout: float = setting("dropout in encoder and decoder", ge=0, lt=1)
+    predictor_filter_size: int = setting("channels of the duration, pitch and energy predictors", ge=1)
+    predictor_kernel_size: int = setting("kernel size of the predictors' convolutions; odd", ge=1)
+    predictor_dropout: float = setting("dropout in the predictors", ge=0, lt=1)
     pitch_level: Level = setting("whether pitch is predicted per phone or per frame")
     energy_level: Level = setting("whether energy is predicted per phone or per frame")
-    n_bins: int = setting("steps into which pitch and energy are quantised before they are embedded", ge=2)
+    n_bins: int = setting("bins into which pitch and energy are quantised for their embeddings", ge=2)
     postnet_layers: int = setting("convolutions that refine the mel; 0 for none", ge=0)
-    postnet_filter_size: int = setting("width of the postnet", ge=1)
-    postnet_kernel_size: int = setting("how many frames a convolution of the postnet sees; odd", ge=1)
-    postnet_dropout: float = setting("share dropped in the postnet", ge=0, lt=1)
+    postnet_filter_size: int = setting("channels of the postnet", ge=1)
+    postnet_kernel_size: int = setting("kernel size of the postnet's convolutions, in frames; odd", ge=1)
+    postnet_dropout: float = setting("dropout in the postnet", ge=0, lt=1)
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.hidden_size % self.n_heads or self.hidden_size % 2:
@@ -46,10 +44,10 @@ class FastSpeech2ModelSettings(AcousticModelSettings):
             if getattr(self, name) % 2 == 0:
                 yield Contradiction((name,), f"{getattr(self, name)} is not an odd number")
         if self.postnet_layers == 1:
-            yield Contradiction(("postnet_layers",), "a postnet has at least 2 layers; 0 leaves it out")
+            yield Contradiction(("postnet_layers",), "a postnet has at least 2 layers; 0 for none")
 
 
 class FastSpeech2Settings(AcousticSettings):
-    """Everything a FastSpeech 2 recipe can set."""
+    """All settings of a FastSpeech 2 recipe."""
 
     model: FastSpeech2ModelSettings = setting("the network")

@@ -27,7 +27,7 @@ class FastSpeech2Task(AcousticTask):
 
     @classmethod
     def from_settings(cls, settings: ExperimentSettings) -> FastSpeech2Task:
-        """Make the task from what stage 1 left in `processed_dir`.
+        """Create the task from the files of stage 1 in `processed_dir`.
 
         Raises:
             DataError: stage 1 has not been run, or its files are damaged.

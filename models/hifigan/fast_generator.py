@@ -1,4 +1,4 @@
-"""HiFi-GAN's generator made ready to speak: the same waveform, sooner, and in pieces."""
+"""HiFi-GAN's generator for inference: the same waveform, faster."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from torch import Tensor
 from models.layers.weight_normed_convolution import WeightNormedConvolution, WeightNormedUpsampling
 
 ResidualSums = Sequence[Sequence[WeightNormedConvolution]]
-"""The convolutions of a residual block: those of each of its residual sums, in their order."""
+"""The convolutions of a residual block, for each of its residual sums in order."""
 
 TILE_BYTES = 2**22
-"""Of a stage's activations on a CPU, convolved one after the other while the processor's cache holds them.
+"""Size of a tile of a stage's activations on a CPU, so that they stay in the cache through all residual blocks.
 
-Without, the widest dilations over long sequences reach half of the arithmetic that oneDNN's convolutions otherwise do;
-in smaller tiles, too much is computed twice.
+Without tiles, the widest dilations reach half the speed of oneDNN's convolutions; with smaller ones, too much is
+computed twice.
 """
 
 
 class FastGenerator:
-    """The generator with its weights as they are now, for inference alone.
+    """The generator with its current weights, for inference only.
 
-    Weight norm is folded; on a CPU, channels lie next to each other in memory through the whole network, bias, leaky
-    ReLU and residual sums are done by the convolution that comes before them, and the others in place. Residual blocks
-    go over tiles of a stage that fit the cache.
+    Weight norm is folded into the weights. On a CPU, activations are (B, C, 1, T) with channels last in memory
+    (see `models.layers.convolve`), other operations work in place, and each convolution is fused with what follows it;
+    a residual sum of a paired block is two calls of oneDNN:
+
+        y --+-- leaky ReLU --> [conv1, bias, leaky ReLU] --> [conv2, bias, + y] --> y
+            |                                                           ^
+            +-----------------------------------------------------------+
 
     Args:
         first: the convolution before all stages.
         stages: each stage's upsampling and residual blocks.
-        last: the convolution behind all stages.
+        last: the convolution after all stages.
         leaky_slope: of all leaky ReLUs but the last.
-        last_slope: of that.
-        dtype: of weights and activations; sums within a convolution are float32 in any case.
+        last_slope: of the last one.
+        dtype: of weights and activations; convolutions accumulate in float32 in any case.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class FastGenerator:
 
 
 class _FoldedStage:
-    """Lengthens a sequence, then gives the mean of what the residual blocks make of it, over (B, C, 1, T)."""
+    """Upsamples (B, C, 1, T), then averages the outputs of the residual blocks."""
 
     def __init__(
         self, upsampling: WeightNormedUpsampling, blocks: Sequence[ResidualSums], slope: float, dtype: torch.dtype
@@ -74,27 +78,34 @@ class _FoldedStage:
 
     def __call__(self, x: Tensor) -> Tensor:
         x = self._upsampling(x)  # (B, C, 1, T) -> (B, C / 2, 1, T * rate)
-        return self._mixed_in_tiles(x) if x.device.type == "cpu" else self._mixed(x)
+        return self._residual_blocks_in_tiles(x) if x.device.type == "cpu" else self._residual_blocks(x)
 
-    def _mixed_in_tiles(self, x: Tensor) -> Tensor:
+    def _residual_blocks_in_tiles(self, x: Tensor) -> Tensor:
+        """Apply the residual blocks tile by tile, each with its receptive field on both sides.
+
+        x            |---------------------------------------|
+        computed         |< reach >|=== tile ===|< reach >|
+        kept                       |============|
+        """
         length, n_steps = x.shape[3], self._steps_at_once(x)
         if len(x) == 1 and n_steps == length:
-            return self._mixed(x)
-        made = torch.empty_like(x)
-        for row, made_row in zip(x.split(1), made.split(1), strict=True):
+            return self._residual_blocks(x)
+        y = torch.empty_like(x)
+        for x_row, y_row in zip(x.split(1), y.split(1), strict=True):
             for start in range(0, length, n_steps):
                 stop = min(start + n_steps, length)
                 first, last = max(start - self._reach, 0), min(stop + self._reach, length)
-                tile = self._mixed(row[..., first:last])
-                made_row[..., start:stop] = tile[..., start - first : stop - first]
-        return made
+                tile = self._residual_blocks(x_row[..., first:last])
+                y_row[..., start:stop] = tile[..., start - first : stop - first]
+        return y
 
     def _steps_at_once(self, x: Tensor) -> int:
         fitting = max(TILE_BYTES // (x.shape[1] * x.element_size()), 2 * self._reach, 1)
         n_tiles = max(round(x.shape[3] / fitting), 1)
-        return -(-x.shape[3] // n_tiles)  # tiles of one length: a short rest would be mostly overlap
+        return -(-x.shape[3] // n_tiles)  # equal tiles: a short last one would be mostly overlap
 
-    def _mixed(self, x: Tensor) -> Tensor:
+    def _residual_blocks(self, x: Tensor) -> Tensor:
+        """Return the mean of the residual blocks' outputs."""
         total: Tensor | None = None
         for block in self._blocks:
             y = x.clone()
@@ -119,7 +130,7 @@ class _Folded:
         self._is_fused = fuses(weight)
 
     def __call__(self, x: Tensor, slope: float | None = None) -> Tensor:
-        """Convolve; with a slope, a leaky ReLU follows."""
+        """Convolve, and with a slope apply a leaky ReLU."""
         if self._is_fused:
             name, scalars = ("none", []) if slope is None else ("leaky_relu", [slope])
             y: Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -132,7 +143,7 @@ class _Folded:
         return y
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
-        """Add the convolved x to `total`, in place."""
+        """Add the convolution of x to `total`, in place."""
         if not self._is_fused:
             return total.add_(self._convolve(x))
         convolution = (self._weight, self._bias, self._padding, [1, 1], self._dilation, 1)
@@ -155,7 +166,7 @@ class _FoldedUpsampling:
 
 
 def fuses(weight: Tensor) -> bool:
-    """Whether oneDNN's fused convolutions, which torch's own compiler uses, are there for a weight like this."""
+    """Return whether oneDNN's fused convolutions, as used by torch.compile, support this weight."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     if not hasattr(torch.ops.mkldnn, "_convolution_pointwise_"):

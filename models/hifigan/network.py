@@ -1,6 +1,6 @@
-"""HiFi-GAN's generator (arXiv:2010.05646, sections 2.2 and appendix A.1): a whole model in one sitting.
+"""HiFi-GAN's generator (arXiv:2010.05646, section 2.2 and appendix A.1).
 
-Parameters are named as in the published checkpoints, so that these load as they are.
+Parameters are named as in the published checkpoints, so that these load without renaming.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PairedResidualBlock(nn.Module):
         self.convs2 = nn.ModuleList(WeightNormedConvolution(channels, channels, kernel_size) for _ in dilations)
 
     def layers(self) -> Iterator[tuple[WeightNormedConvolution, ...]]:
-        """Give the convolutions of each residual sum, in their order."""
+        """Yield the convolutions of each residual sum."""
         for pair in zip(self.convs1, self.convs2, strict=True):
             yield cast("tuple[WeightNormedConvolution, ...]", pair)
 
@@ -56,7 +56,7 @@ class SingleResidualBlock(nn.Module):
         )
 
     def layers(self) -> Iterator[tuple[WeightNormedConvolution, ...]]:
-        """Give the convolution of each residual sum, in their order."""
+        """Yield the convolution of each residual sum."""
         for dilated in self.convs:
             yield (cast(WeightNormedConvolution, dilated),)
 
@@ -74,7 +74,7 @@ _RESIDUAL_BLOCKS: dict[str, type[ResidualBlock]] = {
 
 
 class Generator(nn.Module):
-    """Makes a waveform from a mel: each stage lengthens the sequence, then mixes residual blocks of several widths.
+    """Generates a waveform from a mel: each stage upsamples, then averages residual blocks of several kernel sizes.
 
     Args:
         model: its settings.
@@ -98,14 +98,14 @@ class Generator(nn.Module):
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Generator:
-        """Make the generator of a bundle, with its weights."""
+        """Return the generator of a bundle, with its weights."""
         assert isinstance(bundle.settings, HiFiGANSettings)
         generator = cls(bundle.settings.model, bundle.settings.preprocess.n_mel)
         bundle.load_into(generator)
         return generator
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Give the waveform of each log-mel.
+        """Generate the waveform of each log-mel.
 
         Args:
             mel: (B, M, T_mel).
@@ -121,7 +121,7 @@ class Generator(nn.Module):
         return torch.tanh(x.float()).squeeze(1)
 
     def stages(self) -> list[tuple[WeightNormedUpsampling, list[ResidualBlock]]]:
-        """Give each stage's upsampling and residual blocks, whose mean leaves the stage."""
+        """Return each stage's upsampling and residual blocks, whose mean is the stage's output."""
         blocks = [cast(ResidualBlock, block) for block in self.resblocks]
         return [
             (cast(WeightNormedUpsampling, upsampling), blocks[stage * self._n_blocks : (stage + 1) * self._n_blocks])
@@ -130,15 +130,15 @@ class Generator(nn.Module):
 
     @property
     def receptive_frames(self) -> int:
-        """How many frames before and after its own a sample depends on."""
-        reach = self.conv_post.padding  # in steps, growing from the waveform back to the mel
+        """Frames before and after its own that a sample depends on."""
+        reach = self.conv_post.padding  # in time steps, from the waveform back to the mel
         for upsampling, blocks in reversed(self.stages()):
             reach += max(sum(layer.padding for layers in block.layers() for layer in layers) for block in blocks)
             reach = -(-(reach + upsampling.kernel_size - 1 - upsampling.padding) // upsampling.rate)
         return reach + self.conv_pre.padding
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> ChunkedVocoder:
-        """Return a vocoder with the present weights, in `dtype` (`models.contracts.VocoderNetwork`)."""
+        """Return a vocoder with the current weights, in `dtype` (`models.contracts.VocoderNetwork`)."""
         generate = FastGenerator(
             self.conv_pre,
             [(upsampling, [list(block.layers()) for block in blocks]) for upsampling, blocks in self.stages()],

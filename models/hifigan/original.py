@@ -1,10 +1,10 @@
-"""HiFi-GAN's checkpoints as its authors publish them, read and written.
+"""Reading and writing of HiFi-GAN checkpoints in their authors' format.
 
-A folder holds `config.json`, `g_00000100` with the generator after 100 steps and, for going on with training,
-`do_00000100` with the discriminators, the states of both optimizers, steps and epoch. The files are torch's, of
-dictionaries of tensors; the code that may hide in such files is never run.
+A folder holds `config.json`, `g_00000100` with the generator after 100 steps and, for resuming, `do_00000100` with the
+discriminators, the states of both optimizers, steps and epoch. The files are dictionaries of tensors written by
+`torch.save`; they are read without running code that a pickle may hold.
 
-What `config.json` knows nothing of, such as the weights of the losses, is as in `config/hifigan.json` when read.
+Settings that `config.json` lacks, such as the weights of the losses, are those of `config/hifigan.json`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DEFAULTS = "config/hifigan.json"
 _GENERATOR = re.compile(r"g_(\d+)|generator(_v\d)?")
 _CHECKPOINT = re.compile(rf"{_GENERATOR.pattern}|do_\d+")
 
-# Their names of settings by ours.
+# Names of settings: ours to theirs.
 _MODEL = {
     name: name
     for name in (
@@ -58,15 +58,15 @@ _PREPROCESS = {
     "fmax": "fmax",
 }
 _TRAIN = {name: name for name in ("batch_size", "segment_size", "learning_rate", "lr_decay", "seed")}
-_DISCRIMINATORS = {"mpd_periods": [2, 3, 5, 7, 11], "discriminator_channel_divisor": 1}  # constants of theirs
+_DISCRIMINATORS = {"mpd_periods": [2, 3, 5, 7, 11], "discriminator_channel_divisor": 1}  # constants in their code
 
-# Names of what is learned in theirs: optimizers by ours, each with its modules in the order of their parameters.
+# Optimizers: their name to ours, and the modules in the order of the optimizer's parameters.
 _OPTIMIZERS = {"optim_g": ("generator", ("generator",)), "optim_d": ("discriminator", ("msd", "mpd"))}
 _MODULES = ("mpd", "msd")
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 _OPTIONS = {"lr", "initial_lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
 
-# How newer versions of torch name the parts of a weight, and how older ones do.
+# Names of the parts of a weight: newer versions of torch to older ones.
 _NEWER_NAMES = {
     "parametrizations.weight.original0": "weight_g",
     "parametrizations.weight.original1": "weight_v",
@@ -74,24 +74,24 @@ _NEWER_NAMES = {
     "parametrizations.weight.0._u": "weight_u",
     "parametrizations.weight.0._v": "weight_v",
 }
-_ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # in a layer of theirs
+_ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # within one of their layers
 
 
 def is_published(place: Path) -> bool:
-    """Return whether a folder holds a generator, or a file is named as theirs or lies beside their `config.json`."""
+    """Return whether a folder holds a generator, or a file is named like theirs or is beside their `config.json`."""
     if place.is_dir():
         return bool(_generators(place))
     return place.is_file() and (bool(_CHECKPOINT.fullmatch(place.name)) or _is_config(place.parent / CONFIG_FILE))
 
 
 def open_published(place: Path) -> Bundle:
-    """Read the generator that a file holds, or the newest one of a folder, with its settings.
+    """Read a generator file, or the newest one of a folder, with its settings.
 
-    A generator whose weight norm was removed is given it again: |w| and w, of which comes w within rounding.
+    Where weight norm was removed it is added again, as |w| and w, which equals w within rounding.
 
     Raises:
-        BundleError: a file is missing, damaged, holds code, or something else than it should.
-        SettingsError: `config.json` has values that do not go together, or that no model here can have.
+        BundleError: a file is missing, damaged, holds code, or has unexpected contents.
+        SettingsError: `config.json` has values that contradict each other or are not supported.
     """
     file = _generator_file(place)
     settings = _read_settings(file.parent / CONFIG_FILE)
@@ -102,7 +102,7 @@ def open_published(place: Path) -> Bundle:
 
 
 def published_training(place: Path) -> InitialState:
-    """Read the generator and, from the `do_*` of the same step, all that its training needs to go on.
+    """Read the generator and, from the `do_*` of the same step, all that resuming its training needs.
 
     Raises:
         BundleError: as for `open_published`.
@@ -117,13 +117,13 @@ def published_training(place: Path) -> InitialState:
     if training_file is None:
         others = sorted(path.name for path in file.parent.glob("do_*"))
         if others:
-            remarks.append(f"{file.parent}: of {file.name} there is no do_*, only {', '.join(others)}: none is taken")
+            remarks.append(f"{file.parent}: has no do_* for {file.name}, only {', '.join(others)}: none is used")
         return InitialState(file, weights, step=step, remarks=remarks)
     payload = _read(training_file)
     if missing := [name for name in (*_MODULES, *_OPTIMIZERS, "steps", "epoch") if name not in payload]:
-        raise BundleError(f"{training_file}: lacks {', '.join(missing)}; without the file they begin afresh")
+        raise BundleError(f"{training_file}: lacks {', '.join(missing)}; without the file they start from scratch")
     if not all(isinstance(payload[name], int) for name in ("steps", "epoch")):
-        raise BundleError(f"{training_file}: steps and epoch are no whole numbers")
+        raise BundleError(f"{training_file}: steps and epoch are not whole numbers")
     for name in _MODULES:
         weights[name] = _named(payload[name], training_file)
     optimizers = {
@@ -131,23 +131,23 @@ def published_training(place: Path) -> InitialState:
         for theirs, (ours, names) in _OPTIMIZERS.items()
     }
     rate = optimizers["generator"].options.get("lr")
-    remarks.append(f"{training_file}: its learning rate had come to {rate}; here train.learning_rate holds")
+    remarks.append(f"{training_file}: its learning rate was {rate}; train.learning_rate is used instead")
     return InitialState(file, weights, optimizers, payload["steps"], payload["epoch"], remarks)
 
 
 def write_published(
     folder: Path, bundle: Bundle, training: InitialState | None, overwrite: bool = False
 ) -> Sequence[str]:
-    """Write a generator, its settings and, if they are known, the discriminators and the optimizers' states.
+    """Write a generator, its settings and, if known, the discriminators and the optimizers' states.
 
-    Discriminators of other periods or fewer channels than the paper's are written with two keys of ours in
-    `config.json`, which the published code does not know.
+    Discriminators with other periods or fewer channels than the paper's are written with two additional keys in
+    `config.json`, which the authors' code ignores.
 
     Args:
-        folder: is made if missing.
+        folder: created if missing.
         bundle: the generator.
-        training: gives the step, and what `do_*` is made of.
-        overwrite: whether files that exist are replaced.
+        training: the step, and the contents of `do_*`.
+        overwrite: whether to replace existing files.
 
     Returns:
         The names of the files.
@@ -156,7 +156,7 @@ def write_published(
         BundleError: the weights do not fit, or a file exists already.
     """
     assert isinstance(bundle.settings, HiFiGANSettings)
-    generator = Generator.from_bundle(bundle).state_dict()  # has checked that names and shapes are right
+    generator = Generator.from_bundle(bundle).state_dict()  # checks names and shapes
     step = (training.step if training is not None else None) or 0
     contents: dict[str, Any] = {}
     if training is not None and training.optimizers and all(name in training.modules for name in _MODULES):
@@ -164,7 +164,7 @@ def write_published(
     contents[f"g_{step:08d}"] = {"generator": _in_order(generator)}
     config = json.dumps(_config(bundle.settings), indent=4) + "\n"
     _refuse_to_replace(folder, contents, config, overwrite)
-    # The generator comes last: whoever finds one finds all that belongs to it.
+    # The generator is written last: where there is one, the other files are complete.
     write_atomically(folder / CONFIG_FILE, config)
     for name, payload in contents.items():
         with atomic_file(folder / name) as partial:
@@ -175,12 +175,14 @@ def write_published(
 def _refuse_to_replace(folder: Path, names: Iterable[str], config: str, overwrite: bool) -> None:
     if overwrite:
         return
-    there = [name for name in names if (folder / name).exists()]
+    existing = [name for name in names if (folder / name).exists()]
     path = folder / CONFIG_FILE
     if path.exists() and path.read_text(encoding="utf-8", errors="replace") != config:
-        there.append(f"{CONFIG_FILE} (another one)")
-    if there:
-        raise BundleError(f"{folder}: has {' and '.join(there)} already; --overwrite replaces, or name another folder")
+        existing.append(f"{CONFIG_FILE} (another one)")
+    if existing:
+        raise BundleError(
+            f"{folder}: already has {' and '.join(existing)}; replace with --overwrite, or choose another folder"
+        )
 
 
 # Files
@@ -208,19 +210,19 @@ def _training_file(generator: Path) -> Path | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that are refused anyway
+            warnings.simplefilter("ignore")  # about pickles, which are refused anyway
             payload = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BundleError(f"{path}: there is no such file") from None
     except pickle.UnpicklingError as error:
         raise BundleError(
-            f"{path}: refused: holds more than tensors and numbers, or is damaged; loading could run any code, so "
-            "nothing of it was; ask whoever made it for a file of tensors alone"
+            f"{path}: refused: holds more than tensors and numbers, or is damaged; it was not loaded, since that could "
+            "run any code; ask its author for a file of tensors only"
         ) from error
-    except Exception as error:  # what is wrong with a damaged file shows in any way
-        raise BundleError(f"{path}: is no torch file, or damaged ({type(error).__name__})") from error
+    except Exception as error:  # a damaged file raises anything
+        raise BundleError(f"{path}: is not a torch file, or is damaged ({type(error).__name__})") from error
     if not isinstance(payload, dict):
-        raise BundleError(f"{path}: holds a {type(payload).__name__} instead of a dictionary")
+        raise BundleError(f"{path}: holds a {type(payload).__name__}, not a dictionary")
     return payload
 
 
@@ -228,9 +230,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _named(weights: Any, path: Path) -> dict[str, Tensor]:
-    """Check that these are weights, and name them as older versions of torch do."""
+    """Check that these are weights, and rename them as in older versions of torch."""
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise BundleError(f"{path}: holds something else where weights should be")
+        raise BundleError(f"{path}: holds something other than weights")
     renamed = {}
     for name, tensor in weights.items():
         layer, dot, part = str(name).partition(".parametrizations.")
@@ -246,14 +248,14 @@ def _with_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             normed[name] = tensor
             continue
         length = torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
-        # A channel of zeros has no direction; any does, with length 0.
+        # A channel of zeros has no direction: any one serves, with length 0.
         normed[f"{layer}{dot}weight_g"] = length
         normed[f"{layer}{dot}weight_v"] = torch.where(length == 0, torch.ones_like(tensor), tensor)
     return normed
 
 
 def _in_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Order weights as the published code does: layers as they are, within a layer the bias first."""
+    """Order weights as in the authors' code: the layers unchanged, within a layer the bias first."""
     layers: dict[str, list[str]] = {}
     for name in weights:
         layers.setdefault(name.rpartition(".")[0], []).append(name)
@@ -266,7 +268,7 @@ def _in_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _parameters(weights: Mapping[str, Tensor], module: str) -> list[str]:
-    """Name what an optimizer holds of a module: all but the vectors that spectral norm iterates."""
+    """Return the names of a module's parameters in an optimizer: all but the buffers of spectral norm."""
     spectral = {name.rpartition(".")[0] for name in weights if name.endswith(".weight_orig")}
     return [
         f"{module}.{name}"
@@ -279,20 +281,20 @@ def _parameters(weights: Mapping[str, Tensor], module: str) -> list[str]:
 
 
 def _optimizer(
-    state: Any, weights: Mapping[str, Mapping[str, Tensor]], modules: Iterable[str], told: str
+    state: Any, weights: Mapping[str, Mapping[str, Tensor]], modules: Iterable[str], where: str
 ) -> OptimizerState:
     names = [name for module in modules for name in _parameters(weights[module], module)]
     try:
         named = named_state(state, names)
     except OptimizerStateError as error:
-        raise BundleError(f"{told}: {error}; without the file all but the generator begins afresh") from error
+        raise BundleError(f"{where}: {error}; without the file all but the generator start from scratch") from error
     for name, kept in named.moments.items():
         module, _, parameter = name.partition(".")
         shape = weights[module][parameter].shape
         if _MOMENTS - kept.keys() or any(
             not isinstance(kept[key], Tensor) or kept[key].shape != shape for key in _MOMENTS - {"step"}
         ):
-            raise BundleError(f"{told}: what it keeps of {name} is not AdamW's, or of another shape than the weights")
+            raise BundleError(f"{where}: the state of {name} is not AdamW's, or of another shape than the weights")
     moments = {name: {key: kept[key] for key in _MOMENTS} for name, kept in named.moments.items()}
     return OptimizerState(moments, named.options)
 
@@ -312,7 +314,7 @@ def _training_payload(training: InitialState) -> dict[str, Any]:
 
 
 def _is_config(path: Path) -> bool:
-    """Return whether a file is a HiFi-GAN's `config.json`, which those of other models do not look like."""
+    """Return whether a file is the `config.json` of a HiFi-GAN, not of another model."""
     try:
         return path.is_file() and _MODEL.keys() <= _read_config(path).keys()
     except BundleError:
@@ -323,7 +325,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise BundleError(f"{path}: is missing; an original HiFi-GAN needs it beside its g_*") from None
+        raise BundleError(f"{path}: is missing; an original HiFi-GAN needs it beside g_*") from None
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
     if not isinstance(config, dict):
@@ -363,7 +365,7 @@ def _remarks(config_file: Path) -> list[str]:
     limit = config.get("fmax_for_loss")
     if limit is None or limit == config["sampling_rate"] / 2:
         return []
-    return [f"{config_file}: its loss heard up to fmax_for_loss {limit} Hz; the loss here hears the full band"]
+    return [f"{config_file}: its mel loss was limited to fmax_for_loss {limit} Hz; ours covers the full band"]
 
 
 def _config(settings: HiFiGANSettings) -> dict[str, Any]:
@@ -373,7 +375,7 @@ def _config(settings: HiFiGANSettings) -> dict[str, Any]:
     config |= {theirs: values["train"][ours] for ours, theirs in _TRAIN.items()}
     config["adam_b1"], config["adam_b2"] = values["train"]["adam_betas"]
     config |= {name: values["model"][name] for name, usual in _DISCRIMINATORS.items() if values["model"][name] != usual}
-    # The published code reads these, too.
+    # Also read by the authors' code.
     config |= {"fmax_for_loss": None, "num_freq": config["n_fft"] // 2 + 1, "num_gpus": 0, "num_workers": 4}
     config["dist_config"] = {"dist_backend": "nccl", "dist_url": "tcp://localhost:54321", "world_size": 1}
     return config

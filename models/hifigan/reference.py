@@ -1,4 +1,4 @@
-"""HiFi-GAN's generator as it is commonly written, to measure ours against: time last, one operation after the other."""
+"""Reference implementation of HiFi-GAN's generator in torch's own layers, to compare speed with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Layer = TypeVar("Layer", nn.Conv1d, nn.ConvTranspose1d)
 
 
 class PlainGenerator(nn.Module):
-    """The same weights, with weight norm folded, in torch's own layers.
+    """The generator with weight norm folded, eager and time last.
 
     Args:
         generator: whose weights to take.
@@ -37,16 +37,16 @@ class PlainGenerator(nn.Module):
             )
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Give (B, T_mel * hop_size) waveforms of (B, M, T_mel) log-mels."""
+        """Return (B, T_mel * hop_size) waveforms of (B, M, T_mel) log-mels."""
         x = self.first(mel)
         for upsampling, blocks in zip(self.upsamplings, self.stages, strict=True):
             x = upsampling(F.leaky_relu(x, LEAKY_SLOPE))
-            made = [_through(cast(nn.ModuleList, block), x) for block in cast(nn.ModuleList, blocks)]
-            x = torch.stack(made).sum(dim=0) / len(made)
+            outputs = [_residual_block(cast(nn.ModuleList, block), x) for block in cast(nn.ModuleList, blocks)]
+            x = torch.stack(outputs).sum(dim=0) / len(outputs)
         return torch.tanh(self.last(F.leaky_relu(x, LAST_SLOPE))).squeeze(1)
 
 
-def _through(block: nn.ModuleList, x: Tensor) -> Tensor:
+def _residual_block(block: nn.ModuleList, x: Tensor) -> Tensor:
     for layers in block:
         y = x
         for layer in cast(nn.ModuleList, layers):

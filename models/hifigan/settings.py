@@ -14,11 +14,9 @@ class HiFiGANModelSettings(Settings):
     """Generator and discriminators."""
 
     upsample_rates: tuple[int, ...] = setting(
-        "by how much each stage lengthens the sequence; their product is hop_size", min_length=1
+        "upsampling factor of each stage; their product is hop_size", min_length=1
     )
-    upsample_kernel_sizes: tuple[int, ...] = setting(
-        "how many steps each stage's transposed convolution writes", min_length=1
-    )
+    upsample_kernel_sizes: tuple[int, ...] = setting("kernel size of each stage's transposed convolution", min_length=1)
     upsample_initial_channel: int = setting("channels before the first stage; each stage halves them", ge=2)
     resblock: Literal["1", "2"] = setting("1: two convolutions per dilation (V1, V2); 2: one (V3)")
     resblock_kernel_sizes: tuple[int, ...] = setting("kernel size of each residual block of a stage; odd", min_length=1)
@@ -64,7 +62,7 @@ class HiFiGANModelSettings(Settings):
 
 
 class HiFiGANSettings(GanVocoderSettings):
-    """Everything a HiFi-GAN recipe can set."""
+    """All settings of a HiFi-GAN recipe."""
 
     model: HiFiGANModelSettings = setting("generator and discriminators")
 

@@ -34,6 +34,6 @@ class HiFiGANTask(GanVocoderTask):
 
     @classmethod
     def from_settings(cls, settings: ExperimentSettings) -> HiFiGANTask:
-        """Make the task; its data are opened when they are asked for."""
+        """Create the task; its data are opened on demand."""
         assert isinstance(settings, HiFiGANSettings)
         return cls(settings)

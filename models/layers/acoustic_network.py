@@ -29,11 +29,11 @@ _Network = TypeVar("_Network", bound="AcousticNetwork")
 
 @dataclass(frozen=True)
 class Prediction:
-    """Teacher-forced outputs: predicted with true durations, pitch and energy.
+    """Teacher-forced outputs: predicted with ground-truth durations, pitch and energy.
 
     Attributes:
-        mel: (B, M, T_mel) log-mel as the decoder has it.
-        refined_mel: (B, M, T_mel) behind the postnet; None without one.
+        mel: (B, M, T_mel) log-mel of the decoder.
+        refined_mel: (B, M, T_mel) output of the postnet; None without one.
         log_durations: (B, T_text) log(frames + 1).
         values: of pitch and, where the model has it, energy: (B, T_text) or, at frame level, (B, T_mel); normalised.
     """
@@ -45,20 +45,20 @@ class Prediction:
 
     @property
     def final_mel(self) -> Tensor:
-        """The mel to vocode: the refined one, where there is one."""
+        """The mel to vocode: the refined one, if there is one."""
         return self.mel if self.refined_mel is None else self.refined_mel
 
 
 class AcousticNetwork(nn.Module):
     """An encoder over phonemes, the variance adaptor, and a decoder over frames (`models.contracts.AcousticModel`).
 
-    A model derives from it, makes its layers in `__init__`, among them `variance_adaptor`, and fills in `encode` and
-    `decode`. Its tables of phonemes and speakers are `phoneme_embedding` and `speaker_embedding`.
+    A subclass creates its layers in `__init__`, among them `variance_adaptor`, and implements `encode` and `decode`.
+    Its embedding tables are `phoneme_embedding` and `speaker_embedding`.
 
     Args:
         settings: of the model.
         n_mel: M.
-        is_pause: (n_symbols,) symbols that may last no frame; symbol 0 is padding.
+        is_pause: (n_symbols,) symbols that may last 0 frames; symbol 0 is padding.
         scales: of pitch and energy, one row per speaker.
         speaker_embeddings: (n_speakers, E) from a speaker encoder; None to learn a vector for each speaker.
     """
@@ -74,7 +74,7 @@ class AcousticNetwork(nn.Module):
         raise NotImplementedError
 
     def decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return (B, M, T_mel) log-mels of (B, T_mel, D), before and behind a postnet, if there is one."""
+        """Return (B, M, T_mel) log-mels of (B, T_mel, D), before and after a postnet, if there is one."""
         raise NotImplementedError
 
     @classmethod
@@ -86,10 +86,10 @@ class AcousticNetwork(nn.Module):
         statistics: Mapping[str, SpeakerStatistics],
         embeddings: SpeakerEmbeddings | None = None,
     ) -> _Network:
-        """Make a network for these symbols and speakers, with random weights.
+        """Return a network for these symbols and speakers, with random weights.
 
         Raises:
-            SpeakerEmbeddingsError: the settings want speaker embeddings, and some are missing or of another encoder.
+            SpeakerEmbeddingsError: the settings use speaker embeddings, and some are missing or of another encoder.
         """
         assert isinstance(settings.model, AcousticModelSettings)
         assert symbols is not None, "an acoustic model reads text"
@@ -107,7 +107,7 @@ class AcousticNetwork(nn.Module):
 
     @classmethod
     def from_bundle(cls: type[_Network], bundle: Bundle) -> _Network:
-        """Make the network of a bundle, with its weights.
+        """Return the network of a bundle, with its weights.
 
         Raises:
             BundleError: the bundle lacks a part, or the weights do not fit its settings.
@@ -119,13 +119,13 @@ class AcousticNetwork(nn.Module):
         return network
 
     def prepare_for_inference(self) -> None:
-        """Lay out weights for inference, after which they cannot be trained (see `Conv1d.prepare_for_inference`)."""
+        """Change the weights' memory layout for inference; no training afterwards (see `Conv1d`)."""
         for module in self.modules():
             if isinstance(module, Conv1d):
                 module.prepare_for_inference()
 
     def forward(self, batch: AcousticBatch) -> Prediction:
-        """Predict a mel with true durations, pitch and energy, and predict those as well."""
+        """Predict a mel with teacher forcing, and durations, pitch and energy besides."""
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
         variances = self.variance_adaptor(hidden, is_padding, batch)
@@ -140,10 +140,10 @@ class AcousticNetwork(nn.Module):
 
     @torch.no_grad()
     def infer(self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED) -> GeneratedSpeech:
-        """Synthesize freely (`models.contracts.AcousticModel`).
+        """Synthesize with predicted durations, pitch and energy (`models.contracts.AcousticModel`).
 
         Raises:
-            ValueError: an utterance has no phone but pauses, and those last no frame.
+            ValueError: an utterance consists of pauses that last 0 frames.
         """
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)

@@ -1,4 +1,4 @@
-"""Settings that networks of acoustic models share."""
+"""Settings shared by the networks of acoustic models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from config.schema import Settings, setting
 
 
 class AcousticModelSettings(Settings):
-    """The network of an acoustic model; it has a `pitch_level` and perhaps an `energy_level` besides."""
+    """The network of an acoustic model; subclasses add `pitch_level` and, if used, `energy_level`."""
 
     hidden_size: int = setting("width of encoder and decoder", ge=2)
     speaker_conditioning: Literal["table", "encoder"] = setting(
-        "how the model knows its speakers: by a learned vector each, or by what preprocess.speaker_encoder hears",
+        "how the model is conditioned on the speaker: table: a learned embedding each; encoder: a projection of the "
+        "speaker embeddings of preprocess.speaker_encoder",
         default="table",
     )

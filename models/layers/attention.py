@@ -10,22 +10,20 @@ from models.layers.conv1d import Conv1d
 
 
 def attention_bias(is_padding: Tensor) -> Tensor:
-    """Give what is added to attention scores so that no place looks at padding.
+    """Return the bias on attention scores that masks padding.
 
     Args:
         is_padding: (B, T).
 
     Returns:
-        (B, 1, 1, T) 0 on real places, minus infinity on padding.
+        (B, 1, 1, T) 0 on real positions, minus infinity on padding.
     """
     bias = torch.zeros(is_padding.shape, device=is_padding.device).masked_fill(is_padding, float("-inf"))
     return bias[:, None, None, :]
 
 
 class SelfAttention(nn.Module):
-    """Let every place gather from all real places of its row.
-
-    Scaled dot-product attention with several heads (arXiv:1706.03762, section 3.2).
+    """Multi-head scaled dot-product self-attention (arXiv:1706.03762, section 3.2).
 
     Args:
         hidden_size: D, a multiple of `n_heads`.
@@ -44,7 +42,7 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.to_output.bias)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Attend.
+        """Return the attention's output.
 
         Args:
             x: (B, T, D).
@@ -56,16 +54,16 @@ class SelfAttention(nn.Module):
         joined = self.to_queries_keys_values(x).unflatten(2, (3, self.n_heads, -1))
         queries, keys, values = joined.permute(2, 0, 3, 1, 4)  # (B, T, 3, H, D/H) -> 3 x (B, H, T, D/H)
         if joined.device.type == "cpu" and joined.dtype != torch.float32:
-            gathered = _attend_by_products(queries, keys, values, bias)
+            attended = _attention_by_products(queries, keys, values, bias)
         else:
-            gathered = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.to(joined.dtype))
-        projected: Tensor = self.to_output(gathered.transpose(1, 2).flatten(2))
+            attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.to(joined.dtype))
+        projected: Tensor = self.to_output(attended.transpose(1, 2).flatten(2))
         return projected
 
 
-def _attend_by_products(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    # torch's fused attention for CPU computes half-precision gradients 2.5 times slower than these plain products.
-    # Without autocast the weights stay as they are: softmax computes in float32 within, whatever it is given.
+def _attention_by_products(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    # torch's fused attention for CPU computes half-precision gradients 2.5 times slower than these matrix products.
+    # Without autocast nothing is cast: softmax accumulates in float32 for any input dtype.
     with torch.autocast("cpu", enabled=False):
         scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
         return torch.softmax(scores.add_(bias.to(scores.dtype)), dim=-1) @ values

@@ -1,4 +1,4 @@
-"""A number as a vector."""
+"""Embedding of quantised values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 class BinnedEmbedding(nn.Module):
     """Quantise a normalised value and look up the vector of its bin.
 
-    FastSpeech 2 (arXiv:2006.04558, section 2.3). Bins have equal widths; what lies outside the range falls into the
-    first or the last one.
+    FastSpeech 2 (arXiv:2006.04558, section 2.3). Bins have equal widths; values out of range fall into the first or the
+    last one.
 
     Args:
-        n_bins: how many bins.
+        n_bins: number of bins.
         hidden_size: D.
-        reach: the range is from minus this to plus this, in standard deviations.
+        reach: limit of the range, in standard deviations on both sides of the mean.
     """
 
     edges: Tensor
@@ -34,7 +34,7 @@ class BinnedEmbedding(nn.Module):
 
 
 def _smooth_rows(n_bins: int, hidden_size: int) -> Tensor:
-    """Random rows, neighbours alike: so bins that a small corpus never fills still mean what they should."""
+    """Return random rows that vary smoothly, so that bins without training data resemble their neighbours."""
     places = torch.linspace(-1.0, 1.0, n_bins).unsqueeze(1)
     frequencies = torch.arange(1, 9)
     waves = torch.cat([(frequencies * places * torch.pi / 2).sin(), (frequencies * places * torch.pi / 2).cos()], dim=1)

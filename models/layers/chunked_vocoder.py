@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 CHUNK_FRAMES = 512
-"""Frames generated at once; more would not be faster."""
+"""Frames generated at once; more are not faster."""
 
 
 class ChunkedVocoder:
-    """A vocoder for inference that cuts mels of any length into chunks (`models.contracts.InferenceVocoder`).
+    """A vocoder for inference that splits mels of any length into chunks (`models.contracts.InferenceVocoder`).
 
     Args:
         generate: from (B, M, T_mel) log-mels to (B, T_mel * hop_size) waveforms.
@@ -28,7 +28,7 @@ class ChunkedVocoder:
     def of_network(
         cls, network: nn.Module, dtype: torch.dtype, *, hop_size: int, receptive_frames: int
     ) -> ChunkedVocoder:
-        """Return a vocoder with a copy of a network, whose layers compute in `dtype`; see the class for the rest."""
+        """Return a vocoder with a copy of a network under autocast to `dtype`; see the class for the rest."""
         frozen = copy.deepcopy(network).eval().requires_grad_(False)
 
         def generate(mel: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class ChunkedVocoder:
 
     @torch.inference_mode()
     def waveform(self, mel: Tensor, chunk_frames: int = CHUNK_FRAMES) -> Tensor:
-        """Return the waveform of a log-mel of any length, in memory that does not grow with it but for the result.
+        """Return the waveform of a log-mel of any length, in bounded memory beside the result.
 
         Args:
             mel: (M, T_mel).
@@ -67,7 +67,7 @@ class ChunkedVocoder:
             yielded                        |=============|
 
         Args:
-            mel: (M, T_mel), or pieces of it in their order; a chunk is yielded as soon as its overlap is there.
+            mel: (M, T_mel), or pieces of it in order; a chunk is yielded as soon as its overlap is available.
             chunk_frames: frames generated at once, without the overlap.
         """
         held: Tensor | None = None  # from the overlap before the next chunk on

@@ -12,18 +12,18 @@ _convolution_backward = torch.ops.aten.convolution_backward
 
 
 class Conv1d(nn.Module):
-    """Convolve (B, T, C) over T; zeros stand before the first place, behind the last one, and on padding.
+    """Convolve (B, T, C) over T; zeros stand before the first position, after the last one, and on padding.
 
-    Normalisation, attention and gathering all want channels last, and so do oneDNN's and cuDNN's fastest
-    kernels, so nothing here is ever transposed: the tensor is handed over as a picture of height 1. A kernel of 1
-    is a linear layer; on CPUs it is a convolution too, since MKL's float32 product takes only half of an AMD
-    processor. Weights have the shape of `torch.nn.Conv1d`'s, (out, in, kernel), and its initial values.
+    Normalisation, attention and gathering work on channels last, and so do oneDNN's and cuDNN's fastest kernels, so
+    nothing is copied into another layout: the tensor is viewed as an image of height 1. A kernel of 1 is a linear
+    layer; on CPUs it is a convolution too, since MKL's float32 product reaches only half the speed of an AMD processor.
+    Weights have the shape of `torch.nn.Conv1d`'s, (out, in, kernel), and its initialisation.
 
     Args:
         in_channels: C of the input.
         out_channels: C of the output.
-        kernel_size: an odd number of places.
-        relu: whether what is below 0 becomes 0.
+        kernel_size: odd.
+        relu: whether a ReLU follows.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1, relu: bool = False) -> None:
@@ -38,7 +38,7 @@ class Conv1d(nn.Module):
 
         Args:
             x: (B, T, in_channels).
-            is_padding: (B, T, 1) where x counts as 0, whatever stands there; kernels above 1 need it.
+            is_padding: (B, T, 1) where x counts as 0, whatever its values; kernels above 1 need it.
 
         Returns:
             (B, T, out_channels), anything on padding.
@@ -54,13 +54,13 @@ class Conv1d(nn.Module):
         if self.weight.shape[2] == 1 and x.device.type != "cpu":
             y = F.linear(x, self.weight.squeeze(2), self.bias)
         else:
-            y = _as_rows(_convolve(_as_pictures(x), self.weight.unsqueeze(2), self.bias))
+            y = _as_rows(_convolve(_as_images(x), self.weight.unsqueeze(2), self.bias))
         return F.relu(y) if self.relu else y
 
     def prepare_for_inference(self) -> None:
-        """Keep the weights as oneDNN wants them, channels last, which it would do again at each call.
+        """Store the weights channels last, as oneDNN would reorder them at each call.
 
-        Not for training: torch's fused optimizers take it that weights and gradients are laid out alike.
+        Not for training: torch's fused optimizers assume the same layout for weights and gradients.
         """
         # The shape stays (out, in, kernel).
         self.weight.data = self.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
@@ -70,24 +70,24 @@ class Conv1d(nn.Module):
         return f"{in_channels}, {out_channels}, kernel_size={kernel_size}, relu={self.relu}"
 
 
-def _as_pictures(x: Tensor) -> Tensor:
+def _as_images(x: Tensor) -> Tensor:
     return x.transpose(1, 2).unsqueeze(2)  # (B, T, C) -> (B, C, 1, T), channels last in memory
 
 
-def _as_rows(pictures: Tensor) -> Tensor:
-    return pictures.squeeze(2).transpose(1, 2)  # (B, C, 1, T) -> (B, T, C)
+def _as_rows(images: Tensor) -> Tensor:
+    return images.squeeze(2).transpose(1, 2)  # (B, C, 1, T) -> (B, T, C)
 
 
-def _convolve(pictures: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.conv2d(pictures, weight, bias, padding=(0, weight.shape[3] // 2))
+def _convolve(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.conv2d(images, weight, bias, padding=(0, weight.shape[3] // 2))
 
 
 class _TrainedOnCpu(torch.autograd.Function):
-    """The same with its gradients, faster on a CPU than what autograd would put together.
+    """The same with gradients, faster on a CPU than autograd's.
 
-    Weights are cast and laid out in one pass, mask and ReLU work in place, and the weights' gradient in float32
-    is computed with time last: with channels last oneDNN 3.12 computes that one product at less than half speed
-    (kernel 9, 256 to 1024 channels: 212 against 456 GFLOP/s on two Zen 5 cores; all others are faster so).
+    Weights are cast and reordered in one pass, mask and ReLU work in place, and the weights' gradient in float32 is
+    computed with time last: with channels last oneDNN 3.12 computes that one product at less than half speed (kernel
+    9, 256 to 1024 channels: 212 against 456 GFLOP/s on two Zen 5 cores; all others are faster with channels last).
     """
 
     @staticmethod
@@ -102,34 +102,32 @@ class _TrainedOnCpu(torch.autograd.Function):
     ) -> Tensor:
         if is_padding is not None:
             x = x.to(dtype, copy=True).masked_fill_(is_padding, 0.0)
-        pictures = _as_pictures(x.to(dtype))
+        images = _as_images(x.to(dtype))
         weight = weight.unsqueeze(2).to(dtype, memory_format=torch.channels_last)
-        y = _as_rows(_convolve(pictures, weight, bias.to(dtype)))
+        y = _as_rows(_convolve(images, weight, bias.to(dtype)))
         if relu:
             y.relu_()
         context.relu = relu
-        context.save_for_backward(pictures, weight, y if relu else None, is_padding)
+        context.save_for_backward(images, weight, y if relu else None, is_padding)
         return y
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        pictures, weight, y, is_padding = context.saved_tensors
+        images, weight, y, is_padding = context.saved_tensors
         if context.relu:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0.0)
         of_bias = gradient.sum(dim=(0, 1))
-        of_y = _as_pictures(gradient)
+        of_y = _as_images(gradient)
         geometry = ([1, 1], [0, weight.shape[3] // 2], [1, 1], False, [0, 0], 1)
         of_x = None
         if context.needs_input_grad[0]:
-            of_x = _as_rows(_convolution_backward(of_y, pictures, weight, None, *geometry, [True, False, False])[0])
+            of_x = _as_rows(_convolution_backward(of_y, images, weight, None, *geometry, [True, False, False])[0])
             if is_padding is not None:
                 of_x.masked_fill_(is_padding, 0.0)
         if weight.dtype == torch.float32 and weight.shape[3] > 1:
-            # Of the weights only the layout matters here, and theirs would bring channels last back.
-            of_y, pictures, weight = of_y.contiguous(), pictures.contiguous(), torch.empty(weight.shape)
+            # Only the layout of the weight argument matters here; the weight's own would select channels last again.
+            of_y, images, weight = of_y.contiguous(), images.contiguous(), torch.empty(weight.shape)
         of_weight = None
         if context.needs_input_grad[1]:
-            of_weight = _convolution_backward(of_y, pictures, weight, None, *geometry, [False, True, False])[1].squeeze(
-                2
-            )
+            of_weight = _convolution_backward(of_y, images, weight, None, *geometry, [False, True, False])[1].squeeze(2)
         return of_x, of_weight, of_bias, None, None, None

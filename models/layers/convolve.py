@@ -1,4 +1,4 @@
-"""Convolutions over time, in the memory layouts that the device computes fastest."""
+"""Convolutions over time, in the memory layouts that are fastest on the device."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Of a kernel whose gradient oneDNN computes by its fast kernels; from 15 on it takes six times as long per tap.
+# Taps of the largest kernel whose gradient oneDNN computes fast; from 15 on a tap takes six times as long.
 _MOST_TAPS = 14
-# With fewer, a matrix product costs more than oneDNN's gradient of the weights.
-_FEWEST_CHANNELS_OF_A_PRODUCT = 32
+# With fewer channels, a matrix product costs more than oneDNN's gradient of the weights.
+_MIN_CHANNELS_OF_PRODUCT = 32
 
 
 def convolve(
@@ -26,10 +26,13 @@ def convolve(
     groups: int = 1,
     leaky_slope: float | None = None,
 ) -> Tensor:
-    """Convolve over time, as `torch.nn.functional.conv1d` does; on request apply a leaky ReLU, too.
+    """Convolve over time, as `torch.nn.functional.conv1d` does, with an optional leaky ReLU.
 
-    On a CPU the channels of one time step come to lie side by side in memory, and stay so through a chain of
-    convolutions and activations: there oneDNN is about 1.3 times as fast in bf16 as with time last.
+    On a CPU the channels of a time step are adjacent in memory, and stay so through a chain of convolutions and
+    activations: oneDNN is then about 1.3 times as fast in bf16 as with time last.
+
+        (B, C, T) contiguous     c0 t0, c0 t1, c0 t2, ... | c1 t0, c1 t1, ...
+        (B, C, T) channels last  t0 c0, t0 c1, t0 c2, ... | t1 c0, t1 c1, ...
 
     Args:
         x: (B, C_in, T).
@@ -38,8 +41,8 @@ def convolve(
         stride: steps from one output to the next.
         padding: zeros at each end.
         dilation: steps from one tap to the next.
-        groups: blocks of channels that do not hear each other.
-        leaky_slope: slope below 0, above 0 itself, of a leaky ReLU after the convolution; None for no activation.
+        groups: blocks of channels that are convolved separately.
+        leaky_slope: negative slope, above 0, of a leaky ReLU after the convolution; None for no activation.
 
     Returns:
         (B, C_out, T_out).
@@ -61,9 +64,9 @@ class _Geometry(NamedTuple):
 
 
 class _OnCpu(torch.autograd.Function):
-    """A convolution whose sums and two gradients are each written in the way that is fastest.
+    """A convolution whose output and two gradients are each computed in the fastest way.
 
-    Of a leaky ReLU only the result is kept: its sign tells the slope.
+    Of a leaky ReLU only the result is kept: its sign implies the slope.
     """
 
     @staticmethod
@@ -84,10 +87,10 @@ class _OnCpu(torch.autograd.Function):
         context.geometry, context.length = geometry, rows.shape[1]
         if _is_polyphase(geometry):
             rows = _phases_of_rows(rows, weight.shape[2], geometry)
-            y = F.conv2d(_as_pictures(rows), _phases_of_weight(weight, stride).unsqueeze(2), bias, groups=groups)
+            y = F.conv2d(_as_images(rows), _phases_of_weight(weight, stride).unsqueeze(2), bias, groups=groups)
         else:
             taps = weight.unsqueeze(2)
-            y = F.conv2d(_as_pictures(rows), taps, bias, (1, stride), (0, padding), (1, dilation), groups)
+            y = F.conv2d(_as_images(rows), taps, bias, (1, stride), (0, padding), (1, dilation), groups)
         y = y.squeeze(2)
         if leaky_slope is not None:
             F.leaky_relu(y, leaky_slope, inplace=True)
@@ -115,7 +118,7 @@ class _OnCpu(torch.autograd.Function):
         return of_x, of_weight, of_bias, None, None, None
 
 
-def _as_pictures(rows: Tensor) -> Tensor:
+def _as_images(rows: Tensor) -> Tensor:
     return rows.transpose(1, 2).unsqueeze(2)  # (B, T, C) -> (B, C, 1, T), channels last in memory
 
 
@@ -126,10 +129,10 @@ def _gradient_of_x(of_y: Tensor, weight: Tensor, length: int, geometry: _Geometr
 
 
 def _gradient_of_weight(of_y: Tensor, rows: Tensor, shape: torch.Size, geometry: _Geometry) -> Tensor:
-    """Give (C_out, C_in / groups, K) from (B, T_out, C_out) and the rows that forward convolved."""
+    """Return (C_out, C_in / groups, K) from (B, T_out, C_out) and the rows that forward convolved."""
     stride, padding, dilation, groups = geometry
     c_out, c_in, n_taps = shape
-    if groups == dilation == 1 and min(c_in, c_out) >= _FEWEST_CHANNELS_OF_A_PRODUCT:
+    if groups == dilation == 1 and min(c_in, c_out) >= _MIN_CHANNELS_OF_PRODUCT:
         return _gradient_as_product(of_y, rows, n_taps, geometry)
     if _is_polyphase(geometry):
         of_phases = _gradient_in_pieces(of_y, rows, -(-n_taps // stride), groups)
@@ -141,38 +144,46 @@ def _gradient_of_weight(of_y: Tensor, rows: Tensor, shape: torch.Size, geometry:
 
 
 def _gradient_as_product(of_y: Tensor, rows: Tensor, n_taps: int, geometry: _Geometry) -> Tensor:
-    """Multiply the outputs' gradients by what each output heard, its taps side by side."""
+    """Multiply the outputs' gradients by the windows that they were computed from.
+
+    The windows are the rows of one matrix (im2col); with 3 taps and stride 1:
+
+        padded rows    [r0][r1][r2][r3][r4]
+        window 0       [r0  r1  r2]
+        window 1           [r1  r2  r3]
+        window 2               [r2  r3  r4]        (T_out, K * C_in)
+    """
     c_in = rows.shape[2]
     padded = F.pad(rows, (0, 0, geometry.padding, geometry.padding))
     of_batch, of_time, _ = padded.stride()
-    windows = (len(rows), of_y.shape[1], n_taps * c_in)
-    heard = padded.as_strided(windows, (of_batch, geometry.stride * of_time, 1)).flatten(0, 1)
-    product: Tensor = (of_y.flatten(0, 1).t() @ heard).unflatten(1, (n_taps, c_in))
+    shape = (len(rows), of_y.shape[1], n_taps * c_in)
+    windows = padded.as_strided(shape, (of_batch, geometry.stride * of_time, 1)).flatten(0, 1)
+    product: Tensor = (of_y.flatten(0, 1).t() @ windows).unflatten(1, (n_taps, c_in))
     return product.transpose(1, 2).contiguous()
 
 
 def _gradient_in_pieces(of_y: Tensor, padded: Tensor, n_taps: int, groups: int) -> Tensor:
-    """Compute a few taps' gradients at a time, of a convolution of stride 1 without padding."""
+    """Compute the gradient of a few taps at a time, for a convolution of stride 1 without padding."""
     n_pieces = -(-n_taps // _MOST_TAPS)
     n_out, width = of_y.shape[1], padded.shape[2] // groups
     pieces = []
     for piece in range(n_pieces):
         start, stop = n_taps * piece // n_pieces, n_taps * (piece + 1) // n_pieces
-        heard = padded[:, start : stop + n_out - 1].contiguous()
+        inputs = padded[:, start : stop + n_out - 1].contiguous()
         like = of_y.new_empty(of_y.shape[2], width, stop - start)
-        _, of_piece = _gradients(of_y, heard, like, _Geometry(1, 0, 1, groups), (False, True))
+        _, of_piece = _gradients(of_y, inputs, like, _Geometry(1, 0, 1, groups), (False, True))
         pieces.append(of_piece.squeeze(2))
     return torch.cat(pieces, dim=2)
 
 
 def _gradients(
-    of_y: Tensor, rows: Tensor, weight: Tensor, geometry: _Geometry, wanted: tuple[bool, bool]
+    of_y: Tensor, rows: Tensor, weight: Tensor, geometry: _Geometry, requested: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor]:
-    """Give those of (B, C_in, 1, T) and (C_out, C_in / groups, 1, K) that are wanted, as torch computes them."""
+    """Return torch's gradients of (B, C_in, 1, T) inputs and (C_out, C_in / groups, 1, K) weights, as requested."""
     stride, padding, dilation, groups = geometry
     of_x, of_weight, _ = torch.ops.aten.convolution_backward(
-        _as_pictures(of_y),
-        _as_pictures(rows),
+        _as_images(of_y),
+        _as_images(rows),
         weight.unsqueeze(2),
         None,
         [1, stride],
@@ -181,15 +192,20 @@ def _gradients(
         False,
         [0, 0],
         groups,
-        [*wanted, False],
+        [*requested, False],
     )
     return of_x, of_weight
 
 
 def _is_polyphase(geometry: _Geometry) -> bool:
-    """Whether a convolution is written as one of stride 1 over `stride` times the channels, without padding.
+    """Return whether to compute a convolution as one of stride 1 over `stride` times the channels, without padding.
 
-    The same sums. In groups of few channels, oneDNN's strided kernels reach a third of the speed of its others.
+    The same sums, but in groups of few channels oneDNN's strided kernels reach a third of the speed of its others. With
+    stride 2 and 5 taps, each step of the reshaped input holds two steps, its phases, as channels:
+
+        input    [x0  x1][x2  x3][x4  x5][x6  x7]        (T, C) -> (T / 2, 2 C)
+        weight   [w0  w1][w2  w3][w4   0]                (5, C) -> (3, 2 C), for output 0
+                         [w0  w1][w2  w3][w4   0]        for output 1
     """
     return geometry.stride > 1 and geometry.groups > 1 and geometry.dilation == 1
 

@@ -1,7 +1,7 @@
-"""Convolutions whose weights are kept as a direction and a length, or held at a spectral norm of 1.
+"""Weight norm and spectral norm of convolutions.
 
 Parameters are named as `torch.nn.utils.weight_norm` and `spectral_norm` name theirs (`weight_g`, `weight_v`;
-`weight_orig`, `weight_u`, `weight_v`), so that checkpoints of both kinds are read without a table of names.
+`weight_orig`, `weight_u`, `weight_v`), so that checkpoints of both load without renaming.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class WeightNormed(nn.Module):
     T. Salimans, D. Kingma, "Weight Normalization", arXiv:1602.07868, section 2.
 
     Args:
-        weight: to begin with.
-        bias: (channels,) to begin with.
+        weight: initial value.
+        bias: (channels,) initial value.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -40,8 +40,8 @@ class SpectralNormed(nn.Module):
     T. Miyato and others, "Spectral Normalization", arXiv:1802.05957, algorithm 1.
 
     Args:
-        weight: to begin with.
-        bias: (channels,) to begin with.
+        weight: initial value.
+        bias: (channels,) initial value.
     """
 
     weight_u: Tensor

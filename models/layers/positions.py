@@ -1,4 +1,4 @@
-"""Where a place stands in its row."""
+"""Positional encoding."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class SinusoidalPositions(nn.Module):
-    """Add sines and cosines of the position, so that attention can tell near from far.
+    """Add sines and cosines of the position.
 
-    arXiv:1706.03762, section 3.5, sines in the first half of the channels and cosines in the second. The table grows
-    with the longest row seen, so no length is too long.
+    arXiv:1706.03762, section 3.5, with the sines in the first half of the channels and the cosines in the second. The
+    table grows with the longest row.
 
     Args:
         hidden_size: D, even.
@@ -27,7 +27,7 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x: (B, T, D). Returns: (B, T, D)."""
-        table = self.table  # held: another thread may put one in its place that is too short for these rows
+        table = self.table  # a local reference: another thread may replace it by one that is too short for these rows
         if x.shape[1] > len(table):
             table = self.table = self._rows(2 * x.shape[1]).to(table)
         return x + table[: x.shape[1]]

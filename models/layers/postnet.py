@@ -1,4 +1,4 @@
-"""The convolutions that refine a mel."""
+"""Postnet: convolutions that refine a mel."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from models.layers.dropout import Dropout
 
 
 class Postnet(nn.Module):
-    """Predict what is still wrong with a mel.
+    """Predict a correction of a mel.
 
-    Tacotron 2 (arXiv:1712.05884, section 2.2), as FastSpeech 2 is commonly trained. We depart from it in one thing:
-    each frame is normalised over its channels and not each channel over the batch, whose statistics would depend on
-    padding, on the number of processes and on gradient accumulation.
+    Tacotron 2 (arXiv:1712.05884, section 2.2), as commonly used with FastSpeech 2, but with layer norm instead of batch
+    norm, whose statistics would depend on padding, on the number of processes and on gradient accumulation.
 
     Args:
         n_mel: M.
         n_layers: convolutions, at least 2.
         filter_size: their width.
-        kernel_size: frames that each sees, odd.
-        dropout: share dropped after each.
+        kernel_size: in frames, odd.
+        dropout: probability, after each.
     """
 
     def __init__(self, n_mel: int, *, n_layers: int, filter_size: int, kernel_size: int, dropout: float) -> None:
@@ -30,7 +29,7 @@ class Postnet(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(filter_size) for _ in self.convolutions)
         self.dropout = Dropout(dropout)
         self.to_mel = Conv1d(filter_size, n_mel, kernel_size)
-        # The mel as it comes is the best first guess.
+        # Near 0: an untrained postnet leaves the mel as it is.
         nn.init.normal_(self.to_mel.weight, std=1e-3)
         nn.init.zeros_(self.to_mel.bias)
 

@@ -1,4 +1,4 @@
-"""Speakers as vectors: learned each by itself, or projected from fixed speaker embeddings."""
+"""Embeddings of speakers: a learned table, or a projection of fixed speaker embeddings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class SpeakerProjection(nn.Module):
     """Project fixed speaker embeddings to the hidden size; called like `nn.Embedding`.
 
-    So similar speakers are treated alike, and one that was not trained on is not without a place.
+    So similar speakers get similar vectors, unseen ones too.
 
     Args:
         speaker_embeddings: (n_speakers, E), of unit mean square.
@@ -20,7 +20,7 @@ class SpeakerProjection(nn.Module):
 
     def __init__(self, speaker_embeddings: Tensor, hidden_size: int) -> None:
         super().__init__()
-        # Not among the weights: every bundle holds them by the speakers' names.
+        # Not saved: every bundle holds them by the speakers' names.
         self.register_buffer("speaker_embeddings", speaker_embeddings.float(), persistent=False)
         self.projection = nn.Linear(speaker_embeddings.shape[1], hidden_size)
         nn.init.normal_(self.projection.weight, std=speaker_embeddings.shape[1] ** -0.5)
@@ -32,7 +32,7 @@ class SpeakerProjection(nn.Module):
 
 
 def speaker_table(n_speakers: int, hidden_size: int, speaker_embeddings: Tensor | None) -> nn.Module:
-    """Return a module from (B,) speakers to (B, D): learned vectors, or a projection of speaker embeddings."""
+    """Return a module from (B,) speaker ids to (B, D): an embedding table, or a projection of speaker embeddings."""
     if speaker_embeddings is None:
         return nn.Embedding(n_speakers, hidden_size)
     return SpeakerProjection(speaker_embeddings, hidden_size)

@@ -1,4 +1,4 @@
-"""The feed-forward transformer of FastSpeech."""
+"""Feed-forward Transformer of FastSpeech."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.layers.dropout import Dropout
 
 
 class FeedForward(nn.Module):
-    """Two convolutions with a ReLU between them, where a plain transformer has two linear layers.
+    """Two convolutions with a ReLU between them, in place of the Transformer's two linear layers.
 
     Args:
         hidden_size: D.
@@ -22,17 +22,17 @@ class FeedForward(nn.Module):
         super().__init__()
         self.widen = Conv1d(hidden_size, filter_size, kernel_sizes[0], relu=True)
         self.narrow = Conv1d(filter_size, hidden_size, kernel_sizes[1])
-        self._narrow_sees_neighbours = kernel_sizes[1] > 1
+        self._narrow_needs_mask = kernel_sizes[1] > 1
 
     def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
         """Args: x: (B, T, D); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
         wide = self.widen(x, is_padding)
-        narrowed: Tensor = self.narrow(wide, is_padding if self._narrow_sees_neighbours else None)
+        narrowed: Tensor = self.narrow(wide, is_padding if self._narrow_needs_mask else None)
         return narrowed
 
 
 class TransformerBlock(nn.Module):
-    """One block of the feed-forward transformer: attention, then convolutions, each with a way around it.
+    """A block of the feed-forward Transformer: attention, then convolutions, each with a residual connection.
 
     FastSpeech (arXiv:1905.09263, section 3.1).
 
@@ -41,8 +41,8 @@ class TransformerBlock(nn.Module):
         n_heads: attention heads.
         filter_size: channels between the two convolutions.
         kernel_sizes: of the two convolutions.
-        dropout: share dropped of what attention and convolutions add.
-        norm_first: normalise what enters attention and convolutions, not, as in the paper, the sum that leaves.
+        dropout: probability, on the outputs of attention and convolutions.
+        norm_first: pre-norm; else post-norm, as in the paper.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class FeedForwardTransformer(nn.Module):
 
     Args:
         n_layers: blocks.
-        block: what `TransformerBlock` takes beside the width, which is `hidden_size`.
+        hidden_size: D; this and the rest are those of `TransformerBlock`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class FeedForwardTransformer(nn.Module):
             )
             for _ in range(n_layers)
         )
-        # With norm_first nothing has normalised the last sum yet.
+        # Pre-norm leaves the last sum unnormalised.
         self.norm = nn.LayerNorm(hidden_size) if norm_first else nn.Identity()
 
     def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:

@@ -14,15 +14,15 @@ from models.layers.variance_predictor import VariancePredictor
 from processors.datasets.acoustic_data import AcousticBatch, Level
 from processors.speakers.statistics import SpeakerStatistics
 
-# Before anything is learned a phone lasts some 6 frames, a usual length at 86 frames per second.
+# Initial log(frames + 1): some 6 frames, a usual duration at 86 frames per second.
 _TYPICAL_LOG_DURATION = 1.9
-# No phone of speech comes near it; it keeps a network that has learned nothing from asking for all memory.
+# Far above any phone of speech; keeps an untrained network from running out of memory.
 _LONGEST_DURATION = 1000.0
 
 
 @dataclass(frozen=True)
 class SpeakerScales:
-    """Each speaker's mean and standard deviation, between physical and normalised pitch and energy.
+    """Each speaker's mean and standard deviation of pitch and energy, for (de)normalisation.
 
     Attributes:
         pitch_mean: (n_speakers,) mean of log F0, F0 in Hz.
@@ -50,7 +50,7 @@ class SpeakerScales:
 
 @dataclass(frozen=True)
 class Variances:
-    """Predicted variances, and the frames made with the true ones.
+    """Predicted variances, and the frames computed with the ground truth.
 
     Attributes:
         frames: (B, T_mel, D) the decoder's input.
@@ -85,19 +85,20 @@ class InferredVariances:
 
 
 class VarianceAdaptor(nn.Module):
-    """Predicts durations, pitch and perhaps energy, and brings them into the hidden sequence.
+    """Predicts durations, pitch and optionally energy, and adds their embeddings to the hidden sequence.
 
-    FastSpeech 2 (arXiv:2006.04558, section 2.3). In training the sequence goes on with the true values, in inference
-    with the predicted ones. Pitch is normalised in the logarithm, energy linearly.
+    FastSpeech 2 (arXiv:2006.04558, section 2.3). Training embeds the ground truth, inference the predictions. Pitch is
+    normalised in the logarithm, energy linearly.
 
     Args:
         hidden_size: D.
-        levels: per what each quantity is predicted, in the order in which they are: pitch, and energy or not.
-        embed: makes a quantity's embedding, a module from (B, T) normalised values, 0 on padding, to (B, T, D).
+        levels: whether each quantity is predicted per phone or per frame, in the order of prediction: pitch, and
+            energy if it is predicted.
+        embed: returns a quantity's embedding, a module from (B, T) normalised values, 0 on padding, to (B, T, D).
         filter_size: width of the predictors.
         kernel_size: of the predictors, odd.
-        dropout: share dropped in the predictors.
-        is_pause: (n_symbols,) symbols that may last no frame at all.
+        dropout: probability, in the predictors.
+        is_pause: (n_symbols,) symbols that may last 0 frames.
         scales: one row per speaker.
     """
 
@@ -134,18 +135,18 @@ class VarianceAdaptor(nn.Module):
             }
         )
         self.embeddings = nn.ModuleDict({name: embed(name) for name in levels})
-        # Not among the weights: they follow from the symbol table and the statistics, which every bundle holds.
+        # Not saved: they follow from the symbol table and the statistics, which every bundle holds.
         self.register_buffer("is_pause", is_pause, persistent=False)
         for name, scale in vars(scales).items():
             self.register_buffer(name, scale.float(), persistent=False)
 
     def forward(self, hidden: Tensor, is_padding: Tensor, batch: AcousticBatch) -> Variances:
-        """Predict, and go on with the true values.
+        """Predict variances, and embed the ground truth.
 
         Args:
             hidden: (B, T_text, D).
             is_padding: (B, T_text).
-            batch: holds the true durations and values.
+            batch: holds the ground truth.
         """
         longest = batch.mel.shape[2]
 
@@ -161,7 +162,7 @@ class VarianceAdaptor(nn.Module):
         return Variances(frames, is_frame_padding, log_durations, per_phone | per_frame)
 
     def infer(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, prosody: Prosody) -> InferredVariances:
-        """Predict, apply the controls, and go on with that.
+        """Predict variances, apply the controls, and embed the result.
 
         Args:
             hidden: (B, T_text, D).
@@ -170,7 +171,7 @@ class VarianceAdaptor(nn.Module):
             prosody: factors on what is predicted.
 
         Raises:
-            ValueError: an utterance has no phone but pauses, and those last no frame.
+            ValueError: an utterance consists of pauses that last 0 frames.
         """
         durations = self._durations(hidden, is_padding, batch.phoneme_ids, prosody.duration)
         index, is_frame_padding = frame_index(durations)
@@ -197,10 +198,10 @@ class VarianceAdaptor(nn.Module):
     def _vary(
         self, level: Level, hidden: Tensor, is_padding: Tensor, choose: Callable[[str, Tensor], Tensor]
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """Predict what is predicted at this level, and add the vectors of what `choose` makes of each quantity.
+        """Predict the quantities of this level, and add the embeddings of the values that `choose` returns.
 
         Returns:
-            The sequence, the predicted values, and the chosen ones.
+            The hidden sequence, the predicted values, and the chosen ones.
         """
         predicted, chosen = {}, {}
         for name, its_level in self.levels.items():
@@ -212,12 +213,12 @@ class VarianceAdaptor(nn.Module):
 
     def _durations(self, hidden: Tensor, is_padding: Tensor, phoneme_ids: Tensor, control: Tensor | float) -> Tensor:
         frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=_LONGEST_DURATION) * control
-        fewest = (~self.is_pause[phoneme_ids]).to(frames.dtype)
-        return torch.maximum(frames.round(), fewest).masked_fill(is_padding, 0.0).long()
+        at_least = (~self.is_pause[phoneme_ids]).to(frames.dtype)
+        return torch.maximum(frames.round(), at_least).masked_fill(is_padding, 0.0).long()
 
     def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
-        """Multiply the physical quantity behind a normalised value."""
-        if name == "pitch":  # a factor is a shift of the logarithm
+        """Return the normalised value whose physical quantity is `factor` times that of `value`."""
+        if name == "pitch":  # normalised in the logarithm, where a factor is a shift
             shift = torch.as_tensor(factor, dtype=value.dtype, device=value.device).log()
             return value + shift / self.pitch_std[speaker_ids, None]
         mean_in_stds = (self.energy_mean / self.energy_std)[speaker_ids, None]

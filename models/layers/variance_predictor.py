@@ -1,4 +1,4 @@
-"""One number per place: a duration, a pitch, an energy."""
+"""Predictor of durations, pitch or energy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.layers.dropout import Dropout
 
 
 class VariancePredictor(nn.Module):
-    """Predict one number per place from the hidden sequence.
+    """Predict one value per position from the hidden sequence.
 
     FastSpeech 2 (arXiv:2006.04558, section 2.3): two convolutions, each followed by ReLU, normalisation and dropout,
     then a projection.
@@ -18,8 +18,8 @@ class VariancePredictor(nn.Module):
         hidden_size: D.
         filter_size: width of the convolutions.
         kernel_size: of the convolutions, odd.
-        dropout: share dropped after each.
-        typical: what it says before it has learned anything.
+        dropout: probability, after each.
+        typical: initial value of the predictions.
     """
 
     def __init__(

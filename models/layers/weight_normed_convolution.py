@@ -10,11 +10,11 @@ from torch import Tensor
 
 from models.layers.normed_convolution import WeightNormed
 
-_INITIAL_SPREAD = 0.01
+_INITIAL_STD = 0.01
 
 
 class WeightNormedConvolution(WeightNormed):
-    """A weight-normed convolution that keeps the length."""
+    """A weight-normed convolution with "same" padding."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> None:
         weight = _initial_weight(out_channels, in_channels, kernel_size)
@@ -26,7 +26,7 @@ class WeightNormedConvolution(WeightNormed):
 
 
 class WeightNormedUpsampling(WeightNormed):
-    """A weight-normed transposed convolution that makes a sequence `rate` times as long."""
+    """A weight-normed transposed convolution that lengthens a sequence `rate` times."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, rate: int) -> None:
         weight = _initial_weight(in_channels, out_channels, kernel_size)
@@ -38,7 +38,7 @@ class WeightNormedUpsampling(WeightNormed):
 
 
 def _initial_weight(*shape: int) -> Tensor:
-    return torch.randn(shape) * _INITIAL_SPREAD
+    return torch.randn(shape) * _INITIAL_STD
 
 
 def _initial_bias(channels: int, fan_in: int) -> Tensor:

@@ -15,7 +15,7 @@ class ConvAcousticModelSettings(AcousticModelSettings):
 
     pitch_level: ClassVar[Level] = "phone"
     n_layers: int = setting("convolutions over phones, and as many over frames", ge=1)
-    dropout: float = setting("share dropped in the predictors", ge=0, lt=1)
+    dropout: float = setting("dropout in the predictors", ge=0, lt=1)
 
 
 class ConvAcousticSettings(AcousticSettings):

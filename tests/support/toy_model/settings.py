@@ -7,7 +7,7 @@ from config.schema import ExperimentSettings, Settings, TrainSettings, setting
 
 class ToyModelSettings(Settings):
     hidden_size: int = setting("width of the network", ge=1)
-    dropout: float = setting("share dropped", ge=0, lt=1)
+    dropout: float = setting("dropout", ge=0, lt=1)
 
 
 class ToyTrainSettings(TrainSettings):
