@@ -1,1 +1,1 @@
-"""What speech is made of: corpora, text, audio, alignment, the feature store, batches."""
+"""Speech data: corpora, text, audio, alignment, the feature store, datasets."""

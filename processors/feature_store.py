@@ -1,18 +1,18 @@
-"""Features of thousands of utterances in a few files, read slice by slice.
+"""Feature store: the features of thousands of utterances in a few files, read slice by slice.
 
 A store is the folder of one corpus:
 
-    store_settings.json                   what made the features
-    features/<when>-<random>.safetensors  shards: some features of some utterances, each feature laid end to end
+    store_settings.json                   settings the features were made with
+    features/<time>-<random>.safetensors  shards: some features of some utterances, each feature concatenated
 
-Every shard says in its header which utterances it holds and how long each is, so no separate index can fall out
-of step with it. Of two shards that hold the same feature of the same utterance, the newer one counts; so a
-feature is added, or an utterance made again, by writing one more shard.
+Every shard lists in its header the utterances it holds and their lengths, so there is no separate index to get
+out of step. Of two shards that hold the same feature of the same utterance, the newer one wins; so a
+feature is added, or an utterance replaced, by writing one more shard.
 
-A slice is read by opening the shard, at each read: 4 microseconds for 32 mel frames on a local disk, where
-`safe_open(...).get_slice` takes 2 and a kept memory map 1. In return nothing is shared between processes or threads,
-no limit on open files or maps is ever met, a process does not seem to grow by every page it has read, and a shard cut
-short is an error with a name instead of a SIGBUS.
+Each read opens the shard: 4 microseconds for 32 mel frames on a local disk, where `safe_open(...).get_slice` takes 2
+and an open memory map 1. In return processes and threads share nothing, there is no limit on open files or maps to
+hit, pages that were read do not count as a process's memory, and a truncated shard raises a named error instead of
+SIGBUS.
 """
 
 from __future__ import annotations
@@ -48,75 +48,74 @@ _DTYPE_OF_CODE: dict[str, np.dtype] = {
     "BOOL": np.dtype("?"),
 }
 _CODE_OF_DTYPE = {dtype: code for code, dtype in _DTYPE_OF_CODE.items()}
-# The limit of the safetensors library itself; a longer header can only be a damaged one.
+# The limit of the safetensors library itself; a longer header must be damaged.
 _MAX_HEADER_BYTES = 100_000_000
 
 
 class StoreError(RecitalError):
-    """A feature store that is damaged, was made with other settings, or lacks what is asked of it."""
+    """A feature store that is damaged, was made with other settings, or lacks a requested feature."""
 
 
 def prepare_store(folder: Path | str, settings: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> None:
     """Make `folder` a store for features made with `settings`, or check that it already is one.
 
-    Settings that the store does not know yet are added to those it knows, so that a feature with settings of its
-    own can join later.
+    Settings that the store lacks are added, so that a feature with further settings can be stored later.
 
     Args:
-        folder: the corpus' folder; made if missing.
+        folder: the corpus' folder; created if missing.
         settings: flat, name to JSON value.
-        notes: what else is kept beside the settings, likewise, and compared with nothing; those there stay.
+        notes: likewise, kept beside the settings but never compared; existing ones stay.
 
     Raises:
         StoreError: the store's features were made with other values of the same settings.
     """
     folder = Path(folder)
     is_new = not (folder / _SETTINGS_FILE).exists()
-    known = {} if is_new else _read_settings(folder)
+    stored = {} if is_new else _read_settings(folder)
     wanted = _as_json(settings)
-    _refuse_other_settings(folder, made_with=known, expected=wanted, missing_is_different=False)
-    together = known | wanted
+    _refuse_other_settings(folder, made_with=stored, expected=wanted, missing_is_different=False)
+    together = stored | wanted
     together |= {name: value for name, value in _as_json(notes or {}).items() if name not in together}
-    if is_new or together.keys() != known.keys():
+    if is_new or together.keys() != stored.keys():
         write_atomically(folder / _SETTINGS_FILE, json.dumps(together, indent=2, ensure_ascii=False) + "\n")
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
 
 
 def check_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
-    """Do nothing but raise the `StoreError` that `prepare_store` would."""
+    """Raise the `StoreError` that `prepare_store` would raise, and change nothing."""
     if is_store(folder):
-        known = _read_settings(Path(folder))
-        _refuse_other_settings(Path(folder), made_with=known, expected=_as_json(settings), missing_is_different=False)
+        stored = _read_settings(Path(folder))
+        _refuse_other_settings(Path(folder), made_with=stored, expected=_as_json(settings), missing_is_different=False)
 
 
 def settings_of(folder: Path | str) -> dict[str, Any]:
-    """Give the settings that a store was made with."""
+    """Return the settings that a store was made with."""
     return _read_settings(Path(folder))
 
 
 def is_store(folder: Path | str) -> bool:
-    """Whether `folder` is a feature store, whatever it holds."""
+    """Return whether `folder` is a feature store, even an empty one."""
     return (Path(folder) / _SETTINGS_FILE).is_file()
 
 
 def remove_store(folder: Path | str) -> None:
-    """Delete the features in `folder` and what the store knows of their settings; other files there stay."""
+    """Delete the features in `folder` and their settings; other files there stay."""
     folder = Path(folder)
-    # The settings go last: whoever comes after a kill in between still refuses what is left with other settings.
+    # Settings last: if killed in between, what is left is still refused under other settings.
     shutil.rmtree(folder / _SHARD_FOLDER, ignore_errors=True)
     (folder / _SETTINGS_FILE).unlink(missing_ok=True)
 
 
 class ShardWriter:
-    """Collects features of utterances and publishes them as shards, each whole or not at all.
+    """Collects features of utterances and publishes them as shards, each atomically.
 
-    Use it in a `with` block: leaving the block publishes what is left; an error inside leaves only the shards
-    that were already full. Any number of processes may write to one store, as long as no two write the
-    same feature of the same utterance at once.
+    Use it in a `with` block: leaving the block publishes the rest; after an error inside, only the shards that were
+    already full remain. Any number of processes may write to one store, as long as no two write the same feature of
+    the same utterance at once.
 
     Args:
         folder: a folder that `prepare_store` has prepared.
-        max_bytes: a shard is published as soon as it holds this much, which bounds the memory used.
+        max_bytes: a shard is published as soon as it holds this much; bounds the memory used.
     """
 
     def __init__(self, folder: Path | str, max_bytes: int = 64 * 2**20) -> None:
@@ -131,7 +130,7 @@ class ShardWriter:
         self._n_bytes = 0
 
     def add(self, utterance_id: str, features: Mapping[str, np.ndarray]) -> None:
-        """Take an utterance's features, in place of whatever the store held under the same names.
+        """Add an utterance's features, replacing those that the store holds under the same names.
 
         Args:
             utterance_id: unique within the store.
@@ -148,15 +147,15 @@ class ShardWriter:
             self.publish()
 
     def remove(self, utterance_id: str) -> None:
-        """Make the store forget what older shards hold of this utterance."""
+        """Remove what older shards hold of this utterance."""
         self._features.pop(utterance_id, None)
         self._removed.append(utterance_id)
 
     def publish(self) -> None:
-        """Write what was collected so far as one shard; nothing happens if that is nothing."""
+        """Write what was collected so far as one shard, if anything."""
         if self._features or self._removed:
             folder = self._folder / _SHARD_FOLDER
-            # A clock that was set back must not make a new shard look old.
+            # If the clock was set back, the new shard must still be the newest.
             newest = max((int(path.name.split("-")[0]) for path in _shard_paths(self._folder)), default=0)
             name = f"{max(time.time_ns(), newest + 1):020d}-{uuid.uuid4().hex[:8]}.safetensors"
             _write_shard(folder / name, self._features, self._removed, self._settings)
@@ -175,7 +174,7 @@ class ShardWriter:
 def _write_shard(
     path: Path, features: Mapping[str, Mapping[str, np.ndarray]], removed: list[str], settings: Mapping[str, Any]
 ) -> None:
-    """Write the safetensors format by hand: the library would first need every feature joined in memory."""
+    """Write the safetensors format by hand: the library would need every feature concatenated in memory."""
     names = {name for held in features.values() for name in held}
     arrays = {name: [held[name] for held in features.values() if name in held] for name in names}
     header: dict[str, Any] = {
@@ -189,7 +188,7 @@ def _write_shard(
             "settings": json.dumps(settings, ensure_ascii=False),
         }
     }
-    # Widest numbers first, so that every feature starts at a multiple of its own width.
+    # Widest dtypes first, so that every feature starts at a multiple of its item size.
     in_file_order = sorted(names, key=lambda name: (-arrays[name][0].itemsize, name))
     end = 0
     for name in in_file_order:
@@ -213,8 +212,8 @@ def _write_shard(
 
 
 @dataclass(frozen=True)
-class _Stretch:
-    """Where a shard keeps one feature: `offset` bytes into the file, rows of `row_shape`."""
+class _Extent:
+    """Location of one feature in a shard: `offset` bytes into the file, rows of `row_shape`."""
 
     offset: int
     dtype: np.dtype
@@ -229,7 +228,7 @@ class _Shard:
     lengths: dict[str, list[int]]
     removed: list[str]
     settings: dict[str, Any]
-    stretches: dict[str, _Stretch]
+    extents: dict[str, _Extent]
 
 
 class _DamagedShardError(Exception):
@@ -248,12 +247,12 @@ def _read_header(path: Path) -> _Shard:
         header = json.loads(encoded)
         metadata = header.pop("__metadata__")
         held = {key: json.loads(metadata[key]) for key in ("ids", "lengths", "removed", "settings")}
-        stretches = {name: _stretch(tensor, held["lengths"][name], 8 + n_header) for name, tensor in header.items()}
+        extents = {name: _extent(tensor, held["lengths"][name], 8 + n_header) for name, tensor in header.items()}
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-        shard = _Shard(path=path, stretches=stretches, **held)
+        shard = _Shard(path=path, extents=extents, **held)
         is_whole = (
             size == 8 + n_header + end
-            and shard.lengths.keys() == stretches.keys()
+            and shard.lengths.keys() == extents.keys()
             and all(len(lengths) == len(shard.ids) for lengths in shard.lengths.values())
             and isinstance(shard.settings, dict)
             and set(map(type, [*shard.ids, *shard.removed])) <= {str}
@@ -265,24 +264,24 @@ def _read_header(path: Path) -> _Shard:
     return shard
 
 
-def _stretch(tensor: dict[str, Any], lengths: list[int], data_offset: int) -> _Stretch:
+def _extent(tensor: dict[str, Any], lengths: list[int], data_offset: int) -> _Extent:
     dtype, (n_rows, *row_shape), (start, end) = _DTYPE_OF_CODE[tensor["dtype"]], tensor["shape"], tensor["data_offsets"]
     row_bytes = dtype.itemsize * math.prod(row_shape)
     if end - start != n_rows * row_bytes or n_rows != sum(length for length in lengths if length > 0):
         raise _DamagedShardError
-    return _Stretch(data_offset + start, dtype, tuple(row_shape), row_bytes)
+    return _Extent(data_offset + start, dtype, tuple(row_shape), row_bytes)
 
 
 class FeatureStore:
     """The features of one corpus, read by utterance, feature and slice.
 
-    What is found on opening stays as it was then; shards written later are seen by opening again. The store may
-    be pickled, forked and used from several threads.
+    It reflects the shards present when it was opened; open it again to see later ones. It may be pickled, forked and
+    used from several threads.
     """
 
     folder: Path
     settings: dict[str, Any]
-    """What made the features: setting's name to JSON value."""
+    """Settings that the features were made with: name to JSON value."""
     damaged: list[Path]
     """Shards that could not be read; what only they hold counts as missing."""
 
@@ -298,13 +297,12 @@ class FeatureStore:
 
         Args:
             folder: a folder that `prepare_store` has prepared.
-            expect: the settings that the reader relies on, flat, name to JSON value; those that the store knows
-                beyond them do not matter.
-            skip_damaged: go on without the shards that are damaged and list them in `damaged`, where otherwise
-                they are an error.
+            expect: the settings that the reader relies on, flat, name to JSON value; further settings of the store
+                are not compared.
+            skip_damaged: skip damaged shards and list them in `damaged`, instead of raising.
 
         Raises:
-            StoreError: no store there; made with other settings; damaged.
+            StoreError: there is no store, it was made with other settings, or is damaged.
         """
         folder = Path(folder)
         settings = _read_settings(folder)
@@ -316,19 +314,19 @@ class FeatureStore:
         if damaged and not skip_damaged:
             raise StoreError(
                 f"{damaged[0]}: the shard is damaged ({len(damaged)} of {len(damaged) + len(shards)} are); "
-                "run stage 1 again, which makes its features anew"
+                "run stage 1 again to restore its features"
             )
         return cls(folder, settings, shards, damaged)
 
     def _index(self, shards: list[_Shard]) -> None:
-        """Note for every feature which shard holds each utterance, where, and how long; the newest shard wins."""
+        """Record for every feature the shard of each utterance, its start and its length; the newest shard wins."""
         self._paths = [str(shard.path) for shard in shards]
-        self._stretches = [shard.stretches for shard in shards]
+        self._extents = [shard.extents for shard in shards]
         self._rows: dict[str, int] = {}
         rows_of_shard = [self._rows_of(shard.ids) for shard in shards]
         rows_of_removed = [self._rows_of(shard.removed) for shard in shards]
         names = sorted({name for shard in shards for name in shard.lengths})
-        # Arrays, not objects: small in memory and in a pickle, and untouched by reference counts after a fork.
+        # Arrays, not objects: small in memory and pickles, and no reference counts to write to after a fork.
         self._shard_of = {name: np.full(len(self._rows), -1, dtype=np.int32) for name in names}
         self._start_of = {name: np.zeros(len(self._rows), dtype=np.int64) for name in names}
         self._length_of = {name: np.zeros(len(self._rows), dtype=np.int64) for name in names}
@@ -348,23 +346,23 @@ class FeatureStore:
 
     @property
     def features(self) -> list[str]:
-        """The names of all features that at least one utterance has, sorted."""
+        """Names of the features that at least one utterance has, sorted."""
         return [name for name, shard_of in self._shard_of.items() if (shard_of >= 0).any()]
 
     def ids(self, feature: str) -> list[str]:
-        """The utterances that have a feature, oldest first; empty where no utterance has it."""
+        """Return the utterances that have a feature, oldest first."""
         if feature not in self._shard_of:
             return []
         is_held = (self._shard_of[feature] >= 0).tolist()
         return [id_ for id_, row in self._rows.items() if is_held[row]]
 
     def has(self, utterance_id: str, features: Iterable[str]) -> bool:
-        """Whether an utterance has all of these features."""
+        """Return whether an utterance has all of these features."""
         row = self._rows.get(utterance_id)
         return row is not None and all(name in self._shard_of and self._shard_of[name][row] >= 0 for name in features)
 
     def length(self, utterance_id: str, feature: str) -> int:
-        """How long an utterance's feature is along time, without reading it.
+        """Return the length of an utterance's feature along time, without reading it.
 
         Raises:
             StoreError: the store does not hold it.
@@ -372,7 +370,7 @@ class FeatureStore:
         return int(self._length_of[feature][self._row(utterance_id, feature)])
 
     def read(self, utterance_id: str, feature: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Read a feature, or the slice `start:stop` of it along time, and no byte besides.
+        """Read a feature, or only the bytes of its slice `start:stop` along time.
 
         Args:
             utterance_id: one of `ids(feature)`.
@@ -381,7 +379,7 @@ class FeatureStore:
             stop: the row after the last; by default, and at most, the feature's length.
 
         Returns:
-            An array of its own, (stop - start, ...), in the dtype it was added with.
+            A new array, (stop - start, ...), in the dtype it was added with.
 
         Raises:
             StoreError: the store does not hold it, or the shard was damaged after the store was opened.
@@ -393,10 +391,10 @@ class FeatureStore:
         if not 0 <= start <= stop:
             raise IndexError(f"{utterance_id}: cannot read {feature} from {start} to {stop} of {length}")
         number = self._shard_of[feature][row]
-        stretch = self._stretches[number][feature]
-        values = np.empty((stop - start, *stretch.row_shape), dtype=stretch.dtype)
+        extent = self._extents[number][feature]
+        values = np.empty((stop - start, *extent.row_shape), dtype=extent.dtype)
         if values.nbytes:
-            offset = stretch.offset + (int(self._start_of[feature][row]) + start) * stretch.row_bytes
+            offset = extent.offset + (int(self._start_of[feature][row]) + start) * extent.row_bytes
             self._fill(values, self._paths[number], offset)
         return values
 
@@ -408,7 +406,7 @@ class FeatureStore:
         except FileNotFoundError:
             n_read = 0
         if n_read != values.nbytes:
-            raise StoreError(f"{path}: the shard was cut short or removed; run stage 1 again, which makes it anew")
+            raise StoreError(f"{path}: the shard was truncated or removed; run stage 1 again to restore it")
 
     def _row(self, utterance_id: str, feature: str) -> int:
         row = self._rows.get(utterance_id)
@@ -418,12 +416,12 @@ class FeatureStore:
 
 
 def tidy_store(folder: Path | str) -> list[Path]:
-    """Delete what no reader can use: half-written and damaged shards, and those whose every entry has a newer one.
+    """Delete partial and damaged shards, and those whose every entry has a newer one.
 
-    To be called by stage 1 before its workers start, never while anyone writes.
+    To be called by stage 1 before its workers start, never while a process writes.
 
     Returns:
-        The damaged shards among what was deleted; their utterances are missing now.
+        The deleted shards that were damaged; their utterances are missing now.
     """
     folder = Path(folder)
     for abandoned in (folder / _SHARD_FOLDER).glob(".*.partial"):
@@ -447,7 +445,7 @@ def tidy_store(folder: Path | str) -> list[Path]:
         removed_later.update(shard.removed)
     kept_ids: set[str] = set()
     for shard in shards:
-        # What a shard removes still matters while an older shard holds it.
+        # Its removals still matter while an older shard holds those utterances.
         if shard in unused and kept_ids.isdisjoint(shard.removed):
             shard.path.unlink()
         else:
@@ -456,7 +454,7 @@ def tidy_store(folder: Path | str) -> list[Path]:
 
 
 def _read_headers(folder: Path) -> tuple[list[_Shard], list[Path]]:
-    """Read the headers of all shards, oldest first; give also the paths of those that are damaged."""
+    """Return the headers of all shards, oldest first, and the paths of damaged ones."""
     shards, damaged = [], []
     for path in _shard_paths(folder):
         try:
@@ -467,7 +465,7 @@ def _read_headers(folder: Path) -> tuple[list[_Shard], list[Path]]:
 
 
 def _shard_paths(folder: Path) -> list[Path]:
-    """All published shards, oldest first."""
+    """Return all published shards, oldest first."""
     return sorted((folder / _SHARD_FOLDER).glob("[0-9]*.safetensors"), key=lambda path: path.name)
 
 
@@ -485,7 +483,7 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    # As they will read after a round trip: a tuple becomes a list.
+    # As they read after a round trip: a tuple becomes a list.
     read_back: dict[str, Any] = json.loads(json.dumps(dict(settings)))
     return read_back
 

@@ -1,4 +1,4 @@
-"""The feature vocabulary: names in the store, what each kind of model needs, and the settings a store is bound to."""
+"""Names of features in the store, the features each kind of model needs, and the settings a store depends on."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from utils.fingerprint import stamp
 ACOUSTIC_FEATURES = ("mel", "f0", "energy", "durations", "phonemes", "waveform")
 """Features for acoustic models."""
 ALIGNER_FEATURES = ("mel", "phonemes")
-"""Features for aligners: the phones are the text's, with no durations yet."""
+"""Features for aligners; `phonemes` holds the text's phones, without durations."""
 VOCODER_FEATURES = ("mel", "waveform")
-"""Features for vocoders, which need no text."""
+"""Features for vocoders."""
 
 SOURCE = "source"
-"""Fingerprints of what an utterance's other features were made from, (4, 8) uint8."""
+"""Fingerprints of what an utterance's other features were computed from, (4, 8) uint8."""
 PROBLEM = "problem"
-"""Why an utterance has no other features, (bytes,) uint8."""
+"""The reason for which an utterance has no other features, (bytes,) uint8."""
 RECORDING_S = "recording_s"
-"""Length of the uncut recording, (1,) in seconds."""
+"""Length of the recording before trimming, (1,) in seconds."""
 ALIGNMENT_SCORE = "alignment_score"
-"""How well text and recording agree, (1,), of the recordings that stage 1 aligned."""
+"""The aligner's score of text and recording, (1,), for recordings that stage 1 aligned."""
 SILENCE_IN_WORDS_S = "silence_in_words_s"
-"""The longest silence inside a word, (1,) in seconds, where there is any."""
+"""The longest silence inside a word, (1,) in seconds; missing where there is none."""
 PREDICTED_MEL = "predicted_mel"
-"""An acoustic model's mel of a recording, (T_mel, M), frame for frame with it."""
+"""The mel predicted with teacher forcing (GTA), (T_mel, M), frame for frame with the recording."""
 PREDICTED_BY = "predicted_by"
-"""Fingerprint of the model that made the predicted mel, (8,) uint8."""
+"""Fingerprint of the model that predicted that mel, (8,) uint8."""
 
-# To be raised where a change of the code gives other features for the same settings.
+# Raise it when a change of the code computes other features from the same settings.
 _FEATURES_VERSION = 1
 _TEXT_AND_PITCH_SETTINGS = (
     "pitch_extractor",
@@ -48,21 +48,21 @@ _TEXT_AND_PITCH_SETTINGS = (
 
 
 class DataError(RecitalError):
-    """Output of stage 1 that is missing, or that training cannot start from."""
+    """Output of stage 1 that is missing or unfit for training."""
 
 
 def needs_text(features: Sequence[str]) -> bool:
-    """Return whether any of the features is made from the text."""
+    """Return whether any of the features is computed from the text."""
     return not {"durations", "phonemes"}.isdisjoint(features)
 
 
 def needs_alignment(features: Sequence[str]) -> bool:
-    """Return whether any of the features is made from an alignment."""
+    """Return whether any of the features is computed from an alignment."""
     return "durations" in features
 
 
 def store_settings(settings: PreprocessSettings, features: Sequence[str], inventory: Sequence[str]) -> dict[str, Any]:
-    """Return the settings that a store of these features must have been made with."""
+    """Return the settings with which a store of these features must have been made."""
     chosen: dict[str, Any] = {name: getattr(settings, name) for name in MEL_SETTINGS}
     chosen["features_version"] = _FEATURES_VERSION
     if needs_text(features):
@@ -72,6 +72,6 @@ def store_settings(settings: PreprocessSettings, features: Sequence[str], invent
 
 
 def stamp_of_symbols(inventory: Sequence[str]) -> str:
-    """Return a stamp of a symbol table up to `LATER`: symbols added behind it change no stored number."""
+    """Return a stamp of a symbol table up to `LATER`: symbols added after it change no stored number."""
     first = list(inventory).index(LATER) if LATER in inventory else len(inventory)
     return stamp(*inventory[:first]).hex()

@@ -1,4 +1,4 @@
-"""The record of one recording, and the manifests that list them."""
+"""Utterances and their manifests."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from utils.errors import RecitalError
 from utils.files import atomic_file
 
 SPLITS = ("train", "valid", "test")
-"""Names of the sets that a corpus is split into."""
+"""Names of the splits of a corpus."""
 
-# Beside the separators, what Windows refuses in file names.
+# Separators, and what Windows refuses in file names.
 _UNSAFE_CHARACTERS = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f]')
-# Room for an ending such as `.TextGrid` below the 255 bytes of common file systems.
+# Leaves room for a suffix such as `.TextGrid` within the 255 bytes of common file systems.
 _LONGEST_ID_BYTES = 200
 
 
 class ManifestError(RecitalError):
-    """A manifest or a corpus's list of recordings that cannot be understood."""
+    """A manifest, or a corpus's list of recordings, that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording with what is said in it.
+    """One recording with its transcript.
 
     Attributes:
         id: unique within its dataset, and safe as a file name.
         dataset: name of the corpus, as in the setting `dataset`.
-        speaker: the dataset's name where the corpus has one speaker only.
+        speaker: the dataset's name if the corpus has a single speaker.
         language: code such as `en`.
         text: as the corpus has it, not normalised.
         audio_path: the recording.
-        duration_s: length of the recording in seconds; 0 where nobody has looked yet.
-        split: `train`, `valid` or `test`; empty before the split.
-        phones: what the recording says, pauses included; empty before stage 1.
+        duration_s: length of the recording in seconds; 0 if unknown.
+        split: `train`, `valid` or `test`; empty before splitting.
+        phones: of the recording, pauses included; empty before stage 1.
         frames: mel frames; 0 before stage 1.
         durations: frames per phone, adding up to `frames`; empty before stage 1.
     """
@@ -58,7 +58,7 @@ class Utterance:
 
 
 def unsafe_name_reason(name: str) -> str:
-    """Say why `name` (of an utterance or a speaker) cannot name files; empty where it can."""
+    """Return why `name` (of an utterance or a speaker) cannot be a file name; empty if it can."""
     if not name.strip():
         return "is empty"
     if found := _UNSAFE_CHARACTERS.search(name):
@@ -75,7 +75,7 @@ def unsafe_name_reason(name: str) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text can be written down: no half of a character, as JSON may hold, nor a file name's stray bytes."""
+    """Return whether a text can be encoded: no lone surrogates, as JSON escapes or undecodable file names contain."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -84,10 +84,10 @@ def is_unicode(text: str) -> bool:
 
 
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
-    """Write one JSON object per line, whole or not at all.
+    """Write one JSON object per line, atomically.
 
-    The names `audio_filepath`, `text` and `duration` (seconds) are those of NeMo's manifests, which can
-    therefore read ours; what stage 1 has not found out yet is left away.
+    The names `audio_filepath`, `text` and `duration` (seconds) are those of NeMo's manifests, so NeMo can read ours;
+    values that are not known before stage 1 are omitted.
     """
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(_manifest_line(utterance) for utterance in utterances)
@@ -110,10 +110,10 @@ def _manifest_line(utterance: Utterance) -> str:
 
 
 def read_manifest(path: Path | str) -> list[Utterance]:
-    """Read what `write_manifest` wrote; names that it does not know are passed over.
+    """Read what `write_manifest` wrote; unknown names are ignored.
 
     Raises:
-        ManifestError: no such file, or a line that is no utterance; names file and line.
+        ManifestError: no such file, or a line that is not an utterance; names file and line.
     """
     path = Path(path)
     utterances = []
@@ -124,7 +124,7 @@ def read_manifest(path: Path | str) -> list[Utterance]:
         if utterance.id in first_lines:
             raise ManifestError(
                 f"{where}: {utterance.id} is already on line {first_lines[utterance.id]}; "
-                "run stage 1 again to write the manifest anew"
+                "run stage 1 again to rewrite the manifest"
             )
         first_lines[utterance.id] = number
         utterances.append(utterance)
@@ -132,7 +132,7 @@ def read_manifest(path: Path | str) -> list[Utterance]:
 
 
 def read_text_file(path: Path) -> str:
-    """Read a text file as UTF-8; a byte-order mark and any line ends are accepted.
+    """Read a text file as UTF-8, with or without byte-order mark and with any line endings.
 
     Raises:
         ManifestError: no such file, or bytes that are not UTF-8; names file and line.
@@ -161,18 +161,18 @@ def _decoded(path: Path, content: bytes, encoding: str) -> str:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Give number and content of each line of a text file that is not blank; see `read_text_file`."""
-    # Not splitlines(): it would also cut at U+2028 and its kin, which a text may hold.
+    """Yield number and content of each non-blank line of a text file; see `read_text_file`."""
+    # Not splitlines(): it would also split at U+2028 and the like, which a text may contain.
     for number, line in enumerate(read_text_file(path).split("\n"), start=1):
         if line.strip():
             yield number, line
 
 
 def json_object(line: str, where: str) -> dict[str, Any]:
-    """Give the JSON object that a line of a manifest holds.
+    """Return the JSON object in a line of a manifest.
 
     Raises:
-        ManifestError: it holds something else; begins with `where`.
+        ManifestError: it is something else; the message begins with `where`.
     """
     try:
         fields = json.loads(line)
@@ -211,7 +211,7 @@ def _utterance_from(fields: Mapping[str, Any], where: str) -> Utterance:
         )
     if utterance.durations and sum(utterance.durations) != utterance.frames:
         raise ManifestError(
-            f"{where}: {utterance.id} has durations of {sum(utterance.durations)} frames in all "
+            f"{where}: {utterance.id} has durations of {sum(utterance.durations)} frames in total "
             f"for {utterance.frames} frames; run stage 1 again"
         )
     return utterance

@@ -29,7 +29,7 @@ from processors.datasets.batches import OrderedBatches
 from processors.feature_store import FeatureStore
 from processors.features import ALIGNER_FEATURES, RECORDING_S, SOURCE, store_settings
 from processors.preparation.fingerprints import Fingerprints
-from processors.preparation.textgrid_origin import SCORE, origin_beforehand
+from processors.preparation.textgrid_origin import SCORE, origin_prefix
 from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
 from processors.utterance import SPLITS, Utterance
@@ -162,7 +162,7 @@ def _align(
 
 
 def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[str, FeatureStore]) -> str:
-    return origin_beforehand(settings, Fingerprints.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
+    return origin_prefix(settings, Fingerprints.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
 def _found(aligner: AlignerNetwork, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:

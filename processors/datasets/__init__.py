@@ -1,1 +1,1 @@
-"""Training data: datasets, collation and batches over the feature store."""
+"""Training data from the feature store: datasets, collation and batches."""

@@ -1,4 +1,4 @@
-"""What an acoustic model learns from: utterances with their phones, mel, pitch and energy."""
+"""Dataset for acoustic models: utterances with phones, durations, mel, pitch and energy."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Level = Literal["phone", "frame"]
 
 @dataclass(frozen=True)
 class AcousticBatch(UtteranceBatch):
-    """Utterances for an acoustic model.
+    """A batch for acoustic models.
 
     Attributes:
         speaker_ids: (B,) rows of the speaker table.
         durations: (B, T_text) frames per phoneme; a row adds up to its `mel_lengths`.
-        pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker; None for a model without.
+        pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker; None if the model has none.
         energy: likewise, linear, normalised per speaker.
     """
 
@@ -46,7 +46,7 @@ class AcousticBatch(UtteranceBatch):
 
 @dataclass(frozen=True)
 class AcousticExample:
-    """One utterance of an `AcousticBatch`, without the padding; see there."""
+    """One utterance of an `AcousticBatch`, without padding."""
 
     id: str
     speaker_id: int
@@ -58,7 +58,7 @@ class AcousticExample:
 
 
 def collate_acoustic(examples: Sequence[AcousticExample], length_step: int = 1) -> AcousticBatch:
-    """Pad utterances to the longest among them; see `collate_utterances`."""
+    """Pad utterances to the longest one; see `collate_utterances`."""
 
     def padded(values: Sequence[np.ndarray | None]) -> Tensor | None:
         present = [each for each in values if each is not None]
@@ -77,14 +77,14 @@ def collate_acoustic(examples: Sequence[AcousticExample], length_step: int = 1) 
 
 @dataclass(frozen=True)
 class Voice:
-    """What stage 1 found out about a whole experiment's data (see `open_voice`).
+    """Symbols, speakers and statistics of an experiment's corpora, as stage 1 wrote them.
 
     Attributes:
         symbols: the front end's symbol table.
         speakers: name to row of the speaker table.
-        statistics: by the speakers' names.
-        embeddings: likewise; None where stage 1 made none.
-        languages: what each speaker speaks, by the speakers' names; what is missing is the settings' language.
+        statistics: by speaker's name.
+        embeddings: likewise; None if stage 1 computed none.
+        languages: likewise; the default is the settings' language.
     """
 
     symbols: SymbolTable
@@ -95,15 +95,15 @@ class Voice:
 
 
 def open_voice(processed_dir: Path, datasets: Collection[str]) -> Voice:
-    """Read symbol table, speakers, statistics and, where there are any, speaker embeddings that stage 1 left.
+    """Read symbol table, speakers, statistics and, if present, speaker embeddings of an experiment's corpora.
 
     Args:
-        processed_dir: what stage 1 wrote to.
+        processed_dir: the output of stage 1.
         datasets: all corpora of the experiment.
 
     Raises:
         DataError: a file is missing or damaged, or a speaker has no statistics.
-        SpeakerEmbeddingsError: that file is damaged.
+        SpeakerEmbeddingsError: the embeddings are damaged.
     """
     processed_dir = voice_folder(processed_dir, datasets)
     try:
@@ -118,7 +118,7 @@ def open_voice(processed_dir: Path, datasets: Collection[str]) -> Voice:
         ) from None
     statistics = open_statistics(processed_dir / STATISTICS_FILE)
     if missing := [name for name in speakers if name not in statistics]:
-        raise DataError(f"{processed_dir / 'statistics.json'}: knows nothing of {missing[0]}; run stage 1 again")
+        raise DataError(f"{processed_dir / 'statistics.json'}: has no statistics of {missing[0]}; run stage 1 again")
     path = processed_dir / EMBEDDINGS_FILE
     embeddings = SpeakerEmbeddings.open(path) if path.is_file() else None
     return Voice(symbols, speakers, statistics, embeddings, languages)
@@ -127,14 +127,13 @@ def open_voice(processed_dir: Path, datasets: Collection[str]) -> Voice:
 class AcousticData(UtteranceData[AcousticExample]):
     """Utterances of one split of one or more corpora, read from their feature stores.
 
-    Pitch is drawn through unvoiced stretches, so that every phone has one. Small in memory, and may be sent to
-    worker processes.
+    Pitch is interpolated where unvoiced, so that every phone has a value. Small in memory and picklable.
 
     Args:
         utterances: of the split; their corpora are keys of `stores`.
         stores: corpus to its features.
         voice: speakers and statistics.
-        pitch_level: whether pitch is given per phone, per frame, or not at all.
+        pitch_level: whether pitch is per phone or per frame; None for no pitch.
         energy_level: likewise.
     """
 
@@ -186,19 +185,19 @@ def open_acoustic_data(
     pitch_level: Level | None = "phone",
     energy_level: Level | None = "phone",
 ) -> AcousticData:
-    """Open one split of all corpora of an experiment.
+    """Open one split of all corpora of an experiment as a dataset.
 
     Args:
-        processed_dir: what stage 1 wrote to.
+        processed_dir: the output of stage 1.
         datasets: names of the corpora.
         split: `train`, `valid`, ...
         voice: speakers and statistics.
-        expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
-        pitch_level: whether pitch is given per phone, per frame, or not at all.
+        expect: the settings that the features must have been made with; see `FeatureStore.open`.
+        pitch_level: whether pitch is per phone or per frame; None for no pitch.
         energy_level: likewise.
 
     Raises:
-        ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
+        ManifestError, StoreError: output of stage 1 is missing, damaged or made with other settings.
         DataError: a speaker is unknown.
     """
     utterances, stores = open_split(
@@ -207,7 +206,7 @@ def open_acoustic_data(
     for utterance in utterances:
         if utterance.speaker not in voice.speakers:
             raise DataError(
-                f"{processed_dir / 'speakers.json'}: lacks {utterance.speaker}, who speaks {utterance.id}; "
+                f"{processed_dir / 'speakers.json'}: lacks {utterance.speaker}, the speaker of {utterance.id}; "
                 "run stage 1 again"
             )
     return AcousticData(utterances, stores, voice, pitch_level=pitch_level, energy_level=energy_level)

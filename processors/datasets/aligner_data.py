@@ -1,4 +1,4 @@
-"""What an aligner learns from: the phones of a text, in order, and the mel of its recording."""
+"""Dataset for aligners: utterances with the phones of their texts and mels."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from processors.utterance import Utterance
 
 @dataclass(frozen=True)
 class AlignerBatch(UtteranceBatch):
-    """Utterances for an aligner.
+    """A batch for aligners.
 
     Attributes:
-        datasets: B corpora; names are unique within one.
+        datasets: B corpora, within which ids are unique.
     """
 
     datasets: tuple[str, ...]
@@ -31,7 +31,7 @@ class AlignerBatch(UtteranceBatch):
 
 @dataclass(frozen=True)
 class AlignerExample:
-    """One utterance of an `AlignerBatch`: its name, (T_text,) `phoneme_ids`, (T_mel, M) `mel`, and its corpus."""
+    """One utterance of an `AlignerBatch`: its id, (T_text,) `phoneme_ids`, (T_mel, M) `mel`, and its corpus."""
 
     id: str
     phoneme_ids: np.ndarray
@@ -40,13 +40,13 @@ class AlignerExample:
 
 
 def collate_aligner(examples: Sequence[AlignerExample], length_step: int = 1) -> AlignerBatch:
-    """Pad utterances to the longest among them; see `collate_utterances`."""
+    """Pad utterances to the longest one; see `collate_utterances`."""
     datasets = tuple(example.dataset for example in examples)
     return collate_utterances(AlignerBatch, examples, length_step, datasets=datasets)
 
 
 class AlignerData(UtteranceData[AlignerExample]):
-    """Utterances as an aligner learns from them."""
+    """Utterances of one or more corpora for training an aligner."""
 
     def __getitem__(self, index: int) -> AlignerExample:
         dataset, id_ = self._places[index]
@@ -55,7 +55,7 @@ class AlignerData(UtteranceData[AlignerExample]):
 
 
 def open_symbols(processed_dir: Path, datasets: Collection[str]) -> SymbolTable:
-    """Read the symbol table that stage 1 left for these corpora together.
+    """Read the symbol table that stage 1 wrote for these corpora together.
 
     Raises:
         DataError: there is none.
@@ -69,16 +69,16 @@ def open_symbols(processed_dir: Path, datasets: Collection[str]) -> SymbolTable:
 def open_aligner_corpora(
     processed_dir: Path, datasets: Sequence[str], splits: Sequence[str], *, expect: Mapping[str, Any] | None = None
 ) -> tuple[list[Utterance], dict[str, FeatureStore]]:
-    """Open what an `AlignerData` is made of: some splits of all corpora of an experiment, and the corpora's stores.
+    """Open splits of all corpora of an experiment, and the corpora's stores, for an `AlignerData`.
 
     Args:
-        processed_dir: what stage 1 wrote to.
+        processed_dir: the output of stage 1.
         datasets: names of the corpora.
         splits: `train`, `valid`, ...
-        expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
+        expect: the settings that the features must have been made with; see `FeatureStore.open`.
 
     Raises:
-        ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
+        ManifestError, StoreError: output of stage 1 is missing, damaged or made with other settings.
         DataError: there is no manifest, or no utterance in it has phones.
     """
     return open_split(

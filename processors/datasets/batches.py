@@ -1,7 +1,18 @@
-"""From stored features to padded batches, in an order that can be told in advance.
+"""Batch planning: which utterances form which micro-batch on which process.
 
-Which utterances meet in which batch follows from lengths, seed and epoch alone. So a run that was stopped within an
-epoch goes on where it was without reading what it has had, and several processes agree without talking.
+The plan depends on lengths, seed and epoch alone. So a run stopped within an epoch resumes without reading the batches
+it has passed, and processes agree without communication.
+
+An optimizer step takes one group: utterances that are neighbours in the order of lengths, dealt out in turn to its
+micro-batches. Here two processes, `gradient_accumulation_steps` 2, `batch_size` 3 (= frames, . padding):
+
+    micro-batch 0, rank 0    micro-batch 1, rank 1    micro-batch 2, rank 0    micro-batch 3, rank 1
+     0 |================|     1 |================|     2 |===============|      3 |===============|
+     4 |===============.|     5 |==============..|     6 |=============..|      7 |=============..|
+     8 |=============...|     9 |============....|    10 |===========....|     11 |===========....|
+
+`max_frames_per_batch` limits a micro-batch's rectangle. An epoch is its groups in random order; rank r gets the
+micro-batches r, r + world_size, ... of each.
 """
 
 from __future__ import annotations
@@ -20,40 +31,38 @@ from processors.datasets.utterance_data import UtteranceData
 from utils.errors import RecitalError
 from utils.process_exit import kill_workers_at_exit
 
-# How far an utterance may stray, in each epoch anew, from its place in the order of lengths: as if it were up to this
-# share longer or shorter. More would mix better and pad more: 0.05 pads 5 % of kathleen's and LJSpeech's frames in
-# batches of 16, 0.1 pads 9 %, and no order at all 30 %.
-_STRAY = 0.05
+# Utterances are sorted as if they were up to this share longer or shorter, drawn in each epoch. More mixes better and
+# pads more: 0.05 pads 5 % of the frames of kathleen and LJSpeech in batches of 16, 0.1 pads 9 %, no order 30 %.
+_LENGTH_JITTER = 0.05
 
 Group = list[np.ndarray]
 """The micro-batches of one optimizer step, each an array of indices into the data."""
 
 
 class BatchError(RecitalError):
-    """Data that cannot be cut into batches as the settings ask."""
+    """Data that cannot be divided into batches under the settings."""
 
 
 class BatchPlan:
-    """Cuts the data of every epoch into groups of micro-batches, one group per optimizer step.
+    """Divides the data of every epoch into groups of micro-batches, one group per optimizer step.
 
-    Utterances of like length meet, so that little is padding, while chance decides which of them and in which order
-    groups come. Each is seen once per epoch (where micro-batches are as small as one utterance, a few may be seen
-    twice), or as often as its weight says, and no group is much smaller than the others. Which utterances form a group
-    depends on the number of micro-batches only by its product with `batch_size`: two processes at b see together what
-    one sees at 2b.
+    Utterances of similar length form a group, for little padding; the choice among them and the order of groups are
+    random. Each utterance comes once per epoch (a few may come twice with micro-batches of one utterance), or as often
+    as its weight says, and no group is much smaller than the others. Groups depend only on the product of `batch_size`
+    and the number of micro-batches: two processes at b see together what one sees at 2b.
 
     Args:
-        lengths: frames of every utterance.
-        batch_size: utterances per micro-batch at most.
-        max_frames_per_batch: frames of a micro-batch at most, padding included; 0 for no limit.
+        lengths: frames per utterance.
+        batch_size: most utterances per micro-batch.
+        max_frames_per_batch: most frames per micro-batch, padding included; 0 for no limit.
         micro_batches: per group: processes times gradient accumulation steps.
-        seed: another seed, another order.
-        weights: how often each utterance is drawn per epoch; once unless given. Of utterances with one weight, 0.5
-            draws every other in each epoch, 2.5 all twice and every other a third time, in turn: none is drawn more
-            than once more than another.
+        seed: of the order.
+        weights: how often each utterance is drawn per epoch; by default once. A weight of 0.5 draws half of its
+            utterances in each epoch, 2.5 all of them twice and half a third time, in rotation: the counts of any two
+            of them differ by at most one.
 
     Raises:
-        BatchError: there are too few utterances, or one is longer than a micro-batch may be.
+        BatchError: there are too few utterances, or one exceeds `max_frames_per_batch`.
     """
 
     def __init__(
@@ -73,7 +82,7 @@ class BatchPlan:
         drawn = sum(int(weight * len(members)) for weight, members in self._classes) if self._classes else len(lengths)
         if drawn < micro_batches:
             raise BatchError(
-                f"{drawn} utterances for training cannot fill {micro_batches} batches at once; "
+                f"{drawn} training utterances are too few for {micro_batches} micro-batches; "
                 "use fewer processes or a smaller train.gradient_accumulation_steps"
             )
         if max_frames_per_batch and (longest := int(self.lengths.max())) > max_frames_per_batch:
@@ -83,33 +92,33 @@ class BatchPlan:
             )
 
     def groups(self, epoch: int) -> list[Group]:
-        """Give all groups of epoch number `epoch`, in order."""
-        chance = np.random.default_rng([self._seed, epoch])
+        """Return all groups of an epoch, in order."""
+        generator = np.random.default_rng([self._seed, epoch])
         drawn = self._drawn(epoch)
-        strayed = self.lengths[drawn] * (1.0 + _STRAY * chance.uniform(-1.0, 1.0, len(drawn)))
-        members = self._cut(drawn[np.argsort(-strayed, kind="stable")])
-        return [self._deal(members[place]) for place in chance.permutation(len(members))]
+        jittered = self.lengths[drawn] * (1.0 + _LENGTH_JITTER * generator.uniform(-1.0, 1.0, len(drawn)))
+        members = self._cut(drawn[np.argsort(-jittered, kind="stable")])
+        return [self._deal(members[place]) for place in generator.permutation(len(members))]
 
     def _drawn(self, epoch: int) -> np.ndarray:
-        """Give the utterances of an epoch, each as often as it is drawn, in ascending order."""
+        """Return the utterances of an epoch in ascending order, each as often as it is drawn."""
         if not self._classes:
             return np.arange(len(self.lengths))
         parts = []
         for weight, members in self._classes:
-            # Where the last epoch ended in the circle of members, this one goes on.
+            # Each epoch continues in the circle of members where the last one ended.
             start, stop = round(weight * len(members) * epoch), round(weight * len(members) * (epoch + 1))
             parts.append(members[np.arange(start, stop) % len(members)])
         return np.sort(np.concatenate(parts))
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        """Cut utterances, the longest first, into groups."""
+        """Cut utterances, sorted from long to short, into groups."""
         spans, start = [], 0
         while start < len(order):
             stop = min(start + self._room(order[start:]), len(order))
             spans.append((start, stop))
             start = stop
         if len(spans) > 1 and _size(spans[-1]) < _size(spans[-2]):
-            # What is left over may be too little to deal to all micro-batches, or to learn from: two halves instead.
+            # The rest may be too small for all micro-batches, or for a good gradient: halve the last two together.
             (start, _), (_, stop) = spans[-2:]
             half = (start + stop) // 2
             spans[-2:] = [
@@ -119,7 +128,7 @@ class BatchPlan:
         return [order[start:stop] for start, stop in spans]
 
     def _room(self, remaining: np.ndarray) -> int:
-        """Say how many utterances a group may take."""
+        """Return the greatest size of the next group."""
         most = self._batch_size * self._micro_batches
         if not self._budget:
             return most
@@ -127,19 +136,19 @@ class BatchPlan:
         return min(self._batch_size, int(self._budget // longest)) * self._micro_batches
 
     def _deal(self, members: np.ndarray) -> Group:
-        """Deal a group's utterances to its micro-batches, so that each gets as many and as long ones."""
+        """Deal a group's utterances out to micro-batches of equal size and similar lengths."""
         by_length = members[np.argsort(-self.lengths[members], kind="stable")]
         return [by_length[first :: self._micro_batches] for first in range(self._micro_batches)]
 
 
 def _classes_of_weight(weights: Sequence[float] | np.ndarray | None, seed: int) -> list[tuple[float, np.ndarray]]:
-    """Give each weight with its utterances in an order of chance; nothing where all are drawn once."""
+    """Return each weight with its utterances in random order; nothing if all weights are 1."""
     if weights is None or all(weight == 1 for weight in weights):
         return []
     of_utterance = np.asarray(weights, dtype=np.float64)
-    chance = np.random.default_rng([seed, len(of_utterance)])
+    generator = np.random.default_rng([seed, len(of_utterance)])
     return [
-        (float(weight), chance.permutation(np.flatnonzero(of_utterance == weight)))
+        (float(weight), generator.permutation(np.flatnonzero(of_utterance == weight)))
         for weight in np.unique(of_utterance)
     ]
 
@@ -149,19 +158,19 @@ def _size(span: tuple[int, int]) -> int:
 
 
 class PlannedBatches:
-    """One process's share of planned batches, prepared by worker processes (`utils.task.Batches`).
+    """One process's share of planned batches, loaded by worker processes (`utils.task.Batches`).
 
-    Workers live as long as this object and work ahead; tensors come from them through shared memory.
+    Workers live as long as this object and prefetch; tensors are passed through shared memory.
 
     Args:
-        data: gives one example per index.
-        collate: makes a batch of examples.
-        plan: which indices meet.
+        data: one example per index.
+        collate: returns a batch of examples.
+        plan: of the indices.
         rank: number of this process.
-        world_size: how many processes there are.
-        num_workers: worker processes; 0 to prepare batches here.
-        by_epoch: whether `data` is asked for (index, epoch, turn) instead of an index, as one that draws something anew
-            in each epoch needs; the turn counts how often the index has come before in this epoch.
+        world_size: number of processes.
+        num_workers: worker processes; 0 to load batches in this one.
+        by_epoch: whether `data` is indexed by (index, epoch, turn), as one that draws random segments in each epoch
+            needs; the turn counts earlier occurrences of the index in this epoch.
     """
 
     def __init__(
@@ -177,24 +186,24 @@ class PlannedBatches:
     ) -> None:
         self._plan, self._rank, self._world_size = plan, rank, world_size
         self._by_epoch = by_epoch
-        self._wanted = _Wanted()
-        self._loader = _loader(data, collate, self._wanted, num_workers)
+        self._next = _NextBatches()
+        self._loader = _loader(data, collate, self._next, num_workers)
 
     def groups_per_epoch(self, epoch: int) -> int:
-        """How many groups epoch number `epoch` has."""
+        """Return the number of groups in an epoch."""
         return len(self._plan.groups(epoch))
 
     def groups(self, epoch: int, start_group: int = 0) -> Iterator[list[Any]]:
-        """Give this process's micro-batches of each group from number `start_group` on; nothing else is read."""
+        """Yield this process's micro-batches of each group from number `start_group` on; no others are read."""
         groups = self._keyed(self._plan.groups(epoch), epoch)
         shares = [group[self._rank :: self._world_size] for group in groups[start_group:]]
-        self._wanted.batches = [keys for share in shares for keys in share]
-        prepared = iter(self._loader)
+        self._next.batches = [keys for share in shares for keys in share]
+        loaded = iter(self._loader)
         for share in shares:
-            yield [next(prepared) for _ in share]
+            yield [next(loaded) for _ in share]
 
     def _keyed(self, groups: list[Group], epoch: int) -> list[list[list[Any]]]:
-        """Give what `data` is asked for in place of each index."""
+        """Return the key into `data` for each index."""
         if not self._by_epoch:
             return [[indices.tolist() for indices in group] for group in groups]
         turns: Counter[int] = Counter()
@@ -207,17 +216,17 @@ class PlannedBatches:
 
 
 class OrderedBatches:
-    """All data once, without chance, the same each time: for validation (`utils.task.ValidationBatches`).
+    """All data once in a fixed order, for validation (`utils.task.ValidationBatches`).
 
     Args:
-        data: gives one example per index.
-        collate: makes a batch of examples.
-        lengths: frames of every utterance, by which like ones are put together.
-        batch_size: utterances per batch at most.
-        max_frames_per_batch: frames of a batch at most where that leaves more than one utterance; 0 for no limit.
+        data: one example per index.
+        collate: returns a batch of examples.
+        lengths: frames per utterance; batches are cut from the order of lengths.
+        batch_size: most utterances per batch.
+        max_frames_per_batch: most frames per batch of several utterances, padding included; 0 for no limit.
         rank: number of this process, which gets every `world_size`-th batch.
-        world_size: how many processes there are.
-        num_workers: worker processes; 0 to prepare batches here.
+        world_size: number of processes.
+        num_workers: worker processes; 0 to load batches in this one.
     """
 
     def __init__(
@@ -240,14 +249,14 @@ class OrderedBatches:
                 room = max(1, min(room, int(max_frames_per_batch // lengths[order[0]])))
             batches.append(order[:room])
             order = order[room:]
-        self._wanted = _Wanted(batches[rank::world_size])
-        self._loader = _loader(data, collate, self._wanted, num_workers)
+        self._next = _NextBatches(batches[rank::world_size])
+        self._loader = _loader(data, collate, self._next, num_workers)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._loader)
 
     def __len__(self) -> int:
-        return len(self._wanted.batches)
+        return len(self._next.batches)
 
 
 def training_batches(
@@ -258,7 +267,7 @@ def training_batches(
     rank: int,
     world_size: int,
 ) -> PlannedBatches:
-    """Give one process's share of an experiment's training utterances, of like lengths and drawn as it weighs them."""
+    """Return one process's share of an experiment's training batches, drawn by its dataset weights."""
     train = settings.train
     plan = BatchPlan(
         data.lengths,
@@ -279,7 +288,7 @@ def validation_batches(
     rank: int,
     world_size: int,
 ) -> OrderedBatches:
-    """Give one process's share of an experiment's validation utterances, each of them once."""
+    """Return one process's share of an experiment's validation batches."""
     train = settings.train
     return OrderedBatches(
         data,
@@ -293,8 +302,8 @@ def validation_batches(
     )
 
 
-class _Wanted:
-    """The indices that the loader shall bring next; changed between epochs while its workers live on."""
+class _NextBatches:
+    """Batch sampler of the loader, changed between epochs while its workers stay alive."""
 
     def __init__(self, batches: Sequence[list[Any]] = ()) -> None:
         self.batches = batches
@@ -304,10 +313,10 @@ class _Wanted:
 
 
 def _loader(
-    data: Dataset[Any], collate: Callable[[list[Any]], Any], wanted: _Wanted, num_workers: int
+    data: Dataset[Any], collate: Callable[[list[Any]], Any], wanted: _NextBatches, num_workers: int
 ) -> DataLoader[Any]:
     if num_workers:
-        kill_workers_at_exit()  # they pass over the SIGTERM by which they would be ended then
+        kill_workers_at_exit()  # they ignore the SIGTERM by which torch ends them
     return DataLoader(
         data,
         batch_sampler=wanted,
@@ -315,17 +324,17 @@ def _loader(
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         worker_init_fn=_leave_stopping_to_the_trainer,
-        # Its base seed is drawn from a generator of its own: the global one belongs to the networks alone, or a run
-        # resumed within an epoch would draw other dropout than an unbroken one.
+        # A generator of its own for the loader's base seed: drawn from the global one, a run resumed within an epoch
+        # would have other dropout than an unbroken one.
         generator=torch.Generator().manual_seed(0),
     )
 
 
 def _leave_stopping_to_the_trainer(worker: int) -> None:
-    """In a worker, pass over Ctrl-C and a first SIGTERM: sent to the whole group, they reach the trainer as well.
+    """Ignore Ctrl-C and a first SIGTERM in a worker: sent to the process group, they reach the trainer as well.
 
-    It saves a checkpoint and lets its workers go; a worker that died first would end it before that. A second
-    SIGTERM is the trainer's own.
+    The trainer saves a checkpoint and ends its workers; a worker that died first would end the trainer before that. A
+    second SIGTERM is the trainer's own.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))

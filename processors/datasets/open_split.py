@@ -1,4 +1,4 @@
-"""The splits of corpora as stage 1 left them: manifests and feature stores."""
+"""Opening of prepared splits: manifests and feature stores."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def open_split(
 
     Args:
         processed_dir: the output of stage 1.
-        datasets: names of the corpora; they replace the names in the manifests, which a renamed folder leaves behind.
+        datasets: names of the corpora; they replace the names in the manifests, which may be those of a former setting.
         *splits: `train`, `valid`, ...
-        is_usable: whether an utterance has the phones that are wanted; None where none are.
-        expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
+        is_usable: whether an utterance has the required phones; None if none are required.
+        expect: the settings that the features must have been made with; see `FeatureStore.open`.
 
     Returns:
         The usable utterances, and the feature store of each corpus.
@@ -48,27 +48,27 @@ def open_split(
             # Stage 1 of a vocoder also lists recordings whose text cannot be used.
             usable = [each for each in listed if is_usable is None or is_usable(each, store)]
             if listed and not usable:
-                raise DataError(f"{manifest}: none of the recordings has phones; run stage 1 of a recipe with texts")
+                raise DataError(f"{manifest}: no recording has phones; run stage 1 of a recipe with texts")
             utterances += (each if each.dataset == dataset else replace(each, dataset=dataset) for each in usable)
     return utterances, stores
 
 
 def read_split(processed_dir: Path, dataset: str, split: str) -> list[Utterance]:
-    """Read the manifest of a split that a user has named.
+    """Read the manifest of a split that the user has named.
 
     Raises:
-        ManifestError: there is no such manifest (the message lists those there are), or it is empty or damaged.
+        ManifestError: the manifest is missing (the message lists existing ones), empty or damaged.
     """
     path = processed_dir / dataset / f"{split}.jsonl"
     if not path.is_file():
-        sets = sorted(
+        splits = sorted(
             str(found.relative_to(processed_dir))[: -len(".jsonl")] for found in processed_dir.glob("*/*.jsonl")
         )
         raise ManifestError(
-            f"{path}: there is no such set; "
-            + (f"found: {', '.join(sets)}" if sets else f"{processed_dir} holds no sets yet: run stage 1")
+            f"{path}: no such split; "
+            + (f"found: {', '.join(splits)}" if splits else f"{processed_dir} has no splits yet: run stage 1")
         )
     utterances = read_manifest(path)
     if not utterances:
-        raise ManifestError(f"{path}: the {split} set of {dataset} is empty")
+        raise ManifestError(f"{path}: the {split} split of {dataset} is empty")
     return utterances

@@ -1,4 +1,4 @@
-"""Pitch and energy between the frames they are measured in and the phones they are said in."""
+"""Pitch and energy: interpolation over unvoiced frames, averages per phone."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import numpy as np
 
 
 def interpolate_unvoiced(values: np.ndarray, is_voiced: np.ndarray) -> np.ndarray:
-    """Draw a line through the unvoiced frames, from the last voiced value to the next.
+    """Interpolate linearly over unvoiced frames.
 
-    Before the first voiced frame its value holds, after the last one likewise. Without any voiced frame everything
-    is 0, which is a speaker's mean where the values are normalised. A line in the logarithm sounds even, so take
-    normalised pitch, not Hz.
+    Frames before the first voiced one take its value, and after the last likewise. Without voiced frames all values
+    are 0, the speaker's mean of normalised values. Pass normalised (logarithmic) pitch, not Hz.
 
     Args:
         values: (T_mel,); ignored where unvoiced.
-        is_voiced: (T_mel,) True where a value means something.
+        is_voiced: (T_mel,) True where voiced.
 
     Returns:
         (T_mel,) float32.
@@ -34,8 +33,7 @@ def average_per_phone(values: np.ndarray, durations: np.ndarray) -> np.ndarray:
         durations: (T_text,) frames per phone, adding up to T_mel.
 
     Returns:
-        (T_text,) float32. A phone of no frames has the value of the frame at its place: the one that follows it,
-        or the last.
+        (T_text,) float32. A phone of no frames takes the value of the frame that follows it, or of the last.
 
     Raises:
         ValueError: the durations do not add up to the frames.

@@ -1,4 +1,4 @@
-"""What a vocoder learns from: aligned segments of mels and waveforms, read as slices from the feature store."""
+"""Dataset for vocoders: segments of mels and waveforms, read as slices from the feature store."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from processors.utterance import Utterance
 from utils.console import warn
 
 MEL_FEATURES = {"recorded": "mel", "predicted": PREDICTED_MEL}
-"""The feature that a vocoder takes mels from, by `train.mel_source`."""
+"""The feature with a vocoder's input mels, by `train.mel_source`."""
 
 
 @dataclass(frozen=True)
 class VocoderBatch:
-    """Stretches of recordings, all of one length.
+    """A batch for vocoders: segments of recordings, all of one length.
 
     Attributes:
-        ids: B names of the recordings.
+        ids: B utterance ids.
         mel: (B, M, T_mel) log-mel.
         waveform: (B, T_mel * hop_size) in [-1, 1).
         counts: frames and utterances.
@@ -40,11 +40,11 @@ class VocoderBatch:
 
     @property
     def padded(self) -> Mapping[str, int]:
-        """The same frames: nothing is padding."""
+        """Numbers of frames, without any padding."""
         return {"frames": self.counts["frames"]}
 
     def to(self, device: torch.device | str) -> VocoderBatch:
-        """The same batch on another device."""
+        """Return the batch on another device."""
         return replace(
             self,
             mel=self.mel.to(device, non_blocking=True),
@@ -54,7 +54,7 @@ class VocoderBatch:
 
 @dataclass(frozen=True)
 class VocoderExample:
-    """A stretch of one recording: `mel` (T_mel, M) and `waveform` (T_mel * hop_size,) int16."""
+    """A segment of one recording: `mel` (T_mel, M) and `waveform` (T_mel * hop_size,) int16."""
 
     id: str
     mel: np.ndarray
@@ -62,7 +62,7 @@ class VocoderExample:
 
 
 def collate_vocoder(examples: Sequence[VocoderExample]) -> VocoderBatch:
-    """Stack stretches of one length."""
+    """Stack segments of one length."""
     mel = torch.from_numpy(np.stack([example.mel for example in examples]))
     waveform = torch.from_numpy(np.stack([example.waveform for example in examples]))
     return VocoderBatch(
@@ -79,10 +79,10 @@ class _VocoderData:
     def __init__(self, items: Sequence[tuple[str, str]], stores: Mapping[str, FeatureStore], mel_feature: str) -> None:
         self._items, self._stores, self._mel_feature = list(items), dict(stores), mel_feature
         self.lengths = np.array([stores[dataset].length(id_, "mel") for id_, dataset in items], dtype=np.int64)
-        """(len(self),) frames of every recording."""
+        """(len(self),) frames per recording."""
 
     def weights(self, dataset_weight: Mapping[str, float]) -> list[float]:
-        """How often each recording shall be drawn per epoch, by the setting of that name."""
+        """Return how often each recording is drawn per epoch, from the setting `dataset_weight`."""
         return [dataset_weight.get(dataset, 1.0) for _, dataset in self._items]
 
     def __len__(self) -> int:
@@ -100,27 +100,27 @@ class _VocoderData:
 
 
 class WholeRecordings(_VocoderData, Dataset[VocoderExample]):
-    """Every recording from end to end."""
+    """Whole recordings."""
 
     def __getitem__(self, index: int) -> VocoderExample:
         return self._read(index, 0, int(self.lengths[index]))
 
 
 class Segments(_VocoderData, Dataset[VocoderExample]):
-    """A segment of every recording, another one in each epoch; only its bytes are read.
+    """A segment of each recording, another one in each epoch; only its bytes are read.
 
-    Which one follows from seed, epoch, index and, where it comes several times per epoch, turn alone. Recordings
+    It depends on seed, epoch, index and, for recordings drawn several times per epoch, turn alone. Recordings
     shorter than a segment are left out.
 
     Args:
         items: id and corpus of each recording.
         stores: corpus to its features.
-        mel_feature: the feature to take mels from.
+        mel_feature: the feature with the mels.
         segment_frames: length of a segment.
-        seed: another seed, other segments.
+        seed: of the segments.
 
     Raises:
-        DataError: no recording is as long as a segment.
+        DataError: every recording is shorter than a segment.
     """
 
     def __init__(
@@ -138,18 +138,18 @@ class Segments(_VocoderData, Dataset[VocoderExample]):
         if not long_enough.any():
             longest = int(self.lengths.max(initial=0))
             raise DataError(
-                f"none of the {len(items)} recordings for training has the {segment_frames} frames of "
+                f"none of the {len(items)} training recordings has the {segment_frames} frames of "
                 f"train.segment_size, the longest has {longest}; set a smaller train.segment_size"
             )
         if left_out := int((~long_enough).sum()):
-            warn(f"{left_out} of {len(items)} recordings for training are shorter than train.segment_size: left out")
+            warn(f"{left_out} of {len(items)} training recordings are shorter than train.segment_size: left out")
         self._items = [item for item, keep in zip(items, long_enough, strict=True) if keep]
         self.lengths = self.lengths[long_enough]
 
     def __getitem__(self, place: tuple[int, int, int]) -> VocoderExample:
         index, epoch, turn = place
-        chance = np.random.default_rng([self._seed, epoch, index, *([turn] if turn else [])])
-        start = int(chance.integers(0, self.lengths[index] - self._segment_frames + 1))
+        generator = np.random.default_rng([self._seed, epoch, index, *([turn] if turn else [])])
+        start = int(generator.integers(0, self.lengths[index] - self._segment_frames + 1))
         return self._read(index, start, start + self._segment_frames)
 
 
@@ -161,40 +161,40 @@ def open_recordings(
     mel_feature: str = "mel",
     expect: Mapping[str, Any] | None = None,
 ) -> tuple[list[tuple[str, str]], dict[str, FeatureStore]]:
-    """Open one split of all corpora of an experiment; gives id and corpus of each recording, and the stores.
+    """Return id and corpus of each recording in one split of all corpora of an experiment, and the stores.
 
     Args:
-        processed_dir: what stage 1 wrote to.
+        processed_dir: the output of stage 1.
         datasets: names of the corpora.
         split: `train`, `valid`, ...
-        mel_feature: the feature that mels will be taken from.
-        expect: the settings that the features must have been made with, as `FeatureStore.open` takes them.
+        mel_feature: the feature with the mels.
+        expect: the settings that the features must have been made with; see `FeatureStore.open`.
 
     Raises:
-        ManifestError, StoreError: something that stage 1 writes is missing, damaged or made with other settings.
-        DataError: there is no such split, or mels of `mel_feature` are missing.
+        ManifestError, StoreError: output of stage 1 is missing, damaged or made with other settings.
+        DataError: there is no such split, or recordings lack `mel_feature`.
     """
     utterances, stores = open_split(processed_dir, datasets, split, expect=expect)
-    if mel_feature == PREDICTED_MEL:  # there are none of recordings whose text cannot be used
+    if mel_feature == PREDICTED_MEL:  # which recordings without usable text lack
         utterances = [utterance for utterance in utterances if utterance.phones]
     for dataset, store in stores.items():
         of_corpus = [utterance for utterance in utterances if utterance.dataset == dataset]
         lacking = [utterance.id for utterance in of_corpus if not store.has(utterance.id, (mel_feature, "waveform"))]
         if lacking:
             raise DataError(
-                f"{processed_dir / dataset}: {len(lacking)} of {len(of_corpus)} recordings for {split} have no "
-                f"{mel_feature}, among them {lacking[0]}; run "
+                f"{processed_dir / dataset}: {len(lacking)} of {len(of_corpus)} {split} recordings have no "
+                f"{mel_feature}, such as {lacking[0]}; run "
                 + ("stage 1" if mel_feature == "mel" else "python -m bins.predict_mels")
                 + " first"
             )
         if mel_feature == PREDICTED_MEL:
-            _require_one_maker(store, of_corpus)
+            _require_one_model(store, of_corpus)
     return [(utterance.id, utterance.dataset) for utterance in utterances], stores
 
 
-def _require_one_maker(store: FeatureStore, utterances: Sequence[Utterance]) -> None:
-    """Raise a `DataError` unless all predicted mels are one model's and as long as their recordings."""
-    makers = set()
+def _require_one_model(store: FeatureStore, utterances: Sequence[Utterance]) -> None:
+    """Raise a `DataError` unless all predicted mels are by one model and as long as their recordings."""
+    models = set()
     for utterance in utterances:
         frames, predicted = (store.length(utterance.id, feature) for feature in ("mel", PREDICTED_MEL))
         if frames != predicted:
@@ -202,9 +202,9 @@ def _require_one_maker(store: FeatureStore, utterances: Sequence[Utterance]) -> 
                 f"{store.folder}: {utterance.id} has {frames} frames, its predicted mel {predicted}; "
                 "run python -m bins.predict_mels again"
             )
-        makers.add(store.read(utterance.id, PREDICTED_BY).tobytes())
-    if len(makers) > 1:
+        models.add(store.read(utterance.id, PREDICTED_BY).tobytes())
+    if len(models) > 1:
         raise DataError(
-            f"{store.folder}: the predicted mels are of {len(makers)} acoustic models; let one of them finish: "
+            f"{store.folder}: the predicted mels are of {len(models)} acoustic models; predict all with one of them: "
             "python -m bins.predict_mels --overwrite"
         )

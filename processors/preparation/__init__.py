@@ -1,1 +1,1 @@
-"""Stage 1: from a corpus to features."""
+"""Stage 1: feature extraction from corpora."""

@@ -1,4 +1,4 @@
-"""What looks wrong in where an aligner has found the phones: phones of improbable length, and silence inside speech."""
+"""Anomalies of alignments: phones of unusual duration, silence inside speech, low scores."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from processors.text.tokens import PAUSES, SPOKEN_NOISE
 from processors.utterance import Utterance
 
 SPREADS = 4.0
-"""How many spreads from the usual a phone's length, as a logarithm, or a score may lie."""
+"""Greatest distance of a phone's log duration, or a score, from the median, in spreads."""
 LONGEST_SILENCE_S = 0.2
-"""What may be silent where no pause is marked: closures of stops are shorter."""
+"""Longest silence without a marked pause; closures of stops are shorter."""
 
-# Fewer examples of a phone do not show how long it usually is; all phones together do.
+# With fewer examples of a phone, the median of all phones stands in for its own.
 _FEWEST = 20
 _LEAST_SPREAD = math.log(1.3)
-# Where one frame more or less is a great part of a phone, its logarithm alone says little.
+# For phones of few frames, a difference of one frame is large as a logarithm.
 _LEAST_DIFFERENCE_S = 0.06
-_SHORTEST_FRAMES = 0.5  # stands for a phone that lasts no frame
+_SHORTEST_FRAMES = 0.5  # in place of a phone of no frames
 _QUIET_DB, _ABOVE_FLOOR_DB, _FARTHEST_DB = 40.0, 6.0, 25.0
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """Something that looks wrong in an alignment.
+class Anomaly:
+    """An improbable part of an alignment.
 
     Attributes:
         utterance_id: of the recording.
         kind: `length`, `silence` or `score`.
-        size: how far it goes, of what is usual; more than 1 is improbable.
-        told: in words.
+        size: relative to the limit; more than 1.
+        description: in words.
     """
 
     utterance_id: str
     kind: str
     size: float
-    told: str
+    description: str
 
 
 class AlignmentCheck:
-    """Collects what a corpus's alignments look like, a few numbers per phone, to find those that are unlike the others.
+    """Collects a few numbers per phone of a corpus's alignments, and finds outliers among them.
 
     Args:
         seconds_per_frame: hop_size / sample_rate.
@@ -56,9 +56,9 @@ class AlignmentCheck:
         self._numbers: dict[str, int] = {}
         self._counts: defaultdict[int, Counter[int]] = defaultdict(Counter)
         self._spoken: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
-        self._silences: list[Doubt] = []
+        self._silences: list[Anomaly] = []
         self.scores: list[tuple[float, str]] = []
-        """How well text and recording suit each other and id, of each utterance whose aligner says so."""
+        """Score and id of each utterance whose aligner returned a score."""
 
     def add(
         self,
@@ -68,7 +68,7 @@ class AlignmentCheck:
         score: float | None = None,
         silence_in_words_s: float = 0.0,
     ) -> None:
-        """Take in one completed utterance.
+        """Add one completed utterance.
 
         Args:
             utterance: with phones and durations.
@@ -79,7 +79,7 @@ class AlignmentCheck:
         if score is not None:
             self.scores.append((score, utterance.id))
         if silence_in_words_s:
-            self._silences.append(_doubt_of_silence(utterance.id, silence_in_words_s, "inside a word"))
+            self._silences.append(_anomalous_silence(utterance.id, silence_in_words_s, "inside a word"))
         if not utterance.phones:
             return
         durations = np.array(utterance.durations, dtype=np.int32)
@@ -102,67 +102,67 @@ class AlignmentCheck:
             seconds = n_frames * self._seconds_per_frame
             if seconds > LONGEST_SILENCE_S:
                 place = f"at {first * self._seconds_per_frame:.2f} s, where no pause is marked"
-                self._silences.append(_doubt_of_silence(utterance.id, seconds, place))
+                self._silences.append(_anomalous_silence(utterance.id, seconds, place))
 
     @property
     def n_checked(self) -> int:
-        """How many utterances have phones."""
+        """Number of utterances with phones."""
         return len(self._spoken)
 
-    def doubts(self) -> list[Doubt]:
-        """Give all that is improbable, the worst first."""
+    def anomalies(self) -> list[Anomaly]:
+        """Return all anomalies, the worst first."""
         found = [*self._of_lengths(), *self._silences, *self._of_scores()]
-        return sorted(found, key=lambda doubt: (-doubt.size, doubt.utterance_id))
+        return sorted(found, key=lambda anomaly: (-anomaly.size, anomaly.utterance_id))
 
-    def _of_lengths(self) -> Iterator[Doubt]:
+    def _of_lengths(self) -> Iterator[Anomaly]:
         names = {number: name for name, number in self._numbers.items()}
         together: Counter[int] = sum(self._counts.values(), Counter())
         if together.total() < _FEWEST:
             return
-        middle, spread = np.zeros(len(names)), np.zeros(len(names))
+        median, spread = np.zeros(len(names)), np.zeros(len(names))
         for number, counts in self._counts.items():
-            middle[number], spread[number] = _usual(counts if counts.total() >= _FEWEST else together)
-        usual_ms = np.exp(middle) * self._seconds_per_frame * 1000
+            median[number], spread[number] = _median_and_spread(counts if counts.total() >= _FEWEST else together)
+        median_ms = np.exp(median) * self._seconds_per_frame * 1000
         least = _LEAST_DIFFERENCE_S / self._seconds_per_frame
         for utterance_id, numbers, durations, starts in self._spoken:
             logs = np.log(np.maximum(durations, _SHORTEST_FRAMES))
-            sizes = np.abs(logs - middle[numbers]) / (SPREADS * spread[numbers])
-            is_odd = (sizes > 1.0) & (np.abs(durations - np.exp(middle[numbers])) >= least)
+            sizes = np.abs(logs - median[numbers]) / (SPREADS * spread[numbers])
+            is_odd = (sizes > 1.0) & (np.abs(durations - np.exp(median[numbers])) >= least)
             for place in np.flatnonzero(is_odd).tolist():
                 number = int(numbers[place])
-                told = (
+                description = (
                     f"{names[number]} at {starts[place] * self._seconds_per_frame:.2f} s lasts "
-                    f"{durations[place] * self._seconds_per_frame * 1000:.0f} ms, {usual_ms[number]:.0f} ms is usual"
+                    f"{durations[place] * self._seconds_per_frame * 1000:.0f} ms (median {median_ms[number]:.0f} ms)"
                 )
-                yield Doubt(utterance_id, "length", float(sizes[place]), told)
+                yield Anomaly(utterance_id, "length", float(sizes[place]), description)
 
-    def _of_scores(self) -> Iterator[Doubt]:
+    def _of_scores(self) -> Iterator[Anomaly]:
         if len(self.scores) < _FEWEST:
             return
-        low, middle, high = np.percentile([score for score, _ in self.scores], [16, 50, 84])
+        low, median, high = np.percentile([score for score, _ in self.scores], [16, 50, 84])
         limit = SPREADS * max((high - low) / 2, 1e-3)
         for score, utterance_id in self.scores:
-            if middle - score > limit:
-                told = f"score {score:.2f}, {middle:.2f} is usual"
-                yield Doubt(utterance_id, "score", float((middle - score) / limit), told)
+            if median - score > limit:
+                description = f"score {score:.2f} (median {median:.2f})"
+                yield Anomaly(utterance_id, "score", float((median - score) / limit), description)
 
 
-def _doubt_of_silence(utterance_id: str, seconds: float, place: str) -> Doubt:
-    return Doubt(utterance_id, "silence", seconds / LONGEST_SILENCE_S, f"{seconds * 1000:.0f} ms of silence {place}")
+def _anomalous_silence(utterance_id: str, seconds: float, place: str) -> Anomaly:
+    return Anomaly(utterance_id, "silence", seconds / LONGEST_SILENCE_S, f"{seconds * 1000:.0f} ms of silence {place}")
 
 
 def longest_silence(energy: np.ndarray, is_pause: np.ndarray) -> tuple[int, int]:
-    """Find the longest run of frames near the noise floor outside of marked pauses.
+    """Return the longest run of frames near the noise floor outside marked pauses.
 
-    Quiet is what lies 40 dB below the loud frames (their 90 % quantile), or, in a noisier recording, within 6 dB of the
-    quietest (the 2 % quantile); but nothing less than 25 dB below the loud ones.
+    A frame is quiet if it is 40 dB below the loud frames (the 90 % quantile) or, in a noisier recording, within 6 dB of
+    the quietest (the 2 % quantile); but never less than 25 dB below the loud ones.
 
     Args:
         energy: (T_mel,) linear.
         is_pause: (T_mel,) frames of pauses.
 
     Returns:
-        Its frames, and the first of them; (0, 0) where there is none.
+        Its number of frames, and its first frame; (0, 0) if there is none.
     """
     level = 20.0 * np.log10(np.maximum(energy, 1e-9))
     floor, loud = np.percentile(level, [2, 90])
@@ -176,7 +176,7 @@ def longest_silence(energy: np.ndarray, is_pause: np.ndarray) -> tuple[int, int]
 
 
 def longest_silence_in_words(alignment: Alignment) -> float:
-    """Give the seconds of the longest silence that an alignment has between two phones of one word; 0.0 for none."""
+    """Return the seconds of the longest silence between two phones of one word; 0.0 if there is none."""
     words = [word for word in alignment.words if word.label]
     phones = alignment.phones
     longest, place = 0.0, 0
@@ -190,20 +190,20 @@ def longest_silence_in_words(alignment: Alignment) -> float:
     return longest
 
 
-def _usual(counts: Counter[int]) -> tuple[float, float]:
-    """Give the middle and the spread of the logarithm of lengths: half of where the middle 68 % lie."""
+def _median_and_spread(counts: Counter[int]) -> tuple[float, float]:
+    """Return the median of log lengths, and their spread: half the width of the middle 68 %."""
     lengths = sorted(counts)
     places = np.cumsum([counts[length] for length in lengths]) / counts.total()
-    low, middle, high = (
+    low, median, high = (
         math.log(max(lengths[int(np.searchsorted(places, share))], _SHORTEST_FRAMES)) for share in (0.16, 0.5, 0.84)
     )
-    return middle, max((high - low) / 2, _LEAST_SPREAD)
+    return median, max((high - low) / 2, _LEAST_SPREAD)
 
 
-def worst_of_each(doubts: Iterable[Doubt]) -> Iterator[Doubt]:
-    """Give each utterance's first doubt alone, in their order."""
+def worst_of_each(anomalies: Iterable[Anomaly]) -> Iterator[Anomaly]:
+    """Yield only the first anomaly of each utterance, in their order."""
     seen: set[str] = set()
-    for doubt in doubts:
-        if doubt.utterance_id not in seen:
-            seen.add(doubt.utterance_id)
-            yield doubt
+    for anomaly in anomalies:
+        if anomaly.utterance_id not in seen:
+            seen.add(anomaly.utterance_id)
+            yield anomaly

@@ -1,4 +1,4 @@
-"""The result of stage 1 for one corpus: usable and rejected utterances, and counts over them."""
+"""Result of stage 1 for one corpus: usable and rejected utterances, and counts of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from utils.errors import RecitalError
 
 
 class PreparationError(RecitalError):
-    """Corpora of which too little can be used."""
+    """A corpus of which too little is usable, or whose splits overlap."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class CorpusResult:
 
     Attributes:
         dataset: its name.
-        folder: its features, manifests and report.
+        folder: of its features, manifests and report.
         good: utterances whose features are in the store, in the corpus's order.
-        rejected: what was left out.
+        rejected: utterances and lines left out.
         notes: further remarks for the report.
-        n_made: how many utterances this run has made.
+        n_made: number of utterances prepared in this run.
     """
 
     dataset: str
@@ -47,12 +47,12 @@ class CorpusResult:
 
     @property
     def rejected_share(self) -> float:
-        """Return the share of the recordings that was left out."""
+        """The share of the recordings that was rejected."""
         return len(self.rejected) / max(len(self.good) + len(self.rejected), 1)
 
     @property
     def has_training(self) -> bool:
-        """Return whether anything is left to train on."""
+        """Whether any usable utterance is in the training split."""
         return any(utterance.split == "train" for utterance in self.good)
 
 
@@ -65,20 +65,20 @@ def collect_result(
     problems: Iterable[Problem],
     notes: Iterable[str],
 ) -> CorpusResult:
-    """Sort a corpus's utterances by what its store has of them.
+    """Divide a corpus's utterances into usable and rejected ones.
 
     Args:
-        plan: what there was to do.
-        settings: whose limits of duration hold also for what was made under others.
-        features: those wanted.
-        failed: utterances, by id, that the store lacks because of the program's own failure.
-        problems: lines that the corpus' reader left out.
+        plan: of the corpus.
+        settings: whose limits of duration also apply to features made under other limits.
+        features: that usable utterances have.
+        failed: utterances, by id, that the store lacks because the program failed.
+        problems: lines that the corpus' reader could not use.
         notes: the reader's other remarks.
     """
     store = FeatureStore.open(plan.folder)
     good, rejected = (
         [],
-        [Rejected(problem.utterance_id, "not usable as listed", _told(problem)) for problem in problems],
+        [Rejected(problem.utterance_id, "not usable as listed", _in_words(problem)) for problem in problems],
     )
     for utterance in plan.utterances:
         found = failed.get(utterance.id) or _problem(utterance, store, settings, features)
@@ -90,33 +90,33 @@ def collect_result(
 
 
 def without_untrained_speakers(result: CorpusResult) -> CorpusResult:
-    """Take speakers out of validation and test of whom nothing is left to train on, and say so."""
+    """Remove speakers without training utterances from validation and test, and report it."""
     trained = {utterance.speaker for utterance in result.good if utterance.split == "train"}
     kept = tuple(utterance for utterance in result.good if utterance.speaker in trained)
     lost = sorted({utterance.speaker for utterance in result.good} - trained)
     if not lost:
         return result
     n_lost = len(result.good) - len(kept)
-    note = f"{n_lost} utterances of speakers without any training utterance are in none of the sets: {some(lost, 20)}"
+    note = f"{n_lost} utterances of speakers without training utterances are in no split: {some(lost, 20)}"
     say(f"{result.dataset}: {note}")
     return replace(result, good=kept, notes=(*result.notes, note))
 
 
 def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: SymbolTable | None) -> Iterator[Utterance]:
-    """Yield utterances with the duration, phones and frames that stage 1 has found.
+    """Yield utterances with their duration, phones and frames from the store.
 
     Args:
         utterances: those whose features are in the store.
         store: of their corpus.
-        symbols: to spell out the phones; None where there are none. Of several recipes over a corpus one may find
-            phones that another has made, of some of its utterances.
+        symbols: to look up phones; None if there are none. The store may hold phones of some utterances only, made by
+            another recipe.
     """
-    spells = symbols is not None and store.settings.get("symbols") == stamp_of_symbols(symbols.symbols)
+    is_its_table = symbols is not None and store.settings.get("symbols") == stamp_of_symbols(symbols.symbols)
     for utterance in utterances:
         id_ = utterance.id
         phones: tuple[str, ...] = ()
         durations: tuple[int, ...] = ()
-        if symbols is not None and spells and store.has(id_, ("phonemes", "durations")):
+        if symbols is not None and is_its_table and store.has(id_, ("phonemes", "durations")):
             phones = tuple(symbols.phones(store.read(id_, "phonemes").tolist()))
             durations = tuple(store.read(id_, "durations").tolist())
         yield replace(
@@ -130,16 +130,16 @@ def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: Sym
 
 @dataclass
 class CorpusCounts:
-    """Sums over a corpus's usable utterances.
+    """Counts over a corpus's usable utterances.
 
     Attributes:
         utterances: number by split.
         frames: by split.
         speaker_utterances: number by speaker.
         speaker_frames: by speaker.
-        training_phones: how often each phone occurs in training.
-        paces: spoken phones per frame and id, of each utterance.
-        alignments: what their alignments look like.
+        training_phones: occurrences of each phone in the training split.
+        paces: spoken phones per frame, and id, of each utterance.
+        alignments: statistics of their alignments.
     """
 
     alignments: AlignmentCheck
@@ -173,7 +173,7 @@ def _problem(
     if store.has(utterance.id, (PROBLEM,)):
         return Rejected.from_array(utterance.id, store.read(utterance.id, PROBLEM))
     if not store.has(utterance.id, features):
-        return Rejected(utterance.id, UNEXPECTED, f"{utterance.audio_path}: was not made; run stage 1 again")
+        return Rejected(utterance.id, UNEXPECTED, f"{utterance.audio_path}: was not prepared; run stage 1 again")
     recording_s = float(store.read(utterance.id, RECORDING_S)[0])
     if recording_s < settings.min_duration_s:
         reason = f"{utterance.audio_path}: lasts {recording_s:.2f} s, less than {settings.min_duration_s:g} s"
@@ -184,5 +184,5 @@ def _problem(
     return None
 
 
-def _told(problem: Problem) -> str:
+def _in_words(problem: Problem) -> str:
     return f"{problem.where}: {problem.reason}"

@@ -1,4 +1,4 @@
-"""What a recipe's corpora consist of, for other programs: known before stage 1, and better after it."""
+"""Manifests of a recipe's corpora for other programs, before or after stage 1."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from utils.console import Progress, say, warn
 
 
 def utterances_of(settings: ExperimentSettings, dataset: str) -> list[Utterance]:
-    """Give the utterances of a corpus with their splits and durations.
+    """Return the utterances of a corpus with their splits and durations.
 
-    Where stage 1 has been run they are those it found usable; else all that the corpus lists whose recording can be
-    opened.
+    After stage 1 they are the usable ones; before it, all of the corpus whose recordings can be opened.
 
     Raises:
         CorpusError: the corpus cannot be read.
@@ -28,7 +27,7 @@ def utterances_of(settings: ExperimentSettings, dataset: str) -> list[Utterance]
     folder = settings.preprocess.processed_path / dataset
     manifests = [folder / f"{split}.jsonl" for split in SPLITS]
     if manifests[0].is_file():
-        say(f"{dataset}: as stage 1 left it in {folder}")
+        say(f"{dataset}: from the manifests of stage 1 in {folder}")
         return [utterance for path in manifests if path.is_file() for utterance in read_manifest(path)]
     listed = with_splits(read_dataset(settings, dataset).utterances, settings.preprocess)
     found = list(_with_durations(dataset, listed))
@@ -39,7 +38,7 @@ def utterances_of(settings: ExperimentSettings, dataset: str) -> list[Utterance]
 
 def _with_durations(dataset: str, utterances: Sequence[Utterance]) -> Iterator[Utterance]:
     unreadable: list[str] = []
-    with Progress(len(utterances), f"{dataset}: looking at recordings", "clips") as progress:
+    with Progress(len(utterances), f"{dataset}: reading durations", "clips") as progress:
         for utterance in utterances:
             try:
                 yield replace(utterance, duration_s=audio_info(utterance.audio_path).duration_s)
@@ -47,9 +46,9 @@ def _with_durations(dataset: str, utterances: Sequence[Utterance]) -> Iterator[U
                 unreadable.append(str(error))
             progress.advance()
     if unreadable:
-        warn(f"{dataset}: {len(unreadable)} recordings are left out, the first being {unreadable[0]}")
+        warn(f"{dataset}: {len(unreadable)} recordings are left out, such as {unreadable[0]}")
 
 
 def absolute(utterance: Utterance) -> Utterance:
-    """Give an utterance whose recording is found from anywhere."""
+    """Return an utterance with the absolute path of its recording."""
     return replace(utterance, audio_path=Path(utterance.audio_path).absolute())

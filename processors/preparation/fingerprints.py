@@ -1,4 +1,4 @@
-"""Fingerprints of what an utterance's features were made from."""
+"""Fingerprints of the inputs of an utterance's features."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from utils.fingerprint import NOTHING, STAMP_BYTES
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Stamps of everything that decides one utterance's features.
+    """Stamps of all inputs of one utterance's features.
 
     Attributes:
         audio: the recording.
-        text: the text and the user's lexicon; `NOTHING` where features need no text.
-        textgrid: the file that the durations come from; `NOTHING` where there is none (yet).
-        limits: what counts as too short or too long; only for recordings that were left out.
+        text: the text and the user's lexicon; `NOTHING` if features need no text.
+        textgrid: the file that the durations come from; `NOTHING` if there is none (yet).
+        limits: of duration; compared for rejected recordings only.
     """
 
     audio: bytes
@@ -32,11 +32,11 @@ class Fingerprints:
 
     @classmethod
     def from_array(cls, stamps: np.ndarray) -> Fingerprints:
-        """Read what `as_array` returned."""
+        """Return the fingerprints that `as_array` packed."""
         return cls(*(row.tobytes() for row in stamps))
 
     def match(self, other: Fingerprints, *, with_text: bool) -> bool:
-        """Return whether features with fingerprints `other` are those that would be made now."""
+        """Return whether features with fingerprints `other` are up to date."""
         if self.audio != other.audio:
             return False
         return not with_text or (self.text, self.textgrid) == (other.text, other.textgrid)

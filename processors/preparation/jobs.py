@@ -1,4 +1,4 @@
-"""The jobs that stage 1 hands to its processes, and what they report back."""
+"""Jobs of stage 1's worker processes, and their results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.rejected import Rejected
 from processors.utterance import Utterance
 
-# A kill loses at most what the processes hold of their groups; and the more groups, the more files.
+# A kill loses at most one group per process; smaller groups make more files.
 _MOST_IN_GROUP = 64
 _FEWEST_IN_GROUP = 4
 
@@ -20,11 +20,11 @@ class Job:
     """One utterance to prepare.
 
     Attributes:
-        utterance: as the corpus has it.
-        fingerprints: of what its features will be made from, as far as known; stored with them.
+        utterance: as listed in the corpus.
+        fingerprints: of the inputs of its features, as far as known; stored with them.
         given_textgrid: the user's file, or None.
-        own_textgrid: where stage 1 keeps its own.
-        is_known: whether the store has something of it that is to be replaced.
+        own_textgrid: path of stage 1's own TextGrid.
+        is_known: whether the store has entries of it, to be replaced.
     """
 
     utterance: Utterance
@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobGroup:
-    """Utterances that one process prepares in a row and writes together."""
+    """Utterances that one process prepares one by one and writes together."""
 
     store: Path
     jobs: tuple[Job, ...]
@@ -44,21 +44,21 @@ class JobGroup:
 
 @dataclass(frozen=True)
 class Done:
-    """Result of one job.
+    """The result of one job.
 
     Attributes:
         place: of the job in its group.
-        is_rejected: whether the utterance had to be left out.
-        not_kept: why, if the reason lies in the program rather than the utterance; the next run tries again.
+        is_rejected: whether the utterance was rejected.
+        not_stored: the rejection, if the program failed rather than the utterance; the next run tries again.
     """
 
     place: int
     is_rejected: bool = False
-    not_kept: Rejected | None = None
+    not_stored: Rejected | None = None
 
 
 def groups_of(jobs: Sequence[Job], store: Path, num_workers: int) -> Iterator[JobGroup]:
-    """Cut jobs into groups that get smaller towards the end, so that all processes end together."""
+    """Split jobs into groups that get smaller towards the end, so that all processes finish together."""
     start = 0
     while start < len(jobs):
         share = -(-(len(jobs) - start) // (2 * num_workers))

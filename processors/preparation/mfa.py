@@ -1,4 +1,4 @@
-"""TextGrids by the Montreal Forced Aligner that the user has installed."""
+"""Alignment by the user's installation of the Montreal Forced Aligner (MFA)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from processors.alignment.textgrid_folders import TextGrids
 from processors.audio.audio_file import read_audio, write_wav
 from processors.corpora.load import read_dataset
 from processors.preparation.fingerprints import Fingerprints
-from processors.preparation.textgrid_origin import origin_beforehand, stamp_of_lexicon, stamp_of_text
+from processors.preparation.textgrid_origin import origin_prefix, stamp_of_lexicon, stamp_of_text
 from processors.text.front_end import FrontEnd, FrontEnds
 from processors.text.tokens import Word
 from processors.utterance import Utterance
@@ -29,66 +29,66 @@ from utils.process_pool import available_cores
 _PROGRAM = "mfa"
 _FOLDER = "mfa"
 _LOG = "mfa.log"
-_LINES_TOLD = 4
+_LINES_SHOWN = 4
 
 
 class MfaError(AlignmentError):
-    """An MFA that is not installed, has failed, or was given what does not exist."""
+    """An MFA that is missing or failed, or a dictionary or acoustic model that does not exist."""
 
 
 def align_by_mfa(settings: ExperimentSettings, *, num_workers: int = 0) -> None:
-    """Let `mfa align` write a TextGrid of every recording that has none made of the same recording and text.
+    """Align by `mfa align` every recording without a TextGrid of the same recording and text.
 
-    MFA reads copies of the recordings with their normalised words, from a folder that is deleted when it has
-    succeeded. A recording that it leaves out has no TextGrid, and stage 1 lists it as bad.
+    MFA reads copies of the recordings with their normalised words, from a folder that is deleted on success. A
+    recording that it skips has no TextGrid, and stage 1 rejects it.
 
     Raises:
-        MfaError: there is no `mfa`, its dictionary or acoustic model is a file that does not exist, or it failed.
+        MfaError: `mfa` is not installed or failed, or its dictionary or acoustic model does not exist.
     """
     preprocess = settings.preprocess
     program = shutil.which(_PROGRAM)
     if program is None:
         raise MfaError(
-            "preprocess.alignment is mfa, but there is no program mfa here; install it (conda install -c conda-forge "
-            "montreal-forced-aligner) and start it once, or choose learned (any language), pocketsphinx (English) or "
-            "textgrid"
+            "preprocess.alignment is mfa, but the program mfa is not installed; install it (conda install -c "
+            "conda-forge montreal-forced-aligner) and start it once, or choose learned (any language), pocketsphinx "
+            "(English) or textgrid"
         )
     resources = [_resource(preprocess, name) for name in ("mfa_dictionary", "mfa_acoustic_model")]
     for dataset in settings.dataset:
         corpus = read_dataset(settings, dataset)
         folder = preprocess.processed_path / dataset
-        places = TextGrids(None, folder / "TextGrid")
+        textgrids = TextGrids(None, folder / "TextGrid")
         wanted = {
             utterance: origin
             for utterance, origin in _origins(corpus.utterances, preprocess)
-            if _lacks(places, utterance, origin)
+            if _lacks(textgrids, utterance, origin)
         }
         if not wanted:
-            say(f"{dataset}: nothing for mfa to align, all TextGrids are there")
+            say(f"{dataset}: nothing for mfa to align, all TextGrids are up to date")
             continue
         work = folder / _FOLDER
-        shutil.rmtree(work, ignore_errors=True)  # what a run that was stopped has left
+        shutil.rmtree(work, ignore_errors=True)  # of a run that was stopped
         n_written = _write_corpus(work / "corpus", list(wanted), preprocess)
         if n_written:
             jobs = str(num_workers or preprocess.num_workers or available_cores())
-            places_of_mfa = [str(work / "corpus"), *resources, str(work / "aligned")]
-            _run([program, "align", "--clean", "--num_jobs", jobs, *places_of_mfa], folder / _LOG)
-        missing = _take_over(work / "aligned", places, wanted)
-        shutil.rmtree(work, ignore_errors=True)  # nothing is there where no recording could be handed over
+            paths = [str(work / "corpus"), *resources, str(work / "aligned")]
+            _run([program, "align", "--clean", "--num_jobs", jobs, *paths], folder / _LOG)
+        missing = _take_over(work / "aligned", textgrids, wanted)
+        shutil.rmtree(work, ignore_errors=True)  # missing if no recording could be written
         say(f"{dataset}: mfa has aligned {len(wanted) - len(missing)} of {len(wanted)} recordings")
         if missing:
             others = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            warn(f"{dataset}: mfa gave no TextGrid of {', '.join(missing[:5])}{others}; {folder / _LOG} may say why")
+            warn(f"{dataset}: mfa wrote no TextGrid of {', '.join(missing[:5])}{others}; see {folder / _LOG}")
 
 
 def _resource(settings: PreprocessSettings, name: str) -> str:
-    """Give a dictionary or acoustic model as `mfa` takes it: the path of a file, or a name that it knows."""
+    """Return a dictionary or acoustic model as an argument of `mfa`: a path, or a name of one of its own."""
     value: str = getattr(settings, name)
     if "/" not in value and not Path(value).suffix:
         return value
     path = rooted(value)
     if not path.is_file():
-        raise MfaError(f"preprocess.{name}: {path}: no such file; give a file, or a name from `mfa model download`")
+        raise MfaError(f"preprocess.{name}: {path}: no such file; set a file, or a name from `mfa model download`")
     return str(path)
 
 
@@ -99,11 +99,11 @@ def _origins(utterances: Sequence[Utterance], settings: PreprocessSettings) -> I
             fingerprints = Fingerprints(
                 stamp_of_file(utterance.audio_path), stamp_of_text(utterance, lexicon, settings)
             )
-            yield utterance, origin_beforehand(settings, fingerprints)
+            yield utterance, origin_prefix(settings, fingerprints)
 
 
-def _lacks(places: TextGrids, utterance: Utterance, origin: str) -> bool:
-    path = places.own(utterance)
+def _lacks(textgrids: TextGrids, utterance: Utterance, origin: str) -> bool:
+    path = textgrids.own(utterance)
     if not path.exists():
         return True
     found = textgrid_origin(path)
@@ -111,7 +111,7 @@ def _lacks(places: TextGrids, utterance: Utterance, origin: str) -> bool:
 
 
 def _write_corpus(folder: Path, utterances: Sequence[Utterance], settings: PreprocessSettings) -> int:
-    """Write `<speaker>/<id>.wav` and `.lab`; what cannot be read or spoken is left for stage 1 to tell."""
+    """Write `<speaker>/<id>.wav` and `.lab`; stage 1 reports what cannot be read or pronounced."""
     front_ends = FrontEnds(settings)
     n_written = 0
     with Progress(len(utterances), "recordings for mfa", "clips") as progress:
@@ -140,10 +140,10 @@ def _words(front_end: FrontEnd, text: str) -> str:
 
 
 def _run(command: Sequence[str], log: Path) -> None:
-    """Run a program, its output into a file.
+    """Run a program and write its output to a file.
 
     Raises:
-        MfaError: it ended with another exit code than 0; the last lines of its output are told.
+        MfaError: its exit code is not 0; the message has the last lines of its output.
     """
     say(f"running {' '.join(command)}; its output goes to {log}")
     with log.open("w", encoding="utf-8") as output:
@@ -155,12 +155,12 @@ def _run(command: Sequence[str], log: Path) -> None:
             raise MfaError(f"{command[0]}: cannot be run ({error.strerror}); install mfa again") from error
     if done.returncode:
         with log.open(encoding="utf-8", errors="replace") as output:
-            last = deque((line.strip() for line in output if line.strip()), maxlen=_LINES_TOLD)
+            last = deque((line.strip() for line in output if line.strip()), maxlen=_LINES_SHOWN)
         raise MfaError(f"mfa ended with exit code {done.returncode}: {' / '.join(last) or 'no output'} (all: {log})")
 
 
-def _take_over(aligned: Path, places: TextGrids, wanted: dict[Utterance, str]) -> list[str]:
-    """Put MFA's TextGrids where stage 1 looks for them; give the ids of those that are missing or damaged."""
+def _take_over(aligned: Path, textgrids: TextGrids, wanted: dict[Utterance, str]) -> list[str]:
+    """Copy MFA's TextGrids to stage 1's folder; return the ids of missing or damaged ones."""
     found = {(path.parent.name, path.stem): path for path in sorted(aligned.rglob("*.TextGrid"))}
     missing = []
     for utterance, origin in wanted.items():
@@ -172,7 +172,7 @@ def _take_over(aligned: Path, places: TextGrids, wanted: dict[Utterance, str]) -
         except AlignmentError:
             missing.append(utterance.id)
             continue
-        place = places.own(utterance)
+        place = textgrids.own(utterance)
         place.parent.mkdir(parents=True, exist_ok=True)
         write_textgrid(place, alignment, origin=origin)
     return missing

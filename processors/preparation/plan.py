@@ -1,4 +1,4 @@
-"""The plan of stage 1: the utterances of each corpus whose features are missing or out of date."""
+"""Plan of stage 1: the utterances of each corpus whose features are missing or out of date."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ _OWN = ("pocketsphinx", "learned", "mfa")
 
 @dataclass(frozen=True)
 class CorpusPlan:
-    """What is there and what is to be made of one corpus.
+    """The utterances of one corpus, and those of them to prepare.
 
     Attributes:
         dataset: its name.
-        folder: its features, manifests and report.
-        utterances: all that the corpus lists, with their splits.
-        jobs: those of them, or of a machine's share, to make.
-        n_there: how many of them, or of the share, are made already.
+        folder: of its features, manifests and report.
+        utterances: all of the corpus but those excluded, with their splits.
+        jobs: utterances to prepare, of all or of a machine's share.
+        n_done: number of utterances, of all or of the share, that are up to date.
     """
 
     dataset: str
     folder: Path
     utterances: tuple[Utterance, ...]
     jobs: tuple[Job, ...]
-    n_there: int
+    n_done: int
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several machines does, `number` of `count`, counted from 1."""
+    """The share of one of several machines, `number` of `count`, counted from 1."""
 
     number: int
     count: int
 
     def has(self, utterance_id: str) -> bool:
-        """Return whether an utterance belongs to it; that depends on nothing but the id."""
+        """Return whether an utterance belongs to the share, which depends on its id alone."""
         return int.from_bytes(stamp(utterance_id), "big") % self.count == self.number - 1
 
     def __str__(self) -> str:
@@ -78,23 +78,23 @@ def make_plan(
     overwrite: bool = False,
     share: Share | None = None,
 ) -> CorpusPlan:
-    """Compare a corpus with its feature store, which is made ready to be written.
+    """Compare a corpus with its feature store, which is created if missing.
 
-    The split is drawn over all that the corpus lists, before anyone knows which recordings are bad, so that it does not
-    depend on what a recipe wants of them: what an acoustic model is tested on, no vocoder has heard.
+    The split is drawn over the whole corpus, before any recording is rejected, and so is the same in every recipe: no
+    vocoder is trained on the test recordings of an acoustic model.
 
     Args:
         dataset: the corpus' name.
         corpus: its utterances.
         settings: of the features.
-        features: which are wanted.
-        inventory: all phones of the front end, which decide the numbers of stored phonemes.
-        overwrite: whether to forget all features made before.
-        share: what to do of it while other machines do the others; the store is then left as it is found.
+        features: to compute.
+        inventory: the front end's phones in order, which number the stored phonemes.
+        overwrite: whether to delete existing features first.
+        share: of this machine, if several share the work; then nothing is deleted from the store.
 
     Raises:
         StoreError: the store was made with other settings.
-        CorpusError: the list of recordings to leave out cannot be read.
+        CorpusError: the list of excluded recordings cannot be read.
     """
     folder = settings.processed_path / dataset
     if overwrite:
@@ -103,18 +103,18 @@ def make_plan(
     if share is None:
         remove_partial_files(folder)
         if damaged := tidy_store(folder):
-            warn(f"{folder}: {len(damaged)} damaged files of features were deleted; their utterances are made again")
-    # Split first, and only then left out, so that the others' splits stay what they are.
-    unwanted = left_out(dataset, settings)
-    utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in unwanted]
+            warn(f"{folder}: deleted {len(damaged)} damaged shards; their utterances are prepared again")
+    # Exclude after splitting, so that the remaining utterances keep their splits.
+    excluded = left_out(dataset, settings)
+    utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in excluded]
     store = FeatureStore.open(folder, skip_damaged=share is not None)
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
     jobs = tuple(_missing(mine, store, folder, settings, features))
-    return CorpusPlan(dataset, folder, tuple(utterances), jobs, n_there=len(mine) - len(jobs))
+    return CorpusPlan(dataset, folder, tuple(utterances), jobs, n_done=len(mine) - len(jobs))
 
 
 def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings, features: Sequence[str]) -> None:
-    """Raise the `StoreError` that making plans would, as far as one can know before texts are read."""
+    """Raise the `StoreError` that `make_plan` would raise, as far as can be decided without reading texts."""
     expected = store_settings(settings, features, ())
     expected.pop("symbols", None)
     for dataset in datasets:
@@ -122,13 +122,13 @@ def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings,
 
 
 def _front_end_note(folder: Path, features: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return the front end's version for a store that gets its first phones; nothing for one that has some."""
+    """Return the front end's version, to be noted in a store without phones; nothing for a store that has some."""
     has_phones = is_store(folder) and "symbols" in settings_of(folder)
     return {FRONT_END: FRONT_END_VERSION.as_dict()} if needs_text(features) and not has_phones else {}
 
 
 def remove_partial_files(folder: Path, *, deeper: bool = True) -> None:
-    """Delete what killed processes had begun to write in a folder, and deeper; only where none is at work."""
+    """Delete partial files of killed processes in a folder and, if deeper, below it; no process may be writing."""
     for partial in folder.rglob(".*.partial") if deeper else folder.glob(".*.partial"):
         partial.unlink(missing_ok=True)
 
@@ -153,7 +153,7 @@ def _missing(
             own = textgrids.own(utterance)
             textgrid = stamp_of_file(given or own)
         fingerprints = Fingerprints(stamp_of_file(utterance.audio_path), text, textgrid, limits)
-        if not _is_there(utterance.id, fingerprints, store, features):
+        if not _is_up_to_date(utterance.id, fingerprints, store, features):
             yield Job(utterance, fingerprints, given, own, is_known=store.has(utterance.id, (SOURCE,)))
 
 
@@ -162,7 +162,7 @@ def _textgrids(folder: Path, utterances: Sequence[Utterance], settings: Preproce
     if not settings.textgrid_dir or settings.alignment in _OWN:
         if settings.alignment == "textgrid" and next(own.rglob("*.TextGrid"), None) is None:
             raise AlignmentError(
-                f"preprocess.alignment is textgrid, but there are no TextGrids of {folder.name}: name their folder in "
+                f"preprocess.alignment is textgrid, but there are no TextGrids of {folder.name}: set their folder in "
                 "preprocess.textgrid_dir, or choose auto"
             )
         return TextGrids(None, own)
@@ -173,13 +173,13 @@ def _textgrids(folder: Path, utterances: Sequence[Utterance], settings: Preproce
     n_given = sum(textgrids.given(utterance) is not None for utterance in utterances)
     if n_given:
         say(f"{folder.name}: {n_given} recordings have a TextGrid in {given}")
-    elif utterances:  # a machine's share may have none
-        warn(f"{given}: no TextGrid there is named for an utterance of {folder.name}, as in <id>.TextGrid")
+    elif utterances:  # a share may be empty
+        warn(f"{given}: no TextGrid there is named <id>.TextGrid for an utterance of {folder.name}")
     return textgrids
 
 
-def _is_there(utterance_id: str, now: Fingerprints, store: FeatureStore, features: Sequence[str]) -> bool:
-    """Return whether the store has up-to-date features, or an up-to-date reason why there are none."""
+def _is_up_to_date(utterance_id: str, now: Fingerprints, store: FeatureStore, features: Sequence[str]) -> bool:
+    """Return whether the store has up-to-date features, or an up-to-date reason for rejection."""
     if not store.has(utterance_id, (SOURCE,)):
         return False
     made_from = Fingerprints.from_array(store.read(utterance_id, SOURCE))

@@ -1,4 +1,4 @@
-"""Stage 1: corpora become features, manifests, statistics and a report."""
+"""Stage 1: features, manifests, statistics and reports of corpora."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ def prepare(
     overwrite: bool = False,
     features: Sequence[str] = ACOUSTIC_FEATURES,
 ) -> PreparationSummary:
-    """Make what is missing of the features of all corpora, and everything that training reads beside them.
+    """Compute missing features of all corpora, and write everything else that training reads.
 
-    It may be stopped or killed at any moment: alignments are kept one by one, features by groups of some dozens of
-    utterances, and what comes after reads like the result of one go.
+    It may be killed at any time: finished alignments and groups of some dozens of utterances are kept, and the next
+    run continues to the same result.
 
     Args:
         settings: of the whole experiment.
         num_workers: processes; 0 for the setting's number, or one per core where that is 0.
-        overwrite: whether to forget features that were made before, e.g. with other settings; TextGrids stay.
-        features: which features training will read.
+        overwrite: whether to delete existing features, such as those made with other settings; TextGrids stay.
+        features: those that training will read.
 
     Raises:
-        RecitalError: a corpus cannot be read, was prepared with other settings, or too many of its recordings are bad.
+        RecitalError: a corpus cannot be read, was prepared with other settings, or has too many bad recordings.
     """
     preprocess = settings.preprocess
     processed_dir = preprocess.processed_path
-    opened = _Opened.read(settings, features)
+    inputs = _Inputs.read(settings, features)
     # Aligners are speaker-independent: no embeddings, and speakers without training utterances stay.
-    knows_speakers = not needs_text(features) or needs_alignment(features)
+    with_speakers = not needs_text(features) or needs_alignment(features)
     encoder = make_speaker_encoder(preprocess) if needs_alignment(features) else None
     with sole_user(processed_dir):
         remove_partial_files(processed_dir, deeper=False)
-        symbols, plans = opened.begin(overwrite=overwrite)
+        symbols, plans = inputs.begin(overwrite=overwrite)
         workers = num_workers or preprocess.num_workers or available_cores()
         try:
             failures = make_features(plans, preprocess, features, workers)
@@ -67,14 +67,14 @@ def prepare(
                 preprocess,
                 features,
                 failed={id_: rejected for (store, id_), rejected in failures.items() if store == plan.folder},
-                problems=opened.corpora[plan.dataset].problems,
-                notes=opened.corpora[plan.dataset].notes,
+                problems=inputs.corpora[plan.dataset].problems,
+                notes=inputs.corpora[plan.dataset].notes,
             )
             for plan in plans
         ]
-        if knows_speakers:
+        if with_speakers:
             results = [without_untrained_speakers(result) for result in results]
-        return write_voice_files(results, settings, symbols, encoder, for_voice=knows_speakers)
+        return write_voice_files(results, settings, symbols, encoder, for_voice=with_speakers)
 
 
 def prepare_share(
@@ -84,57 +84,57 @@ def prepare_share(
     num_workers: int = 0,
     features: Sequence[str] = ACOUSTIC_FEATURES,
 ) -> PreparationSummary | None:
-    """Do one machine's share of stage 1 in a folder that several machines see; the last one does what `prepare` does.
+    """Prepare one machine's share of the utterances in a shared folder; the last machine runs `prepare` at the end.
 
-    Machines may begin, be killed and begin again in any order; one that begins while another finishes the whole waits
-    for it. They need the same settings and the same corpora.
+    Machines need the same settings and corpora. They may start, be killed and restart in any order; one that starts
+    while another finishes the whole waits for it.
 
     Args:
         settings: of the whole experiment.
-        share: which part is this machine's.
+        share: this machine's.
         num_workers: as for `prepare`.
-        features: which features training will read.
+        features: those that training will read.
 
     Returns:
-        What there is now, or None while something is left to be made by others.
+        The summary of the whole, or None while other machines have work left.
 
     Raises:
-        RecitalError: as `prepare`; or this share is being made by another process.
+        RecitalError: as `prepare`; or another process is preparing this share.
     """
     preprocess = settings.preprocess
     processed_dir = preprocess.processed_path
-    opened = _Opened.read(settings, features)
+    inputs = _Inputs.read(settings, features)
     shares = processed_dir / ".shares"
-    finishing = f"{processed_dir}: another run is making the whole of it; waiting"
+    finishing = f"{processed_dir}: another run is finishing stage 1; waiting"
     own_folder = shares / f"{share.number}-of-{share.count}"
     with joint_user(processed_dir, waits=True, message=finishing), sole_user(own_folder):
-        symbols, plans = opened.begin(share=share)
+        symbols, plans = inputs.begin(share=share)
         make_features(plans, preprocess, features, num_workers or preprocess.num_workers or available_cores())
     try:
-        # One after the other, so that of machines that end together the last to look sees what all have made.
+        # One at a time: of machines that finish together, the last to look sees the work of all.
         with sole_user(shares, waits=True), joint_user(processed_dir):
-            left = sum(len(plan.jobs) for plan in opened.plans(symbols, share=Share(1, 1)))
+            left = sum(len(plan.jobs) for plan in inputs.plans(symbols, share=Share(1, 1)))
         if not left:
             return prepare(settings, num_workers=num_workers, features=features)
     except InUseError:
-        say(f"share {share} is done; another machine is at work, and finishes the whole")
+        say(f"share {share} is done; another machine is still working and will finish stage 1")
         return None
     say(
-        f"share {share} is done; {left} utterances are left for others, the last of whom finishes the whole. Once "
-        "nobody is at work any more, stage 1 without --shard makes what may be left"
+        f"share {share} is done; {left} utterances are left for other machines, the last of which finishes stage 1. "
+        "If none is running any more, run stage 1 without --shard to prepare what is left"
     )
     return None
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """What stage 1 reads before it plans.
+class _Inputs:
+    """The input of stage 1.
 
     Attributes:
-        settings: of preparation.
-        features: the wanted ones.
+        settings: of preprocessing.
+        features: to compute.
         corpora: by dataset.
-        front_ends: by language; none where the features need no text.
+        front_ends: by language; empty if the features need no text.
     """
 
     settings: PreprocessSettings
@@ -143,7 +143,7 @@ class _Opened:
     front_ends: FrontEnds
 
     @classmethod
-    def read(cls, settings: ExperimentSettings, features: Sequence[str]) -> _Opened:
+    def read(cls, settings: ExperimentSettings, features: Sequence[str]) -> _Inputs:
         with_text = needs_text(features)
         corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
         tell_what_is_left_out(corpora, settings.preprocess)
@@ -159,8 +159,8 @@ class _Opened:
         symbols = self._symbols(overwrite) if self.front_ends else None
         plans = self.plans(symbols, overwrite=overwrite, share=share)
         if symbols is not None:
-            # Now that no store has refused it, and before anything is numbered by it. Machines that share the work
-            # read the same texts, so this is the same table whoever writes it.
+            # After every store has accepted it, and before features use its numbers. Machines that share the work read
+            # the same texts, so each writes the same table.
             symbols.save(self.settings.processed_path / SYMBOLS_FILE)
         elif not overwrite:
             for plan in plans:
@@ -186,9 +186,9 @@ class _Opened:
 
 
 def _refuse_to_train_on_held_out(plan: CorpusPlan) -> None:
-    """Raise a `PreparationError` if a vocoder would train on recordings that a voice of this corpus is evaluated on.
+    """Raise a `PreparationError` if a vocoder would train on recordings with which a voice is validated or tested.
 
-    The recordings themselves are compared: another layout gives them other ids, and by these another split.
+    Paths of recordings are compared: with another layout they have other ids, and therefore other splits.
     """
     held_out = {
         utterance.audio_path.resolve(): utterance.id
@@ -202,7 +202,7 @@ def _refuse_to_train_on_held_out(plan: CorpusPlan) -> None:
     training = {utterance.audio_path.resolve() for utterance in plan.utterances if utterance.split == "train"}
     if shared := [id_ for path, id_ in held_out.items() if path in training]:
         raise PreparationError(
-            f"{plan.folder}: {len(shared)} recordings that a voice is validated or tested on would train the vocoder "
-            f"({some(shared)}); give it the voice's dataset_layout, split_seed, valid_size and test_size, or run "
+            f"{plan.folder}: {len(shared)} validation or test recordings of the voice are in the vocoder's training "
+            f"split ({some(shared)}); use the voice's dataset_layout, split_seed, valid_size and test_size, or run "
             "the voice's stage 1 again if its corpus has changed"
         )

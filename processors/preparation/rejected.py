@@ -1,4 +1,4 @@
-"""Rejected recordings and why."""
+"""Rejected recordings and the reasons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from utils.errors import RecitalError
 
 UNEXPECTED = "unexpected"
-"""Unexpected exception or worker crash; not cached, tried again in the next run."""
+"""Kind of unexpected exceptions; not stored, so that the next run tries again."""
 
 
 class DurationError(RecitalError):
@@ -19,10 +19,10 @@ class DurationError(RecitalError):
 
 @dataclass(frozen=True)
 class Rejected:
-    """One recording, or line of a corpus, that was left out.
+    """A recording, or a line of a corpus, that cannot be used.
 
     Attributes:
-        utterance_id: empty where it is not known.
+        utterance_id: empty if unknown.
         kind: for counting, e.g. `silent` or `alignment failed`.
         reason: where and what, in one line.
     """
@@ -37,6 +37,6 @@ class Rejected:
 
     @classmethod
     def from_array(cls, utterance_id: str, values: np.ndarray) -> Rejected:
-        """Read what `as_array` returned."""
+        """Return the rejection that `as_array` packed."""
         kind, reason = json.loads(values.tobytes().decode())
         return cls(utterance_id, kind, reason)

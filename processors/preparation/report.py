@@ -1,4 +1,4 @@
-"""The report that stage 1 leaves beside a corpus's features: `report.md`, and `report.html` with pictures and sound."""
+"""Report of stage 1 beside a corpus's features: `report.md`, and `report.html` with pictures and sound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
-from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, Doubt, worst_of_each
+from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, Anomaly, worst_of_each
 from processors.preparation.corpus_result import CorpusCounts, CorpusResult, completed
 from processors.reports.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
@@ -23,14 +23,14 @@ from utils.files import write_atomically
 from utils.pictures import png
 
 _N_SHOWN = 4
-_N_DOUBTFUL = 10
-_N_TOLD = 3
+_N_WORST = 10
+_N_DESCRIBED = 3
 _MOST_SHOWN_S = 15.0
 _MOST_SPEAKERS = 200
 _RARE = 5
 _GALLERY_NOTE = (
-    "Edge silence is cut. Lines on the mel are where phones end, the light blue curve is the pitch; "
-    "a phone that the recording skips has no width and no label."
+    "Edge silence is trimmed. Lines on the mel are phone boundaries, the light blue curve is F0; phones of zero "
+    "duration have no label."
 )
 
 
@@ -44,23 +44,23 @@ def write_report(
     """Write both reports of one corpus.
 
     Args:
-        result: its utterances.
-        counts: its numbers.
-        statistics: of the speakers.
-        symbols: to spell out the phones; None where there are none.
-        settings: the features' own.
+        result: of the corpus.
+        counts: of its utterances.
+        statistics: by speaker.
+        symbols: to look up phones; None if there are none.
+        settings: of the features.
 
     Returns:
-        The path of `report.md`; the page lies beside it.
+        The path of `report.md`; `report.html` is beside it.
     """
-    doubts = counts.alignments.doubts()
-    sections = list(_sections(result, counts, doubts, statistics, symbols, settings))
+    anomalies = counts.alignments.anomalies()
+    sections = list(_sections(result, counts, anomalies, statistics, symbols, settings))
     title = f"Stage 1: {result.dataset}"
     path = result.folder / "report.md"
     write_atomically(path, markdown(title, sections))
-    shown = _shown(result, counts, doubts, symbols, settings)
+    shown = _shown(result, counts, anomalies, symbols, settings)
     html = page(
-        title, sections, shown, gallery="Some utterances, and those that look worst aligned", gallery_note=_GALLERY_NOTE
+        title, sections, shown, gallery="Sample utterances and the worst alignments", gallery_note=_GALLERY_NOTE
     )
     write_atomically(result.folder / "report.html", html)
     return path
@@ -69,7 +69,7 @@ def write_report(
 def _sections(
     result: CorpusResult,
     counts: CorpusCounts,
-    doubts: Sequence[Doubt],
+    anomalies: Sequence[Anomaly],
     statistics: Mapping[str, SpeakerStatistics],
     symbols: SymbolTable | None,
     settings: PreprocessSettings,
@@ -82,9 +82,9 @@ def _sections(
     total = len(result.good) + len(result.rejected)
     share = f"{result.rejected_share:.1%} of {total}"
     yield Section(
-        "What there is",
+        "Overview",
         [
-            f"{len(result.good)} utterances can be used, {len(result.rejected)} were left out ({share}).",
+            f"{len(result.good)} utterances are usable, {len(result.rejected)} were left out ({share}).",
             *(f"Note: {note}" for note in result.notes),
         ],
         ("split", "utterances", "speech", "frames"),
@@ -95,8 +95,8 @@ def _sections(
     )
     yield Section(
         "Speakers",
-        ["Pitch is the middle of the training split's, with the range of two standard deviations."],
-        ("speaker", "utterances", "speech", "pitch in Hz"),
+        ["Mean F0 over the training split (of log F0), and two standard deviations to either side."],
+        ("speaker", "utterances", "speech", "F0 in Hz"),
         [
             (name, str(counts.speaker_utterances[name]), length(frames), _pitch(statistics.get(name)))
             for name, frames in counts.speaker_frames.most_common(_MOST_SPEAKERS)
@@ -111,10 +111,10 @@ def _sections(
         )
         yield Section(
             "Left out",
-            header=("utterance", "reason", "what was found"),
+            header=("utterance", "reason", "details"),
             rows=[(each.utterance_id or "?", each.kind, each.reason) for each in result.rejected],
         )
-    yield from _alignment_sections(result, counts.alignments, doubts)
+    yield from _alignment_sections(result, counts.alignments, anomalies)
     if symbols is not None and (trained := counts.training_phones):
         absent = [symbol for symbol in symbols.symbols[1:] if not trained[symbol] and symbol != LATER]
         rare = [f"{symbol} ({trained[symbol]})" for symbol in symbols.symbols[1:] if 0 < trained[symbol] < _RARE]
@@ -127,36 +127,37 @@ def _sections(
         )
 
 
-def _alignment_sections(result: CorpusResult, alignments: AlignmentCheck, doubts: Sequence[Doubt]) -> Iterator[Section]:
+def _alignment_sections(
+    result: CorpusResult, alignments: AlignmentCheck, anomalies: Sequence[Anomaly]
+) -> Iterator[Section]:
     if not alignments.n_checked:
         return
-    told: defaultdict[str, list[str]] = defaultdict(list)
-    for doubt in doubts:
-        told[doubt.utterance_id].append(doubt.told)
-    worst = "; report.html shows the worst" if told else ""
+    descriptions: defaultdict[str, list[str]] = defaultdict(list)
+    for anomaly in anomalies:
+        descriptions[anomaly.utterance_id].append(anomaly.description)
+    worst = "; report.html shows the worst" if descriptions else ""
     yield Section(
         "Alignment",
         [
-            f"In {len(told)} of {alignments.n_checked} utterances something looks wrongly aligned{worst}.",
-            f"Improbable is a phone whose length lies {SPREADS:g} spreads from what is usual for it in this corpus (as "
-            "logarithms; the spread is half of where the middle 68 % lie), silence inside a word, more than "
-            f"{LONGEST_SILENCE_S * 1000:.0f} ms near the noise floor where no pause is marked, and a score {SPREADS:g} "
-            "spreads below the usual.",
+            f"{len(descriptions)} of {alignments.n_checked} utterances have anomalies of alignment{worst}.",
+            f"Anomalies are: a phone whose log duration is {SPREADS:g} spreads from its median in this corpus (a "
+            "spread is half the width of the middle 68 %); silence within a word; more than "
+            f"{LONGEST_SILENCE_S * 1000:.0f} ms near the noise floor without a marked pause; a score {SPREADS:g} "
+            "spreads below the median.",
         ],
-        ("utterance", "what is improbable") if told else (),
-        [(id_, "; ".join(lines[:_N_TOLD])) for id_, lines in list(told.items())[:_N_DOUBTFUL]],
+        ("utterance", "anomalies") if descriptions else (),
+        [(id_, "; ".join(lines[:_N_DESCRIBED])) for id_, lines in list(descriptions.items())[:_N_WORST]],
     )
     if scores := alignments.scores:
         texts = {utterance.id: utterance.text for utterance in result.good}
         yield Section(
-            "Texts that suit their recordings least",
+            "Lowest alignment scores",
             [
-                "The score is the aligner's, of how well the text's phones explain what is heard: "
-                f"{np.median([score for score, _ in scores]):.1f} is usual here, far below it something else may be "
-                "said."
+                "The aligner's score of text and recording has the median "
+                f"{np.median([score for score, _ in scores]):.1f} here; far below it, text and recording may differ."
             ],
             ("utterance", "score", "text"),
-            [(id_, f"{score:.2f}", texts[id_]) for score, id_ in sorted(scores)[:_N_DOUBTFUL]],
+            [(id_, f"{score:.2f}", texts[id_]) for score, id_ in sorted(scores)[:_N_WORST]],
         )
 
 
@@ -171,11 +172,11 @@ def _pitch(of_speaker: SpeakerStatistics | None) -> str:
 def _shown(
     result: CorpusResult,
     counts: CorpusCounts,
-    doubts: Sequence[Doubt],
+    anomalies: Sequence[Anomaly],
     symbols: SymbolTable | None,
     settings: PreprocessSettings,
 ) -> Iterator[Shown]:
-    """Draw some utterances, the slowest and the fastest, which betray wrong texts, and the ten worst aligned."""
+    """Draw some utterances, the slowest and the fastest, whose texts may be wrong, and the ten worst aligned."""
     store = FeatureStore.open(result.folder)
     longest = int(_MOST_SHOWN_S * settings.sample_rate / settings.hop_size)
     of_id = {
@@ -187,8 +188,8 @@ def _shown(
     why = {}
     if len(paces) > _N_SHOWN:
         why = {paces[0][1]: "the slowest", paces[-1][1]: "the fastest"}
-    doubtful = _doubtful(doubts, counts.alignments.scores, of_id)
-    why |= {id_: ", ".join(filter(None, [why.get(id_), reason])) for id_, reason in doubtful.items()}
+    worst = _worst_aligned(anomalies, counts.alignments.scores, of_id)
+    why |= {id_: ", ".join(filter(None, [why.get(id_), reason])) for id_, reason in worst.items()}
     ids = list(of_id)
     between = [ids[place] for place in np.linspace(0, len(ids) - 1, min(_N_SHOWN, len(ids))).astype(int)]
     for utterance_id in dict.fromkeys([*between, *why]):
@@ -196,13 +197,15 @@ def _shown(
         yield _draw(utterance, store, settings, why.get(utterance_id, ""))
 
 
-def _doubtful(doubts: Sequence[Doubt], scores: Sequence[tuple[float, str]], of_id: Container[str]) -> dict[str, str]:
-    """Give the utterances whose alignments look worst, and why: by what is improbable, then by their scores."""
-    shown = (doubt for doubt in worst_of_each(doubts) if doubt.utterance_id in of_id)
-    worst = {doubt.utterance_id: f"doubtful: {doubt.told}" for doubt in itertools.islice(shown, _N_DOUBTFUL)}
-    if len(scores) > _N_DOUBTFUL:
+def _worst_aligned(
+    anomalies: Sequence[Anomaly], scores: Sequence[tuple[float, str]], of_id: Container[str]
+) -> dict[str, str]:
+    """Return the worst aligned utterances with their reasons: first by anomalies, then by scores."""
+    shown = (anomaly for anomaly in worst_of_each(anomalies) if anomaly.utterance_id in of_id)
+    worst = {anomaly.utterance_id: f"anomaly: {anomaly.description}" for anomaly in itertools.islice(shown, _N_WORST)}
+    if len(scores) > _N_WORST:
         for score, id_ in sorted(scores):
-            if len(worst) == _N_DOUBTFUL:
+            if len(worst) == _N_WORST:
                 break
             if id_ in of_id:
                 worst.setdefault(id_, f"among the lowest scores: {score:.2f}")

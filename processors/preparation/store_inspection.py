@@ -1,4 +1,4 @@
-"""Looking into feature stores, and exchanging single features by hand."""
+"""Inspection of feature stores, and replacement of single features by hand."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _UNITS = {
 }
 _PER_FRAME = ("mel", "f0", "energy", PREDICTED_MEL)
 _NOT_NEGATIVE = ("f0", "energy", "durations")
-# Bytes that stage 1 compares or reads as text, no measurements.
-_MARKS_DTYPE = np.dtype(np.uint8)
+# Of stage 1's fingerprints and reasons, which are no measurements.
+_INTERNAL_DTYPE = np.dtype(np.uint8)
 
 
 class InspectionError(RecitalError):
-    """An utterance or a feature that is not there, or an array that cannot stand in a feature's place."""
+    """An utterance or a feature that does not exist, or an array that cannot replace a feature."""
 
 
 def stores_in(folder: Path) -> list[FeatureStore]:
-    """Open the store of a corpus, or all those in a `processed_dir`.
+    """Open the store of a corpus, or all stores in a `processed_dir`.
 
     Raises:
         StoreError: the folder is neither.
@@ -54,7 +54,7 @@ def stores_in(folder: Path) -> list[FeatureStore]:
         return _opened([folder])
     if found := sorted(path for path in folder.glob("*") if is_store(path)):
         return _opened(found)
-    raise StoreError(f"{folder}: neither a feature store nor a folder of such; name preprocess.processed_dir")
+    raise StoreError(f"{folder}: neither a feature store nor a folder of feature stores; pass preprocess.processed_dir")
 
 
 def stores_of(settings: ExperimentSettings) -> list[FeatureStore]:
@@ -70,10 +70,10 @@ def stores_of(settings: ExperimentSettings) -> list[FeatureStore]:
 
 
 def store_of(stores: Sequence[FeatureStore], utterance_id: str) -> FeatureStore:
-    """Return the one store that holds an utterance.
+    """Return the store that holds an utterance.
 
     Raises:
-        InspectionError: none does, or several do.
+        InspectionError: no store does, or several do.
     """
     holding = [store for store in stores if utterance_id in _ids(store)]
     if len(holding) == 1:
@@ -86,7 +86,7 @@ def store_of(stores: Sequence[FeatureStore], utterance_id: str) -> FeatureStore:
 
 
 def listing(stores: Iterable[FeatureStore]) -> Iterator[str]:
-    """Return a line per store, and one per utterance: its split, length, and features with their shapes."""
+    """Yield a line per store, and one per utterance: split, length, and features with their shapes."""
     for store in stores:
         utterances = _utterances(store)
         seconds = {id_: _duration_s(store, id_) for id_ in _ids(store)}
@@ -101,7 +101,7 @@ def listing(stores: Iterable[FeatureStore]) -> Iterator[str]:
 
 
 def description(store: FeatureStore, utterance_id: str) -> Iterator[str]:
-    """Return, line by line, what is known of an utterance: text, phones, every feature with its range, what disagrees.
+    """Yield lines that describe an utterance: text, phones, every feature with its range, disagreements.
 
     Raises:
         StoreError: a shard is damaged.
@@ -128,12 +128,12 @@ def description(store: FeatureStore, utterance_id: str) -> Iterator[str]:
 
 
 def export(store: FeatureStore, utterance_id: str, folder: Path) -> list[Path]:
-    """Write an utterance's features as files that other programs open.
+    """Write an utterance's features as files for other programs.
 
-    `<id>.wav`, `<id>.TextGrid` with the phones' times in that WAV, and every other feature as `<id>.<feature>.npy`.
+    These are `<id>.wav`, `<id>.TextGrid` with the phones' times in that WAV, and `<id>.<feature>.npy` for all others.
 
     Returns:
-        What was written.
+        The written paths.
 
     Raises:
         InspectionError: there is nothing to write, or one of the files exists.
@@ -159,9 +159,9 @@ def export(store: FeatureStore, utterance_id: str, folder: Path) -> list[Path]:
 
 
 def replace(folder: Path, utterance_id: str, name: str, file: Path) -> None:
-    """Put an array from a `.npy` file in the place of a feature, in a store that nobody else writes to meanwhile.
+    """Replace a feature by an array from a `.npy` file, under an exclusive lock.
 
-    Stage 1 keeps it as long as recording, text and TextGrid stay as they are.
+    Stage 1 keeps it as long as recording, text and TextGrid are unchanged.
 
     Args:
         folder: the store.
@@ -170,8 +170,8 @@ def replace(folder: Path, utterance_id: str, name: str, file: Path) -> None:
         file: an array of the feature's dtype and shape, without NaN.
 
     Raises:
-        InspectionError: there is no such feature, the file holds no array, or one that does not agree with the rest.
-        InUseError: another process works on the features.
+        InspectionError: there is no such feature, or the file holds no array, or one that does not fit.
+        InUseError: another process is using the features.
         StoreError: the store is damaged.
     """
     with sole_user(folder.parent):
@@ -179,7 +179,7 @@ def replace(folder: Path, utterance_id: str, name: str, file: Path) -> None:
         names = _measured(store, utterance_id)
         if name not in names:
             raise InspectionError(
-                f"{folder}: {utterance_id} has no feature {name} that could be replaced; it has "
+                f"{folder}: {utterance_id} has no feature {name} to replace; it has "
                 f"{', '.join(names) or 'none'}{did_you_mean(name, names)}"
             )
         features = {each: store.read(utterance_id, each) for each in names}
@@ -196,7 +196,7 @@ def replace(folder: Path, utterance_id: str, name: str, file: Path) -> None:
 def _opened(folders: Iterable[Path]) -> list[FeatureStore]:
     stores = [FeatureStore.open(folder, skip_damaged=True) for folder in folders]
     for path in chain.from_iterable(store.damaged for store in stores):
-        warn(f"{path}: is damaged; what only it holds is missing. Run stage 1 again")
+        warn(f"{path}: is damaged, its features are missing; run stage 1 again")
     for store in stores:
         if lacking := {"sample_rate", "hop_size"} - store.settings.keys():
             raise StoreError(f"{store.folder}: its settings lack {' and '.join(sorted(lacking))}; run stage 1 again")
@@ -208,15 +208,15 @@ def _ids(store: FeatureStore) -> list[str]:
 
 
 def _utterances(store: FeatureStore) -> dict[str, Utterance]:
-    """Return the records of a store's utterances, as far as they are in a split."""
+    """Return the records of a store's utterances that are in a split."""
     manifests = (store.folder / f"{split}.jsonl" for split in SPLITS)
     return {each.id: each for path in manifests if path.is_file() for each in read_manifest(path)}
 
 
 def _measured(store: FeatureStore, utterance_id: str) -> list[str]:
-    """Return the features of an utterance, without stage 1's marks."""
+    """Return the features of an utterance, without stage 1's fingerprints and reasons."""
     names = [name for name in store.features if store.has(utterance_id, (name,))]
-    return [name for name in names if store.read(utterance_id, name, 0, 0).dtype != _MARKS_DTYPE]
+    return [name for name in names if store.read(utterance_id, name, 0, 0).dtype != _INTERNAL_DTYPE]
 
 
 def _problem(store: FeatureStore, utterance_id: str) -> str:
@@ -227,7 +227,7 @@ def _problem(store: FeatureStore, utterance_id: str) -> str:
 
 
 def _duration_s(store: FeatureStore, utterance_id: str) -> float:
-    """Return how long an utterance's features last, in seconds; 0 where there are none."""
+    """Return the duration of an utterance's features in seconds; 0 if there are none."""
     sample_rate, hop_size = store.settings["sample_rate"], store.settings["hop_size"]
     for name, samples in (("waveform", 1), ("mel", hop_size)):
         if store.has(utterance_id, (name,)):
@@ -248,14 +248,14 @@ def _range(name: str, values: np.ndarray) -> str:
 
 
 def _symbols(store: FeatureStore) -> SymbolTable | None:
-    """Return the table that numbered a store's phonemes; None where it is not there, or another."""
+    """Return the table that numbered a store's phonemes; None if it is missing or differs."""
     path = store.folder.parent / SYMBOLS_FILE
     table = SymbolTable.open(path) if path.is_file() else None
     return table if table and store.settings.get("symbols") == stamp_of_symbols(table.symbols) else None
 
 
 def _phones(store: FeatureStore, features: Mapping[str, np.ndarray]) -> list[str]:
-    """Return an utterance's phones, spelled out as far as that can be done."""
+    """Return an utterance's phones, or their numbers if the symbol table is missing."""
     if "phonemes" not in features:
         return []
     numbers, symbols = features["phonemes"].tolist(), _symbols(store)
@@ -263,7 +263,7 @@ def _phones(store: FeatureStore, features: Mapping[str, np.ndarray]) -> list[str
 
 
 def _alignment(store: FeatureStore, features: Mapping[str, np.ndarray]) -> Alignment | None:
-    """Return when each phone is spoken, silences called by their symbols; None where there are no durations."""
+    """Return the times of phones, silences labelled with their symbols; None without durations."""
     if "durations" not in features:
         return None
     ends_s = np.cumsum(features["durations"]) * (store.settings["hop_size"] / store.settings["sample_rate"])
@@ -272,7 +272,7 @@ def _alignment(store: FeatureStore, features: Mapping[str, np.ndarray]) -> Align
 
 
 def _disagreements(features: Mapping[str, np.ndarray], hop_size: int) -> list[str]:
-    """Return what cannot be of an utterance's features: they do not last alike, or fall below 0."""
+    """Return contradictions between an utterance's features: different lengths, or negative values."""
     lengths = {name: len(features[name]) for name in _PER_FRAME if name in features}
     if "durations" in features:
         lengths["the sum of durations"] = int(features["durations"].sum())
@@ -296,7 +296,7 @@ def _array_from(file: Path) -> np.ndarray:
     except FileNotFoundError:
         raise InspectionError(f"{file}: no such file") from None
     except (OSError, ValueError) as error:
-        raise InspectionError(f"{file}: is no .npy file of numbers, as numpy.save writes it: {error}") from error
+        raise InspectionError(f"{file}: not a .npy file of numbers, as numpy.save writes it: {error}") from error
 
 
 def _refuse_unlike(file: Path, name: str, values: np.ndarray, stored: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The symbol table of an experiment."""
+"""Symbol table of an experiment."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def symbol_table(
 ) -> SymbolTable:
     """Return the symbol table of an experiment.
 
-    A front end whose inventory is closed has the same table always. Of others the symbols of all texts are collected:
-    pauses first, then the rest sorted by code point. A table that features in `processed_dir` were made with is kept,
-    and new symbols follow behind it after `LATER`, so that a number never changes what it stands for.
+    A front end with a closed inventory always has the same table. For others, the symbols of all texts are collected:
+    pauses first, then the rest sorted by code point. A table that features in `processed_dir` were made with is kept
+    and new symbols are appended after `LATER`, so that no number changes its meaning.
 
     Args:
-        front_ends: with at least one language made.
-        utterances: of all corpora. Texts that cannot be spoken are passed over: whoever prepares them will tell.
-        settings: which front end, and where features go.
-        forget: stores whose features are about to be made anew.
+        front_ends: with at least one language loaded.
+        utterances: of all corpora. Texts that cannot be pronounced are skipped; extraction rejects them.
+        settings: of the front end and `processed_dir`.
+        forget: stores whose features are about to be replaced.
     """
     first = next(iter(front_ends.values()))
     if not first.is_open:
@@ -43,12 +43,12 @@ def symbol_table(
     processed_dir = settings.processed_path
     path = processed_dir / SYMBOLS_FILE
     table = SymbolTable([*first.inventory, *sorted(found - set(first.inventory))])
-    if path.is_file() and _is_in_use(known := SymbolTable.open(path), processed_dir, settings, set(forget)):
-        new = sorted(found - set(known.symbols))
-        mark = [LATER] if new and LATER not in known else []
-        table = SymbolTable([*known.symbols[1:], *mark, *new])
+    if path.is_file() and _is_in_use(kept := SymbolTable.open(path), processed_dir, settings, set(forget)):
+        new = sorted(found - set(kept.symbols))
+        mark = [LATER] if new and LATER not in kept else []
+        table = SymbolTable([*kept.symbols[1:], *mark, *new])
         if new:
-            say(f"new symbols behind the {len(known)} of {path}: {' '.join(new)}")
+            say(f"new symbols after the {len(kept)} of {path}: {' '.join(new)}")
     return table
 
 
@@ -64,7 +64,7 @@ def _symbols_of(utterances: Iterable[Utterance], front_ends: FrontEnds) -> set[s
 
 
 def _is_in_use(table: SymbolTable, processed_dir: Path, settings: PreprocessSettings, forget: Set[Path]) -> bool:
-    """Whether the phonemes of some store are numbered by this table, or by what it was before it grew."""
+    """Return whether the phonemes of some store are numbered by this table, or by its state before it grew."""
     stores = (path.parent for path in processed_dir.glob("*/store_settings.json") if path.parent not in forget)
     expected = (settings.phone_extractor, stamp_of_symbols(table.symbols))
     return any((made.get("phone_extractor"), made.get("symbols")) == expected for made in map(settings_of, stores))

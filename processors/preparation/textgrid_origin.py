@@ -1,4 +1,4 @@
-"""The origin noted in a TextGrid of stage 1: its aligner, and stamps of recording and text."""
+"""Origin noted in a TextGrid of stage 1: its aligner, and stamps of recording and text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from utils.fingerprint import stamp
 
 SCORE = "score "
 """Prefix of the score in the origin."""
-# To be raised where a change of the code calls for aligning everything again.
+# Raise it when a change of the code requires aligning everything again.
 _VERSION = 2
 
 
@@ -36,8 +36,8 @@ def stamp_of_text(utterance: Utterance, lexicon: str, settings: PreprocessSettin
     return stamp(utterance.text, lexicon, *other_language)
 
 
-def origin_beforehand(settings: PreprocessSettings, fingerprints: Fingerprints) -> str:
-    """Return how the origin begins of a TextGrid of this recording and text that was made before extraction."""
+def origin_prefix(settings: PreprocessSettings, fingerprints: Fingerprints) -> str:
+    """Return the beginning of the origin of a TextGrid of this recording and text made before extraction."""
     aligner = aligner_of(settings)
     of_mfa = (settings.mfa_dictionary, settings.mfa_acoustic_model) if aligner == "mfa" else ()
     return f"{aligner} {stamp(_VERSION, fingerprints.audio.hex(), fingerprints.text.hex(), *of_mfa).hex()}"

@@ -1,4 +1,4 @@
-"""Cutting the silence at both ends of a recording, with its phones kept in step."""
+"""Trimming of the silence at both ends of a recording and its phones."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from processors.alignment.pauses_from_alignment import AlignedPhones
 
 
 def speech_span(aligned: AlignedPhones, n_samples: int, *, sample_rate: int, edge_silence_ms: float) -> tuple[int, int]:
-    """Give the samples between which a recording speaks, with some silence left at both ends.
+    """Return the range of samples with speech, and some silence at both ends.
 
     Args:
-        aligned: phones of the recording, of which the first and the last are its edges' silence.
+        aligned: phones of the recording; the first and the last are silence.
         n_samples: T_wav of the recording.
         sample_rate: in Hz.
-        edge_silence_ms: how much silence may stay at each end.
+        edge_silence_ms: most silence left at each end.
 
     Returns:
         The first sample and the one after the last.
@@ -27,6 +27,6 @@ def speech_span(aligned: AlignedPhones, n_samples: int, *, sample_rate: int, edg
 
 
 def ends_within(aligned: AlignedPhones, start: int, stop: int, *, sample_rate: int) -> npt.NDArray[np.float64]:
-    """Give where each phone ends, in seconds, counted from sample `start` of a recording cut at `stop`."""
+    """Return the ends of phones in seconds, from sample `start`, in a recording trimmed to `start:stop`."""
     ends_s = np.asarray(aligned.ends_s) - start / sample_rate
     return np.clip(ends_s, 0.0, (stop - start) / sample_rate)

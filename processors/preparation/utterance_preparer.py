@@ -1,4 +1,4 @@
-"""The features of one recording and its text."""
+"""Feature extraction from one recording and its text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from processors.features import (
 from processors.preparation.alignment_check import longest_silence_in_words
 from processors.preparation.jobs import Job
 from processors.preparation.rejected import DurationError
-from processors.preparation.textgrid_origin import SCORE, aligner_of, origin_beforehand
+from processors.preparation.textgrid_origin import SCORE, aligner_of, origin_prefix
 from processors.preparation.trimming import ends_within, speech_span
 from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
@@ -39,23 +39,22 @@ from processors.text.tokens import Token, Word
 from processors.utterance import Utterance
 from utils.fingerprint import stamp, stamp_of_file
 
-# Clips of a sentence: what their list and their header say may differ by an encoder's padding, not by words.
+# Stated and measured lengths of a sentence may differ by an encoder's padding, but not by words.
 _DURATION_TOLERANCE_S = 0.1
 _DURATION_TOLERANCE = 0.02
 _OWN_ALIGNER = "pocketsphinx"
-# To be raised where a change of the aligner calls for aligning everything again.
+# Raise it when a change of the aligner requires aligning everything again.
 _ALIGNER_VERSION = 1
 
 
 class UtterancePreparer:
-    """Turns one recording and its text into features.
+    """Computes the features of one recording and its text.
 
-    Time adds up: the durations add up to the frames of mel, f0 and energy, and the waveform has `hop_size` samples
-    for each of them.
+    The durations add up to the frames of mel, f0 and energy, and the waveform has `hop_size` samples per frame.
 
     Args:
-        settings: how.
-        features: which; among `ACOUSTIC_FEATURES`.
+        settings: of the features.
+        features: to compute; of `ACOUSTIC_FEATURES`.
     """
 
     def __init__(self, settings: PreprocessSettings, features: Sequence[str]) -> None:
@@ -65,7 +64,7 @@ class UtterancePreparer:
         self._front_ends = FrontEnds(settings)
 
     def prepare(self, job: Job) -> dict[str, np.ndarray]:
-        """Make the features of one utterance, and the marks of what they were made from.
+        """Compute the features of one utterance, and the fingerprints of their inputs.
 
         Raises:
             RecitalError: the utterance cannot be used.
@@ -84,7 +83,7 @@ class UtterancePreparer:
         start, stop = 0, len(recording)
         aligned = None
         if self._needs_text and not self._needs_alignment:
-            features["phonemes"] = self._phones_to_find(utterance, len(recording) // settings.hop_size)
+            features["phonemes"] = self._phoneme_ids_of_text(utterance, len(recording) // settings.hop_size)
         elif self._needs_alignment:
             aligned, textgrid, silence_s = self._align(job, recording)
             fingerprints = replace(fingerprints, textgrid=stamp_of_file(textgrid))
@@ -100,29 +99,29 @@ class UtterancePreparer:
                 )
         n_frames = max(stop - start, 0) // settings.hop_size
         if n_frames == 0:
-            raise AudioError(f"{utterance.audio_path}: what is spoken is shorter than one frame", "too short")
+            raise AudioError(f"{utterance.audio_path}: its speech is shorter than one frame", "too short")
         if aligned is not None:
             features |= self._phones_and_durations(aligned, start, stop, n_frames, utterance)
-        # What was stored as int16 is what every feature describes, to the bit.
+        # Every feature is computed from the waveform as stored, in int16.
         waveform = to_int16(recording[start : start + n_frames * settings.hop_size])
-        features |= self._heard(waveform)
+        features |= self._waveform_features(waveform)
         for name, values in features.items():
             if not np.isfinite(values).all():
-                raise AudioError(f"{utterance.audio_path}: gives {name} that is not a number", "not a number")
+                raise AudioError(f"{utterance.audio_path}: its {name} has NaN or infinite values", "not a number")
         return {SOURCE: fingerprints.as_array(), **features}
 
-    def _heard(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
-        """Give those of the wanted features that the waveform alone decides."""
+    def _waveform_features(self, waveform: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the requested features that are computed from the waveform alone."""
         settings, wanted = self._settings, self._features
-        heard = {"waveform": waveform}
+        computed = {"waveform": waveform}
         samples = waveform.astype(np.float32) / 32768.0
         if not wanted.isdisjoint({"mel", "energy"}):
             with torch.inference_mode():
                 mel, energy = self._mel.mel_and_energy(torch.from_numpy(samples))
-            heard["mel"] = mel.numpy().T  # (M, T_mel) -> (T_mel, M)
-            heard["energy"] = energy.numpy()
+            computed["mel"] = mel.numpy().T  # (M, T_mel) -> (T_mel, M)
+            computed["energy"] = energy.numpy()
         if "f0" in wanted:
-            heard["f0"] = extract_pitch(
+            computed["f0"] = extract_pitch(
                 samples,
                 sample_rate=settings.sample_rate,
                 hop_size=settings.hop_size,
@@ -130,15 +129,15 @@ class UtterancePreparer:
                 f0_max=settings.f0_max,
                 extractor=settings.pitch_extractor,
             )
-        return {name: values for name, values in heard.items() if name in wanted}
+        return {name: values for name, values in computed.items() if name in wanted}
 
-    def _phones_to_find(self, utterance: Utterance, n_frames: int) -> np.ndarray:
+    def _phoneme_ids_of_text(self, utterance: Utterance, n_frames: int) -> np.ndarray:
         sequence = PhoneSequence.with_silences(self._front_ends[utterance.language].tokens(utterance.text))
         n_spoken = sum(owner >= 0 for owner in sequence.owners)
-        if n_spoken > n_frames:  # an aligner would find no way, and a chapter's text fill the memory in trying to
+        if n_spoken > n_frames:  # no alignment exists, and searching one for a chapter's text would exhaust memory
             raise AlignmentError(
-                f"{utterance.audio_path}: its {n_frames} frames cannot hold the {n_spoken} phones of its text; is it "
-                "the right text?"
+                f"{utterance.audio_path}: its {n_frames} frames are too few for the {n_spoken} phones of its text; is "
+                "it the right text?"
             )
         return np.array(self._symbols(utterance.language).ids(sequence.phones, where=utterance.id), dtype=np.int32)
 
@@ -153,9 +152,9 @@ class UtterancePreparer:
         return {"durations": durations, "phonemes": np.array(phoneme_ids, dtype=np.int32)}
 
     def _align(self, job: Job, recording: np.ndarray) -> tuple[AlignedPhones, Path, float]:
-        """Give a recording's phones, the TextGrid they stand in, and the longest silence in a word there.
+        """Return a recording's phones, their TextGrid, and the longest silence within a word there.
 
-        The TextGrid is written where there is none.
+        The TextGrid is written if missing.
         """
         tokens = self._front_ends[job.utterance.language].tokens(job.utterance.text)
         recording_s = len(recording) / self._settings.sample_rate
@@ -173,26 +172,26 @@ class UtterancePreparer:
         return phones_with_pauses(tokens, alignment), path, longest_silence_in_words(alignment)
 
     def _make_own_textgrid(self, job: Job, tokens: Sequence[Token], recording: np.ndarray) -> None:
-        """Align the recording, unless its TextGrid is there and was made from the same recording and words."""
+        """Align the recording, unless it has a TextGrid made from the same recording and words."""
         path, mode = job.own_textgrid, self._settings.alignment
         aligner = aligner_of(self._settings)
         by_pocketsphinx = f"{_OWN_ALIGNER} {_alignment_stamp(job, tokens)}"
-        origin = by_pocketsphinx if aligner == _OWN_ALIGNER else origin_beforehand(self._settings, job.fingerprints)
+        origin = by_pocketsphinx if aligner == _OWN_ALIGNER else origin_prefix(self._settings, job.fingerprints)
         if path.exists():
             found = textgrid_origin(path)
             if found.startswith(origin) or (not found and mode == "auto") or mode == "textgrid":
                 return
-            if not found:  # and the settings ask for an alignment of our own
+            if not found:  # while the settings ask for our own alignment
                 raise AlignmentError(
                     f"{path}: was not made by stage 1, so it is not replaced; move it elsewhere, "
                     "or set preprocess.alignment to auto to use it"
                 )
         elif not aligner:
             others = "learned" if mode == "auto" else "auto or learned"
-            raise AlignmentError(f"{path}: no such TextGrid; have it made by preprocess.alignment: {others}")
+            raise AlignmentError(f"{path}: no such TextGrid; set preprocess.alignment to {others} to make it")
         if aligner != _OWN_ALIGNER:
             raise AlignmentError(
-                f"{job.utterance.id}: has no TextGrid by {aligner or 'anybody'}; do its text and recording agree?"
+                f"{job.utterance.id}: has no TextGrid by {aligner or 'any aligner'}; do its text and recording agree?"
             )
         utterance, sample_rate = job.utterance, self._settings.sample_rate
         alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens, utterance.speaker)
@@ -205,7 +204,7 @@ class UtterancePreparer:
 
     @cached_property
     def _collected_symbols(self) -> SymbolTable:
-        """Those of all texts, which were collected before any recording was opened."""
+        """The symbols of all texts, collected before extraction."""
         return SymbolTable.open(self._settings.processed_path / SYMBOLS_FILE)
 
     @cached_property
@@ -227,6 +226,6 @@ def _check_stated_duration(utterance: Utterance, recording_s: float) -> None:
     stated_s = utterance.duration_s
     if stated_s and abs(stated_s - recording_s) > max(_DURATION_TOLERANCE_S, _DURATION_TOLERANCE * recording_s):
         raise DurationError(
-            f"{utterance.audio_path}: lasts {recording_s:.2f} s, its list says {stated_s:.2f} s; "
+            f"{utterance.audio_path}: lasts {recording_s:.2f} s, but its list states {stated_s:.2f} s; "
             "is it the right recording?"
         )

@@ -1,4 +1,4 @@
-"""Stage 1's output beside the features: reports, symbols, speakers, statistics and manifests."""
+"""Output of stage 1 besides features: reports, symbol table, speakers, statistics and manifests."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from processors.utterance import SPLITS, Utterance, write_manifest
 from utils.console import say, warn
 from utils.files import write_atomically
 
-# Less than this is known to give poor voices.
+# Less than this is known to make poor voices.
 _ADVISED_MINUTES_PER_SPEAKER = 30
 
 
 @dataclass(frozen=True)
 class PreparationSummary:
-    """The work of stage 1 in numbers.
+    """The result of stage 1 in numbers.
 
     Attributes:
-        made: utterances made in this run; the rest were there.
+        made: utterances prepared in this run; the others were up to date.
         good: usable utterances.
-        rejected: recordings left out.
+        rejected: rejected recordings.
         frames: of the usable utterances.
         hours: of speech in them.
-        speakers: their number.
+        speakers: number of speakers.
         utterances: by split.
-        processed_dir: where everything is.
-        reports: one for each corpus.
+        processed_dir: the output folder.
+        reports: one per corpus.
     """
 
     made: int
@@ -66,9 +66,9 @@ def write_voice_files(
     *,
     for_voice: bool,
 ) -> PreparationSummary:
-    """Write reports, then, if enough is usable, all that training reads; warn of speakers with little speech.
+    """Write reports and, if enough is usable, what training reads; warn of speakers with little speech.
 
-    A recipe without texts keeps what one with texts has left: its speakers, and the phones in its manifests.
+    A recipe without texts keeps the speakers, and the phones in manifests, of one with texts.
 
     Raises:
         PreparationError: too little of a corpus is usable.
@@ -100,7 +100,7 @@ def write_voice_files(
 
 
 def _symbols_left_in(processed_dir: Path) -> SymbolTable | None:
-    """Return the symbol table that a recipe with texts has left, if there was one."""
+    """Return the symbol table of an earlier recipe with texts, if there was one."""
     path = processed_dir / SYMBOLS_FILE
     return SymbolTable.open(path) if path.is_file() else None
 
@@ -141,7 +141,7 @@ def _embed_speakers(results: Sequence[CorpusResult], settings: ExperimentSetting
 
 
 def _languages_of_speakers(results: Sequence[CorpusResult]) -> dict[str, str]:
-    """Return the language that each speaker speaks most often."""
+    """Return each speaker's most frequent language."""
     spoken: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for result in results:
         for utterance in result.good:
@@ -152,11 +152,11 @@ def _languages_of_speakers(results: Sequence[CorpusResult]) -> dict[str, str]:
 def _count(
     result: CorpusResult, symbols: SymbolTable | None, collector: StatisticsCollector, settings: PreprocessSettings
 ) -> CorpusCounts:
-    """Count over a corpus, and collect the speakers' statistics over its training split."""
+    """Count a corpus's utterances, and collect statistics of speakers over its training split."""
     store = FeatureStore.open(result.folder)
     counts = CorpusCounts(AlignmentCheck(settings.hop_size / settings.sample_rate))
 
-    def number(utterance: Utterance, feature: str) -> float | None:
+    def stored_number(utterance: Utterance, feature: str) -> float | None:
         return float(store.read(utterance.id, feature)[0]) if store.has(utterance.id, (feature,)) else None
 
     for utterance in completed(result.good, store, symbols):
@@ -165,8 +165,8 @@ def _count(
         counts.alignments.add(
             utterance,
             energy=energy,
-            score=number(utterance, ALIGNMENT_SCORE),
-            silence_in_words_s=number(utterance, SILENCE_IN_WORDS_S) or 0.0,
+            score=stored_number(utterance, ALIGNMENT_SCORE),
+            silence_in_words_s=stored_number(utterance, SILENCE_IN_WORDS_S) or 0.0,
         )
         if utterance.split == "train" and store.has(utterance.id, ("f0",)):
             collector.add(utterance.speaker, store.read(utterance.id, "f0"), np.zeros(0) if energy is None else energy)
@@ -179,7 +179,7 @@ def _refuse_if_too_few(results: Sequence[CorpusResult], settings: PreprocessSett
         report = result.folder / "report.md"
         is_refused = result.rejected_share > settings.max_bad_share or not result.has_training
         for split in SPLITS if is_refused else ():
-            # Those of an earlier run may name utterances that are bad now.
+            # Manifests of an earlier run may list utterances that are rejected now.
             (result.folder / f"{split}.jsonl").unlink(missing_ok=True)
         if result.rejected_share > settings.max_bad_share:
             raise PreparationError(
@@ -187,7 +187,7 @@ def _refuse_if_too_few(results: Sequence[CorpusResult], settings: PreprocessSett
                 f"preprocess.max_bad_share allows {settings.max_bad_share:.0%}); {report} lists them"
             )
         if not result.has_training:
-            raise PreparationError(f"{result.dataset}: nothing is left to train on; {report} says why")
+            raise PreparationError(f"{result.dataset}: no usable utterance to train on; see {report}")
 
 
 def _warn_of_little_speech(counts: Sequence[CorpusCounts], settings: PreprocessSettings) -> None:
@@ -201,7 +201,7 @@ def _warn_of_little_speech(counts: Sequence[CorpusCounts], settings: PreprocessS
         warn(
             f"less than {_ADVISED_MINUTES_PER_SPEAKER} minutes of speech of {shown}"
             + (f" and {len(short) - 5} more speakers" if len(short) > 5 else "")
-            + "; a voice wants more to sound well"
+            + "; a good voice needs more"
         )
 
 

@@ -1,4 +1,4 @@
-"""A process of stage 1: groups of utterances in, shards of features out."""
+"""Worker process of stage 1: prepares groups of utterances and writes shards of features."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from utils.errors import RecitalError
 from utils.process_pool import Note, Work
 
 PRELOAD = ("processors.preparation.utterance_preparer",)
-"""What the processes import before they are handed any work."""
+"""Modules that the processes import at the start."""
 
-# Of features that wait in a process until their group is complete; long recordings make several files of a group.
+# Features held in memory until their group is complete; groups of long recordings become several shards.
 _MOST_BYTES_HELD = 16 * 2**20
-# Errors of the machine, which the next recording would meet as well.
+# Errors of the machine, with which every further recording would fail.
 _ENDS_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
     (AlignmentError, "alignment failed"),
@@ -38,8 +38,8 @@ _KINDS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def make_work(settings: PreprocessSettings, features: Sequence[str]) -> Work:
-    """Return the work of one process: prepare a `JobGroup`, with a `Done` after each utterance."""
-    # Not at the top: the process that hands out the work needs no torch.
+    """Return the work of one process: prepare a `JobGroup`, and report `Done` after each utterance."""
+    # Not at the top: the parent process needs no torch.
     from processors.preparation.utterance_preparer import UtterancePreparer
 
     preparer = UtterancePreparer(settings, features)
@@ -49,18 +49,18 @@ def make_work(settings: PreprocessSettings, features: Sequence[str]) -> Work:
             for place, job in enumerate(group.jobs):
                 rejected = None
                 try:
-                    made = preparer.prepare(job)
+                    features_of_job = preparer.prepare(job)
                 except Exception as error:
                     if isinstance(error, ImportError) or (isinstance(error, OSError) and error.errno in _ENDS_ALL):
                         raise
                     rejected = _rejection(error, job.utterance)
-                    made = {SOURCE: job.fingerprints.as_array(), PROBLEM: rejected.as_array()}
+                    features_of_job = {SOURCE: job.fingerprints.as_array(), PROBLEM: rejected.as_array()}
                 if job.is_known:
                     writer.remove(job.utterance.id)
-                is_kept = rejected is None or rejected.kind != UNEXPECTED
-                if is_kept:
-                    writer.add(job.utterance.id, made)
-                note(Done(place, rejected is not None, None if is_kept else rejected))
+                is_stored = rejected is None or rejected.kind != UNEXPECTED
+                if is_stored:
+                    writer.add(job.utterance.id, features_of_job)
+                note(Done(place, rejected is not None, None if is_stored else rejected))
 
     return prepare_group
 

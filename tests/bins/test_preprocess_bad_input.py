@@ -178,10 +178,10 @@ def test_every_bad_recording_is_left_out_with_its_reason(tmp_path, corpus):
     for name, (_, reason) in bad.items():
         assert any(f"| {name} |" in row and reason in row for row in told.splitlines()), (name, told)
     # They are not tried again before something about them has changed.
-    assert "nothing to make" in preprocess(config).stdout
+    assert "nothing to do" in preprocess(config).stdout
     write_clip(corpus, "zero_bytes", "So.")
     again = preprocess(config)
-    assert "making features of 1 utterance " in again.stdout
+    assert "extracting features of 1 utterance " in again.stdout
     assert f"{len(bad) - 1} left out" in again.stdout
 
 
@@ -195,13 +195,13 @@ def test_too_many_bad_recordings_fail_the_stage_behind_the_report(tmp_path, corp
     assert not list((tmp_path / "processed" / "toy").glob("*.jsonl"))
     allowed = preprocess(config, "--set", "preprocess.max_bad_share=0.4")
     assert allowed.returncode == 0, allowed.stderr
-    assert "nothing to make" in allowed.stdout
+    assert "nothing to do" in allowed.stdout
 
 
 def test_nothing_left_to_train_on(tmp_path, corpus):
     for path in (corpus / "wavs").iterdir():
         path.write_bytes(b"")
-    assert_refused(preprocess(write_config(tmp_path, corpus, max_bad_share=1.0)), "nothing is left to train on")
+    assert_refused(preprocess(write_config(tmp_path, corpus, max_bad_share=1.0)), "no usable utterance to train on")
 
 
 # The disk

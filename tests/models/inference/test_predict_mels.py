@@ -207,7 +207,7 @@ def test_predicted_mels_of_a_set_are_made_audible(house):
         return sources_from_dataset(house.processed_dir, ["tiny"], "valid", preprocess, mel_source)
 
     preprocess = house.bundle().settings.preprocess
-    with pytest.raises(DataError, match=r"no predicted_mel, among them .*; run python -m bins.predict_mels"):
+    with pytest.raises(DataError, match=r"no predicted_mel, such as .*; run python -m bins.predict_mels"):
         sources("predicted")
     house.predict(house.bundle())
     recorded, predicted = sources("recorded"), sources("predicted")

@@ -316,7 +316,7 @@ def test_a_test_set_is_spoken_as_stage_1_split_it(tmp_path):
     write_manifest(tmp_path / "mine" / "test.jsonl", [utterance])
     (request,) = requests_from_dataset(tmp_path, "mine", "test", ["anna"])
     assert (request.name, request.text, request.speaker) == ("u1", "Hello.", "anna")
-    with pytest.raises(ManifestError, match="there is no such set; found: mine/test"):
+    with pytest.raises(ManifestError, match="no such split; found: mine/test"):
         requests_from_dataset(tmp_path, "mine", "valid", [])
 
 

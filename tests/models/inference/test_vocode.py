@@ -78,9 +78,9 @@ def test_several_corpora_get_folders_of_their_own(vocoder, mel, processed_dir, t
 
 
 def test_a_set_that_is_not_there_is_told(mel, processed_dir):
-    with pytest.raises(ManifestError, match=r"golden_test\.jsonl: there is no such set; found: .*tiny/test"):
+    with pytest.raises(ManifestError, match=r"golden_test\.jsonl: no such split; found: .*tiny/test"):
         sources_from_dataset(processed_dir, ["tiny"], "golden_test", mel)
-    with pytest.raises(ManifestError, match="no such set"):
+    with pytest.raises(ManifestError, match="no such split"):
         sources_from_dataset(processed_dir, ["nobody"], "test", mel)
 
 

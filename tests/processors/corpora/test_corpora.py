@@ -422,7 +422,7 @@ def test_manifests_carry_the_fields_that_nemo_reads(tmp_path):
     "change, words",
     [
         ({"durations": [2, 6]}, "a has 2 durations for 3 phones"),
-        ({"durations": [2, 6, 2]}, "10 frames in all for 9 frames"),
+        ({"durations": [2, 6, 2]}, "10 frames in total for 9 frames"),
         ({"durations": [2, 6, "1"]}, "'durations' should not contain '1'"),
         ({"text": None}, "has no 'text'"),
         ({"text": 3}, "'text' should not be 3"),

@@ -443,5 +443,5 @@ def test_strangers_that_no_model_by_name_can_be_judged_by_are_told(tmp_path, cap
     config.write_text(json.dumps(tree | {"dataset_layout": {"toy": "libritts"}}))
     summary = prepare(load(config), features=VOCODER_FEATURES)
     assert summary.utterances == {"train": 7, "valid": 1, "test": 1}
-    told = "toy: 2 utterances of speakers without any training utterance are in none of the sets: 1089, 84"
+    told = "toy: 2 utterances of speakers without training utterances are in no split: 1089, 84"
     assert told in capsys.readouterr().out

@@ -292,7 +292,7 @@ def test_a_vocoder_is_refused_what_a_voice_is_tested_on(tmp_path, layout, other)
     prepare(load(voice))
     before = {split: names(tmp_path / "processed", split) for split in SPLITS}
     vocoder = vocoder_config(tmp_path, tmp_path / "corpus", layout, **{**options, **other})
-    with pytest.raises(PreparationError, match=r"would train the vocoder \(clip_.*dataset_layout, split_seed"):
+    with pytest.raises(PreparationError, match=r"in the vocoder.s training split \(clip_.*dataset_layout, split_seed"):
         prepare(load(vocoder), features=VOCODER_FEATURES)
     assert {split: names(tmp_path / "processed", split) for split in SPLITS} == before
     assert len(open_acoustic(voice)) == len(before["train"])

@@ -89,7 +89,7 @@ def test_one_utterance_per_batch_still_fills_every_group():
 
 
 def test_too_few_utterances_are_refused():
-    with pytest.raises(BatchError, match=r"3 utterances .* 4 batches"):
+    with pytest.raises(BatchError, match=r"3 training utterances .* 4 micro-batches"):
         BatchPlan([10, 10, 10], batch_size=8, micro_batches=4)
 
 
@@ -122,7 +122,7 @@ def test_weights_of_one_change_nothing():
 
 
 def test_weights_that_leave_too_little_are_told():
-    with pytest.raises(BatchError, match="2 utterances for training cannot fill 4 batches"):
+    with pytest.raises(BatchError, match="2 training utterances are too few for 4 micro-batches"):
         BatchPlan([10] * 20, batch_size=8, micro_batches=4, weights=[0.1] * 20)
 
 
@@ -270,7 +270,7 @@ def test_data_that_stage_1_has_not_made_is_named(tmp_path):
 
 def test_a_speaker_without_a_row_is_named(processed):
     (processed / "speakers.json").write_text('{"a": 0}')
-    with pytest.raises(DataError, match="lacks b, who speaks utterance-01"):
+    with pytest.raises(DataError, match="lacks b, the speaker of utterance-01"):
         acoustic_data(processed)
 
 

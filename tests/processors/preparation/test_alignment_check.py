@@ -51,25 +51,25 @@ def check_of(chance, n=60, **planted):
 
 def test_phones_of_improbable_length_are_found_and_no_others():
     check = check_of(np.random.default_rng(0), clip_007={2: 60}, clip_011={4: 1}, clip_013={3: 200, 0: 1})
-    doubts = check.doubts()
-    assert [doubt.utterance_id for doubt in doubts] == ["clip_011", "clip_007"]
-    assert all(doubt.kind == "length" and doubt.size > 1 for doubt in doubts)
-    assert "T at " in doubts[0].told
-    assert "lasts 10 ms" in doubts[0].told
-    assert "lasts 600 ms, 100 ms is usual" in doubts[1].told
+    anomalies = check.anomalies()
+    assert [anomaly.utterance_id for anomaly in anomalies] == ["clip_011", "clip_007"]
+    assert all(anomaly.kind == "length" and anomaly.size > 1 for anomaly in anomalies)
+    assert "T at " in anomalies[0].description
+    assert "lasts 10 ms" in anomalies[0].description
+    assert "lasts 600 ms (median 100 ms)" in anomalies[1].description
 
 
 def test_a_rare_phone_is_judged_by_all_phones():
     check = check_of(np.random.default_rng(0))
     check.add(utterance("usual", (5, 10, 5), ("sil", "ZH", ".")))
     check.add(utterance("odd", (5, 90, 5), ("sil", "ZH", ".")))
-    assert [doubt.utterance_id for doubt in check.doubts()] == ["odd"]
+    assert [anomaly.utterance_id for anomaly in check.anomalies()] == ["odd"]
 
 
 def test_few_phones_tell_nothing():
     check = AlignmentCheck(FRAME_S)
     check.add(utterance("a", (1, 90, 1, 0, 5, 5, 5)))
-    assert check.doubts() == []
+    assert check.anomalies() == []
 
 
 def test_scores_far_below_the_usual_are_found():
@@ -77,7 +77,7 @@ def test_scores_far_below_the_usual_are_found():
     for number in range(50):
         check.add(utterance(f"clip_{number}", (), ()), score=float(chance.normal(-1.0, 0.1)))
     check.add(utterance("wrong_text", (), ()), score=-4.0)
-    assert [(doubt.utterance_id, doubt.kind) for doubt in check.doubts()] == [("wrong_text", "score")]
+    assert [(anomaly.utterance_id, anomaly.kind) for anomaly in check.anomalies()] == [("wrong_text", "score")]
 
 
 @pytest.mark.parametrize("noise", [1e-6, 0.02])
@@ -110,8 +110,8 @@ def test_silence_in_a_word_is_no_silence_between_words():
 
 def test_an_utterance_is_named_once_by_its_worst():
     check = check_of(np.random.default_rng(0), clip_007={2: 60, 4: 90})
-    assert len(check.doubts()) == 2
-    assert [doubt.told.split()[0] for doubt in worst_of_each(check.doubts())] == ["T"]
+    assert len(check.anomalies()) == 2
+    assert [anomaly.description.split()[0] for anomaly in worst_of_each(check.anomalies())] == ["T"]
 
 
 def planted(alignment):
@@ -129,13 +129,13 @@ def test_stage_1_reports_planted_faults_and_shows_them(tmp_path):
     of_id = make_corpus(corpus, 24)
     write_textgrid(corpus / "TextGrid" / "clip_005.TextGrid", planted(alignment_of(of_id["clip_005"])))
     prepare(load(write_config(tmp_path, corpus)))
-    told = (tmp_path / "processed" / "toy" / "report.md").read_text()
-    assert "In 1 of 24 utterances something looks wrongly aligned" in told
-    (row,) = (line for line in told.splitlines() if line.startswith("| clip_005 |"))
+    written = (tmp_path / "processed" / "toy" / "report.md").read_text()
+    assert "1 of 24 utterances have anomalies of alignment" in written
+    (row,) = (line for line in written.splitlines() if line.startswith("| clip_005 |"))
     assert "ms of silence at" in row
-    assert "lasts 384 ms, 104 ms is usual" in row
+    assert "lasts 384 ms (median 104 ms)" in row
     page = (tmp_path / "processed" / "toy" / "report.html").read_text()
-    assert "doubtful: " in page
+    assert "anomaly: " in page
 
 
 def test_the_worst_ten_are_shown():
@@ -145,7 +145,7 @@ def test_the_worst_ten_are_shown():
         durations = chance.integers(6, 15, size=len(PHONES))
         durations[2] = 100 + number if number < 3 else durations[2]
         check.add(utterance(name, durations), score=float(number))
-    shown = report._doubtful(check.doubts(), check.scores, names)
+    shown = report._worst_aligned(check.anomalies(), check.scores, names)
     assert list(shown) == ["clip_02", "clip_01", "clip_00", *names[3:10]]
-    of_five = report._doubtful(check.doubts(), check.scores, names[:5])
+    of_five = report._worst_aligned(check.anomalies(), check.scores, names[:5])
     assert list(of_five) == ["clip_02", "clip_01", "clip_00", "clip_03", "clip_04"]

@@ -225,7 +225,7 @@ def test_a_text_that_no_aligner_could_find_in_its_recording_is_left_out(tmp_path
     report = (tmp_path / "processed" / "toy" / "report.md").read_text()
     heard = {each.id for each in read_manifest(tmp_path / "processed" / "toy" / "train.jsonl")}
     assert heard == {f"toy_{i}" for i in range(4)} - {too_long}
-    assert ("cannot hold the 10000 phones of its text" in report) == bool(too_long)
+    assert ("too few for the 10000 phones of its text" in report) == bool(too_long)
 
 
 # Nothing twice
@@ -237,7 +237,7 @@ def test_second_run_makes_nothing_and_changes_nothing(tmp_path, corpus, capsys):
     before = everything(tmp_path / "processed")
     capsys.readouterr()
     assert prepare(settings).made == 0
-    assert "nothing to make: all 24 utterances are there" in capsys.readouterr().out
+    assert "nothing to do: all 24 utterances are up to date" in capsys.readouterr().out
     assert everything(tmp_path / "processed") == before
 
 
@@ -272,7 +272,10 @@ def test_new_utterances_join_and_lost_ones_leave(tmp_path, corpus):
     assert set(utterances(tmp_path / "processed")) == set(of_id)
 
 
-@pytest.mark.parametrize("alignment, advice", [("auto", ": learned |"), ("textgrid", ": auto or learned |")])
+@pytest.mark.parametrize(
+    "alignment, advice",
+    [("auto", "set preprocess.alignment to learned to make it |"), ("textgrid", "to auto or learned to make it |")],
+)
 def test_who_may_make_a_missing_textgrid_is_told(tmp_path, corpus, alignment, advice):
     (corpus / "TextGrid" / "clip_003.TextGrid").unlink()
     config = write_config(tmp_path, corpus, alignment=alignment, phone_extractor="char", language="nl", max_bad_share=1)
@@ -384,7 +387,7 @@ def test_own_alignment_is_kept_as_textgrid_and_said_to_be_ours(tmp_path, shared_
 
 def test_textgrids_that_shall_be_there_and_are_not_are_told_before_anything_is_made(tmp_path, corpus):
     config = write_config(tmp_path, corpus, textgrid_dir="", alignment="textgrid")
-    with pytest.raises(AlignmentError, match=r"no TextGrids of toy: name their folder in preprocess\.textgrid_dir"):
+    with pytest.raises(AlignmentError, match=r"no TextGrids of toy: set their folder in preprocess\.textgrid_dir"):
         prepare(load(config))
 
 

@@ -153,7 +153,7 @@ def test_a_share_may_hold_no_utterance(tmp_path, corpus, capsys):
     empty = next(share for n in range(1, 1000) if not any((share := Share(n, 1000)).has(id_) for id_ in ids))
     assert prepare_share(settings, empty) is None
     told = capsys.readouterr().out
-    assert "are there" not in told and "48 utterances are left for others" in told
+    assert "up to date" not in told and "48 utterances are left for other machines" in told
     summary = prepare_share(settings, Share(1, 1))
     assert summary is not None and summary.good == 47
 
@@ -172,7 +172,7 @@ def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
         with pytest.raises(InUseError):
             prepare(settings, features=VOCODER_FEATURES)
         assert prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES) is None
-        assert "another machine is at work" in capsys.readouterr().out
+        assert "another machine is still working" in capsys.readouterr().out
         other.kill()
     summary = prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES)
     assert summary is not None and summary.made == 0

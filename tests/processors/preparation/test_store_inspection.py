@@ -179,7 +179,7 @@ def test_durations_may_move_a_boundary_but_not_the_end(call, processed, tmp_path
         ("phonemes", np.zeros_like, "holds numbers from 0 to 0"),
         ("waveform", lambda values: values[:-1], "has shape"),
         ("mal", lambda values: values, "did you mean mel?"),
-        ("source", lambda values: values, "no feature source that could be replaced"),
+        ("source", lambda values: values, "no feature source to replace"),
     ],
 )
 def test_an_array_that_does_not_fit_is_refused(call, processed, tmp_path, name, change, message):
