@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from config.paths import REPOSITORY
+from tests.support.sources import FLOORS, sources
 
-FLOORS = ("bins", "models", "processors", "config", "utils")  # each may import itself and those behind it
 # Likewise, from the bottom up. What is named together, and the models' own folders, may not import each other.
 MODELS_FROM_BELOW = ("bundle", "contracts", "layers", "training", "a model", "registry", "bundles", "inference")
 TOP_OF_MODELS = ("runs", "benchmarks")
@@ -103,8 +103,7 @@ def imports_of(source: str, path: str) -> Iterator[Import]:
 def project_imports() -> list[Import]:
     return [
         found
-        for floor in FLOORS
-        for path in sorted((REPOSITORY / floor).rglob("*.py"))
+        for path in sources(*FLOORS)
         for found in imports_of(path.read_text(encoding="utf-8"), path.relative_to(REPOSITORY).as_posix())
     ]
 

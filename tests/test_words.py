@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from config.paths import REPOSITORY
-from tests.test_imports import FLOORS
+from tests.support.sources import FLOORS
 
 # Folders and files in which the words are checked; the aim is `DONE = FLOORS`.
 DONE = (

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 
 from config.load import write_settings
 from config.paths import REPOSITORY
-from tests.models.test_contracts import Tiny
 from tests.support.commands import call, start_two
+from tests.support.tiny_models import TinyModel
 from utils.checkpoint import CheckpointFolder
 from utils.errors import RecitalError
 from utils.failures import FailureError, failures_in_training
@@ -30,7 +30,7 @@ TWO_PROCESSES = "--multi_gpu --num_processes 2 --num_machines 1 --main_process_p
 def config(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("failing")
     every = dict.fromkeys(("log", "valid", "sample", "save"), 3)
-    settings = Tiny("FastSpeech2", folder).settings(
+    settings = TinyModel("FastSpeech2", folder).settings(
         f"log_dir={folder / 'log'}",
         "train.num_workers=1",
         "train.max_steps=6",

@@ -2,14 +2,12 @@
 
 Two further models, registered for these tests alone, hold them with the shared code and little more.
 
-A model's own test file, `tests/models/<folder>/test_<folder>.py`, holds `TINY`, the settings that make it small and
-free of chance; a further model, written for the tests alone, is so by its defaults.
+`tests/support/tiny_models.py` holds what makes a model small and free of chance.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -17,26 +15,22 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from config.load import load_settings
 from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import ControlError, PhonemeBatch, Prosody, require_controls
 from models.inference.synthesizer import Synthesizer
 from models.registry import (
     MODELS,
-    make_task,
     open_acoustic,
     open_aligner,
     open_network,
     open_vocoder_network,
-    settings_class,
 )
 from processors.feature_store import StoreError
 from processors.text.front_end_version import FRONT_END, FrontEndVersion
 from tests.support.further_models import FURTHER_MODELS
-from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
-from utils.processes import Processes
+from tests.support.tiny_features import HOP_SIZE, N_MEL
+from tests.support.tiny_models import TinyModel, batches_of
 from utils.task import Batch
-from utils.trainer import Trainer, TrainerOptions
 
 ALL_MODELS = {**MODELS, **FURTHER_MODELS}
 USE = {
@@ -47,46 +41,9 @@ USE = {
 pytestmark = pytest.mark.usefixtures("further_models")
 
 
-def settings_that_make_small(model_type):
-    if model_type in FURTHER_MODELS:
-        return ()
-    folder = MODELS[model_type].package.split(".")[-1]
-    return importlib.import_module(f"tests.models.{folder}.test_{folder}").TINY
-
-
-class Tiny:
-    """A registered model at its tiniest, with data to match."""
-
-    def __init__(self, model_type, folder):
-        self.model_type, self.folder = model_type, folder
-        self.small = settings_that_make_small(model_type)
-        self.processed_dir = folder / "processed"
-        write_features(self.processed_dir)
-
-    def settings(self, *overrides):
-        config = self.folder / "exp_config.json"
-        base = MODELS[self.model_type].config
-        config.write_text(f'{{base_config: "{base}", dataset: ["tiny"], dataset_path: {{tiny: "none"}}}}')
-        layers = [f"preprocess.processed_dir={self.processed_dir}", *PREPROCESS, *self.small, "train.num_workers=0"]
-        return load_settings(config, [*layers, *overrides], settings_class).settings
-
-    def task(self, *overrides):
-        torch.manual_seed(0)
-        return make_task(self.settings(*overrides))
-
-
 @pytest.fixture(params=sorted(ALL_MODELS))
 def tiny(request, tmp_path):
-    return Tiny(request.param, tmp_path)
-
-
-def batches_of(task):
-    return [batch for group in task.train_batches().groups(0) for batch in group]
-
-
-def whole_batch(tiny):
-    [batch] = batches_of(tiny.task("train.batch_size=64"))
-    return batch
+    return TinyModel(request.param, tmp_path)
 
 
 def term_sums(task, batches):
@@ -127,7 +84,7 @@ def test_features_made_with_other_settings_are_refused(tiny):
 
 
 def test_a_batch_tells_the_trainer_what_it_must_know(tiny):
-    batch: Batch = whole_batch(tiny)
+    batch: Batch = tiny.batch()
     assert len(batch.ids) == batch.counts["utterances"] == 10
     assert set(batch.padded) <= set(batch.counts)
     assert all(batch.padded[name] >= batch.counts[name] for name in batch.padded)
@@ -136,7 +93,7 @@ def test_a_batch_tells_the_trainer_what_it_must_know(tiny):
 
 def test_padding_changes_no_loss(tiny):
     apart = batches_of(tiny.task("train.batch_size=1"))
-    together = whole_batch(tiny)
+    together = tiny.batch()
     assert len(apart) == len(together.ids)
     task = tiny.task()
     torch.testing.assert_close(term_sums(task, [together]), term_sums(task, apart), rtol=1e-5, atol=1e-6)
@@ -144,7 +101,7 @@ def test_padding_changes_no_loss(tiny):
 
 def test_every_parameter_gets_a_gradient(tiny):
     task = tiny.task()
-    batch = whole_batch(tiny)
+    batch = tiny.batch()
     for update in task.updates(batch, 0):
         sum(term.weight * term.value for term in update.terms.values() if term.weight).backward()
     for module_name, module in task.modules.items():
@@ -158,7 +115,7 @@ def test_every_parameter_gets_a_gradient(tiny):
 def test_one_batch_is_learned_by_heart(tiny):
     task = tiny.task()
     optimizations = task.optimizers()
-    batch = whole_batch(tiny)
+    batch = tiny.batch()
     losses = []
     for _ in range(60):
         total = 0.0
@@ -173,20 +130,13 @@ def test_one_batch_is_learned_by_heart(tiny):
     assert losses[-1] < 0.4 * losses[0]
 
 
-def train(tiny, name, max_steps, resume=False):
-    task = tiny.task("train.batch_size=3")
-    options = TrainerOptions(max_steps=max_steps, save_every_steps=3, valid_every_steps=2, sample_every_steps=4)
-    trainer = Trainer(
-        task, task.train_batches(), task.valid_batches(), tiny.folder / name, options, Processes(cpu=True)
-    )
-    trainer.fit(trainer.checkpoints.newest() if resume else None)
-    return task
+OFTEN = {"save_every_steps": 3, "valid_every_steps": 2, "sample_every_steps": 4}
 
 
 def test_a_resumed_run_is_the_run_that_never_stopped(tiny):
-    unbroken = train(tiny, "unbroken", 7)
-    train(tiny, "broken", 3)
-    resumed = train(tiny, "broken", 7, resume=True)
+    unbroken = tiny.train("unbroken", 7, **OFTEN).task
+    tiny.train("broken", 3, **OFTEN)
+    resumed = tiny.train("broken", 7, resume=True, **OFTEN).task
     for name, module in unbroken.modules.items():
         for key, tensor in module.state_dict().items():
             assert torch.equal(tensor, resumed.modules[name].state_dict()[key]), f"{name}.{key}"
@@ -201,8 +151,8 @@ def test_a_bundle_keeps_the_version_of_the_front_end_that_made_its_phones(tiny):
 
 
 def test_a_bundle_needs_nothing_of_the_training_machine(tiny):
-    task = train(tiny, "run", 2)
-    batch = whole_batch(tiny)
+    task = tiny.train("run", 2, **OFTEN).task
+    batch = tiny.batch()
     task.bundle(tiny.folder / "bundle")
     shutil.rmtree(tiny.processed_dir)
     network = open_network(find_bundle(tiny.folder / "bundle")).eval()
@@ -225,9 +175,9 @@ class InUse:
     """A model with random weights as its bundle opens, and a batch of its training data, whole and one by one."""
 
     def __init__(self, model_type, folder):
-        tiny = Tiny(model_type, folder)
+        tiny = TinyModel(model_type, folder)
         self.entry = MODELS[model_type]
-        self.batch, self.alone = whole_batch(tiny), batches_of(tiny.task("train.batch_size=1"))
+        self.batch, self.alone = tiny.batch(), batches_of(tiny.task("train.batch_size=1"))
         tiny.task().bundle(folder / "bundle")
         self.bundle = open_bundle(folder / "bundle")
 

@@ -10,13 +10,11 @@ from torch import nn
 
 from config.load import SettingsError
 from models.registry import MODELS
-from tests.models.test_contracts import Tiny
+from tests.support.tiny_models import TinyModel
 from tests.support.toy_tasks import ToyGan, ToyRegression, train_toy
 from utils.logbook import read_logbook
 from utils.parameter_groups import PartError, freeze, is_part, learning_groups
-from utils.processes import Processes
 from utils.task import Optimization
-from utils.trainer import Trainer, TrainerOptions
 
 # Of each model something in the middle, and something with what changes by itself in training (spectral norm).
 FROZEN = {
@@ -44,19 +42,16 @@ def bits(tensor):
     return tensor.contiguous().view(torch.uint8)
 
 
-def train(tiny, name, max_steps, patterns, resume=False, **options):
-    task = tiny.task("train.batch_size=3", "train.ema_decay=0.9", "train.lr_groups={'*.bias': 0.5}")
-    begun = tensors(task)
-    own = TrainerOptions(max_steps=max_steps, save_every_steps=2, valid_every_steps=2, freeze=patterns, **options)
-    folder = tiny.folder / name
-    trainer = Trainer(task, task.train_batches(), task.valid_batches(), folder, own, Processes(cpu=True))
-    trainer.fit(trainer.checkpoints.newest() if resume else None)
-    return begun, trainer
+def train(tiny, name, max_steps, patterns, resume=False):
+    overrides = ("train.ema_decay=0.9", "train.lr_groups={'*.bias': 0.5}")
+    begun = tensors(tiny.task(*overrides))
+    options = {"save_every_steps": 2, "valid_every_steps": 2, "freeze": patterns}
+    return begun, tiny.train(name, max_steps, *overrides, resume=resume, **options)
 
 
 @pytest.fixture(params=sorted(MODELS))
 def tiny(request, tmp_path):
-    return Tiny(request.param, tmp_path)
+    return TinyModel(request.param, tmp_path)
 
 
 @pytest.mark.parametrize(

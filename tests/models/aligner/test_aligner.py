@@ -14,15 +14,6 @@ from models.aligner.network import beta_binomial_prior
 from processors.alignment.monotonic_search import best_durations
 from processors.alignment.phone_states import StateScores, phone_states
 
-TINY = (
-    "preprocess.trim_silence=true",  # as the made-up features say they are
-    "model.hidden_size=32",
-    "model.space_size=16",
-    "train.learning_rate=0.01",
-    "train.warmup_steps=0",
-    "train.binarize_from_step=0",
-)
-
 
 def ways(n_phones, n_frames, optional):
     """Every way to deal frames to phones, one or more each, but for optional ones, which may get none."""

@@ -22,12 +22,13 @@ from models.hifigan.network import Generator
 from models.hifigan.reference import PlainGenerator
 from models.registry import MODELS, all_configs
 from processors.text.arpabet import INVENTORY
-from tests.models.fastspeech2.test_fastspeech2 import TINY
+from tests.support.tiny_models import SMALL
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle
 from utils.machine import forget_peak_memory, peak_memory_mib
 
 CONFIG = "config/fastspeech2.json"
+TINY = SMALL["FastSpeech2"]
 VOCODER = ("model.upsample_initial_channel=16", "model.discriminator_channel_divisor=16")
 
 

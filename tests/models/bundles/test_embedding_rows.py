@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import sys
 
 import pytest
 import torch
 
+import bins.train
 import models.bundles.warm_start
-from bins.command import run
-from bins.train import _parser, main
 from models.bundle import BundleError
 from models.bundles.embedding_rows import transfer_rows
 from models.bundles.locate import open_bundle
@@ -21,8 +18,8 @@ from models.bundles.warm_start import find_initial_state
 from models.contracts import EmbeddingRows, HasEmbeddingRows
 from models.registry import make_task
 from processors.text.arpabet import INVENTORY
-from tests.models.test_contracts import Tiny
-from tests.support.tiny_features import PREPROCESS, write_features
+from tests.support.tiny_features import write_features
+from tests.support.tiny_models import TinyModel
 from utils.checkpoint import open_checkpoint
 from utils.optimizer_state import OptimizerState
 
@@ -73,7 +70,7 @@ def test_the_same_names_in_the_same_order_are_the_same_table():
 
 @pytest.fixture
 def tiny(tmp_path):
-    return Tiny("FastSpeech2", tmp_path)
+    return TinyModel("FastSpeech2", tmp_path)
 
 
 def others(tiny):
@@ -84,27 +81,12 @@ def others(tiny):
 
 
 @pytest.fixture
-def train(tiny, monkeypatch, capsys):
+def train(tiny, command):
     """Call the command with the tiny FastSpeech 2; gives its exit code and what it printed."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    tiny.settings()  # writes the file of settings
 
     def call(name, processed_dir, *overrides, more=()):
-        layers = [
-            *PREPROCESS,
-            *tiny.small,
-            f"preprocess.processed_dir={processed_dir}",
-            f"log_dir={tiny.folder}",
-            "train.num_workers=0",
-            "train.batch_size=3",
-            "train.precision=fp32",
-            *overrides,
-        ]
-        command = ["bins.train", "--config", str(tiny.folder / "exp_config.json"), "--name", name, *map(str, more)]
-        monkeypatch.setattr(sys, "argv", command + [part for layer in layers for part in ("--set", layer)])
-        with pytest.raises(SystemExit) as left:
-            run(main, _parser())
-        return left.value.code, *capsys.readouterr()
+        few = ("train.batch_size=3", "train.precision=fp32", f"preprocess.processed_dir={processed_dir}")
+        return command(bins.train, *tiny.flags(*few, *overrides), "--name", name, *more)
 
     return call
 
@@ -112,7 +94,7 @@ def train(tiny, monkeypatch, capsys):
 def test_models_without_such_tables_offer_none(tmp_path, tiny):
     assert isinstance(tiny.task(), HasEmbeddingRows)
     (tmp_path / "vocoder").mkdir()
-    assert not isinstance(Tiny("HiFiGAN", tmp_path / "vocoder").task(), HasEmbeddingRows)
+    assert not isinstance(TinyModel("HiFiGAN", tmp_path / "vocoder").task(), HasEmbeddingRows)
 
 
 def test_finetuning_keeps_adds_and_drops_symbols_and_speakers_by_name(tiny, train):

@@ -22,23 +22,6 @@ from models.layers.positions import SinusoidalPositions
 from models.layers.variance_adaptor import SpeakerScales
 from processors.datasets.acoustic_data import AcousticExample, collate_acoustic
 
-TINY = (
-    "model.hidden_size=16",
-    "model.encoder_layers=1",
-    "model.decoder_layers=1",
-    "model.conv_filter_size=24",
-    "model.predictor_filter_size=16",
-    "model.postnet_filter_size=16",
-    "model.postnet_layers=3",
-    "model.n_bins=16",
-    "model.dropout=0",
-    "model.predictor_dropout=0",
-    "model.postnet_dropout=0",
-    "train.learning_rate=0.01",
-    "train.warmup_steps=0",
-)
-
-
 SETTINGS = FastSpeech2ModelSettings(
     hidden_size=16,
     n_heads=2,

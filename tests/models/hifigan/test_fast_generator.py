@@ -14,31 +14,7 @@ from config.paths import REPOSITORY
 from models.hifigan import fast_generator
 from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANModelSettings
-
-SHAPES = {
-    "paired": {"resblock": "1", "resblock_kernel_sizes": (3, 7), "resblock_dilation_sizes": ((1, 3), (1, 5))},
-    "single": {"resblock": "2", "resblock_kernel_sizes": (3, 5), "resblock_dilation_sizes": ((1, 2), (2, 6))},
-    "odd": {"upsample_rates": (5, 2), "upsample_kernel_sizes": (11, 4)},
-}
-
-
-def make_generator(shape="paired"):
-    torch.manual_seed(0)
-    settings = {
-        "upsample_rates": (4, 2),
-        "upsample_kernel_sizes": (8, 4),
-        "upsample_initial_channel": 32,
-        "mpd_periods": (2,),
-        "discriminator_channel_divisor": 16,
-        **SHAPES["paired"],
-        **SHAPES[shape],
-    }
-    generator = Generator(HiFiGANModelSettings(**settings), 12).eval()
-    with torch.no_grad():
-        for parameter in generator.parameters():
-            if parameter.ndim == 3 and parameter.shape[1:] == (1, 1):
-                parameter *= 1.5 / parameter.mean()  # so that every layer has its say
-    return generator
+from tests.support.small_generator import SHAPES, make_generator
 
 
 def mel_of(n_frames):
@@ -118,7 +94,7 @@ def test_a_long_mel_takes_no_more_memory_than_its_waveform():
     program = """
 import torch
 from utils.machine import peak_memory_mib as peak
-from tests.models.hifigan.test_fast_generator import make_generator
+from tests.support.small_generator import make_generator
 torch.set_num_threads(1)
 speaking = make_generator().for_inference()
 total = 0

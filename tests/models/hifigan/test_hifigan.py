@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,7 +12,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from config.load import SettingsError, load_settings
-from config.paths import REPOSITORY
 from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANModelSettings
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
@@ -23,41 +19,22 @@ from models.layers.discriminator import Judgement
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.layers.period_discriminator import MultiPeriodDiscriminator
 from models.layers.scale_discriminator import MultiScaleDiscriminator
-from models.registry import make_task, settings_class
+from models.registry import settings_class
 from models.training import gan_vocoder_task
 from processors.datasets.vocoder_data import Segments, open_recordings
 from processors.feature_store import FeatureStore
 from processors.features import DataError
 from processors.utterance import read_manifest
-from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
+from tests.support.commands import start, start_two
+from tests.support.tiny_features import HOP_SIZE, N_MEL
+from tests.support.tiny_models import TinyModel
 from utils.checkpoint import open_checkpoint
 from utils.logbook import read_logbook
 
-TINY = (
-    "model.upsample_rates=[8, 8]",
-    "model.upsample_kernel_sizes=[16, 16]",
-    "model.upsample_initial_channel=16",
-    "model.resblock_kernel_sizes=[3]",
-    "model.resblock_dilation_sizes=[[1, 3]]",
-    "model.mpd_periods=[2, 3]",
-    "model.discriminator_channel_divisor=16",
-    "train.segment_size=512",
-    "train.learning_rate=0.002",
-    "train.adversarial_stft_loss_weight=1",
-)
-
 
 @pytest.fixture
-def processed_dir(tmp_path):
-    write_features(tmp_path / "processed")
-    return tmp_path / "processed"
-
-
-def load(processed_dir, *overrides):
-    config = processed_dir.parent / "exp_config.json"
-    config.write_text('{base_config: "config/hifigan_v1.json", dataset: ["tiny"], dataset_path: {tiny: "none"}}')
-    layers = [f"preprocess.processed_dir={processed_dir}", *PREPROCESS, *TINY, "train.num_workers=0", *overrides]
-    return load_settings(config, layers, settings_class).settings
+def tiny(tmp_path):
+    return TinyModel("HiFiGAN", tmp_path)
 
 
 def n_parameters(module, folded=True):
@@ -145,8 +122,8 @@ def test_losses_are_least_squares_and_absolute_differences():
     assert feature_matching_loss([real], [fake]).item() == pytest.approx(1.5 + 0.5)
 
 
-def test_discriminators_rest_until_the_adversarial_start(processed_dir):
-    task = make_task(load(processed_dir, "train.adversarial_start_step=5"))
+def test_discriminators_rest_until_the_adversarial_start(tiny):
+    task = tiny.task("train.adversarial_start_step=5")
     [batch, *_] = next(task.train_batches().groups(0))
     early = {update.name: set(update.terms) for update in task.updates(batch, 4)}
     late = {update.name: set(update.terms) for update in task.updates(batch, 5)}
@@ -154,8 +131,8 @@ def test_discriminators_rest_until_the_adversarial_start(processed_dir):
     assert late["discriminator"] == {"adversarial"} and {"adversarial", "feature", "mel"} < late["generator"]
 
 
-def test_generator_is_not_taught_by_the_discriminators_act(processed_dir):
-    task = make_task(load(processed_dir))
+def test_generator_is_not_taught_by_the_discriminators_act(tiny):
+    task = tiny.task()
     [batch, *_] = next(task.train_batches().groups(0))
     story = task.updates(batch, 0)
     sum(term.value for term in next(story).terms.values()).backward()
@@ -166,18 +143,18 @@ def test_generator_is_not_taught_by_the_discriminators_act(processed_dir):
 @pytest.mark.parametrize(
     ("per_discriminator", "told"), [(0.001, "with ease"), (0.4, None), (1.5, "worse than by chance")]
 )
-def test_a_side_that_runs_away_is_told(processed_dir, per_discriminator, told):
-    task = make_task(load(processed_dir, "train.adversarial_start_step=1000"))
+def test_a_side_that_runs_away_is_told(tiny, per_discriminator, told):
+    task = tiny.task("train.adversarial_start_step=1000")
     losses = {"train/discriminator/adversarial": per_discriminator * (2 + 3)}
     assert [told in concern for concern in task.diagnose(losses, 1500)] == ([True] if told else [])
     assert not task.diagnose(losses, 1499)  # just after the adversary begins
     assert not task.diagnose({"train/generator/mel": 1.0}, 1500)
 
 
-def test_segments_are_aligned_slices_that_change_with_the_epoch(processed_dir):
-    items, stores = open_recordings(processed_dir, ["tiny"], "train")
+def test_segments_are_aligned_slices_that_change_with_the_epoch(tiny):
+    items, stores = open_recordings(tiny.processed_dir, ["tiny"], "train")
     data = Segments(items, stores, "mel", segment_frames=4, seed=7)
-    store = FeatureStore.open(processed_dir / "tiny")
+    store = FeatureStore.open(tiny.processed_dir / "tiny")
     starts = set()
     for epoch in range(6):
         example = data[(2, epoch, 0)]
@@ -193,42 +170,42 @@ def test_segments_are_aligned_slices_that_change_with_the_epoch(processed_dir):
     assert len(starts) > 1
 
 
-def test_a_recording_drawn_twice_in_an_epoch_gives_two_segments(processed_dir):
-    items, stores = open_recordings(processed_dir, ["tiny"], "train")
+def test_a_recording_drawn_twice_in_an_epoch_gives_two_segments(tiny):
+    items, stores = open_recordings(tiny.processed_dir, ["tiny"], "train")
     data = Segments(items, stores, "mel", segment_frames=4, seed=7)
     turns = [data[(2, 0, turn)].waveform for turn in range(6)]
     assert any(not np.array_equal(turns[0], other) for other in turns[1:])
     assert np.array_equal(turns[1], data[(2, 0, 1)].waveform)
 
 
-def test_segments_longer_than_every_recording_are_refused(processed_dir):
-    task = make_task(load(processed_dir, f"train.segment_size={HOP_SIZE * 1000}"))
+def test_segments_longer_than_every_recording_are_refused(tiny):
+    task = tiny.task(f"train.segment_size={HOP_SIZE * 1000}")
     with pytest.raises(DataError, match=r"1000 frames of train\.segment_size, the longest has \d+"):
         task.train_batches()
 
 
-def test_recordings_shorter_than_a_segment_are_left_out(processed_dir, capsys):
-    items, stores = open_recordings(processed_dir, ["tiny"], "train")
+def test_recordings_shorter_than_a_segment_are_left_out(tiny, capsys):
+    items, stores = open_recordings(tiny.processed_dir, ["tiny"], "train")
     lengths = sorted(stores["tiny"].length(id_, "mel") for id_, _ in items)
     data = Segments(items, stores, "mel", segment_frames=lengths[3], seed=0)
     assert len(data) == len(items) - 3
     assert "3 of 10 recordings" in capsys.readouterr().err
 
 
-def test_predicted_mels_are_asked_for_by_name(processed_dir):
-    task = make_task(load(processed_dir, 'train.mel_source="predicted"'))
+def test_predicted_mels_are_asked_for_by_name(tiny):
+    task = tiny.task('train.mel_source="predicted"')
     with pytest.raises(DataError, match=r"predicted_mel.*bins\.predict_mels"):
         task.train_batches()
 
 
-def test_listeners_hear_the_first_recordings_of_validation_and_no_others(processed_dir, monkeypatch):
+def test_listeners_hear_the_first_recordings_of_validation_and_no_others(tiny, monkeypatch):
     monkeypatch.setattr(gan_vocoder_task, "_MOST_LISTENED_TO", 2)
     monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: True)
     heard = []
     monkeypatch.setattr(
         gan_vocoder_task, "_LISTENERS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5}
     )
-    task = make_task(load(processed_dir))
+    task = tiny.task()
     with torch.no_grad():
         sums = {batch.ids[0]: task.validate(batch)["stoi"] for batch in task.valid_batches()}
     assert {id_: (found.total, found.count) for id_, found in sums.items()} == {
@@ -241,18 +218,18 @@ def test_listeners_hear_the_first_recordings_of_validation_and_no_others(process
     assert "stoi" not in task.validate(next(iter(task.valid_batches())))
 
 
-def test_nothing_of_valid_or_test_is_ever_read_in_training(processed_dir, monkeypatch):
+def test_nothing_of_valid_or_test_is_ever_read_in_training(tiny, monkeypatch):
     read = set()
     original = FeatureStore.read
     monkeypatch.setattr(
         FeatureStore, "read", lambda self, id_, *rest, **more: (read.add(id_), original(self, id_, *rest, **more))[1]
     )
-    task = make_task(load(processed_dir))
+    task = tiny.task()
     for epoch in range(3):
         for _ in task.train_batches().groups(epoch):
             pass
-    train = {utterance.id for utterance in read_manifest(processed_dir / "tiny" / "train.jsonl")}
-    valid = {utterance.id for utterance in read_manifest(processed_dir / "tiny" / "valid.jsonl")}
+    train = {utterance.id for utterance in read_manifest(tiny.processed_dir / "tiny" / "train.jsonl")}
+    valid = {utterance.id for utterance in read_manifest(tiny.processed_dir / "tiny" / "valid.jsonl")}
     assert read == train and not read & valid
 
 
@@ -270,9 +247,9 @@ def test_nothing_of_valid_or_test_is_ever_read_in_training(processed_dir, monkey
         ("train.max_frames_per_batch=100", "batch_size"),
     ],
 )
-def test_impossible_settings_are_refused(processed_dir, override, told):
+def test_impossible_settings_are_refused(tiny, override, told):
     with pytest.raises(SettingsError, match=told):
-        load(processed_dir, override)
+        tiny.settings(override)
 
 
 @pytest.mark.parametrize("version", ["hifigan_v2", "hifigan_v3"])
@@ -291,21 +268,19 @@ def test_golden_weights_give_the_golden_waveform(golden, version):
     np.testing.assert_allclose(made.numpy(), expected["waveform"][:, 0], atol=1e-5)
 
 
-def start_training(processed_dir, name, *overrides, launcher=()):
-    load(processed_dir)  # writes the config
-    settings = [f"preprocess.processed_dir={processed_dir}", *PREPROCESS, *TINY, f"log_dir={processed_dir.parent}"]
-    settings += ["train.num_workers=0", "train.precision=fp32", "train.save_every_steps=2", "train.valid_every_steps=4"]
-    settings += ["train.log_every_steps=1", "train.keep_last=3", "train.batch_size=2", *overrides]
-    arguments = [argument for setting in settings for argument in ("--set", setting)]
-    config = processed_dir.parent / "exp_config.json"
-    return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "bins.train", "--config", config, "--name", name, "--gpu", "", *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+FEW_STEPS = (
+    "train.precision=fp32",
+    "train.batch_size=2",
+    "train.save_every_steps=2",
+    "train.valid_every_steps=4",
+    "train.log_every_steps=1",
+    "train.keep_last=3",
+    "train.ema_decay=0.9",
+)
+
+
+def arguments(tiny, name, *overrides):
+    return [*tiny.flags(*FEW_STEPS, *overrides), "--name", name, "--gpu", ""]
 
 
 def weights_at(folder, step):
@@ -314,36 +289,34 @@ def weights_at(folder, step):
     return {f"{name}.{key}": value for name in names for key, value in checkpoint.weights(name).items()}
 
 
-def test_killed_adversarial_training_goes_on_as_if_never_stopped(processed_dir):
+def test_killed_adversarial_training_goes_on_as_if_never_stopped(tiny):
     """Killed with SIGKILL before and after the adversary begins."""
-    settings = ("train.max_steps=12", "train.adversarial_start_step=5", "train.ema_decay=0.9")
-    straight = start_training(processed_dir, "straight", *settings)
+    settings = ("train.max_steps=12", "train.adversarial_start_step=5")
+    straight = start("bins.train", *arguments(tiny, "straight", *settings))
+    logbook = tiny.folder / "killed" / "logbook.jsonl"
     for kill_at in (3, 8):
-        process = start_training(processed_dir, "killed", *settings)
-        logbook = processed_dir.parent / "killed" / "logbook.jsonl"
+        process = start("bins.train", *arguments(tiny, "killed", *settings))
         while process.poll() is None and not (
             logbook.exists() and any(line["step"] >= kill_at for line in read_logbook(logbook))
         ):
             time.sleep(0.005)
         process.kill()
-        process.communicate()
-    for process in (straight, start_training(processed_dir, "killed", *settings)):
+        process.wait()
+    for process in (straight, start("bins.train", *arguments(tiny, "killed", *settings))):
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    expected = weights_at(processed_dir.parent / "straight", 12)
-    found = weights_at(processed_dir.parent / "killed", 12)
+    expected, found = weights_at(tiny.folder / "straight", 12), weights_at(tiny.folder / "killed", 12)
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_two_processes_train_as_one_does(processed_dir):
-    settings = ("train.max_steps=4", "train.ema_decay=0.9", "train.adversarial_start_step=2")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    two = start_training(processed_dir, "two", *settings, launcher=launcher)
-    one = start_training(processed_dir, "one", *settings, "train.batch_size=4")
-    for process in (two, one):
+def test_two_processes_train_as_one_does(tiny):
+    settings = ("train.max_steps=4", "train.adversarial_start_step=2")
+    two = start_two("bins.train", *arguments(tiny, "two", *settings))
+    one = start("bins.train", *arguments(tiny, "one", *settings, "train.batch_size=4"))
+    for process in (*two, one):
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    logs = [read_logbook(processed_dir.parent / name / "logbook.jsonl") for name in ("one", "two")]
+    logs = [read_logbook(tiny.folder / name / "logbook.jsonl") for name in ("one", "two")]
     compared = 0
     for ours, theirs in zip(*logs, strict=True):
         for name in ours.keys() & theirs.keys():
@@ -354,5 +327,5 @@ def test_two_processes_train_as_one_does(processed_dir):
                 compared += 1
     assert compared >= 20
     # Adam makes whole steps of gradients that are nothing but rounding: a few weights may differ by that.
-    expected, found = weights_at(processed_dir.parent / "one", 4), weights_at(processed_dir.parent / "two", 4)
+    expected, found = weights_at(tiny.folder / "one", 4), weights_at(tiny.folder / "two", 4)
     assert all((found[name] - value).abs().mean() < 1e-4 for name, value in expected.items())

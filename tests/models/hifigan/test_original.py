@@ -26,9 +26,7 @@ from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.layers.period_discriminator import MultiPeriodDiscriminator
 from models.layers.scale_discriminator import MultiScaleDiscriminator
 from models.registry import make_task, open_network, settings_class
-from tests.models.fastspeech2.test_fastspeech2 import TINY as TINY_FASTSPEECH2
-from tests.models.hifigan.test_hifigan import TINY, load
-from tests.support.tiny_features import PREPROCESS, write_features
+from tests.support.tiny_models import TinyModel
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle
 from utils.checkpoint import open_checkpoint
@@ -284,15 +282,10 @@ def test_an_exported_v1_has_the_published_names_and_shapes(golden, tmp_path):
 @pytest.fixture
 def train(tmp_path, command):
     """Train the tiny HiFi-GAN, or another model; gives the exit code and what was printed."""
-    write_features(tmp_path / "processed")
-    load(tmp_path / "processed")  # writes the config
 
-    def call(name, *settings, more=(), tiny=TINY):
-        values = [f"preprocess.processed_dir={tmp_path / 'processed'}", *PREPROCESS, *tiny, f"log_dir={tmp_path}"]
-        values += ["train.num_workers=0", "train.precision=fp32", "train.batch_size=2", *settings]
-        layers = [argument for value in values for argument in ("--set", value)]
-        config = ("--config", tmp_path / "exp_config.json", "--name", name, "--gpu", "")
-        return command(bins.train, *config, *layers, *more)
+    def call(name, *settings, more=(), model_type="HiFiGAN"):
+        flags = TinyModel(model_type, tmp_path).flags("train.precision=fp32", "train.batch_size=2", *settings)
+        return command(bins.train, *flags, "--name", name, "--gpu", "", *more)
 
     return call
 
@@ -321,7 +314,7 @@ def test_an_experiment_is_exported_with_all_its_training_needs(experiment, tmp_p
     assert payload["steps"] == 3 and payload["epoch"] == 0
     # As the published code fills its optimizers: discriminators of scales first, within a layer the bias first.
     assert list(payload["optim_d"]["state"]) == list(range(len(payload["optim_d"]["param_groups"][0]["params"])))
-    modules = make_task(load(tmp_path / "processed")).modules
+    modules = TinyModel("HiFiGAN", tmp_path).task().modules
     training = published_training(folder)
     for theirs, names in {"optim_g": ["generator"], "optim_d": ["msd", "mpd"]}.items():
         parameters = [
@@ -365,8 +358,7 @@ def by_torch(module):
 @pytest.mark.parametrize("old", [False, True])
 def test_states_of_an_optimizer_over_torchs_own_norms_are_read_by_name(original, tmp_path, old):
     """Older versions of torch counted steps by plain integers."""
-    write_features(tmp_path / "processed")
-    task = make_task(load(tmp_path / "processed"))
+    task = TinyModel("HiFiGAN", tmp_path).task()
     modules = task.modules
     twins = {name: by_torch(module) for name, module in modules.items()}
     optimizers = {
@@ -535,15 +527,13 @@ def test_other_mels_are_told(experiment, tmp_path, train):
 
 
 def test_an_acoustic_model_begins_with_a_bundle(tmp_path, train):
-    config = (tmp_path / "exp_config.json").read_text().replace("hifigan_v1", "fastspeech2")
-    (tmp_path / "exp_config.json").write_text(config)
-    code, _, errors = train("first", "train.max_steps=2", tiny=TINY_FASTSPEECH2)
+    code, _, errors = train("first", "train.max_steps=2", model_type="FastSpeech2")
     assert code == 0, errors
     bundle = tmp_path / "first" / "bundle"
-    code, printed, errors = train("second", *STILL, more=finetune(bundle), tiny=TINY_FASTSPEECH2)
+    code, printed, errors = train("second", *STILL, more=finetune(bundle), model_type="FastSpeech2")
     assert code == 0 and f"the weights of {bundle}: network\nbeginning afresh: optimizer of" in printed, errors
     assert "symbols: 77 kept\nspeakers: 2 kept\n" in printed
     assert nearly(weights_after(tmp_path / "second", 1, "network"), weights_after(tmp_path / "first", 2, "network"))
     other = "model.hidden_size=32"
-    code, _, errors = train("third", other, more=finetune(bundle), tiny=TINY_FASTSPEECH2)
+    code, _, errors = train("third", other, more=finetune(bundle), model_type="FastSpeech2")
     assert code == 1 and "the weights of network are not those of this network" in errors

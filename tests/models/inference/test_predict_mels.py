@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from config.load import load_settings
-from config.paths import REPOSITORY
 from models.bundles.locate import find_bundle
 from models.inference import predict_mels as prediction
 from models.inference.predict_mels import PredictionError, predict_mels
 from models.inference.vocode import sources_from_dataset
-from models.registry import MODELS, make_task, settings_class
 from processors.datasets.vocoder_data import open_recordings
 from processors.feature_store import FeatureStore, ShardWriter
 from processors.features import PREDICTED_BY, PREDICTED_MEL, DataError
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import LATER, SymbolTable
 from processors.utterance import write_manifest
-from tests.models.fastspeech2 import test_fastspeech2
-from tests.models.hifigan import test_hifigan
-from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
+from tests.support.commands import call
+from tests.support.tiny_features import HOP_SIZE, N_MEL, write_features
+from tests.support.tiny_models import TinyModel
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 
-OWN = {"FastSpeech2": test_fastspeech2.TINY, "HiFiGAN": test_hifigan.TINY}
 N_UTTERANCES = 13
 
 
@@ -41,28 +34,12 @@ class House:
         self.folder, self.processed_dir = folder, folder / "processed"
         self.utterances = write_features(self.processed_dir)
 
-    def config(self, model_type="FastSpeech2"):
-        path = self.folder / f"{model_type}.json"
-        values = {
-            "base_config": MODELS[model_type].config,
-            "dataset": ["tiny"],
-            "dataset_path": {"tiny": "none"},
-            "log_dir": str(self.folder),
-        }
-        path.write_text(json.dumps(values))
-        return path
-
-    def layers(self, model_type="FastSpeech2"):
-        return [f"preprocess.processed_dir={self.processed_dir}", *PREPROCESS, *OWN[model_type], "train.num_workers=0"]
-
-    def task(self, model_type="FastSpeech2", *overrides):
-        layers = [*self.layers(model_type), *overrides]
-        return make_task(load_settings(self.config(model_type), layers, settings_class).settings)
+    def task(self, model_type="FastSpeech2", *overrides, seed=0):
+        return TinyModel(model_type, self.folder).task(*overrides, seed=seed)
 
     def bundle(self, seed=0, *overrides):
-        torch.manual_seed(seed)
         folder = self.folder / f"voice-{seed}" / "bundle"
-        self.task("FastSpeech2", *overrides).bundle(folder)
+        self.task("FastSpeech2", *overrides, seed=seed).bundle(folder)
         return find_bundle(folder)
 
     def predict(self, bundle, **options):
@@ -246,24 +223,8 @@ def test_a_vocoder_and_a_stranger_are_refused(house):
 
 def test_the_command_finds_the_experiment_by_name(house):
     house.bundle()
-    flags = [flag for layer in house.layers() for flag in ("--set", layer)]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "bins.predict_mels",
-            "--config",
-            house.config(),
-            "--name",
-            "voice-0",
-            "--gpu",
-            "",
-            *flags,
-        ],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
+    flags = TinyModel("FastSpeech2", house.folder).flags()
+    done = call("bins.predict_mels", *flags, "--name", "voice-0", "--gpu", "")
     assert done.returncode == 0, done.stderr
     assert f"{N_UTTERANCES} mels were made" in done.stdout
     assert len(house.predicted()) == N_UTTERANCES

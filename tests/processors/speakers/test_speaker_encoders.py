@@ -33,8 +33,8 @@ from processors.speakers.speaker_encoders import (
     make_speaker_encoder,
 )
 from processors.utterance import read_manifest
-from tests.models.test_contracts import Tiny, batches_of, train, whole_batch
 from tests.support.small_corpus import load, make_corpus, write_config
+from tests.support.tiny_models import TinyModel, batches_of
 
 RATE = 16000
 
@@ -177,7 +177,7 @@ class Deaf:
 
 
 def test_undefined_components_are_zero_and_an_empty_embedding_is_an_error(tmp_path):
-    tiny = Tiny("FastSpeech2", tmp_path)
+    tiny = TinyModel("FastSpeech2", tmp_path)
     folder = tiny.processed_dir / "tiny"
     utterances, stores = read_manifest(folder / "train.jsonl"), {"tiny": FeatureStore.open(folder)}
     embeddings = embed_speakers(utterances, stores, Deaf(1.0), name="statistics", sample_rate=8000)
@@ -190,10 +190,9 @@ def test_undefined_components_are_zero_and_an_empty_embedding_is_an_error(tmp_pa
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    tiny = Tiny("FastSpeech2", tmp_path)
+def tiny(tmp_path):
     by_voice = ("model.speaker_conditioning=encoder", "preprocess.speaker_encoder=statistics")
-    monkeypatch.setattr(tiny, "settings", lambda *more: Tiny.settings(tiny, *by_voice, *more))
+    tiny = TinyModel("FastSpeech2", tmp_path, *by_voice)
     vectors = {name: np.random.default_rng(row).normal(size=7).astype(np.float32) for row, name in enumerate("ab")}
     SpeakerEmbeddings("statistics", vectors).save(tiny.processed_dir / EMBEDDINGS_FILE)
     return tiny
@@ -201,7 +200,7 @@ def tiny(tmp_path, monkeypatch):
 
 def test_every_parameter_gets_a_gradient_and_speakers_differ(tiny):
     task = tiny.task()
-    batch = whole_batch(tiny)
+    batch = tiny.batch()
     [update] = task.updates(batch, 0)
     sum(term.weight * term.value for term in update.terms.values()).backward()
     assert all(parameter.grad.any() for parameter in task.modules["network"].parameters())
@@ -211,15 +210,15 @@ def test_every_parameter_gets_a_gradient_and_speakers_differ(tiny):
 
 
 def test_a_resumed_run_is_the_run_that_never_stopped(tiny):
-    unbroken = train(tiny, "unbroken", 4)
-    train(tiny, "broken", 3)
-    resumed = train(tiny, "broken", 4, resume=True)
+    unbroken = tiny.train("unbroken", 4, valid_every_steps=2).task
+    tiny.train("broken", 3, valid_every_steps=2)
+    resumed = tiny.train("broken", 4, resume=True, valid_every_steps=2).task
     wanted, found = unbroken.modules["network"].state_dict(), resumed.modules["network"].state_dict()
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
 def test_the_bundle_holds_the_voices(tiny):
-    task = train(tiny, "run", 2)
+    task = tiny.train("run", 2).task
     [batch, *_] = batches_of(tiny.task())
     task.bundle(tiny.folder / "bundle")
     shutil.rmtree(tiny.processed_dir)
