@@ -47,6 +47,12 @@ def further_models() -> Iterator[None]:
 
 
 @pytest.fixture
+def blank_pictures(monkeypatch) -> None:
+    """Have matplotlib leave its pictures blank, since drawing takes most of the time of a short training."""
+    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.draw", lambda canvas: canvas.get_renderer())
+
+
+@pytest.fixture
 def command(monkeypatch, capsys):
     """Call a command; gives its exit code and what it printed."""
     monkeypatch.setattr(os, "environ", os.environ.copy())

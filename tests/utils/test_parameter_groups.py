@@ -16,6 +16,8 @@ from utils.logbook import read_logbook
 from utils.parameter_groups import PartError, freeze, is_part, learning_groups
 from utils.task import Optimization
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 # Of each model something in the middle, and something with what changes by itself in training (spectral norm).
 FROZEN = {
     "Aligner": ("mel_encoder.0", "phoneme_places"),

@@ -26,6 +26,7 @@ from utils.optimizer_state import OptimizerState
 # ZH is missing, XX is new, and what is kept stands elsewhere.
 OTHER_INVENTORY = ("XX", *(symbol for symbol in reversed(INVENTORY) if symbol != "ZH"))
 SYMBOLS, SPEAKERS = "network.phoneme_embedding.weight", "network.speaker_embedding.weight"
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 
 def generator():

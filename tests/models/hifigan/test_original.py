@@ -32,6 +32,8 @@ from tests.support.tiny_voice import tiny_bundle
 from utils.checkpoint import open_checkpoint
 from utils.optimizer_state import load_moments
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture
 def original(tmp_path):

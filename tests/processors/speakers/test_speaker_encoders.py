@@ -209,6 +209,7 @@ def test_every_parameter_gets_a_gradient_and_speakers_differ(tiny):
     assert isinstance(task, HasEmbeddingRows) and list(task.embedding_rows()) == ["network.phoneme_embedding.weight"]
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_resumed_run_is_the_run_that_never_stopped(tiny):
     unbroken = tiny.train("unbroken", 4, valid_every_steps=2).task
     tiny.train("broken", 3, valid_every_steps=2)
