@@ -13,6 +13,7 @@ import pytest
 
 from bins.command import choose_gpus, say_next
 from config.paths import REPOSITORY
+from tests.support import commands
 from utils.errors import RecitalError
 from utils.version import VERSION
 
@@ -85,12 +86,7 @@ def test_gpus_that_are_not_there_are_an_error(command):
     asked = ",".join(str(number) for number in range(max(torch.cuda.device_count(), 1) + 1))
     config = ["--config", "egs/tts/FastSpeech2/exp_config.json", "--name", "x"]
     extra = ["--infer_text", "x"] if command == "synthesize" else []
-    refused = subprocess.run(
-        [sys.executable, "-m", f"bins.{command}", *config, "--gpu", asked, *extra],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
+    refused = commands.call(f"bins.{command}", *config, "--gpu", asked, *extra)
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"error: --gpu {asked}: asks for") and refused.stderr.count("\n") == 1
 

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from config.paths import REPOSITORY
 from processors.corpora.layouts import read_corpus
 from processors.preparation.prepare import prepare
+from tests.support.commands import call
 from tests.support.small_corpus import load, make_corpus, write_config
 
 
 def manifest(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bins.manifest", "--config", str(config), *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return call("bins.manifest", "--config", config, *arguments)
 
 
 def lines_of(folder: Path) -> dict[str, list[dict]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -18,8 +16,8 @@ from config.load import (
     read_settings,
     write_settings,
 )
-from config.paths import REPOSITORY
 from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+from tests.support.commands import call
 from utils.errors import RecitalError
 
 
@@ -212,8 +210,7 @@ def test_nearest_prefers_the_same_name_in_another_section():
 
 
 def run_settings(*arguments):
-    command = [sys.executable, "-m", "bins.settings", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    return call("bins.settings", *arguments)
 
 
 def test_the_command_shows_value_source_and_meaning():

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from config.paths import REPOSITORY
 from models.bundles.locate import open_bundle
 from models.bundles.warm_start import find_initial_state
 from models.inference.align import AligningError, align_corpora
@@ -30,6 +27,7 @@ from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import LATER, SymbolTable
 from processors.text.tokens import Pause, Word
 from tests.support.alignment_comparison import boundary_differences
+from tests.support.commands import call
 from tests.support.small_corpus import RATE, WORDS, load, texts, write_config, write_metadata
 from utils.checkpoint import CheckpointFolder
 
@@ -111,17 +109,15 @@ def recipe(tmp_path):
     return config, true
 
 
-def call(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], cwd=REPOSITORY, capture_output=True, text=True, timeout=300
-    )
+def preprocess(config, *flags):
+    done = call("bins.preprocess", "--config", config, *flags, timeout=300, start_method="")
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
 
 def test_stage_1_learns_where_phones_lie(recipe, tmp_path):
     config, true = recipe
-    call("bins.preprocess", "--config", config)
+    preprocess(config)
     folder = tmp_path / "processed" / "toy"
     own = folder / "TextGrid" / "toy"
     differences = [
@@ -137,7 +133,7 @@ def test_stage_1_learns_where_phones_lie(recipe, tmp_path):
     made = {path: path.stat().st_mtime_ns for path in own.iterdir()}
     own.joinpath("clip_001.TextGrid").unlink()
     write_textgrid(own / "clip_002.TextGrid", true["clip_002"])  # the user's own
-    said = call("bins.preprocess", "--config", config, "--set", "preprocess.max_bad_share=0.5")
+    said = preprocess(config, "--set", "preprocess.max_bad_share=0.5")
     assert "1 recordings have a TextGrid that Recital has not made" in said
     again = {path: path.stat().st_mtime_ns for path in own.iterdir()}
     changed = {path.stem for path in made if again[path] != made[path]}
@@ -214,19 +210,14 @@ def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_
 def test_features_of_other_settings_are_refused_before_an_aligner_learns(recipe, tmp_path):
     config, _ = recipe
     prepare_store(tmp_path / "processed" / "toy", {"phone_extractor": "char"})
-    done = subprocess.run(
-        [sys.executable, "-m", "bins.preprocess", "--config", config], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    done = call("bins.preprocess", "--config", config)
     assert done.returncode == 1 and "made with other settings: phone_extractor 'char' (now 'lexicon')" in done.stderr
     assert not (tmp_path / "processed" / "aligner").exists()
 
 
 def test_a_missing_aligner_is_told(recipe, tmp_path):
     config, _ = recipe
-    done = subprocess.run(
-        [sys.executable, "-m", "bins.preprocess", "--config", config, "--set", "preprocess.aligner_config=none.json"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
+    done = call("bins.preprocess", "--config", config, "--set", "preprocess.aligner_config=none.json")
     assert done.returncode == 1
     assert "none.json" in done.stderr
     assert "Traceback" not in done.stderr

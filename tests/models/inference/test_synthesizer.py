@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +25,7 @@ from processors.text.errors import TextError
 from processors.text.symbols import SymbolTable
 from processors.text.tokens import PAUSES, SPOKEN_NOISE
 from processors.utterance import ManifestError, Utterance, write_manifest
+from tests.support.commands import call
 from tests.support.many_threads import TEXTS, by_threads
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle
@@ -321,8 +320,7 @@ def test_a_test_set_is_spoken_as_stage_1_split_it(tmp_path):
 
 
 def synthesize(*arguments):
-    command = [sys.executable, "-m", "bins.synthesize", "--config", "egs/tts/FastSpeech2/exp_config.json", *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    return call("bins.synthesize", "--config", "egs/tts/FastSpeech2/exp_config.json", *arguments)
 
 
 def test_the_command_speaks_from_a_bundle(bundle, tmp_path):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from config.paths import REPOSITORY
 from models.inference.output_files import OutputError
 from models.inference.vocode import sources_from_audio, sources_from_dataset, sources_from_features, vocode_all
 from models.inference.vocoder import NeuralVocoder, VocoderError
@@ -19,6 +16,7 @@ from processors.audio.audio_file import write_wav
 from processors.audio.mel import MelSpectrogram
 from processors.feature_store import FeatureStore
 from processors.utterance import ManifestError, read_manifest, write_manifest
+from tests.support.commands import call
 from tests.support.tiny_features import HOP_SIZE, N_MEL, PREPROCESS, write_features
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 
@@ -219,8 +217,7 @@ def recipe(processed_dir, tmp_path_factory):
 
 
 def vocode(recipe, *arguments):
-    command = [sys.executable, "-m", "bins.vocode", "--config", str(recipe / "exp_config.json"), *map(str, arguments)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    return call("bins.vocode", "--config", recipe / "exp_config.json", *arguments)
 
 
 def test_the_command_copies_the_test_set_of_the_settings(recipe, tmp_path):

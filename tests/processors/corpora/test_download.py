@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import random
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 from collections import namedtuple
@@ -18,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config.paths import REPOSITORY
 from processors.corpora import downloads
 from processors.corpora.corpus import CorpusError
 from processors.corpora.downloads import ARCHIVES, Archive, bring, can_be_had
 from processors.corpora.layouts import LAYOUT_OF_DATASET
 from processors.corpora.lhotse_adapter import Part
+from tests.support.commands import call
 from tests.support.file_server import FileServer
 from utils.download import DownloadError, download
 from utils.unpack import UnpackError, unpack
@@ -405,14 +403,7 @@ def test_a_corpus_of_ones_own_under_a_famous_name_is_never_brought():
 
 
 def command(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bins.download", "--config", str(config), *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "no_proxy": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return call("bins.download", "--config", config, *arguments, no_proxy="127.0.0.1")
 
 
 def test_the_command_brings_what_can_be_had_and_passes_over_the_rest(server, tmp_path):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from config.paths import REPOSITORY
 from processors.audio.audio_file import read_audio, write_wav
 from processors.evaluation import perception
 from processors.evaluation.evaluate_folders import EvaluationError, evaluate_folders
 from processors.evaluation.metrics import compare, mel_error
 from processors.evaluation.perception import is_installed, pesq, predicted_mos, stoi
+from tests.support.commands import call
 
 RATE = 22050
 
@@ -151,8 +149,6 @@ def test_the_command_tells_where_the_figures_are(tmp_path):
     for folder in ("gt", "pred"):
         write_wav(tmp_path / folder / "a.wav", tone(), RATE)
     flags = ["--reference_dir", tmp_path / "gt", "--made_dir", tmp_path / "pred", "--output", tmp_path / "out.json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bins.evaluate", *map(str, flags)], cwd=REPOSITORY, capture_output=True, text=True
-    )
+    done = call("bins.evaluate", *flags)
     assert done.returncode == 0, done.stderr
     assert "spectral_convergence" in done.stdout and "out.json" in done.stdout
