@@ -1,4 +1,4 @@
-"""Stage 0: bring the corpora that a recipe names, where they can be had."""
+"""Stage 0: download of the corpora that a recipe names."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from bins.command import load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from processors.corpora.downloads import ARCHIVES, bring, can_be_had
+    from processors.corpora.downloads import ARCHIVES, download_corpus, is_downloadable
     from processors.corpora.layouts import layout_of
     from utils.console import say
 
     settings = load(arguments).settings
     for dataset in settings.dataset:
         folder = settings.corpus_path(dataset)
-        if can_be_had(dataset, layout_of(dataset, settings.dataset_layout)):
-            bring(
+        if is_downloadable(dataset, layout_of(dataset, settings.dataset_layout)):
+            download_corpus(
                 dataset,
                 folder,
                 subset=settings.dataset_subset.get(dataset, ()),
@@ -25,20 +25,20 @@ def main(arguments: argparse.Namespace) -> None:
             )
         else:
             state = "is there" if folder.exists() else "is not there yet"
-            say(f"{dataset}: is brought by hand ({folder} {state}); what can be downloaded is {', '.join(ARCHIVES)}")
+            say(f"{dataset}: must be downloaded manually ({folder} {state}); stage 0 downloads {', '.join(ARCHIVES)}")
 
 
 if __name__ == "__main__":
     parser = make_parser(
         "bins.download",
-        "Download, check and unpack the corpora that a recipe names into their dataset_path. What is there is left "
-        "alone; a download that broke off goes on where it was.",
+        "Download, verify and unpack the corpora that a recipe names into their dataset_path. Existing files are kept; "
+        "an interrupted download is resumed.",
     )
     parser.add_argument(
         "--mirror",
         default="",
         metavar="URL",
-        help="an address that has the archives under their official file names; their official ones unless given",
+        help="URL with the archives under their official file names, in place of the official ones",
     )
-    parser.add_argument("--keep_archives", action="store_true", help="keep what was downloaded beside what it held")
+    parser.add_argument("--keep_archives", action="store_true", help="keep the archives beside their contents")
     run(main, parser)

@@ -18,7 +18,7 @@ from tests.support.sources import FLOORS
 DONE = (
     "config",
     "utils",
-    *(f"processors/{room}" for room in ("alignment", "audio", "evaluation", "reports", "speakers", "text")),
+    *(f"processors/{room}" for room in ("alignment", "audio", "corpora", "evaluation", "reports", "speakers", "text")),
 )
 NOT_YET = ("utils/trainer.py", "utils/task.py")
 ALLOWED = REPOSITORY / "tests" / "words_allowed.txt"

@@ -1,1 +1,1 @@
-"""Readers of corpora in the layouts people have."""
+"""Readers of corpora, by layout; splits, exclusions, downloads and the demo corpus."""

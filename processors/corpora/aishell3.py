@@ -18,7 +18,7 @@ def _listed(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[Liste
 
     manifests = prepare_aishell3(folder)
     for part in parts:
-        # lhotse 1.33 gives the two sets under each other's name.
+        # lhotse 1.33 swaps the names of the two sets.
         sets = sorted(manifests[part.name].values(), key=lambda found: not isinstance(found, RecordingSet))
         yield part, *sets
 

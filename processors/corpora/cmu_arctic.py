@@ -20,7 +20,7 @@ def _listed(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[Liste
     from lhotse.recipes.cmu_arctic import prepare_cmu_arctic
 
     with tempfile.TemporaryDirectory() as beside:
-        # As with VCTK: the recipe ends at the first prompt without a recording, and takes other folders' sounds too.
+        # As with VCTK: the recipe fails at the first prompt without a recording, and includes other folders' sounds.
         view = Path(beside)
         for speaker in folders_in(folder):
             prompts = speaker / "etc" / "txt.done.data"

@@ -1,4 +1,4 @@
-"""What reading a corpus gives: its utterances, and what had to be left out."""
+"""Contents of a corpus as read: utterances, and problems that exclude others."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from utils.errors import RecitalError
 
 
 class CorpusError(RecitalError):
-    """A corpus of which nothing can be used as it stands."""
+    """A corpus without usable recordings, or that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One line or recording that was left out.
+    """A line or recording that is excluded.
 
     Attributes:
-        where: the file, with the line where it has lines.
-        utterance_id: as far as it is known, else empty.
+        where: the file, with the line number if it has lines.
+        utterance_id: empty if unknown.
         reason: what is wrong with it.
-        is_of_text: whether the recording itself is fine, and of use where no text is asked for.
+        is_of_text: whether only the text is missing or invalid, so that the recording is usable without text.
     """
 
     where: str
@@ -43,13 +43,13 @@ _NO_TEXT = "the text is empty"
 
 @dataclass(frozen=True)
 class Corpus:
-    """What was found in the folder of one dataset.
+    """The recordings in the folder of one dataset.
 
     Attributes:
-        utterances: in the corpus's own order, each id once.
-        problems: what was left out, each with its reason.
-        notes: what else is worth telling.
-        without_text: recordings that were left out only because they have no text that can be used.
+        utterances: in the corpus's order, with unique ids.
+        problems: excluded lines and recordings.
+        notes: warnings that exclude nothing.
+        without_text: recordings that are excluded only for lack of a usable text.
     """
 
     utterances: tuple[Utterance, ...]
@@ -57,27 +57,25 @@ class Corpus:
     notes: tuple[str, ...] = ()
     without_text: tuple[Utterance, ...] = ()
 
-    def for_sound_alone(self) -> Corpus:
-        """Give the corpus as it is for those who ask for no texts: recordings without one follow behind the others."""
+    def for_audio_only(self) -> Corpus:
+        """Return the corpus for use without texts: recordings without text are appended to the utterances."""
         spoken = {utterance.id: utterance for utterance in (*self.without_text, *self.utterances)}
         others = [utterance for utterance in spoken.values() if not utterance.text]
         problems = tuple(problem for problem in self.problems if not problem.is_of_text)
         return replace(self, utterances=(*self.utterances, *others), problems=problems, without_text=())
 
     def require_usable(self, where: Path, dataset: str) -> None:
-        """Raise a `CorpusError` unless there is a recording that can be used."""
+        """Raise a `CorpusError` if there is no usable recording."""
         if self.utterances:
             return
         found = (
-            f"{len(self.problems)} were left out, the first being {self.problems[0]}"
-            if self.problems
-            else "it lists none"
+            f"{len(self.problems)} are unusable, the first: {self.problems[0]}" if self.problems else "it lists none"
         )
-        raise CorpusError(f"{where}: no recording of {dataset} can be used: {found}")
+        raise CorpusError(f"{where}: no usable recording of {dataset}: {found}")
 
 
 class CorpusBuilder:
-    """Takes the recordings of one dataset one by one and sorts out those that cannot be used."""
+    """Collects the recordings of one dataset, and excludes unusable ones with a reason."""
 
     def __init__(self, dataset: str, language: str) -> None:
         self._dataset, self._language = dataset, language
@@ -100,9 +98,9 @@ class CorpusBuilder:
         split: str = "",
         no_text: str = "",
     ) -> None:
-        """Take a recording, or note why it cannot be used.
+        """Add a recording, or the reason why it is unusable.
 
-        `split` is the corpus's own, where it has one; `no_text` says why there is no text, if more is known.
+        `split` is the corpus's own, if it has one; `no_text` the reason for a missing text, if known.
         """
         utterance_id = unicodedata.normalize("NFC", utterance_id)
         speaker = speaker or self._dataset
@@ -111,11 +109,11 @@ class CorpusBuilder:
         elif reason := unsafe_name_reason(utterance_id):
             self.leave_out(where, "", f"the id {utterance_id!r} {reason}; rename it")
         elif not is_unicode(text):
-            self.leave_out(where, utterance_id, "the text holds half a character; write it as UTF-8")
+            self.leave_out(where, utterance_id, "the text holds an incomplete character; save it as UTF-8")
         elif not is_unicode(str(audio_path)):
             self.leave_out(where, utterance_id, "the recording's path is not written in UTF-8; rename it")
         elif utterance_id in self._first_seen:
-            self.leave_out(where, utterance_id, f"this id was already taken by {self._first_seen[utterance_id]}")
+            self.leave_out(where, utterance_id, f"this id is already used by {self._first_seen[utterance_id]}")
         else:
             utterance = Utterance(
                 id=utterance_id,
@@ -135,18 +133,18 @@ class CorpusBuilder:
                 self._without_text.setdefault(utterance_id, utterance)
 
     def leave_out(self, where: str, utterance_id: str, reason: str) -> None:
-        """Note a line or recording that cannot be used."""
+        """Add an unusable line or recording with the reason."""
         self._problems.append(Problem(_printable(where), _printable(utterance_id), _printable(reason)))
 
     def note(self, message: str) -> None:
-        """Note something that costs no recording."""
+        """Add a warning that excludes no recording."""
         self._notes.append(_printable(message))
 
     def corpus(self, where: Path) -> Corpus:
-        """Give what was gathered.
+        """Return the corpus.
 
         Raises:
-            CorpusError: there is no recording that can be used, be it without its text.
+            CorpusError: there is no usable recording, even without text.
         """
         corpus = Corpus(
             tuple(self._utterances.values()),
@@ -164,35 +162,35 @@ def _printable(text: str) -> str:
 
 
 def recordings_in(folder: Path) -> dict[str, Path]:
-    """Give the sound files of a folder by their names without ending, of several with one name the WAV first."""
+    """Return the sound files of a folder by name without suffix; of several with one name, WAV files first."""
     ranked: dict[str, tuple[int, Path]] = {}
     for path in _visible(folder.iterdir()):
         suffix = path.suffix.lower()
         if suffix in AUDIO_SUFFIXES:
-            # macOS hands out decomposed letters; the transcripts have composed ones.
+            # macOS returns decomposed letters; transcripts have composed ones.
             name, candidate = unicodedata.normalize("NFC", path.stem), (AUDIO_SUFFIXES.index(suffix), path)
             ranked[name] = min(ranked.get(name, candidate), candidate)
     return {name: path for name, (_, path) in sorted(ranked.items())}
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Give the folders in a folder by name, without hidden ones."""
+    """Return the sub-folders of a folder sorted by name, without hidden ones."""
     return sorted(path for path in _visible(folder.iterdir()) if path.is_dir())
 
 
 def utterance_id_for(speaker: str, name: str) -> str:
-    """Give the id of a recording that has a file name only: speakers often number their files alike."""
+    """Return the id of a recording from its file name, prefixed by the speaker, since speakers share file names."""
     if not speaker or name == speaker or name.startswith((f"{speaker}_", f"{speaker}-")):
         return name
     return f"{speaker}_{name}"
 
 
 def some(names: Iterable[str], most: int = 3) -> str:
-    """Give the first names of many, for a message."""
+    """Return the first few names as text, for a message."""
     names = list(names)
     return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
 
 
 def _visible(paths: Iterable[Path]) -> Iterable[Path]:
-    # Copies from macOS carry ._name.wav beside name.wav.
+    # Copies from macOS have ._name.wav beside name.wav.
     return (path for path in paths if not path.name.startswith("."))

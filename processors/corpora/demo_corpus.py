@@ -1,4 +1,4 @@
-"""A small corpus that anybody may make: sentences of this project, spoken by espeak-ng, with known phone times."""
+"""Demo corpus: sentences of this project, spoken by espeak-ng, with exact phone times."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from utils.files import write_atomically
 DATASET = "demo"
 
 _SENTENCES = Path(__file__).with_name("demo_sentences.txt")
-# As much silence as a recording usually has at its ends.
+# Usual silence at the ends of recordings.
 _EDGE_SILENCE_S = 0.15
 
-# The share of l and r in a vowel that ends with them.
+# Share of l and r in a vowel that ends with them.
 _CODA_SHARE = 0.4
-# What espeak-ng's American English calls a phone, in ARPAbet: vowels without stress, and the share of the time that
-# each part has where espeak-ng knows one phone and ARPAbet two. `3` and its kin are r-coloured.
+# espeak-ng's phones of American English in ARPAbet: vowels without stress, and the share of the duration of each part
+# where one phone of espeak-ng is two of ARPAbet. `3` and similar ones are r-coloured.
 _ARPABET: dict[str, tuple[tuple[str, float], ...]] = {
     **{name: ((name.upper(), 1.0),) for name in "bdfgklmnprstvwz"},
     "h": (("HH", 1.0),),
@@ -91,9 +91,9 @@ _ARPABET: dict[str, tuple[tuple[str, float], ...]] = {
     "A~": (("AA", 0.6), ("N", 0.4)),
     "O~": (("AO", 0.6), ("N", 0.4)),
 }
-# Digital silence, which espeak-ng leaves between sounds, is exact but for roundings.
+# espeak-ng's silence between sounds is digital silence except for rounding.
 _SILENT_SAMPLE = 2
-# The glide between the vowels of `see it`, which ARPAbet leaves to the vowel.
+# The glide between the vowels of `see it`, which in ARPAbet is part of the vowel.
 _LINK = ";"
 _STRESS = {"'": "1", ",": "2"}
 
@@ -104,7 +104,7 @@ class DemoCorpusError(RecitalError):
 
 @dataclass(frozen=True)
 class _PhoneEvent:
-    """A phone that espeak-ng announces: its name, with the stress before it, its first sample, and its word."""
+    """A phone event of espeak-ng: its name, with stress before it, its first sample, and its word."""
 
     name: str
     start: int
@@ -121,7 +121,7 @@ class _PhoneEvent:
 
 @dataclass(frozen=True)
 class _Speech:
-    """What espeak-ng gave for a text: int16 samples, phones in order, and where in the text each word begins."""
+    """espeak-ng's output for a text: int16 samples, phones in order, and the start of each word in the text."""
 
     samples: np.ndarray
     phones: tuple[_PhoneEvent, ...]
@@ -154,26 +154,26 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def sentences() -> list[str]:
-    """Give the sentences of the demo corpus: everyday ones of 4 to 10 words with every phone of American English."""
+    """Return the sentences of the demo corpus: everyday ones of 4 to 10 words with every phone of American English."""
     return _SENTENCES.read_text(encoding="utf-8").splitlines()
 
 
 def make_demo_corpus(folder: Path | str, *, count: int | None = None, sample_rate: int = 22050) -> int:
     """Write the demo corpus in LJSpeech's layout, with a TextGrid for each recording.
 
-    Makes `metadata.csv`, `wavs/<id>.wav` and `TextGrid/demo/<id>.TextGrid`; `metadata.csv` comes last, so that an
-    interrupted corpus is not taken for a whole one.
+    Writes `metadata.csv`, `wavs/<id>.wav` and `TextGrid/demo/<id>.TextGrid`; `metadata.csv` last, so that an
+    interrupted corpus is not mistaken for a complete one.
 
     Args:
-        folder: made if missing; a corpus of another origin in it is never touched.
-        count: how many of the sentences; all if None.
+        folder: created if missing; another corpus in it is never overwritten.
+        count: number of sentences; all if None.
         sample_rate: of the recordings, in Hz.
 
     Returns:
         The number of recordings.
 
     Raises:
-        DemoCorpusError: espeak-ng is not installed, `folder` holds another corpus, or there are not so many sentences.
+        DemoCorpusError: espeak-ng is not installed, `folder` holds another corpus, or there are fewer sentences.
     """
     folder = Path(folder)
     texts = sentences()
@@ -182,7 +182,7 @@ def make_demo_corpus(folder: Path | str, *, count: int | None = None, sample_rat
     texts = texts[:count]
     metadata = folder / "metadata.csv"
     if metadata.exists() and not metadata.read_bytes().startswith(f"{DATASET}_0001|".encode()):
-        raise DemoCorpusError(f"{metadata}: lists another corpus, which stays untouched; choose another folder")
+        raise DemoCorpusError(f"{metadata}: belongs to another corpus; choose another folder")
     metadata.unlink(missing_ok=True)
     lines = []
     with Progress(len(texts), "demo corpus", "sentences") as progress:
@@ -198,14 +198,14 @@ def make_demo_corpus(folder: Path | str, *, count: int | None = None, sample_rat
 
 
 def speak(text: str, sample_rate: int = 22050) -> tuple[np.ndarray, Alignment]:
-    """Speak an English text with espeak-ng, and say when each word and phone sounds.
+    """Synthesize an English text with espeak-ng, with the times of its words and phones.
 
-    The times are espeak-ng's own, exact to the sample but for two things: a closure before a stop, which espeak-ng
-    counts to the phone before it, is the stop's as in any aligner; and where espeak-ng speaks two phones of ARPAbet as
-    one (`AA R` in `part`, `EH L` in `bell`), the border between the two is put at a fixed share.
+    The times are espeak-ng's, exact to the sample except for two cases: the closure before a stop, which espeak-ng
+    counts to the phone before it, belongs to the stop as in aligners; and if espeak-ng has one phone for two of ARPAbet
+    (`AA R` in `part`, `EH L` in `bell`), the boundary between the two is at a fixed share.
 
-    The same text sounds a little different each time, as espeak-ng's pitch wavers on from call to call; a new
-    process begins alike.
+    The same text varies slightly from call to call, since espeak-ng's pitch flutter continues; it is the same in each
+    new process.
 
     Args:
         text: a sentence or several.
@@ -216,16 +216,16 @@ def speak(text: str, sample_rate: int = 22050) -> tuple[np.ndarray, Alignment]:
         alignment: words as written, in lower case; phones in ARPAbet with stress; pauses with the empty label.
 
     Raises:
-        DemoCorpusError: espeak-ng is not installed, or finds nothing to say in the text.
+        DemoCorpusError: espeak-ng is not installed, or finds no words in the text.
     """
     text = " ".join(text.split())
-    # espeak-ng speaks some pairs of words as one ("of the") unless the space between them does not break.
+    # espeak-ng merges some pairs of words ("of the") unless there is a no-break space between them.
     text = re.sub(r"(?<=\w) (?=\w)", "\u00a0", text)
     engine = _engine()
     speech = engine.speech(text)
     phones = _phones(speech)
     if not phones:
-        raise DemoCorpusError(f"{text[:60]!r}: espeak-ng finds nothing to say in it")
+        raise DemoCorpusError(f"{text[:60]!r}: espeak-ng finds no words in it")
     words = _words(text, speech, phones)
     edge = round(_EDGE_SILENCE_S * engine.sample_rate)
     waveform = np.pad(speech.samples.astype(np.float32) / 32768.0, edge)
@@ -242,7 +242,7 @@ def speak(text: str, sample_rate: int = 22050) -> tuple[np.ndarray, Alignment]:
 
 @dataclass
 class _Span:
-    """A phone or word, the samples it lasts from and to, and the word it belongs to."""
+    """A phone or word with its first and last sample, and the word it belongs to."""
 
     start: int
     end: int
@@ -251,7 +251,7 @@ class _Span:
 
 
 def _phones(speech: _Speech) -> list[_Span]:
-    """Give the phones in ARPAbet, without the pauses."""
+    """Return the phones in ARPAbet, without pauses."""
     starts = _starts_with_closures(speech)
     spans: list[_Span] = []
     for event, start, end in zip(speech.phones, starts, [*starts[1:], len(speech.samples)], strict=True):
@@ -266,7 +266,7 @@ def _phones(speech: _Speech) -> list[_Span]:
             before.end = end
         else:
             if name in ("r", "r-") and before and before.label == "R":
-                # The vowel of `A@ r` was split into `AA R`, but its R is the one that comes now.
+                # The vowel of `A@ r` was split into `AA R`, but its R is this one.
                 spans.pop()
                 spans[-1].end = start
             spans.extend(_arpabet(event, start, end))
@@ -274,10 +274,10 @@ def _phones(speech: _Speech) -> list[_Span]:
 
 
 def _arpabet(event: _PhoneEvent, start: int, end: int) -> list[_Span]:
-    """Give the one or two phones of ARPAbet that a phone of espeak-ng is."""
+    """Convert a phone of espeak-ng to one or two of ARPAbet."""
     name = event.name.lstrip("',")
     if name not in _ARPABET:
-        raise DemoCorpusError(f"the demo corpus knows no ARPAbet for espeak-ng's phone {name!r}; choose another word")
+        raise DemoCorpusError(f"espeak-ng's phone {name!r} has no ARPAbet in the demo corpus; choose another word")
     spans = []
     share_before = 0.0
     for phone, share in _ARPABET[name]:
@@ -292,14 +292,14 @@ def _arpabet(event: _PhoneEvent, start: int, end: int) -> list[_Span]:
 
 
 def _starts_with_closures(speech: _Speech) -> list[int]:
-    """Give where each phone starts to be heard; the recording's end is where the last one ends.
+    """Return the start of each phone; the last one ends with the recording.
 
-    espeak-ng announces a stop when it bursts, and leaves its closure to the phone before; here a consonant or pause has
-    the silence right before it. And it announces the l of `bell` when that is over, having spoken it as the
-    vowel's end.
+    espeak-ng's events of stops are at their bursts, with the closure in the phone before; here the silence right before
+    a consonant or pause belongs to it. The event of the l of `bell` is at its end, since espeak-ng synthesizes it as
+    the end of the vowel.
     """
     is_sound = np.abs(speech.samples) > _SILENT_SAMPLE
-    # For each sample: behind the last sound before it.
+    # For each sample: the end of the last sound before it.
     sound_end = np.concatenate([[0], np.maximum.accumulate(np.where(is_sound, np.arange(1, len(is_sound) + 1), 0))])
     starts: list[int] = []
     phones = speech.phones
@@ -307,18 +307,18 @@ def _starts_with_closures(speech: _Speech) -> list[int]:
         start = event.start
         if index and not phones[index - 1].is_pause:
             before = phones[index - 1]
-            heard_before, start_before = int(sound_end[start]), starts[-1]
+            end_before, start_before = int(sound_end[start]), starts[-1]
             following = phones[index + 1].start if index + 1 < len(phones) else len(is_sound)
             if event.name == "l" and before.is_vowel and before.word == event.word and sound_end[following] <= start:
-                start = start_before + round((1 - _CODA_SHARE) * (heard_before - start_before))
-            elif not event.is_vowel and heard_before > start_before:
-                start = heard_before
+                start = start_before + round((1 - _CODA_SHARE) * (end_before - start_before))
+            elif not event.is_vowel and end_before > start_before:
+                start = end_before
         starts.append(start)
     return starts
 
 
 def _words(text: str, speech: _Speech, phones: list[_Span]) -> list[_Span]:
-    """Give the words as the text has them, in lower case; several that are written as one (`1999`) are one."""
+    """Return the words as written, in lower case; several spoken words of one written word (`1999`) are merged."""
     words: list[_Span] = []
     begins = sorted(set(speech.word_begins))
     for phone in phones:
@@ -334,37 +334,37 @@ def _words(text: str, speech: _Speech, phones: list[_Span]) -> list[_Span]:
 
 
 class _Engine:
-    """espeak-ng, with what it says about its own speech."""
+    """espeak-ng with a callback that collects samples, phones and words."""
 
     def __init__(self) -> None:
         try:
             self._espeak = espeak()
             self._voice = self._espeak.voice_of("en-us")
         except EspeakError as error:
-            raise DemoCorpusError(f"the demo corpus is spoken by espeak-ng: {error}") from None
+            raise DemoCorpusError(f"the demo corpus needs espeak-ng: {error}") from None
         self.sample_rate = self._espeak.sample_rate
         self._samples: list[np.ndarray] = []
         self._phones: list[_PhoneEvent] = []
         self._word_begins: list[int] = []
-        # Kept, for the library calls it as long as it lives.
-        self._callback = _CALLBACK(self._heard)
+        # A reference is kept, since the library calls it.
+        self._callback = _CALLBACK(self._collect)
         with self._espeak.speaking(self._voice) as library:
             library.espeak_SetSynthCallback.argtypes = [_CALLBACK]
             library.espeak_SetSynthCallback.restype = None
             library.espeak_SetSynthCallback(self._callback)
 
     def speech(self, text: str) -> _Speech:
-        """Speak a text."""
+        """Synthesize a text."""
         encoded = text.encode("utf-8")
         with self._espeak.speaking(self._voice) as library:
             self._samples, self._phones, self._word_begins = [np.zeros(0, np.int16)], [], []
             failure = library.espeak_Synth(encoded, len(encoded) + 1, 0, _CHARACTERS, 0, _UTF8, None, None)
             if failure:
-                raise DemoCorpusError(f"{text[:60]!r}: espeak-ng gave up on it (code {failure})")
+                raise DemoCorpusError(f"{text[:60]!r}: espeak-ng failed (code {failure})")
             return _Speech(np.concatenate(self._samples), tuple(self._phones), tuple(self._word_begins))
 
-    def _heard(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
-        """Take a stretch of samples and the events in it; called by the library."""
+    def _collect(self, samples: ctypes._Pointer[ctypes.c_short], count: int, events: ctypes._Pointer[_Event]) -> int:
+        """Collect a block of samples and its events; called by the library."""
         for event in _until_the_last(events):
             if event.type == _WORD:
                 self._word_begins.append(event.text_position - 1)
@@ -372,7 +372,7 @@ class _Engine:
                 name = event.id.string.decode("utf-8", "replace")
                 self._phones.append(_PhoneEvent(name, event.sample, max(len(self._word_begins) - 1, 0)))
         if count > 0:
-            # Copied, for the library uses its buffer again.
+            # Copied, since the library reuses its buffer.
             self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 

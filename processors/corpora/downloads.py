@@ -1,4 +1,4 @@
-"""Where famous corpora can be had, and how stage 0 brings them."""
+"""Download URLs and checksums of published corpora, and their download in stage 0."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from utils.unpack import unpack
 
 _RECORD = ".downloads.json"
 _WORKPLACE = ".download"
-# Speech that was packed losslessly becomes at most about one and a half times as long.
+# Losslessly compressed speech expands to at most about one and a half times its size.
 _UNPACKED_FACTOR = 1.5
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One file that a corpus, or a part of it, comes in.
+    """An archive of a corpus, or of a part of it.
 
     Attributes:
         url: the official address.
-        holds: what lies in the corpus's folder once it is unpacked; its place in the archive says what is the folder.
-        checksum: as published by who offers the file, or by those who compare their copies; empty where none is.
+        holds: a file or folder in the corpus's folder; its path in the archive determines that folder.
+        checksum: published by the host or by other toolkits; empty if none is.
         part: of the corpus, as `dataset_subset` names it.
     """
 
@@ -129,36 +129,36 @@ ARCHIVES: dict[str, tuple[Archive, ...]] = {
     ),
     "AISHELL-3": (Archive("https://www.openslr.org/resources/93/data_aishell3.tgz", "spk-info.txt"),),
     "Baker": (
-        # A copy; the publisher's own wants a registration and is a RAR.
+        # A copy; the publisher's needs a registration and is a RAR.
         Archive("https://huggingface.co/openspeech/BZNSYP/resolve/main/BZNSYP.tar.bz2", "ProsodyLabeling"),
     ),
 }
-"""By the names under which the registry knows corpora."""
+"""Archives by name of the corpus."""
 
 
-def can_be_had(dataset: str, layout: str) -> bool:
-    """Whether a dataset is a corpus of `ARCHIVES`, and not something of the user's under the same name."""
+def is_downloadable(dataset: str, layout: str) -> bool:
+    """Return whether a dataset is a corpus of `ARCHIVES`, and not the user's own under the same name."""
     return dataset in ARCHIVES and layout in (LAYOUT_OF_DATASET[dataset], f"{LAYOUT_OF_DATASET[dataset]}_official")
 
 
-def bring(
+def download_corpus(
     dataset: str, folder: Path, *, subset: Sequence[str] = (), mirror: str = "", keep_archives: bool = False
 ) -> None:
-    """Download, check and unpack what is missing of a corpus; what is there is left alone, whoever brought it.
+    """Download, verify and unpack the missing archives of a corpus; existing files are kept.
 
-    May be stopped or killed at any moment; the next call goes on where it was.
+    May be stopped or killed at any moment; the next call continues.
 
     Args:
         dataset: a key of `ARCHIVES`.
-        folder: where its files shall lie, `dataset_path`.
-        subset: the parts wanted, `dataset_subset`; all of them unless named.
-        mirror: an address that has the archives under the same file names, in place of the official ones.
-        keep_archives: whether to keep what was downloaded.
+        folder: destination, `dataset_path`.
+        subset: the parts to download, `dataset_subset`; all of them if empty.
+        mirror: a URL with the archives under the same file names, in place of the official ones.
+        keep_archives: whether to keep the archives.
 
     Raises:
-        DownloadError: an archive cannot be had, or is another than was published.
-        UnpackError: an archive is damaged or hostile.
-        CorpusError: an archive holds something else.
+        DownloadError: an archive cannot be downloaded, or its checksum differs.
+        UnpackError: an archive is damaged or unsafe.
+        CorpusError: an archive has other contents, or a part's name is misspelt.
     """
     archives = ARCHIVES[dataset]
     parts = [archive.part for archive in archives]
@@ -167,63 +167,63 @@ def bring(
     wanted = [archive for archive in archives if archive.part in chosen]
     missing = [archive for archive in wanted if not _is_there(folder, archive)]
     there = [archive.holds for archive in wanted if archive not in missing]
-    is_by_hand = not _record(folder)
-    if not missing or (is_by_hand and len(archives) == 1 and _is_corpus(dataset, folder)):
+    is_manual = not _record(folder)
+    if not missing or (is_manual and len(archives) == 1 and _is_corpus(dataset, folder)):
         say(f"{dataset}: is in {folder}")
         return
     names_parts = any({part.name, part.kind} & set(subset) for part in parts)
-    if there and not names_parts and (is_by_hand or subset):
-        # Tens of gigabytes that nobody has asked for
-        say(f"{dataset}: {folder} has {', '.join(there)}; name other parts in dataset_subset to have them brought")
+    if there and not names_parts and (is_manual or subset):
+        # Not tens of gigabytes that were not asked for.
+        say(f"{dataset}: {folder} has {', '.join(there)}; name other parts in dataset_subset to download them")
         return
-    say(f"{dataset}: bringing {', '.join(archive.name for archive in missing)} into {folder}")
+    say(f"{dataset}: downloading {', '.join(archive.name for archive in missing)} to {folder}")
     with sole_user(folder):
         for archive in missing:
             if not _is_there(folder, archive):
-                _bring(dataset, folder, archive, mirror, keep_archives)
+                _download_archive(dataset, folder, archive, mirror, keep_archives)
     (folder / ".lock").unlink(missing_ok=True)
 
 
 def _refuse_near_names(dataset: str, subset: Sequence[str], known: Set[str]) -> None:
-    """Raise a `CorpusError` where a part's name is misspelt, for then all of them would be brought."""
+    """Raise a `CorpusError` for a misspelt part: taken for a speaker, it would download all parts."""
     for name in subset:
         if name not in known and (meant := did_you_mean(name, sorted(known), cutoff=0.8)):
             raise CorpusError(f"dataset_subset.{dataset}: unknown part {name!r}{meant}")
 
 
 def _is_corpus(dataset: str, folder: Path) -> bool:
-    """Whether there is something of a corpus that its reader knows, however old or incomplete."""
+    """Return whether a folder holds any version or part of a corpus."""
     recipe = RECIPES.get(LAYOUT_OF_DATASET.get(dataset, ""))
     return recipe is not None and folder.is_dir() and bool(recipe.parts(folder))
 
 
 def _is_there(folder: Path, archive: Archive) -> bool:
-    noted = _record(folder).get(archive.name)
-    if noted is not None and not noted.get("is_unpacked"):
+    recorded = _record(folder).get(archive.name)
+    if recorded is not None and not recorded.get("is_unpacked"):
         return False
     return (folder / archive.holds).exists()
 
 
-def _bring(dataset: str, folder: Path, archive: Archive, mirror: str, keep_archives: bool) -> None:
+def _download_archive(dataset: str, folder: Path, archive: Archive, mirror: str, keep_archives: bool) -> None:
     workplace = folder / _WORKPLACE
     packed = workplace / archive.name
     url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
-    noted = _record(folder).get(archive.name, {})
-    expected = archive.checksum or noted.get("sha256", "")
+    recorded = _record(folder).get(archive.name, {})
+    expected = archive.checksum or recorded.get("sha256", "")
     found = download(url, packed, checksum=expected, room_factor=_UNPACKED_FACTOR)
     if archive.checksum:
-        say(f"{dataset}: {archive.name} has the checksum that was published")
+        say(f"{dataset}: {archive.name} has the published checksum")
     elif expected:
         say(f"{dataset}: {archive.name} has the checksum of its first download")
     else:
-        say(f"{dataset}: no checksum of {archive.name} is published; remembered {found} for the next download")
-    # Until it is unpacked to the end, what lies in the folder may be half.
-    _note(folder, archive, url=url, sha256=found, is_unpacked=False)
+        say(f"{dataset}: no checksum of {archive.name} is published; recorded {found} for the next download")
+    # Until it is unpacked completely, the folder may hold a part of it.
+    _add_to_record(folder, archive, url=url, sha256=found, is_unpacked=False)
     unpacked = workplace / f"{archive.name}.unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)
     unpack(packed, unpacked)
     _merge(_root(unpacked, archive), folder)
-    _note(folder, archive, url=url, sha256=found, is_unpacked=True)
+    _add_to_record(folder, archive, url=url, sha256=found, is_unpacked=True)
     shutil.rmtree(unpacked)
     if not keep_archives:
         packed.unlink()
@@ -232,15 +232,15 @@ def _bring(dataset: str, folder: Path, archive: Archive, mirror: str, keep_archi
 
 
 def _root(unpacked: Path, archive: Archive) -> Path:
-    """Give the folder in which a corpus begins; archives differ in what lies around it."""
+    """Return the corpus's folder in an unpacked archive, at most two levels down."""
     for pattern in ("", "*/", "*/*/"):
         for found in sorted(unpacked.glob(f"{pattern}{archive.holds}")):
             return found.parent
-    raise CorpusError(f"{archive.name}: holds no {archive.holds}, so that it is another archive than was expected")
+    raise CorpusError(f"{archive.name}: holds no {archive.holds}, so that it is not the expected archive")
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Move everything out of a folder into another, taking the place of what has the same name."""
+    """Move the contents of a folder into another, replacing files of the same name."""
     target.mkdir(parents=True, exist_ok=True)
     for inner in sorted(source.iterdir()):
         place = target / inner.name
@@ -251,13 +251,13 @@ def _merge(source: Path, target: Path) -> None:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """Give by archive what was noted of its download."""
+    """Return the records of downloads by archive."""
     try:
-        noted = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        recorded = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return recorded if isinstance(recorded, dict) else {}
 
 
-def _note(folder: Path, archive: Archive, **facts: object) -> None:
+def _add_to_record(folder: Path, archive: Archive, **facts: object) -> None:
     write_atomically(folder / _RECORD, json.dumps(_record(folder) | {archive.name: facts}, indent=2) + "\n")

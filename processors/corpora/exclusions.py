@@ -1,4 +1,4 @@
-"""The recordings that stage 1 leaves out because a list says so."""
+"""Exclusion of recordings by a list of ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REMARK = re.compile(r"(?:^|\s)#")
 
 
 def left_out(dataset: str, settings: PreprocessSettings) -> frozenset[str]:
-    """Read which recordings of a corpus are to be left out; a # that begins a word, and what follows, is for people.
+    """Read the ids of a corpus's excluded recordings; text from a # at the start of a word on is a comment.
 
     Raises:
         CorpusError: `preprocess.leave_out` names a list that cannot be read.
@@ -26,14 +26,14 @@ def left_out(dataset: str, settings: PreprocessSettings) -> frozenset[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
-        told = "it is no text in UTF-8" if isinstance(error, ValueError) else error.strerror or error
+        reason = "it is not UTF-8 text" if isinstance(error, ValueError) else error.strerror or error
         hint = "" if path.exists() else "; bins.check_data writes such lists"
-        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {told}{hint}") from None
+        raise CorpusError(f"preprocess.leave_out: {path}: cannot be read: {reason}{hint}") from None
     return frozenset(id_ for line in lines if (id_ := _REMARK.split(line)[0].strip()))
 
 
-def tell_what_is_left_out(corpora: Mapping[str, Corpus], settings: PreprocessSettings) -> None:
-    """Say how many recordings of each corpus are left out, and which of a list's ids no corpus has that it is for.
+def report_exclusions(corpora: Mapping[str, Corpus], settings: PreprocessSettings) -> None:
+    """Print how many recordings of each corpus are excluded, and warn of ids that no corpus of a list has.
 
     Raises:
         CorpusError: as `left_out`.

@@ -1,4 +1,4 @@
-"""A manifest of JSON lines, as NeMo and others write them."""
+"""The jsonl layout: manifests of JSON lines, as NeMo and others write them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     """Read a manifest with one object per line, or one manifest per split.
 
     Its fields are `audio_filepath` (absolute, or from the manifest's folder), `text`, and if known `duration` in
-    seconds, `speaker`, `language` and `id`; others are passed over. Without `id` it is the recording's file name,
-    after the speaker's name where there is one.
+    seconds, `speaker`, `language` and `id`; others are ignored. The default of `id` is the recording's file name,
+    prefixed by the speaker if there is one.
 
     Args:
         dataset: name of the corpus.
-        folder: the manifest, or the folder it lies in; `train.jsonl` beside `valid.jsonl` or `test.jsonl` (or the like
-            with `.json`) says how the corpus is split.
-        language: of lines that name none.
+        folder: the manifest, or its folder; `train.jsonl` beside `valid.jsonl` or `test.jsonl` (or likewise `.json`)
+            define the splits.
+        language: of lines without one.
     """
     manifests = _manifests_in(folder)
     builder = CorpusBuilder(dataset, language)
@@ -39,10 +39,9 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
 
 
 def write(folder: Path, utterances: Iterable[Utterance]) -> list[Path]:
-    """Write one manifest per split, `<split>.jsonl`, as `read` and NeMo read it; give their paths.
+    """Write one manifest per split, `<split>.jsonl`, for `read` and NeMo; return their paths.
 
-    What stage 1 has found out besides the duration is left away. A manifest of an earlier call that has no utterances
-    any more is removed.
+    Without the results of stage 1 except durations in seconds. Manifests of splits without utterances are removed.
     """
     by_split: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
     for utterance in utterances:
@@ -59,7 +58,7 @@ def write(folder: Path, utterances: Iterable[Utterance]) -> list[Path]:
 
 
 def _manifests_in(folder: Path) -> dict[str, Path]:
-    """Give the manifests by the split that each is; one of all is that of no split."""
+    """Return the manifests by split; under the empty name a single one of all."""
     if folder.is_file():
         return {"": folder}
     if (folder / "manifest.jsonl").is_file():
@@ -114,7 +113,7 @@ def _text_field(fields: dict[str, Any], name: str, where: str, default: str | No
     value = fields.get(name, default)
     if value is None:
         raise ManifestError(f"{where}: has no {name!r}; found {some(map(repr, fields), most=8) or 'nothing'}")
-    # Numbers stand for speakers and ids in many manifests.
+    # Speakers and ids are numbers in many manifests.
     if isinstance(value, int) and not isinstance(value, bool) and name in ("speaker", "id"):
         return str(value)
     if not isinstance(value, str):

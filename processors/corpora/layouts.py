@@ -1,4 +1,4 @@
-"""The layouts of corpora, by name and by dataset."""
+"""Layouts of corpora, by name and by dataset."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LAYOUTS: dict[str, Reader] = {
     "speaker_folders": speaker_folders.read,
     "jsonl": jsonl.read,
     "recordings": recordings.read,
-    "ljspeech_official": ljspeech.read_with_usual_split,
+    "ljspeech_official": ljspeech.read_with_official_split,
 }
 RECIPES = {
     "vctk": vctk.RECIPE,
@@ -48,9 +48,9 @@ RECIPES = {
     "baker": baker.RECIPE,
 }
 OFFICIAL_LAYOUTS = {layout: partial(lhotse_adapter.read, recipe, layout) for layout, recipe in RECIPES.items()}
-"""Layouts of published corpora, whose recipes have the corpus's own parts and splits."""
+"""Layouts of published corpora, with the corpus's own parts and splits."""
 WITHOUT_TEXTS = ("recordings",)
-"""Layouts of corpora that have no transcripts; a vocoder learns from them."""
+"""Layouts without transcripts, for vocoders."""
 
 LAYOUT_OF_DATASET = {
     "LJSpeech": "ljspeech",
@@ -64,39 +64,39 @@ LAYOUT_OF_DATASET = {
     "demo": "ljspeech",
 }
 
-_CHINESE = ("AISHELL-3", "Baker")  # the other famous ones are English
+_CHINESE = ("AISHELL-3", "Baker")  # the other published ones are English
 
 
 def language_of(dataset: str, dataset_layout: Mapping[str, str], default: str) -> str:
-    """Say in which language a dataset is whose language no setting names: a famous corpus's own, else `default`.
+    """Return the language of a dataset without a setting: that of a published corpus, else `default`.
 
-    A default of the same language stays, for it may say more, as `en-gb` does.
+    A default of the same language is kept, since it may name the region, such as `en-gb`.
     """
-    if not _is_famous(dataset, layout_of(dataset, dataset_layout)):
+    if not _is_published(dataset, layout_of(dataset, dataset_layout)):
         return default
     same, own = (("zh", "cmn"), "zh") if dataset in _CHINESE else (("en",), "en")
     return default if primary_language(default) in same else own
 
 
-def _is_famous(dataset: str, layout: str) -> bool:
-    """Whether a dataset is the corpus that is known by its name, not one of the user's in another layout."""
+def _is_published(dataset: str, layout: str) -> bool:
+    """Return whether a dataset is the published corpus of its name, not the user's own in another layout."""
     return LAYOUT_OF_DATASET.get(dataset) == layout.removesuffix("_official")
 
 
 def layout_of(dataset: str, dataset_layout: Mapping[str, str]) -> str:
-    """Say in which layout a dataset lies: the settings go before the known names.
+    """Return the layout of a dataset: from the settings, else by its name.
 
     Args:
-        dataset: a name out of the setting `dataset`.
+        dataset: a name from the setting `dataset`.
         dataset_layout: the setting of that name.
 
     Raises:
-        CorpusError: neither knows it, or the settings name a layout that does not exist.
+        CorpusError: the dataset is in neither, or the settings name an unknown layout.
     """
     layout = dataset_layout.get(dataset) or LAYOUT_OF_DATASET.get(dataset)
     if layout is None:
         raise CorpusError(
-            f"dataset: unknown name {dataset!r}; known are "
+            f"dataset: unknown name {dataset!r}; known: "
             f'{", ".join(LAYOUT_OF_DATASET)}; for your own add "dataset_layout": {{"{dataset}": '
             f'"{"|".join((*LAYOUTS, *OFFICIAL_LAYOUTS))}"}}{did_you_mean(dataset, LAYOUT_OF_DATASET)}'
         )
@@ -113,34 +113,33 @@ def read_corpus(
     needs_text: bool = True,
     subset: Sequence[str] = (),
 ) -> Corpus:
-    """Find the recordings of a dataset and their texts.
+    """Read the recordings of a dataset and their texts.
 
-    Sound files are not opened: a damaged one comes to light where it is read, and `duration_s` is 0 unless the
-    corpus states it.
+    Sound files are not opened: damaged ones are detected later, and `duration_s` is 0 unless the corpus states it.
 
     Args:
-        dataset: its name, which is also the speaker's where there is one speaker.
+        dataset: its name, also that of the speaker if there is only one.
         layout: one of `LAYOUTS` or `OFFICIAL_LAYOUTS`.
-        folder: where it lies, from `dataset_path`.
+        folder: from `dataset_path`.
         language: of the texts.
-        needs_text: whether recordings without a text are of no use.
-        subset: only these parts, where the layout knows parts, or speakers; everything unless given.
+        needs_text: whether recordings without a text are excluded.
+        subset: parts, if the layout has parts, or speakers to read; all if empty.
 
     Raises:
-        CorpusError: no such folder, not this layout, or nothing usable in it.
+        CorpusError: no such folder, not this layout, or no usable recording in it.
         ManifestError: its list of recordings cannot be read; names file and line.
     """
     _check_layout(dataset, layout)
     folder = Path(folder).absolute()
     if not folder.exists():
-        # All known names but the demo's can be downloaded.
-        bring = ", or have stage 0 bring it" if dataset != "demo" and _is_famous(dataset, layout) else ""
-        raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; say where the corpus lies{bring}")
+        # All but the demo corpus can be downloaded.
+        hint = ", or download it by stage 0" if dataset != "demo" and _is_published(dataset, layout) else ""
+        raise CorpusError(f"dataset_path.{dataset}: {folder}: no such folder; set the folder of the corpus{hint}")
     if not folder.is_dir() and layout != "jsonl":
         raise CorpusError(f"dataset_path.{dataset}: {folder}: is a file; name the folder of the corpus")
     if needs_text and layout in WITHOUT_TEXTS:
         raise CorpusError(
-            f"dataset_layout.{dataset}: {layout} have no transcripts, which an acoustic model needs; name a layout "
+            f"dataset_layout.{dataset}: {layout} has no transcripts, which an acoustic model needs; set a layout "
             f"that has them ({', '.join(name for name in LAYOUTS if name not in WITHOUT_TEXTS)}), or train a vocoder"
         )
     try:
@@ -154,11 +153,11 @@ def read_corpus(
         raise CorpusError(f"{error}{_other_layout(dataset, layout, folder)}") from error
     if layout not in OFFICIAL_LAYOUTS:
         corpus = _of_speakers(corpus, dataset, folder, subset)
-    return corpus if needs_text else corpus.for_sound_alone()
+    return corpus if needs_text else corpus.for_audio_only()
 
 
 def _other_layout(dataset: str, layout: str, folder: Path) -> str:
-    """Give the end of a message about a folder that cannot be read: the layout that it has instead, if any."""
+    """Return the end of a message about an unreadable folder: another layout that it seems to have, if any."""
     fitting = [name for name, recipe in RECIPES.items() if recipe.parts(folder)] if folder.is_dir() else []
     if (folder / "metadata.csv").is_file() and (folder / "wavs").is_dir():
         fitting.append("ljspeech")
@@ -172,13 +171,13 @@ def _other_layout(dataset: str, layout: str, folder: Path) -> str:
 
 
 def _of_speakers(corpus: Corpus, dataset: str, folder: Path, subset: Sequence[str]) -> Corpus:
-    """Give what the speakers named say, or everything where none is named."""
+    """Return the recordings of the named speakers, or all if none is named."""
     if not subset:
         return corpus
     speakers = {utterance.speaker for utterance in (*corpus.utterances, *corpus.without_text)}
     if unknown := [name for name in subset if name not in speakers]:
         raise CorpusError(
-            f"dataset_subset.{dataset}: {some(unknown)} does not speak in {folder}; there are "
+            f"dataset_subset.{dataset}: {some(unknown)} is not a speaker of {folder}; known: "
             f"{some(sorted(speakers), most=20)}"
         )
     utterances, without_text = (
@@ -191,4 +190,4 @@ def _of_speakers(corpus: Corpus, dataset: str, folder: Path, subset: Sequence[st
 def _check_layout(dataset: str, layout: str) -> None:
     known = (*LAYOUTS, *OFFICIAL_LAYOUTS)
     if layout not in known:
-        raise CorpusError(f"dataset_layout.{dataset}: unknown layout {layout!r}; known are {', '.join(known)}")
+        raise CorpusError(f"dataset_layout.{dataset}: unknown layout {layout!r}; known: {', '.join(known)}")

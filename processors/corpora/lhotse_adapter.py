@@ -1,7 +1,7 @@
-"""The adapter to lhotse's recipes, which read published corpora as their authors lay them out.
+"""Adapter to lhotse's recipes, which read published corpora in their official layouts.
 
-Which file holds the texts and which part a recording belongs to is the recipes' affair. Ours is what to take of it: one
-text of several, official speakers and splits, and that a recording that is missing or damaged costs itself alone.
+The recipes find texts, parts and recordings. The adapter chooses among several texts, sets official speakers and
+splits, and limits the effect of a missing or damaged recording to itself.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from utils.errors import RecitalError
 
 _MOST_NOTES = 5
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
-"""Our names of splits by those in the corpora."""
-# What recipes raise at a tree that is not as they expect it.
+"""Names of splits here by those in the corpora."""
+# Raised by recipes for unexpected folders.
 _RECIPE_ERRORS = (AssertionError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a corpus, as its authors cut it.
+    """One official part of a corpus.
 
     Attributes:
-        name: as `dataset_subset` names it.
-        split: `train`, `valid` or `test` where the authors say so, else empty.
+        name: as in `dataset_subset`.
+        split: `train`, `valid` or `test` if it is official, else empty.
         kind: another name, shared with other parts, such as `clean`.
-        by_default: whether it is taken where `dataset_subset` names no part.
+        by_default: whether it is read if `dataset_subset` names no part.
     """
 
     name: str
@@ -42,20 +42,20 @@ class Part:
 
 
 Listed = tuple[Part, Any, Any]
-"""A part, with lhotse's recordings and supervisions of it."""
+"""A part with lhotse's recordings and supervisions."""
 
 
 @dataclass(frozen=True)
 class Lack:
-    """A recording without a text, or a text without a recording, kept from lhotse's recipe.
+    """A recording without a text, or a text without a recording, hidden from lhotse's recipe.
 
     Attributes:
-        speaker: whose it is.
-        where: the file, with the line where it has lines.
+        speaker: of the recording or text.
+        where: the file, with the line number if it has lines.
         id: of the utterance.
         reason: what is missing.
-        audio_path: the recording, if that is there; it is of use where no text is asked for.
-        split: as its part has it.
+        audio_path: the recording, if it exists; usable without text.
+        split: of its part.
     """
 
     speaker: str
@@ -68,7 +68,7 @@ class Lack:
 
 @dataclass
 class Found:
-    """What a folder holds besides recordings with their texts."""
+    """Contents of a folder besides recordings with texts."""
 
     lacks: list[Lack] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -79,14 +79,14 @@ class Recipe:
     """How the corpora of one layout are read.
 
     Attributes:
-        looks_like: what lies in the folder of such a corpus, for messages.
-        parts: returns the parts that lie in a folder; none means that this is no such folder.
-        listed: yields what lhotse lists of each of some parts; adds to `Found`.
+        looks_like: typical contents of the folder of such a corpus, for messages.
+        parts: returns the parts in a folder; none if it has another layout.
+        listed: yields lhotse's lists of each part; adds to `Found`.
         text: returns the text of a supervision.
         speaker: returns its speaker, empty for the dataset's only one.
         id: returns its id, from the supervision and whether several parts are read.
-        tells_lacks: whether `listed` adds each recording without text and text without recording, so that lhotse's
-            warnings of them need not be shown.
+        has_all_lacks: whether `listed` adds each recording without text and text without recording, so that lhotse's
+            warnings about them are redundant.
     """
 
     looks_like: str
@@ -95,24 +95,24 @@ class Recipe:
     text: Callable[[Any], str] = lambda supervision: supervision.text or ""
     speaker: Callable[[Part, Any], str] = lambda part, supervision: supervision.speaker or ""
     id: Callable[[Any, bool], str] = lambda supervision, several: supervision.id
-    tells_lacks: bool = False
+    has_all_lacks: bool = False
 
 
 def read(
     recipe: Recipe, layout: str, dataset: str, folder: Path, *, language: str, subset: Sequence[str] = ()
 ) -> Corpus:
-    """Read a corpus by a recipe; no sound file is opened.
+    """Read a corpus by a recipe, without opening sound files.
 
     Args:
         recipe: of its layout.
         layout: its name, for messages.
         dataset: name of the corpus.
-        folder: as the corpus's archive unpacks it.
+        folder: as unpacked from the corpus's archive.
         language: of the texts.
-        subset: names of parts, kinds of parts and speakers to take; none for all that is taken by default.
+        subset: parts, kinds of parts and speakers to read; empty for the default parts.
 
     Raises:
-        CorpusError: lhotse is not installed, the folder holds no such corpus, or not what the subset names.
+        CorpusError: lhotse is not installed, the folder has another layout, or lacks a name of the subset.
     """
     _require_lhotse(layout)
     there = recipe.parts(folder)
@@ -129,8 +129,8 @@ def read(
     if unknown := sorted(speakers_asked - speakers_there):
         known = [*(part.name for part in there), *sorted({part.kind for part in there} - {""}), *sorted(speakers_there)]
         raise CorpusError(
-            f"dataset_subset.{dataset}: {some(unknown)} is no part and no speaker of {folder}; "
-            f"there are {some(filter(None, known), most=20)}"
+            f"dataset_subset.{dataset}: {some(unknown)} is neither a part nor a speaker of {folder}; "
+            f"known: {some(filter(None, known), most=20)}"
         )
     for note in found.notes:
         builder.note(note)
@@ -150,7 +150,7 @@ def _listed(recipe: Recipe, layout: str, folder: Path, parts: Sequence[Part]) ->
             f"{folder}: lhotse's recipe for {layout} cannot read it ({type(error).__name__}: {error}); compare the "
             "folder with what the corpus's archive holds"
         ) from error
-    if not recipe.tells_lacks:
+    if not recipe.has_all_lacks:
         found.notes += [f"{folder}: lhotse: {message}" for message in logged.messages[:_MOST_NOTES]]
     return listed, found
 
@@ -158,7 +158,7 @@ def _listed(recipe: Recipe, layout: str, folder: Path, parts: Sequence[Part]) ->
 def _add_all(
     builder: CorpusBuilder, recipe: Recipe, listed: Sequence[Listed], found: Found, speakers: Set[str]
 ) -> set[str]:
-    """Add what these speakers (all if none are named) have recorded; return the speakers that there are."""
+    """Add the recordings of these speakers (of all if empty); return all speakers."""
     there: set[str] = set()
 
     def is_wanted(speaker: str) -> bool:
@@ -224,11 +224,11 @@ def chosen_parts(there: Sequence[Part], subset: Sequence[str]) -> list[Part]:
 
 @contextlib.contextmanager
 def _recordings_only_listed() -> Iterator[None]:
-    """Make lhotse list recordings without opening them, without bars, and find them by id in constant time.
+    """Patch lhotse to list recordings without opening them or progress bars, and to find ids in constant time.
 
-    A recipe opens every recording to learn its length, and ends at the first that is damaged; stage 1 finds both out
-    where it reads them, and leaves that one out. The lengths listed meanwhile mean nothing. lhotse 1.33 looks for an id
-    from the first recording to the last, which takes hours where recipes do so for each of 300,000 (LibriTTS).
+    A recipe opens every recording for its length, and fails at the first damaged one; stage 1 detects both when it
+    reads them, and rejects only the damaged ones. The lengths in the lists are placeholders. lhotse 1.33 searches ids
+    linearly, which takes hours if recipes do so for each of 300,000 recordings (LibriTTS).
     """
     from lhotse.audio import AudioSource, Recording, RecordingSet
 
@@ -267,7 +267,7 @@ def _recordings_only_listed() -> Iterator[None]:
 
 
 class _Logged(logging.Handler):
-    """Collects what recipes log in place of showing it."""
+    """Collects the warnings of recipes instead of printing them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -285,7 +285,7 @@ class _Logged(logging.Handler):
 
 
 def relocated(recordings: Any, view: Path, folder: Path) -> Any:
-    """Return recordings that were listed in a view of a folder with their paths in the folder itself."""
+    """Replace the paths of recordings listed in a view of a folder by those in the folder itself."""
     for recording in recordings:
         source = recording.sources[0]
         source.source = str(folder / Path(source.source).relative_to(view))

@@ -10,14 +10,14 @@ from processors.audio.audio_file import AUDIO_SUFFIXES
 from processors.corpora.corpus import Corpus, CorpusBuilder, CorpusError, folders_in, recordings_in, some
 from processors.utterance import numbered_lines, unsafe_name_reason
 
-_USUAL_SPLIT = Path(__file__).with_name("ljspeech_split.txt")
+_OFFICIAL_SPLIT = Path(__file__).with_name("ljspeech_split.txt")
 
 
 def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     """Read `metadata.csv` with lines `id|text` or `id|text|normalised text`, and look for `wavs/<id>.wav` or `.flac`.
 
-    The normalised text, where there is one, was written by somebody who had heard the recording ("1455" may be
-    read in several ways), so that it goes before the other; our own normaliser finds little left to do in it.
+    The normalised text, if there is one, was written by a person who listened to the recording ("1455" may be read in
+    several ways), so that it takes precedence; the normaliser has little left to change in it.
     """
     metadata = folder / "metadata.csv"
     if not metadata.is_file():
@@ -44,19 +44,19 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     return builder.corpus(metadata)
 
 
-def read_with_usual_split(dataset: str, folder: Path, *, language: str) -> Corpus:
-    """Read LJSpeech itself, with the split into 12,500, 100 and 500 recordings by which its models are compared."""
+def read_with_official_split(dataset: str, folder: Path, *, language: str) -> Corpus:
+    """Read LJSpeech itself, with the usual split into 12,500, 100 and 500 recordings for comparing models."""
     corpus = read(dataset, folder, language=language)
-    split_of = usual_split()
+    split_of = official_split()
     utterances = (replace(utterance, split=split_of.get(utterance.id, "train")) for utterance in corpus.utterances)
     return replace(corpus, utterances=tuple(utterances))
 
 
-def usual_split() -> dict[str, str]:
-    """Give the ids of LJSpeech's usual validation and test set with their split."""
+def official_split() -> dict[str, str]:
+    """Return the split of each id in LJSpeech's usual validation and test sets."""
     split_of: dict[str, str] = {}
     split = ""
-    for _, line in numbered_lines(_USUAL_SPLIT):
+    for _, line in numbered_lines(_OFFICIAL_SPLIT):
         if line in ("valid", "test"):
             split = line
         elif not line.startswith("#"):
@@ -67,7 +67,7 @@ def usual_split() -> dict[str, str]:
 def _take_without_text(
     builder: CorpusBuilder, where: str, columns: list[str], utterance_id: str, audio_path: Path | None
 ) -> None:
-    """Note a line in which nobody can tell the text; its recording, where there is one, may do without."""
+    """Add a line whose text cannot be parsed; its recording, if it exists, is usable without text."""
     if len(columns) == 1:
         reason, known_id = f"expected id|text, found no | in {columns[0][:60]!r}", ""
     else:
@@ -79,7 +79,7 @@ def _take_without_text(
 
 
 def _without_suffix(name: str) -> str:
-    """Take `clip.wav` for `clip`: some lists name the file."""
+    """Return `clip` for `clip.wav`: some lists have file names."""
     stem, dot, suffix = name.rpartition(".")
     return stem if f"{dot}{suffix}".lower() in AUDIO_SUFFIXES else name
 

@@ -1,4 +1,4 @@
-"""The corpora of an experiment as its settings say: which parts, in which languages."""
+"""Loading of an experiment's corpora by its settings: parts and languages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from utils.console import say, warn
 
 
 def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = True) -> Corpus:
-    """Read one corpus as the settings say, and tell how much was found.
+    """Read one corpus by the settings, and print the number of recordings.
 
     Args:
         settings: of the whole experiment.
         dataset: the corpus, as in `settings.dataset`.
-        needs_text: whether recordings without a text are of no use.
+        needs_text: whether recordings without a text are excluded.
 
     Raises:
         CorpusError: it cannot be read, or the settings name a language for a speaker that it does not have.
@@ -32,15 +32,15 @@ def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = 
         subset=settings.dataset_subset.get(dataset, ()),
     )
     corpus = _with_languages_of_speakers(corpus, dataset, settings)
-    left_out = f", {len(corpus.problems)} not usable as listed" if corpus.problems else ""
-    say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{left_out}")
+    unusable = f", {len(corpus.problems)} unusable" if corpus.problems else ""
+    say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{unusable}")
     for note in corpus.notes:
         warn(note)
     return corpus
 
 
 def languages_of(settings: ExperimentSettings) -> dict[str, str]:
-    """Give the language of each corpus, and of speakers that have their own."""
+    """Return the language of each corpus, and of speakers with their own."""
     languages = {dataset: _language_of(dataset, settings) for dataset in settings.dataset}
     of_speakers = {
         name: language
@@ -56,7 +56,7 @@ def _language_of(dataset: str, settings: ExperimentSettings) -> str:
 
 
 def _with_languages_of_speakers(corpus: Corpus, dataset: str, settings: ExperimentSettings) -> Corpus:
-    """Give speakers the language that the settings name for them alone."""
+    """Set the language of speakers that have their own in the settings."""
     named = {
         name.partition("/")[2]: language
         for name, language in settings.dataset_language.items()

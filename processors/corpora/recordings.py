@@ -1,4 +1,4 @@
-"""A folder of recordings without transcripts, which is enough for a vocoder."""
+"""The recordings layout: a folder of sound files without transcripts, for vocoders."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _MARK_DIGITS = 8
 def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     """Read every sound file of a folder and of the folders within it.
 
-    The id is the path from the folder, without ending, made a file name: `a/b c.wav` is `a_b_c`. The speaker is named
-    as the first folder on that path, or as the dataset where there is none. Of a recording that lies there in several
-    formats the WAV is taken.
+    The id is the path within the folder, without suffix, converted to a file name: `a/b c.wav` is `a_b_c`. The speaker
+    is the first folder of that path, or the dataset if there is none. Of a recording in several formats the WAV is
+    read.
     """
     paths = list(_sound_files(folder, set()))
     if not paths:
-        raise CorpusError(f"{folder}: no sound file of {dataset} in it, nor in the folders within it")
+        raise CorpusError(f"{folder}: no sound file of {dataset} in it or its sub-folders")
     builder = CorpusBuilder(dataset, language)
     names = {path: path.relative_to(folder).with_suffix("").as_posix() for path in paths}
-    # File systems that do not tell A from a shall not mix two ids up.
+    # Ids must differ on file systems that ignore case.
     times = Counter(_safe(name).casefold() for name in names.values())
     for path, name in names.items():
         utterance_id = _safe(name)
@@ -46,7 +46,7 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
 
 
 def _sound_files(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    """Give them folder by folder; a link back to a folder above does no harm."""
+    """Yield sound files folder by folder; links back to a parent folder are ignored."""
     if folder.resolve() in seen:
         return
     seen.add(folder.resolve())
@@ -60,7 +60,7 @@ def _safe(name: str) -> str:
 
 
 def _marked(safe: str, name: str) -> str:
-    """Make an id that is too long, empty or taken one of its own, whatever other recordings there are."""
+    """Make an id that is too long, empty or taken unique by a hash, independent of other recordings."""
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK_DIGITS]
     beginning = safe.encode("utf-8", "replace")[:_LONGEST_BYTES].decode("utf-8", "ignore")
     return f"{beginning}-{mark}" if beginning else mark

@@ -1,4 +1,4 @@
-"""The custom layout: one folder per speaker, each recording with its transcript beside it."""
+"""The speaker_folders layout: one folder per speaker, each recording with its transcript beside it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     for speaker_folder in folders_in(folder):
         _read_speaker(builder, speaker_folder)
     if outside:
-        builder.note(f"{folder}: {len(outside)} recordings lie in no speaker's folder: {some(outside)}")
+        builder.note(f"{folder}: {len(outside)} recordings are not in a speaker's folder: {some(outside)}")
     if outside and not any(recordings_in(inner) for inner in folders_in(folder)):
-        raise CorpusError(f"{folder}: the recordings lie in no speaker's folder; move them into {folder}/<speaker>/")
+        raise CorpusError(f"{folder}: the recordings are not in a speaker's folder; move them to {folder}/<speaker>/")
     return builder.corpus(folder)
 
 
@@ -48,18 +48,18 @@ def _read_speaker(builder: CorpusBuilder, folder: Path) -> None:
         builder.add(str(path), utterance_id, text=text, audio_path=path, speaker=folder.name, no_text=no_text)
     for name in sorted(transcripts.keys() - recordings.keys()):
         path = transcripts[name]
-        # A folder may hold a readme.txt; a .lab is nothing but a transcript.
+        # A folder may hold a readme.txt; a .lab is always a transcript.
         if path.suffix.lower() == ".lab":
             builder.leave_out(
                 str(path), utterance_id_for(folder.name, name), f"no recording {name}.wav (or .flac) beside it"
             )
     nested = [inner.name for inner in folders_in(folder) if recordings_in(inner)]
     if nested:
-        builder.note(f"{folder}: recordings in folders within it are not read: {some(nested)}")
+        builder.note(f"{folder}: recordings in sub-folders are not read: {some(nested)}")
 
 
 def _transcripts_in(folder: Path) -> dict[str, Path]:
-    """Give the transcripts of a folder by name, of several with one name the `.lab` first."""
+    """Return the transcripts of a folder by name; of several with one name, `.lab` files first."""
     found: dict[str, Path] = {}
     for suffix in _TRANSCRIPT_SUFFIXES:
         for path in sorted(folder.iterdir()):

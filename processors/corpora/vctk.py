@@ -14,7 +14,7 @@ _NEWER, _OLDER = "wav48_silence_trimmed", "wav48"
 
 
 def _parts(folder: Path) -> list[Part]:
-    """List the microphones: 0.92 has two, of which the second is the cleaner, earlier versions have one."""
+    """List the microphones: version 0.92 has two, of which the second is cleaner, earlier versions have one."""
     if not (folder / "txt").is_dir():
         return []
     if (folder / _NEWER).is_dir():
@@ -35,27 +35,27 @@ def _listed(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[Liste
     for part in parts:
         ending = f"_{part.name}" if is_092 else ""
         with tempfile.TemporaryDirectory() as beside:
-            # The recipe ends at the first text without a recording (p280 has none from the second microphone), so it
-            # gets a view of the corpus in which none is missing, and of what this microphone has heard alone. Of ages
-            # and accents nothing is used.
+            # The recipe fails at the first text without a recording (p280 has none from the second microphone), so it
+            # reads a view of the corpus without missing files, and with the recordings of this microphone only. Ages
+            # and accents are not used.
             view = Path(beside)
             (view / "speaker-info.txt").write_text("ID AGE GENDER ACCENTS REGION\n")
             for speaker in sorted({*names, *texts}):
-                heard = {
+                recorded = {
                     name.removesuffix(ending): path
                     for name, path in names.get(speaker, {}).items()
                     if name.endswith(ending)
                 }
                 written = texts.get(speaker, {})
-                for inner, files, others in ((audio.name, heard, written), ("txt", written, heard)):
+                for inner, files, others in ((audio.name, recorded, written), ("txt", written, recorded)):
                     (view / inner / speaker).mkdir(parents=True)
                     for name in files.keys() & others.keys():
                         (view / inner / speaker / files[name].name).symlink_to(files[name])
-                for name in sorted(heard.keys() - written.keys()):
+                for name in sorted(recorded.keys() - written.keys()):
                     id_ = name + ending if len(parts) > 1 else name
                     reason = f"no text {name}.txt in txt/{speaker}"
-                    found.lacks.append(Lack(speaker, str(heard[name]), id_, reason, heard[name]))
-                for name in sorted(written.keys() - heard.keys()):
+                    found.lacks.append(Lack(speaker, str(recorded[name]), id_, reason, recorded[name]))
+                for name in sorted(written.keys() - recorded.keys()):
                     reason = f"no recording {name}{ending} in {audio.name}"
                     found.lacks.append(Lack(speaker, str(written[name]), name, reason))
             manifests = prepare_vctk(view, use_edinburgh_vctk_url=is_092, mic_id=part.name)
@@ -63,7 +63,7 @@ def _listed(folder: Path, parts: Sequence[Part], found: Found) -> Iterator[Liste
 
 
 def _id(supervision: Any, several: bool) -> str:
-    """Return p225_001 where one microphone is read, and p225_001_mic1 where both are."""
+    """Return p225_001 if one microphone is read, and p225_001_mic1 if both are."""
     id_: str = supervision.id
     return id_ if several else id_.removesuffix("_mic1").removesuffix("_mic2")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
-from processors.corpora.exclusions import tell_what_is_left_out
+from processors.corpora.exclusions import report_exclusions
 from processors.corpora.load import languages_of, read_dataset
 from processors.features import ACOUSTIC_FEATURES, needs_alignment, needs_text
 from processors.preparation.corpus_result import PreparationError, collect_result, without_untrained_speakers
@@ -146,7 +146,7 @@ class _Inputs:
     def read(cls, settings: ExperimentSettings, features: Sequence[str]) -> _Inputs:
         with_text = needs_text(features)
         corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
-        tell_what_is_left_out(corpora, settings.preprocess)
+        report_exclusions(corpora, settings.preprocess)
         front_ends = FrontEnds(settings.preprocess)
         if with_text:
             front_ends.require(languages_of(settings))

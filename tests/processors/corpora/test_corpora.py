@@ -102,7 +102,7 @@ def test_bad_lines_are_left_out_with_file_and_line(tmp_path):
         f"{metadata}:3: missing: no recording wavs/missing.wav (or .flac)",
         f"{metadata}:4: c: the text is empty",
         f"{metadata}:5: c: the text is empty",
-        f"{metadata}:6: a: this id was already taken by {metadata}:1",
+        f"{metadata}:6: a: this id is already used by {metadata}:1",
         f"{metadata}:7: b: expected id|text or id|text|text, found 4 columns",
         f"{metadata}:8: the id '' is empty; rename it",
     ]
@@ -142,7 +142,7 @@ def test_decomposed_file_names_meet_composed_ids(tmp_path):
 def test_missing_parts_of_the_layout_are_named(tmp_path):
     with pytest.raises(CorpusError, match=r"dataset_path\.toy: .*nowhere: no such folder"):
         read_corpus("toy", "ljspeech", tmp_path / "nowhere", language="en")
-    with pytest.raises(CorpusError, match=r"say where the corpus lies, or have stage 0 bring it$"):
+    with pytest.raises(CorpusError, match=r"set the folder of the corpus, or download it by stage 0$"):
         read_corpus("LJSpeech", "ljspeech", tmp_path / "nowhere", language="en")
     with pytest.raises(CorpusError, match=r"metadata\.csv: no such file; it should list"):
         read_corpus("toy", "ljspeech", tmp_path, language="en")
@@ -175,7 +175,7 @@ def test_a_folder_of_another_layout_is_told_which(tmp_path):
 
 
 def test_a_corpus_without_anything_usable_is_an_error_that_says_why(tmp_path):
-    with pytest.raises(CorpusError, match=r"2 were left out, the first being .*metadata\.csv:1: expected id\|text"):
+    with pytest.raises(CorpusError, match=r"2 are unusable, the first: .*metadata\.csv:1: expected id\|text"):
         ljspeech(tmp_path, "a,One.\nb,Two.\n")
     with pytest.raises(CorpusError, match="it lists none"):
         ljspeech(tmp_path, "")
@@ -217,7 +217,7 @@ def test_recordings_and_transcripts_without_their_other_half_are_left_out(tmp_pa
 
 def test_recordings_outside_speakers_folders_are_told(tmp_path):
     record(tmp_path / "stray.wav")
-    with pytest.raises(CorpusError, match="lie in no speaker's folder; move them"):
+    with pytest.raises(CorpusError, match="are not in a speaker's folder; move them"):
         read_corpus("toy", "speaker_folders", tmp_path, language="en")
     record(tmp_path / "anna" / "a.wav").with_suffix(".lab").write_text("Fine.")
     record(tmp_path / "anna" / "chapter" / "b.wav")
@@ -227,7 +227,7 @@ def test_recordings_outside_speakers_folders_are_told(tmp_path):
 
 
 def test_an_empty_folder_has_nothing_usable(tmp_path):
-    with pytest.raises(CorpusError, match="no recording of toy can be used"):
+    with pytest.raises(CorpusError, match="no usable recording of toy"):
         read_corpus("toy", "speaker_folders", tmp_path, language="en")
 
 
@@ -276,9 +276,7 @@ def test_bad_lines_of_a_manifest_are_left_out_with_file_and_line(tmp_path):
     )
     assert texts(corpus) == {"a": "Fine."}
     assert [problem.where for problem in corpus.problems] == [f"{tmp_path}/manifest.jsonl:{n}" for n in range(2, 15)]
-    expected = (
-        "JSON|JSON|audio_filepath|nowhere|'text'|empty|'text'|duration|-1|offset|the id|the speaker|already taken"
-    )
+    expected = "JSON|JSON|audio_filepath|nowhere|'text'|empty|'text'|duration|-1|offset|the id|the speaker|already used"
     for problem, word in zip(corpus.problems, expected.split("|"), strict=True):
         assert word in problem.reason and not problem.reason.startswith(str(tmp_path))
 
@@ -295,7 +293,7 @@ def test_what_is_not_unicode_is_left_out_and_can_be_told(tmp_path):
     )
     assert [utterance.id for utterance in corpus.utterances] == ["a"]
     assert len(corpus.problems) == 4
-    assert "half a character" in corpus.problems[0].reason
+    assert "incomplete character" in corpus.problems[0].reason
     assert all("UTF-8" in problem.reason for problem in corpus.problems[1:3])
     assert all(problem.where.encode() and problem.reason.encode() for problem in corpus.problems)
 
@@ -379,12 +377,12 @@ def test_famous_corpora_are_in_their_own_language():
 
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(
-        CorpusError, match=r"unknown name 'my_voice'; known are LJSpeech, .*dataset_layout.*speaker_folders"
+        CorpusError, match=r"unknown name 'my_voice'; known: LJSpeech, .*dataset_layout.*speaker_folders"
     ):
         layout_of("my_voice", {})
     with pytest.raises(CorpusError, match=r"did you mean LJSpeech\?"):
         layout_of("ljspeech", {})
-    with pytest.raises(CorpusError, match=r"dataset_layout\.my_voice: unknown layout 'ljspech'; known are ljspeech, "):
+    with pytest.raises(CorpusError, match=r"dataset_layout\.my_voice: unknown layout 'ljspech'; known: ljspeech, "):
         layout_of("my_voice", {"my_voice": "ljspech"})
 
 

@@ -172,7 +172,7 @@ def test_the_corpus_lies_in_the_layout_that_stage_1_reads(corpus_folder):
 def test_a_corpus_made_again_replaces_itself_but_no_other(corpus_folder, tmp_path):
     assert make_demo_corpus(corpus_folder, count=5) == 5
     (tmp_path / "metadata.csv").write_text("mine|A recording of mine.\n")
-    with pytest.raises(DemoCorpusError, match=r"metadata\.csv: lists another corpus"):
+    with pytest.raises(DemoCorpusError, match=r"metadata\.csv: belongs to another corpus"):
         make_demo_corpus(tmp_path, count=1)
     assert (tmp_path / "metadata.csv").read_text().startswith("mine|")
 
@@ -185,7 +185,7 @@ def test_more_sentences_than_there_are_is_an_error(tmp_path, count):
 
 def test_nothing_to_say_is_an_error():
     pytest.importorskip("espeakng_loader")
-    with pytest.raises(DemoCorpusError, match="nothing to say"):
+    with pytest.raises(DemoCorpusError, match="finds no words"):
         speak("  ")
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from processors.corpora import downloads
 from processors.corpora.corpus import CorpusError
-from processors.corpora.downloads import ARCHIVES, Archive, bring, can_be_had
+from processors.corpora.downloads import ARCHIVES, Archive, download_corpus, is_downloadable
 from processors.corpora.layouts import LAYOUT_OF_DATASET
 from processors.corpora.lhotse_adapter import Part
 from tests.support.commands import call
@@ -288,18 +288,18 @@ ALWAYS = [".downloads.json", "README.txt"]
 
 
 def test_a_corpus_is_brought_into_its_folder_and_only_once(toy, server, tmp_path, capsys):
-    bring("Toy", tmp_path / "toy")
+    download_corpus("Toy", tmp_path / "toy")
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["dev-two"], *PARTS["train-one"]])
-    assert "has the checksum that was published" in capsys.readouterr().out
+    assert "has the published checksum" in capsys.readouterr().out
     server.asked.clear()
-    bring("Toy", tmp_path / "toy")
+    download_corpus("Toy", tmp_path / "toy")
     assert server.asked == [] and f"Toy: is in {tmp_path / 'toy'}" in capsys.readouterr().out
 
 
 def test_only_the_parts_asked_for_are_brought(toy, server, tmp_path):
-    bring("Toy", tmp_path / "toy", subset=["dev-two"])
+    download_corpus("Toy", tmp_path / "toy", subset=["dev-two"])
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["dev-two"]])
-    bring("Toy", tmp_path / "toy", subset=["one"])
+    download_corpus("Toy", tmp_path / "toy", subset=["one"])
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["dev-two"], *PARTS["train-one"]])
     assert len(server.asked) == 2
 
@@ -307,36 +307,36 @@ def test_only_the_parts_asked_for_are_brought(toy, server, tmp_path):
 def test_a_corpus_brought_by_hand_is_left_alone(toy, server, tmp_path):
     for part in PARTS:
         (tmp_path / "toy" / part).mkdir(parents=True)
-    bring("Toy", tmp_path / "toy")
+    download_corpus("Toy", tmp_path / "toy")
     assert server.asked == [] and names_in(tmp_path / "toy") == []
 
 
 def test_of_a_corpus_brought_by_hand_other_parts_come_only_where_they_are_named(toy, server, tmp_path, capsys):
     (tmp_path / "toy" / "dev-two").mkdir(parents=True)
-    bring("Toy", tmp_path / "toy")
+    download_corpus("Toy", tmp_path / "toy")
     assert server.asked == [] and "toy has dev-two; name other parts" in capsys.readouterr().out
-    bring("Toy", tmp_path / "toy", subset=["a speaker"])
+    download_corpus("Toy", tmp_path / "toy", subset=["a speaker"])
     assert server.asked == []
-    bring("Toy", tmp_path / "toy", subset=["dev-two", "train-one"])
+    download_corpus("Toy", tmp_path / "toy", subset=["dev-two", "train-one"])
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["train-one"]])
 
 
 def test_speakers_are_looked_for_in_the_parts_that_were_brought(toy, server, tmp_path):
-    bring("Toy", tmp_path / "toy", subset=["dev-two"])
-    bring("Toy", tmp_path / "toy", subset=["a speaker"])
+    download_corpus("Toy", tmp_path / "toy", subset=["dev-two"])
+    download_corpus("Toy", tmp_path / "toy", subset=["a speaker"])
     assert len(server.asked) == 1
 
 
 def test_a_misspelt_part_does_not_bring_all_of_them(toy, server, tmp_path):
     with pytest.raises(CorpusError, match=r"dataset_subset\.Toy: unknown part 'dev-tow'; did you mean dev-two"):
-        bring("Toy", tmp_path / "toy", subset=["dev-tow"])
+        download_corpus("Toy", tmp_path / "toy", subset=["dev-tow"])
     assert server.asked == []
 
 
 def test_another_version_of_a_corpus_brought_by_hand_is_left_alone(server, tmp_path, capsys):
     for inner in ("txt", "wav48"):  # VCTK as it was before 0.92
         (tmp_path / inner).mkdir()
-    bring("VCTK", tmp_path, mirror=server.url)
+    download_corpus("VCTK", tmp_path, mirror=server.url)
     assert server.asked == [] and f"VCTK: is in {tmp_path}" in capsys.readouterr().out
 
 
@@ -348,8 +348,8 @@ def test_a_kill_while_unpacking_is_made_good(toy, tmp_path, monkeypatch):
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
         context.setattr(downloads, "_merge", killed)
-        bring("Toy", tmp_path / "toy", subset=["train-one"])
-    bring("Toy", tmp_path / "toy", subset=["train-one"])
+        download_corpus("Toy", tmp_path / "toy", subset=["train-one"])
+    download_corpus("Toy", tmp_path / "toy", subset=["train-one"])
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["train-one"]])
     assert (tmp_path / "toy" / "train-one" / "a.wav").read_bytes() == b"train-one"
 
@@ -358,14 +358,14 @@ def test_an_unpublished_checksum_is_remembered(server, tmp_path, monkeypatch, ca
     packed = tar_of(tmp_path / "x.tgz", ("data/info.txt", b"1", REG))
     server.files["x.tgz"] = packed.read_bytes()
     monkeypatch.setitem(downloads.ARCHIVES, "Toy", (Archive(f"{server.url}/x.tgz", "info.txt"),))
-    bring("Toy", tmp_path / "toy")
-    assert "no checksum of x.tgz is published; remembered sha256:" in capsys.readouterr().out
+    download_corpus("Toy", tmp_path / "toy")
+    assert "no checksum of x.tgz is published; recorded sha256:" in capsys.readouterr().out
     (tmp_path / "toy" / "info.txt").unlink()
     server.files["x.tgz"] = tar_of(tmp_path / "y.tgz", ("data/info.txt", b"2", REG)).read_bytes()
     with pytest.raises(DownloadError, match="not the published file"):
-        bring("Toy", tmp_path / "toy")
+        download_corpus("Toy", tmp_path / "toy")
     server.files["x.tgz"] = packed.read_bytes()
-    bring("Toy", tmp_path / "toy", keep_archives=True)
+    download_corpus("Toy", tmp_path / "toy", keep_archives=True)
     assert names_in(tmp_path / "toy") == [".download/x.tgz", ".downloads.json", "info.txt"]
 
 
@@ -373,7 +373,7 @@ def test_an_archive_of_something_else_is_told(server, tmp_path, monkeypatch):
     server.files["x.tgz"] = tar_of(tmp_path / "x.tgz", ("other.txt", b"1", REG)).read_bytes()
     monkeypatch.setitem(downloads.ARCHIVES, "Toy", (Archive(f"{server.url}/x.tgz", "info.txt"),))
     with pytest.raises(CorpusError, match=r"x\.tgz: holds no info\.txt"):
-        bring("Toy", tmp_path / "toy")
+        download_corpus("Toy", tmp_path / "toy")
 
 
 def test_a_hostile_corpus_leaves_nothing_outside(server, tmp_path, monkeypatch):
@@ -381,7 +381,7 @@ def test_a_hostile_corpus_leaves_nothing_outside(server, tmp_path, monkeypatch):
     server.files["x.tgz"] = hostile.read_bytes()
     monkeypatch.setitem(downloads.ARCHIVES, "Toy", (Archive(f"{server.url}/x.tgz", "info.txt"),))
     with pytest.raises(UnpackError, match="do not trust this archive"):
-        bring("Toy", tmp_path / "toy")
+        download_corpus("Toy", tmp_path / "toy")
     assert not list(tmp_path.rglob("evil.txt")) and not (tmp_path / "toy" / "info.txt").exists()
 
 
@@ -398,8 +398,8 @@ def test_the_list_of_archives_is_well_formed():
 
 
 def test_a_corpus_of_ones_own_under_a_famous_name_is_never_brought():
-    assert can_be_had("LJSpeech", "ljspeech") and can_be_had("LJSpeech", "ljspeech_official")
-    assert not can_be_had("LJSpeech", "jsonl") and not can_be_had("my_voice", "ljspeech")
+    assert is_downloadable("LJSpeech", "ljspeech") and is_downloadable("LJSpeech", "ljspeech_official")
+    assert not is_downloadable("LJSpeech", "jsonl") and not is_downloadable("my_voice", "ljspeech")
 
 
 def command(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -416,7 +416,7 @@ def test_the_command_brings_what_can_be_had_and_passes_over_the_rest(server, tmp
     done = command(config, "--mirror", server.url)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "aishell3" / "train" / "x").read_bytes() == b"2"
-    assert "mine: is brought by hand" in done.stdout and "is not there yet" in done.stdout
+    assert "mine: must be downloaded manually" in done.stdout and "is not there yet" in done.stdout
     server.files["LJSpeech-1.1.tar.bz2"] = b"another file"
     config.write_text(json.dumps({**tree, "dataset": ["LJSpeech"], "dataset_path": {"LJSpeech": str(tmp_path / "lj")}}))
     done = command(config, "--mirror", server.url)

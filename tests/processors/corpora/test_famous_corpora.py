@@ -214,9 +214,11 @@ def test_a_subset_names_parts_kinds_or_speakers(tmp_path, subset, speakers):
     assert {utterance.speaker for utterance in corpus.utterances} == speakers
 
 
-def test_a_subset_that_is_not_there_is_told_with_what_is(tmp_path):
+def test_an_unknown_part_of_a_subset_is_refused_with_the_known_ones(tmp_path):
     folder = libritts(tmp_path, {"dev-clean": LIBRITTS["dev-clean"]})
-    with pytest.raises(CorpusError, match=r"dataset_subset\.LibriTTS: train-clean-100 is no part.*dev-clean.*84"):
+    with pytest.raises(
+        CorpusError, match=r"dataset_subset\.LibriTTS: train-clean-100 is neither a part.*dev-clean.*84"
+    ):
         read("LibriTTS", folder, "train-clean-100", "dev-clean")
 
 
@@ -396,9 +398,9 @@ def test_ljspeech_has_the_split_that_models_are_compared_by(tmp_path):
 
 
 def test_the_usual_split_of_ljspeech_has_a_hundred_and_five_hundred():
-    from processors.corpora.ljspeech import usual_split
+    from processors.corpora.ljspeech import official_split
 
-    split_of = usual_split()
+    split_of = official_split()
     assert sum(split == "valid" for split in split_of.values()) == 100
     assert sum(split == "test" for split in split_of.values()) == 500
 

@@ -14,7 +14,7 @@ import bins.check_data
 from config.load import load_settings
 from models.registry import settings_class
 from processors.corpora.corpus import Corpus, CorpusError
-from processors.corpora.exclusions import tell_what_is_left_out
+from processors.corpora.exclusions import report_exclusions
 from processors.data_check.clip_measures import loud_seconds, measure_clip
 from processors.data_check.findings import (
     doubtful_below,
@@ -284,7 +284,7 @@ def test_ids_that_no_corpus_has_are_told_and_those_of_another_are_not(tmp_path, 
         name: Corpus(tuple(utterance(f"{name}{n}", audio_path=tmp_path / f"{n}.wav") for n in range(3)))
         for name in ("u", "v")
     }
-    tell_what_is_left_out(corpora, settings)
+    report_exclusions(corpora, settings)
     told = capsys.readouterr()
     assert "u: 1 recording is left out" in told.out and "v: 1 recording is" in told.out
     assert "both.txt: no recording of u, v is named nobody" in told.err and "u1" not in told.err
