@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders."""
+"""Atomic writing of files and folders, and reading of small tables."""
 
 from __future__ import annotations
 
@@ -75,3 +75,9 @@ def sweep(folder: Path | str) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def read_table(path: Path) -> list[list[str]]:
+    """Read the rows of a table whose columns are separated by white space; lines that begin with "# " are comments."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.split() for line in lines if line and not line.startswith("# ")]

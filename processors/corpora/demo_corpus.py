@@ -18,7 +18,7 @@ from processors.text.arpabet import is_vowel
 from processors.text.espeak import EspeakError, espeak
 from utils.console import Progress
 from utils.errors import RecitalError
-from utils.files import write_atomically
+from utils.files import read_table, write_atomically
 
 DATASET = "demo"
 
@@ -26,70 +26,12 @@ _SENTENCES = Path(__file__).with_name("demo_sentences.txt")
 # Usual silence at the ends of recordings.
 _EDGE_SILENCE_S = 0.15
 
-# Share of l and r in a vowel that ends with them.
+# The share of l and r in a vowel that ends with them, in the table below as well.
 _CODA_SHARE = 0.4
-# espeak-ng's phones of American English in ARPAbet: vowels without stress, and the share of the duration of each part
-# where one phone of espeak-ng is two of ARPAbet. `3` and similar ones are r-coloured.
-_ARPABET: dict[str, tuple[tuple[str, float], ...]] = {
-    **{name: ((name.upper(), 1.0),) for name in "bdfgklmnprstvwz"},
-    "h": (("HH", 1.0),),
-    "j": (("Y", 1.0),),
-    "x": (("K", 1.0),),
-    "D": (("DH", 1.0),),
-    "T": (("TH", 1.0),),
-    "S": (("SH", 1.0),),
-    "Z": (("ZH", 1.0),),
-    "N": (("NG", 1.0),),
-    "tS": (("CH", 1.0),),
-    "dZ": (("JH", 1.0),),
-    # The flap of `letter`, an unaspirated t, the glottal stop of `button`, and the r that links to a vowel.
-    "t#": (("T", 1.0),),
-    "t2": (("T", 1.0),),
-    "?": (("T", 1.0),),
-    "r-": (("R", 1.0),),
-    "l#": (("L", 1.0),),
-    "i": (("IY", 1.0),),
-    "i:": (("IY", 1.0),),
-    "I": (("IH", 1.0),),
-    "I2": (("IH", 1.0),),
-    "I#": (("IH", 1.0),),
-    "eI": (("EY", 1.0),),
-    "E": (("EH", 1.0),),
-    "a": (("AE", 1.0),),
-    "aa": (("AE", 1.0),),
-    "A:": (("AA", 1.0),),
-    "0": (("AA", 1.0),),
-    "O": (("AO", 1.0),),
-    "O:": (("AO", 1.0),),
-    "O2": (("AO", 1.0),),
-    "o": (("OW", 1.0),),
-    "oU": (("OW", 1.0),),
-    "U": (("UH", 1.0),),
-    "u": (("UW", 1.0),),
-    "u:": (("UW", 1.0),),
-    "aI": (("AY", 1.0),),
-    "aU": (("AW", 1.0),),
-    "OI": (("OY", 1.0),),
-    "V": (("AH", 1.0),),
-    "@": (("AH", 1.0),),
-    "@2": (("AH", 1.0),),
-    "@-": (("AH", 1.0),),
-    "a#": (("AH", 1.0),),
-    "3": (("ER", 1.0),),
-    "3:": (("ER", 1.0),),
-    "A@": (("AA", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
-    "O@": (("AO", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
-    "o@": (("AO", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
-    "e@": (("EH", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
-    "i@3": (("IH", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
-    "U@": (("UH", 1 - _CODA_SHARE), ("R", _CODA_SHARE)),
-    "aI3": (("AY", 0.6), ("ER", 0.4)),
-    "aI@": (("AY", 0.6), ("AH", 0.4)),
-    "i@": (("IY", 0.5), ("AH", 0.5)),
-    "@L": (("AH", 0.4), ("L", 0.6)),
-    "n-": (("AH", 0.3), ("N", 0.7)),
-    "A~": (("AA", 0.6), ("N", 0.4)),
-    "O~": (("AO", 0.6), ("N", 0.4)),
+# espeak-ng's phones of American English in ARPAbet, without stress, with each part's share of the duration.
+_ARPABET = {
+    name: tuple(zip(parts[::2], map(float, parts[1::2]), strict=True))
+    for name, *parts in read_table(Path(__file__).with_name("demo_phones.tsv"))
 }
 # espeak-ng's silence between sounds is digital silence except for rounding.
 _SILENT_SAMPLE = 2
