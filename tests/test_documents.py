@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 
@@ -13,6 +14,7 @@ from models import bundle as bundle_module
 from models.bundles.locate import find_bundle
 from processors import features as feature_names
 from processors.feature_store import FeatureStore, ShardWriter
+from tests.support.sources import FLOORS, sources
 from tests.support.tiny_features import write_features
 from tests.support.tiny_voice import tiny_bundle
 
@@ -37,6 +39,26 @@ def test_links_lead_to_files_that_are_there(page):
     )
     links = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", prose)
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def messages_of_sources() -> str:
+    """Return all strings of the sources, what is filled in later as `...`, and the shell scripts, line by line."""
+    found = [(REPOSITORY / name).read_text(encoding="utf-8") for name in ("env.sh", "egs/driver.sh")]
+    for path in sources(*FLOORS):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_messages_in_troubleshooting_are_those_of_the_code():
+    symptoms = re.findall(r"^\| (.*?) \| ", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+    quoted = [quote for symptom in symptoms for quote in re.findall(r'"([^"]{4,})"', symptom)]
+    messages = messages_of_sources()
+    assert len(quoted) > 20
+    assert [quote for quote in quoted if quote not in messages] == []
 
 
 @pytest.fixture
