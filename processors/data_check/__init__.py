@@ -1,1 +1,1 @@
-"""Finding bad recordings before hours are spent on them."""
+"""The data check: bad recordings found before training."""

@@ -1,4 +1,4 @@
-"""The data check: corpora looked through before training."""
+"""The data check: analysis of corpora before training."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus
 from processors.corpora.load import languages_of, read_dataset
+from processors.data_check.clip_analysis import (
+    PRELOAD,
+    AnalyzeClip,
+    ClipAnalysis,
+    CompareTexts,
+    TextComparison,
+    alternative_texts,
+    make_analyzer,
+)
 from processors.data_check.findings import (
     Finding,
     by_speaker,
-    doubtful_below,
     findings_of_opinion,
     findings_of_pace,
     findings_of_repetition,
     findings_of_sound,
     findings_of_text,
-)
-from processors.data_check.listening import (
-    PRELOAD,
-    Compare,
-    Compared,
-    Heard,
-    Listen,
-    make_listener,
-    rivals_of,
+    suspicious_score,
 )
 from processors.data_check.report import Checked, write_data_report
 from processors.text.front_end import FrontEnds
@@ -36,11 +36,11 @@ from utils.console import Progress, say, warn
 from utils.errors import RecitalError
 from utils.process_pool import Died, Failed, Finished, ProcessPool, available_cores
 
-_N_RIVALS = 5
+_N_ALTERNATIVES = 5
 
 
 class DataCheckError(RecitalError):
-    """A folder for what is found that cannot be used."""
+    """An output folder that cannot be written to."""
 
 
 def check_data(
@@ -51,22 +51,21 @@ def check_data(
     with_texts: bool = True,
     with_mos: bool = True,
 ) -> list[Checked]:
-    """Look through the corpora of an experiment.
+    """Check the corpora of an experiment.
 
     Args:
         settings: of the experiment.
         output_dir: gets a folder for each corpus; `processed_dir` if None.
         num_workers: processes; 0 for one per core.
-        with_texts: whether texts matter; a vocoder learns from recordings alone.
-        with_mos: whether to predict listeners' opinions, which takes longer than all the rest.
+        with_texts: whether to check texts, which vocoders do not need.
+        with_mos: whether to predict mean opinion scores, which takes longest.
 
     Raises:
-        RecitalError: a corpus cannot be read, the front end does not speak its language, or the folder cannot be
-            written to.
+        RecitalError: a corpus cannot be read, the front end lacks its language, or the folder is not writable.
     """
     corpora = {dataset: read_dataset(settings, dataset, with_texts) for dataset in settings.dataset}
     if with_texts:
-        FrontEnds(settings.preprocess).require(languages_of(settings))  # refuses now what it would refuse of each text
+        FrontEnds(settings.preprocess).require(languages_of(settings))  # fail early
     workers = num_workers or settings.preprocess.num_workers or available_cores()
     folder = output_dir or settings.preprocess.processed_path
     for dataset in corpora:
@@ -78,14 +77,14 @@ def check_data(
 
 
 def _make_writable(folder: Path) -> None:
-    """Make a folder if need be, and see before hours of listening that something can be written to it."""
+    """Create a folder if missing, and try to write to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        told = error.strerror or error
-        raise DataCheckError(f"{folder}: cannot be written to ({told}); name another folder by --output_dir") from None
+        what = error.strerror or error
+        raise DataCheckError(f"{folder}: cannot be written to ({what}); set another folder by --output_dir") from None
 
 
 def _check(
@@ -97,9 +96,9 @@ def _check(
     with_texts: bool,
     with_mos: bool,
 ) -> Checked:
-    heard, compared = _listen(corpus.utterances, settings, num_workers, with_texts, with_mos)
+    analyses, comparisons = _analyze(corpus.utterances, settings, num_workers, with_texts, with_mos)
     findings = sorted(
-        _findings(corpus, heard, compared, settings), key=lambda finding: (finding.kind, -finding.severity)
+        _findings(corpus, analyses, comparisons, settings), key=lambda finding: (finding.kind, -finding.severity)
     )
     grave = _grave(findings)
     left_out = [utterance.id for utterance in corpus.utterances if utterance.id in grave]
@@ -115,28 +114,34 @@ def _check(
         folder / "leave_out.txt",
         len(left_out),
     )
-    write_data_report(checked, corpus, heard, of_id, left_out, settings, with_texts)
+    write_data_report(checked, corpus, analyses, of_id, left_out, settings, with_texts)
     return checked
 
 
-def _listen(
+def _analyze(
     utterances: Sequence[Utterance], settings: PreprocessSettings, num_workers: int, with_texts: bool, with_mos: bool
-) -> tuple[dict[str, Heard], dict[str, Compared]]:
-    heard: dict[str, Heard] = {}
-    compared: dict[str, Compared] = {}
+) -> tuple[dict[str, ClipAnalysis], dict[str, TextComparison]]:
+    analyses: dict[str, ClipAnalysis] = {}
+    comparisons: dict[str, TextComparison] = {}
     num_workers = min(num_workers, max(len(utterances), 1))
-    with ProcessPool(num_workers, make_listener, settings, with_texts, with_mos, preload=PRELOAD) as pool:
-        for task in utterances:
-            pool.submit(Listen(task))
-        _gather(pool, len(utterances), "listening", heard, compared)
-        doubted = list(_doubted(utterances, heard))
-        for comparison in doubted:
-            pool.submit(comparison)
-        _gather(pool, len(doubted), "comparing texts", heard, compared)
-    return heard, compared
+    with ProcessPool(num_workers, make_analyzer, settings, with_texts, with_mos, preload=PRELOAD) as pool:
+        for utterance in utterances:
+            pool.submit(AnalyzeClip(utterance))
+        _gather(pool, len(utterances), "analyzing", analyses, comparisons)
+        tasks = list(_suspicious(utterances, analyses))
+        for task in tasks:
+            pool.submit(task)
+        _gather(pool, len(tasks), "comparing texts", analyses, comparisons)
+    return analyses, comparisons
 
 
-def _gather(pool: ProcessPool, total: int, what: str, heard: dict[str, Heard], compared: dict[str, Compared]) -> None:
+def _gather(
+    pool: ProcessPool,
+    total: int,
+    what: str,
+    analyses: dict[str, ClipAnalysis],
+    comparisons: dict[str, TextComparison],
+) -> None:
     if not total:
         return
     with Progress(total, what, "clips") as progress:
@@ -145,49 +150,54 @@ def _gather(pool: ProcessPool, total: int, what: str, heard: dict[str, Heard], c
                 raise event.error
             if isinstance(event, Died):
                 utterance_id = event.task.utterance.id
-                warn(f"a process was {event.how} while it was at {utterance_id}, which is passed over")
-                if isinstance(event.task, Listen):
-                    heard[utterance_id] = Heard(utterance_id, None, f"processes end when they hear it ({event.how})")
+                warn(f"a worker process was {event.how} while analyzing {utterance_id}, which is skipped")
+                if isinstance(event.task, AnalyzeClip):
+                    analyses[utterance_id] = ClipAnalysis(
+                        utterance_id, None, f"worker processes crash on it ({event.how})"
+                    )
                 progress.advance()
             elif isinstance(event, Finished):
                 result = event.result
-                if isinstance(result, Heard):
-                    heard[result.utterance_id] = result
+                if isinstance(result, ClipAnalysis):
+                    analyses[result.utterance_id] = result
                 else:
-                    compared[result.utterance_id] = result
+                    comparisons[result.utterance_id] = result
                 progress.advance()
 
 
-def _doubted(utterances: Sequence[Utterance], heard: Mapping[str, Heard]) -> Iterator[Compare]:
-    """Choose the texts that suit their recordings worst, each with others of its length."""
-    compared = [utterance for utterance in utterances if heard[utterance.id].is_compared]
-    sizes = {utterance.id: len(heard[utterance.id].phones) for utterance in compared}
-    limit = doubtful_below([each.score for each in heard.values() if each.score is not None])
-    for utterance in compared:
-        score = heard[utterance.id].score
+def _suspicious(utterances: Sequence[Utterance], analyses: Mapping[str, ClipAnalysis]) -> Iterator[CompareTexts]:
+    """Yield the texts that match their recordings worst, each with alternatives of its length."""
+    aligned = [utterance for utterance in utterances if analyses[utterance.id].is_compared]
+    sizes = {utterance.id: len(analyses[utterance.id].phones) for utterance in aligned}
+    limit = suspicious_score([each.score for each in analyses.values() if each.score is not None])
+    for utterance in aligned:
+        score = analyses[utterance.id].score
         if score is not None and score < limit:
-            yield Compare(utterance, score, rivals_of(utterance, compared, sizes, _N_RIVALS))
+            yield CompareTexts(utterance, score, alternative_texts(utterance, aligned, sizes, _N_ALTERNATIVES))
 
 
 def _findings(
-    corpus: Corpus, heard: Mapping[str, Heard], compared: Mapping[str, Compared], settings: PreprocessSettings
+    corpus: Corpus,
+    analyses: Mapping[str, ClipAnalysis],
+    comparisons: Mapping[str, TextComparison],
+    settings: PreprocessSettings,
 ) -> list[Finding]:
-    clips = {id_: each.clip for id_, each in heard.items() if each.clip is not None}
+    clips = {id_: each.clip for id_, each in analyses.items() if each.clip is not None}
     speaker_of = {utterance.id: utterance.speaker for utterance in corpus.utterances}
     findings = [
         Finding(each.utterance_id, "unreadable" if each.clip is None else "text", each.fault, 1.0)
-        for each in heard.values()
+        for each in analyses.values()
         if each.fault
     ]
     findings += findings_of_sound(clips, speaker_of, settings.sample_rate / 2)
-    findings += findings_of_text(heard, compared, _grave(findings))
-    found = {id_ for id_, each in heard.items() if each.score is not None}
+    findings += findings_of_text(analyses, comparisons, _grave(findings))
+    aligned = {id_ for id_, each in analyses.items() if each.score is not None}
     unit = "letters" if settings.phone_extractor == "char" else "phones"
     for of_speaker in by_speaker(corpus.utterances).values():
         of_clips = {each.id: clips[each.id] for each in of_speaker if each.id in clips}
-        findings += findings_of_pace(of_clips, {id_: len(heard[id_].phones) for id_ in of_clips}, unit, found)
+        findings += findings_of_pace(of_clips, {id_: len(analyses[id_].phones) for id_ in of_clips}, unit, aligned)
     findings += findings_of_repetition(corpus.utterances, clips, _grave(findings))
-    findings += findings_of_opinion({id_: each.mos for id_, each in heard.items() if each.mos is not None})
+    findings += findings_of_opinion({id_: each.mos for id_, each in analyses.items() if each.mos is not None})
     return findings
 
 
@@ -196,14 +206,14 @@ def _grave(findings: Iterable[Finding]) -> set[str]:
 
 
 def announce(checked: Sequence[Checked]) -> None:
-    """Say what was found, and where it stands."""
+    """Print the findings, and the paths of the reports."""
     for each in checked:
         kinds = Counter(finding.kind for finding in each.findings)
         listed = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()) or "nothing"
-        say(f"{each.dataset}: {each.n_utterances} recordings; found: {listed}")
-        say(f"look and listen: {each.page}; every figure: {each.table}")
+        say(f"{each.dataset}: {each.n_utterances} recordings; findings: {listed}")
+        say(f"report: {each.page}; all figures: {each.table}")
         if each.n_left_out:
             say(
-                f"{each.n_left_out} are better left out: set preprocess.leave_out to {each.leave_out} "
+                f"{each.n_left_out} should be left out: set preprocess.leave_out to {each.leave_out} "
                 "(with {dataset} for the corpus's name) before stage 1"
             )

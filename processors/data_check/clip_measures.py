@@ -1,4 +1,4 @@
-"""What can be measured of one recording by itself."""
+"""Measures of single recordings: level, noise, clipping, silence, bandwidth."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ import scipy.signal
 
 _FRAME_S, _HOP_S = 0.025, 0.010
 _QUIETEST_DB = -100.0
-# A frame counts as speech if it is this near the loud ones; the quiet parts of phones are well within.
+# A frame counts as speech if it is within this range of the loud ones; quiet parts of phones are.
 _SPEECH_RANGE_DB = 35.0
 _SPEECH_OVER_NOISE_DB = 6.0
 # Louder than breath, room and the ends of words.
 _LOUD_RANGE_DB = 15.0
-# Of a flat top: as long as this, and as flat. Music and speech touch their peak for one or two samples.
+# Least length and greatest deviation of a flat top. Unclipped signals touch their peak for one or two samples.
 _FLAT_SAMPLES = 4
 _FLATNESS = 2e-4
-# A resampler's edge falls by this much within one band and nothing lies beyond it.
+# At a resampler's cutoff the spectrum falls by this much within one band, and nothing is above it.
 _BAND_HZ = 250.0
-_EDGE_DB = 20.0
-_LOWEST_EDGE_HZ = 2000.0
+_CUTOFF_DB = 20.0
+_LOWEST_CUTOFF_HZ = 2000.0
 _SPECTRUM_SIZE = 1024
 _FINGERPRINT_TIMES, _FINGERPRINT_BANDS = 24, 16
 
 
 @dataclass(frozen=True)
 class ClipMeasures:
-    """One recording in numbers.
+    """Measures of one recording.
 
     Attributes:
         duration_s: its length.
         sample_rate: of the file, in Hz.
-        level_dbfs: of the parts that hold speech, root mean square, 0 for a square wave at full scale.
+        level_dbfs: root mean square of the speech; 0 for a square wave at full scale.
         peak_dbfs: of the largest sample.
-        clipped_share: samples on flat tops at the peak, as a share of all.
+        clipped_share: share of samples on flat tops at the peak.
         dc_offset: the mean, as a share of full scale.
-        snr_db: how far the loud tenth of the frames is above the quiet tenth; an estimate that pauses make better.
-        leading_silence_s: before the first speech.
-        trailing_silence_s: after the last.
-        bandwidth_hz: where the spectrum ends; half the sample rate if it does not end before.
-        fingerprint: (24 * 16,) of unit length: the shape of the spectrogram, the same at any level and rate.
+        snr_db: 90 % quantile of the frames' levels above the 10 % quantile; an estimate, better with pauses.
+        leading_silence_s: before speech.
+        trailing_silence_s: after speech.
+        bandwidth_hz: highest frequency of the spectrum, at most half the sample rate.
+        fingerprint: (24 * 16,) unit vector: the shape of the spectrogram, independent of level and sample rate.
     """
 
     duration_s: float
@@ -60,7 +60,7 @@ class ClipMeasures:
 
     @property
     def speech_s(self) -> float:
-        """Length without the silence at both ends."""
+        """Length without silence at both ends, in seconds."""
         return max(self.duration_s - self.leading_silence_s - self.trailing_silence_s, 0.0)
 
 
@@ -68,7 +68,7 @@ def measure_clip(waveform: np.ndarray, sample_rate: int) -> ClipMeasures:
     """Measure a recording.
 
     Args:
-        waveform: (T_wav,) in [-1, 1], at the rate of its file: resampling would hide where its spectrum ends.
+        waveform: (T_wav,) in [-1, 1], at its file's sample rate: resampling would hide its bandwidth.
         sample_rate: in Hz.
     """
     waveform = np.asarray(waveform, dtype=np.float64)
@@ -96,14 +96,14 @@ def measure_clip(waveform: np.ndarray, sample_rate: int) -> ClipMeasures:
     )
 
 
-def loud_seconds(waveform: np.ndarray, sample_rate: int, stretches: Iterable[tuple[float, float]]) -> float:
-    """Give how long some stretches of a recording, in seconds, are about as loud as its speech."""
+def loud_seconds(waveform: np.ndarray, sample_rate: int, spans: Iterable[tuple[float, float]]) -> float:
+    """Return the seconds, within some spans of a recording, that are about as loud as its speech."""
     levels = _frame_levels(waveform - waveform.mean(dtype=np.float64), sample_rate)
     loud, quiet = np.percentile(levels, 90), np.percentile(levels, 10)
     is_loud = levels > max(loud - _LOUD_RANGE_DB, quiet + _SPEECH_OVER_NOISE_DB)
     middles = np.arange(len(levels)) * _HOP_S + _FRAME_S / 2
     chosen = np.zeros_like(is_loud)
-    for start_s, end_s in stretches:
+    for start_s, end_s in spans:
         chosen |= (middles >= start_s) & (middles < end_s)
     return float(_HOP_S * np.count_nonzero(is_loud & chosen))
 
@@ -150,21 +150,21 @@ def _within(times: np.ndarray, start_s: float, end_s: float) -> np.ndarray:
 
 
 def _bandwidth(frequencies: np.ndarray, spectrogram: np.ndarray, sample_rate: int) -> float:
-    """Find the highest frequency at which the mean spectrum falls off a cliff, as a resampler leaves it."""
+    """Return the cutoff of the mean spectrum that a resampler left; half the sample rate if there is none."""
     mean = spectrogram.mean(axis=1)
     n_bands = int(sample_rate / 2 // _BAND_HZ)
     bands = np.minimum((frequencies / _BAND_HZ).astype(int), n_bands - 1)
     power = np.bincount(bands, weights=mean, minlength=n_bands) / np.maximum(np.bincount(bands, minlength=n_bands), 1)
     levels = 10 * np.log10(power + 1e-20)
-    for band in range(int(_LOWEST_EDGE_HZ / _BAND_HZ), n_bands - 2):
+    for band in range(int(_LOWEST_CUTOFF_HZ / _BAND_HZ), n_bands - 2):
         before = levels[band - 2 : band + 1].mean()
-        if before - levels[band + 2 :].max() > _EDGE_DB:
+        if before - levels[band + 2 :].max() > _CUTOFF_DB:
             return (band + 1) * _BAND_HZ
     return sample_rate / 2
 
 
 def _fingerprint(frequencies: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:
-    """Average the log spectrogram over a grid of equal stretches of time and of bands up to 3.5 kHz."""
+    """Return the normalised log spectrogram, averaged over equal spans of time and bands up to 3.5 kHz."""
     edges = np.geomspace(150.0, 3500.0, _FINGERPRINT_BANDS + 1)
     rows = [_mean_of(spectrogram, (frequencies >= low) & (frequencies < high)) for low, high in pairwise(edges)]
     times = np.array_split(np.stack(rows), _FINGERPRINT_TIMES, axis=1)

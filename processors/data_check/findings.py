@@ -1,4 +1,4 @@
-"""What is wrong with recordings, judged by their measures and by what is usual in their corpus."""
+"""Findings about recordings: measures beyond fixed limits, or far from the rest of their corpus."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from processors.data_check.clip_analysis import ClipAnalysis, TextComparison
 from processors.data_check.clip_measures import ClipMeasures
-from processors.data_check.listening import Compared, Heard
 from processors.utterance import Utterance
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with one recording.
+    """One fault of one recording.
 
     Attributes:
-        utterance_id: whose.
-        kind: as the columns of the table call it.
-        told: what was found, for a person.
-        severity: how far beyond its limit, to sort by.
-        is_grave: whether training is better off without the recording; the others are worth a look.
+        utterance_id: of the recording.
+        kind: such as `clipping`.
+        description: in words.
+        severity: for sorting; the greater, the worse.
+        is_grave: whether the recording should be left out of training; others are worth a look.
     """
 
     utterance_id: str
     kind: str
-    told: str
+    description: str
     severity: float
     is_grave: bool = True
 
 
-# Beyond these a recording is bad anywhere; between them and what is usual in a corpus its own spread decides.
+# Fixed limits; within them, a recording is compared with the median and spread of its corpus.
 _CLIPPED_SHARE = 2e-4
 _DC_OFFSET = 0.01
 _LOWEST_SNR_DB = 10.0
-_QUIET_ENOUGH_DB = 20.0  # in whatever company
+_QUIET_ENOUGH_DB = 20.0  # in any corpus
 _LONGEST_EDGE_S = 1.0
 _LOWEST_LEVEL_DBFS = -45.0
-_TWICE_AS_LOUD_DB = 10.0  # as it is heard
+_TWICE_AS_LOUD_DB = 10.0  # as perceived
 _NARROWER_BAND = 0.85
-_MOST_NARROW = 0.25  # what more of a speaker's recordings share is how they were made, and left to a person to judge
-# Robust deviations (of which one is a standard deviation where values are normal) from the corpus's median.
+_MOST_NARROW = 0.25  # if more of a speaker's recordings are narrow, they were made that way; a person should decide
+# Robust deviations from the median; one equals the standard deviation of normally distributed values.
 _FAR = 5.0
-# Of the scores that pocketsphinx gives; below -3 other words are said.
-_DOUBTED = 2.0
+# Of pocketsphinx's scores; below -3 the recording says other words.
+_SUSPICIOUS = 2.0
 _OTHER_WORDS = -3.0
-_LONGEST_UNWRITTEN_S = 0.25  # a syllable; pauses hold less of the ends of words
+_LONGEST_UNWRITTEN_S = 0.25  # a syllable; ends of words in pauses are shorter
 _EDGE_UNITS = 6
 _SAME_SOUND = 0.97
 _SAME_LENGTH = 0.03
@@ -59,12 +59,12 @@ _FEWEST_FOR_SPREAD = 20
 def findings_of_sound(
     clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], highest_hz: float
 ) -> Iterator[Finding]:
-    """Judge recordings by their sound.
+    """Yield findings about level, noise, clipping, silence and bandwidth.
 
     Args:
         clips: of one corpus, by utterance id.
-        speaker_of: who speaks in each; level and noise are compared with the same speaker's, for rooms differ.
-        highest_hz: of what training will hear; that something ends above it is no fault.
+        speaker_of: speaker by utterance id; level and noise are compared within a speaker, since rooms differ.
+        highest_hz: half the sample rate of training; a bandwidth above it is no fault.
     """
     snr_db = _usual_of_speakers({id_: clip.snr_db for id_, clip in clips.items()}, speaker_of)
     level_dbfs = _usual_of_speakers({id_: clip.level_dbfs for id_, clip in clips.items()}, speaker_of)
@@ -89,7 +89,7 @@ def findings_of_sound(
             yield Finding(
                 id_,
                 "noise",
-                f"speech is {clip.snr_db:.0f} dB above the noise; {snr.median:.0f} is usual here",
+                f"speech is {clip.snr_db:.0f} dB above the noise (median {snr.median:.0f} dB)",
                 snr.distance(clip.snr_db),
             )
         level = level_dbfs[speaker_of[id_]]
@@ -97,7 +97,7 @@ def findings_of_sound(
             yield Finding(
                 id_,
                 "level",
-                f"speech is at {clip.level_dbfs:.0f} dBFS; {level.median:.0f} is usual here",
+                f"speech is at {clip.level_dbfs:.0f} dBFS (median {level.median:.0f} dBFS)",
                 level.distance(clip.level_dbfs),
                 is_grave=clip.level_dbfs < _LOWEST_LEVEL_DBFS
                 or abs(clip.level_dbfs - level.median) > _TWICE_AS_LOUD_DB,
@@ -110,14 +110,14 @@ def findings_of_sound(
             yield Finding(
                 id_,
                 "bandwidth",
-                f"nothing above {clip.bandwidth_hz:.0f} Hz; {usual_band[speaker]:.0f} Hz are usual here",
+                f"nothing above {clip.bandwidth_hz:.0f} Hz (median {usual_band[speaker]:.0f} Hz)",
                 usual_band[speaker] / clip.bandwidth_hz,
                 is_grave=n_narrow[speaker] <= _MOST_NARROW * n_recordings[speaker],
             )
 
 
 def _usual_of_speakers(values: Mapping[str, float], speaker_of: Mapping[str, str]) -> dict[str, _Usual]:
-    """Give what is usual of each speaker; of the whole corpus where a speaker says too little to tell."""
+    """Return median and spread for each speaker; those of the whole corpus for speakers with few recordings."""
     of_speakers: dict[str, list[float]] = defaultdict(list)
     for id_, value in values.items():
         of_speakers[speaker_of[id_]].append(value)
@@ -130,7 +130,7 @@ def _usual_of_speakers(values: Mapping[str, float], speaker_of: Mapping[str, str
 def narrow_speakers(
     clips: Mapping[str, ClipMeasures], speaker_of: Mapping[str, str], highest_hz: float
 ) -> dict[str, float]:
-    """Give the speakers whose recordings mostly end far below what training will hear, and where, in Hz."""
+    """Return speakers whose median bandwidth is far below half the sample rate of training, with it in Hz."""
     bands: dict[str, list[float]] = defaultdict(list)
     for id_, clip in clips.items():
         bands[speaker_of[id_]].append(clip.bandwidth_hz)
@@ -138,58 +138,58 @@ def narrow_speakers(
     return {speaker: median for speaker, median in medians.items() if median < _NARROWER_BAND * highest_hz}
 
 
-def doubtful_below(scores: Sequence[float]) -> float:
-    """Give the score below which a text is to be compared with others: that of some hundredths of a good corpus.
+def suspicious_score(scores: Sequence[float]) -> float:
+    """Return the score below which a text is compared with others; a few per cent of a good corpus are.
 
-    Where many texts are wrong all the same are below it, for it is taken from the better half of the scores.
+    Taken from the better half of the scores, so that in a corpus of many wrong texts most of these are below it.
     """
     if len(scores) < _FEWEST_FOR_SPREAD:
         return math.inf
     usual = _Usual.of(scores)
-    return usual.median - _DOUBTED * usual.spread_above
+    return usual.median - _SUSPICIOUS * usual.spread_above
 
 
 def findings_of_text(
-    heard: Mapping[str, Heard], compared: Mapping[str, Compared], sounds_bad: Container[str]
+    analyses: Mapping[str, ClipAnalysis], compared: Mapping[str, TextComparison], sounds_bad: Container[str]
 ) -> Iterator[Finding]:
-    """Judge whether recordings say their texts, where that was looked for.
+    """Yield findings about texts that do not match their recordings.
 
     Args:
-        heard: of one corpus, by utterance id.
-        compared: of those whose texts were compared with others.
-        sounds_bad: recordings with faults of sound, which explain that words suit them badly.
+        analyses: of one corpus, by utterance id.
+        compared: comparisons with other texts, by utterance id.
+        sounds_bad: recordings with faults of sound, which explain low scores.
     """
-    usual = _Usual.of([each.score for each in heard.values() if each.score is not None])
-    for id_, each in heard.items():
-        rival = compared.get(id_)
-        if each.is_lost:
-            yield Finding(id_, "text", "its words are not to be found in the recording", 2 * _FAR)
+    usual = _Usual.of([each.score for each in analyses.values() if each.score is not None])
+    for id_, each in analyses.items():
+        alternative = compared.get(id_)
+        if each.alignment_failed:
+            yield Finding(id_, "text", "its words cannot be aligned with the recording", 2 * _FAR)
         elif each.score is None:
             continue
-        elif rival and rival.score is not None:
-            told = f"another text suits the recording better: {rival.text!r}"
-            yield Finding(id_, "text", told, _FAR + rival.score - each.score)
+        elif alternative and alternative.score is not None:
+            description = f"another text matches the recording better: {alternative.text!r}"
+            yield Finding(id_, "text", description, _FAR + alternative.score - each.score)
         elif each.unwritten_s > _LONGEST_UNWRITTEN_S:
-            told = f"{each.unwritten_s:.1f} s of the recording are loud, and no word of the text is there"
-            yield Finding(id_, "text", told, each.unwritten_s / _LONGEST_UNWRITTEN_S)
+            description = f"{each.unwritten_s:.1f} s of the recording are loud outside the words of the text"
+            yield Finding(id_, "text", description, each.unwritten_s / _LONGEST_UNWRITTEN_S)
         elif each.score < usual.below and id_ not in sounds_bad:
-            told = f"its words suit the recording badly ({each.score:.1f}; {usual.median:.1f} is usual here)"
-            yield Finding(id_, "text", told, usual.distance(each.score), each.score < _OTHER_WORDS)
+            description = f"low alignment score {each.score:.1f} (median {usual.median:.1f})"
+            yield Finding(id_, "text", description, usual.distance(each.score), each.score < _OTHER_WORDS)
 
 
 def findings_of_pace(
     clips: Mapping[str, ClipMeasures], sizes: Mapping[str, int], unit: str, compared: Container[str] = ()
 ) -> Iterator[Finding]:
-    """Judge how fast recordings speak their texts: far too fast or slow, text and recording differ.
+    """Yield findings about speaking rate; if it is far too fast or slow, text and recording differ.
 
-    A recording lasts as long as its phones, and some more for the edges and the drawn out end; what phones last
-    varies one by one, so that the spread of their sum grows with its root.
+    The expected length of a recording is proportional to its phones, plus some for edges and the lengthened end; since
+    phones vary independently, the deviation grows with the square root of the length.
 
     Args:
         clips: of one speaker, by utterance id.
-        sizes: the length of each one's text.
-        unit: what it counts, such as phones.
-        compared: those whose words were looked for and found: their pace is no reason to leave them out.
+        sizes: the lengths of their texts.
+        unit: of these lengths, such as phones.
+        compared: those whose alignment succeeded; their rate is no reason to leave them out.
     """
     seconds = {id_: clips[id_].speech_s for id_ in sizes if clips[id_].speech_s > 0 and sizes[id_]}
     if not seconds:
@@ -203,8 +203,8 @@ def findings_of_pace(
             yield Finding(
                 id_,
                 "speaking rate",
-                f"{sizes[id_] / length:.1f} {unit} per second; {sizes[id_] / expected[id_]:.1f} are usual of this "
-                "speaker in a text as long",
+                f"{sizes[id_] / length:.1f} {unit} per second ({sizes[id_] / expected[id_]:.1f} expected of this "
+                "speaker in a text of this length)",
                 usual.distance(excess[id_]),
                 is_grave=id_ not in compared,
             )
@@ -213,28 +213,28 @@ def findings_of_pace(
 def findings_of_repetition(
     utterances: Sequence[Utterance], clips: Mapping[str, ClipMeasures], faulty: Container[str] = ()
 ) -> Iterator[Finding]:
-    """Find recordings and texts that are there again; the first of them is to stay.
+    """Yield findings about repeated recordings and texts, for all but the first occurrence.
 
-    Recordings are the same by the shape of their spectrograms, at any level, rate or encoding.
+    Recordings are compared by their fingerprints, at any level, sample rate or encoding.
 
     Args:
         utterances: of one corpus.
-        clips: of those that can be read, by utterance id.
-        faulty: those left out for other reasons, which do not stay in a good one's place.
+        clips: of readable recordings, by utterance id.
+        faulty: those left out for other reasons, which count as later than good ones.
     """
     known = sorted((each for each in utterances if each.id in clips), key=lambda each: each.id in faulty)
     place = {utterance.id: number for number, utterance in enumerate(known)}
-    for again, (first, likeness) in _repetitions([*place], clips).items():
-        yield Finding(again, "repeated recording", f"sounds like {first}", likeness)
+    for again, (first, similarity) in _repetitions([*place], clips).items():
+        yield Finding(again, "repeated recording", f"same sound as {first}", similarity)
     first_with: dict[tuple[str, str], str] = {}
     for utterance in known:
-        key = (utterance.speaker, _plain(utterance.text))
+        key = (utterance.speaker, _normalized(utterance.text))
         if key[1] and (first := first_with.setdefault(key, utterance.id)) != utterance.id:
-            yield Finding(utterance.id, "repeated text", f"says the same as {first}", 1.0, is_grave=False)
+            yield Finding(utterance.id, "repeated text", f"same text as {first}", 1.0, is_grave=False)
 
 
 def _repetitions(ids: Sequence[str], clips: Mapping[str, ClipMeasures]) -> dict[str, tuple[str, float]]:
-    """Give for each recording that is there again the first one it sounds like, and how alike the two are."""
+    """Return for each repeated recording the first one like it, and their similarity."""
     place = {id_: number for number, id_ in enumerate(ids)}
     by_length = sorted(ids, key=lambda id_: clips[id_].speech_s)
     lengths = np.array([clips[id_].speech_s for id_ in by_length])
@@ -242,15 +242,15 @@ def _repetitions(ids: Sequence[str], clips: Mapping[str, ClipMeasures]) -> dict[
     stops = np.searchsorted(lengths, lengths * (1 + _SAME_LENGTH) + 0.03, side="right")
     found: dict[str, tuple[str, float]] = {}
     for number, (id_, stop) in enumerate(zip(by_length, stops, strict=True)):
-        likeness = prints[number + 1 : stop] @ prints[number]
-        for other in np.flatnonzero(likeness > _SAME_SOUND):
+        similarity = prints[number + 1 : stop] @ prints[number]
+        for other in np.flatnonzero(similarity > _SAME_SOUND):
             first, again = sorted((id_, by_length[number + 1 + int(other)]), key=place.__getitem__)
             if again not in found or place[first] < place[found[again][0]]:
-                found[again] = (first, float(likeness[other]))
+                found[again] = (first, float(similarity[other]))
     return found
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     letters = (
         c if unicodedata.category(c)[0] in "LNM" else " " for c in unicodedata.normalize("NFKC", text).casefold()
     )
@@ -258,16 +258,16 @@ def _plain(text: str) -> str:
 
 
 def findings_of_opinion(opinions: Mapping[str, float]) -> Iterator[Finding]:
-    """Judge recordings by the opinion that is predicted of their listeners, by utterance id."""
+    """Yield findings about low predicted mean opinion scores (by utterance id)."""
     usual = _Usual.of(list(opinions.values()))
     for id_, opinion in opinions.items():
         if opinion < usual.below:
-            told = f"listeners would give it {opinion:.1f} of 5; {usual.median:.1f} is usual here"
-            yield Finding(id_, "predicted opinion", told, usual.distance(opinion), is_grave=False)
+            description = f"predicted opinion score {opinion:.1f} of 5 (median {usual.median:.1f})"
+            yield Finding(id_, "predicted opinion", description, usual.distance(opinion), is_grave=False)
 
 
 def by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
-    """Sort utterances by who speaks."""
+    """Group utterances by speaker."""
     speakers: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         speakers[utterance.speaker].append(utterance)
@@ -276,7 +276,7 @@ def by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
 
 @dataclass(frozen=True)
 class _Usual:
-    """What is usual of a measure: its median, and the spread of the middle half of its values to either side."""
+    """A measure's median, and the spread of the middle half of its values to either side."""
 
     median: float
     spread_below: float
@@ -284,7 +284,7 @@ class _Usual:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> _Usual:
-        if len(values) < _FEWEST_FOR_SPREAD:  # too few to know what is usual
+        if len(values) < _FEWEST_FOR_SPREAD:
             return cls(float(np.median(values)) if values else 0.0, np.inf, np.inf)
         low, median, high = np.percentile(values, [25, 50, 75])
         return cls(float(median), *(max(float(width) / 0.6745, 1e-6) for width in (median - low, high - median)))
@@ -298,6 +298,6 @@ class _Usual:
         return self.median + _FAR * self.spread_above
 
     def distance(self, value: float) -> float:
-        """How many deviations lie between."""
+        """Return the distance from the median in deviations."""
         spread = self.spread_below if value < self.median else self.spread_above
         return abs(value - self.median) / spread

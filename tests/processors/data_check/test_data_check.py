@@ -1,4 +1,4 @@
-"""Bad recordings come to light before training, and good ones are not accused."""
+"""Data check: faults are found, and good recordings are not reported."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from config.load import load_settings
 from models.registry import settings_class
 from processors.corpora.corpus import Corpus, CorpusError
 from processors.corpora.exclusions import report_exclusions
+from processors.data_check.clip_analysis import ClipAnalysis, TextComparison
 from processors.data_check.clip_measures import loud_seconds, measure_clip
 from processors.data_check.findings import (
-    doubtful_below,
     findings_of_pace,
     findings_of_repetition,
     findings_of_sound,
     findings_of_text,
     narrow_speakers,
+    suspicious_score,
 )
-from processors.data_check.listening import Compared, Heard
 from processors.preparation.plan import make_plan
 from processors.utterance import Utterance
 
@@ -53,8 +53,8 @@ def good():
     return {f"clip{seed:02d}": speech(seed) for seed in range(30)}
 
 
-def spoilt(good, change):
-    """The good clips with one of them changed; gives the kinds of findings of that one, and who else is accused."""
+def findings_after(good, change):
+    """Return the kinds of findings of one changed clip among good ones, and the others that have findings."""
     waveforms = dict(good)
     waveforms["clip07"] = change(waveforms["clip07"])
     clips = {id_: measure_clip(waveform, RATE) for id_, waveform in waveforms.items()}
@@ -81,30 +81,30 @@ def with_noise(waveform):
         ("bandwidth", lambda x: soxr.resample(soxr.resample(x, RATE, 16000), 16000, RATE)),
     ],
 )
-def test_a_planted_fault_is_found_and_nobody_else_accused(good, kind, change):
-    kinds, others = spoilt(good, change)
+def test_a_fault_is_found_and_no_other_recording_reported(good, kind, change):
+    kinds, others = findings_after(good, change)
     assert kind in kinds
     assert not others
 
 
-def test_good_recordings_are_not_accused(good):
-    assert spoilt(good, lambda x: x) == (set(), set())
+def test_good_recordings_have_no_findings(good):
+    assert findings_after(good, lambda x: x) == (set(), set())
 
 
 def utterance(id_: str, text: str = "", speaker: str = "anna", **more) -> Utterance:
     return Utterance(id_, "mine", speaker, "en", text or f"text of {id_}", more.pop("audio_path", None), **more)
 
 
-def test_the_same_recording_is_known_at_another_level_and_rate(good):
+def test_a_repeated_recording_is_found_at_another_level_and_sample_rate(good):
     quieter = 0.5 * soxr.resample(good["clip03"], RATE, 16000)
     clips = {id_: measure_clip(waveform, RATE) for id_, waveform in good.items()}
     clips["again"] = measure_clip(quieter, 16000)
     utterances = [*map(utterance, good), utterance("again")]
     [found] = findings_of_repetition(utterances, clips)
-    assert (found.utterance_id, found.kind) == ("again", "repeated recording") and "clip03" in found.told
+    assert (found.utterance_id, found.kind) == ("again", "repeated recording") and "clip03" in found.description
 
 
-def test_a_text_said_twice_is_worth_a_look_but_no_reason_to_leave_it_out(good):
+def test_a_repeated_text_is_found_but_not_left_out(good):
     clips = {id_: measure_clip(good[id_], RATE) for id_ in ("clip01", "clip02", "clip03")}
     texts = {"clip01": "Good morning!", "clip02": "good  morning", "clip03": "Good evening."}
     [found] = findings_of_repetition([utterance(id_, text) for id_, text in texts.items()], clips)
@@ -115,19 +115,19 @@ def test_a_text_far_too_long_for_its_recording_is_found(good):
     clips = {id_: measure_clip(waveform, RATE) for id_, waveform in good.items()}
     sizes = {id_: 20 + number % 5 for number, id_ in enumerate(clips)} | {"clip11": 90}
     [found] = findings_of_pace(clips, sizes, "phones")
-    assert found.utterance_id == "clip11" and "phones per second" in found.told
+    assert found.utterance_id == "clip11" and "phones per second" in found.description
 
 
-def test_of_a_recording_that_is_there_twice_the_one_without_faults_stays(good):
+def test_of_repeated_recordings_the_one_without_faults_is_kept(good):
     clips = {id_: measure_clip(good["clip03"], RATE) for id_ in ("wrong_text", "fine", "again")}
     found = list(findings_of_repetition([*map(utterance, clips)], clips, {"wrong_text"}))
-    assert {(each.utterance_id, each.told) for each in found} == {
-        ("again", "sounds like fine"),
-        ("wrong_text", "sounds like fine"),
+    assert {(each.utterance_id, each.description) for each in found} == {
+        ("again", "same sound as fine"),
+        ("wrong_text", "same sound as fine"),
     }
 
 
-def test_a_speaker_recorded_in_another_room_is_not_accused(good):
+def test_level_noise_and_bandwidth_are_compared_within_a_speaker(good):
     narrower = {
         f"far_{id_}": 0.3 * soxr.resample(soxr.resample(waveform, RATE, 16000), 16000, RATE)
         for id_, waveform in good.items()
@@ -138,49 +138,49 @@ def test_a_speaker_recorded_in_another_room_is_not_accused(good):
     assert list(narrow_speakers(clips, speaker_of, RATE / 2)) == ["otto"]
 
 
-def test_what_ends_above_all_that_training_hears_is_no_fault(good):
+def test_a_bandwidth_above_that_of_training_is_no_fault(good):
     clips = {id_: measure_clip(waveform, RATE) for id_, waveform in good.items()}
     clips["clip07"] = measure_clip(soxr.resample(good["clip07"], RATE, 16000), 16000)
     assert [each.kind for each in findings_of_sound(clips, dict.fromkeys(clips, "anna"), RATE / 2)] == ["bandwidth"]
     assert not list(findings_of_sound(clips, dict.fromkeys(clips, "anna"), 8000))
 
 
-def heard(score, unwritten_s=0.0):
-    return [Heard(f"clip{n:02d}", None, is_compared=True, score=-1 - n % 7 / 20) for n in range(40)] + [
-        Heard("this", None, is_compared=True, score=score, unwritten_s=unwritten_s)
+def analyses_with(score, unwritten_s=0.0):
+    return [ClipAnalysis(f"clip{n:02d}", None, is_compared=True, score=-1 - n % 7 / 20) for n in range(40)] + [
+        ClipAnalysis("this", None, is_compared=True, score=score, unwritten_s=unwritten_s)
     ]
 
 
 @pytest.mark.parametrize(
-    ("score", "unwritten_s", "told", "is_grave"),
+    ("score", "unwritten_s", "description", "is_grave"),
     [
-        (None, 0.0, "not to be found", True),
-        (-4.0, 0.0, "suit the recording badly", True),
-        (-2.4, 0.0, "suit the recording badly", False),
+        (None, 0.0, "cannot be aligned", True),
+        (-4.0, 0.0, "low alignment score", True),
+        (-2.4, 0.0, "low alignment score", False),
         (-1.0, 0.8, "0.8 s of the recording are loud", True),
     ],
 )
-def test_a_text_that_the_recording_does_not_say_is_found(score, unwritten_s, told, is_grave):
-    everyone = {each.utterance_id: each for each in heard(score, unwritten_s)}
-    [found] = findings_of_text(everyone, {}, set())
-    assert (found.utterance_id, found.is_grave) == ("this", is_grave) and told in found.told
+def test_a_text_that_does_not_match_its_recording_is_found(score, unwritten_s, description, is_grave):
+    analyses = {each.utterance_id: each for each in analyses_with(score, unwritten_s)}
+    [found] = findings_of_text(analyses, {}, set())
+    assert (found.utterance_id, found.is_grave) == ("this", is_grave) and description in found.description
 
 
-def test_noise_explains_that_words_suit_a_recording_badly():
-    everyone = {each.utterance_id: each for each in heard(-4.0)}
-    assert not list(findings_of_text(everyone, {}, {"this"}))
-    [found] = findings_of_text(everyone, {"this": Compared("this", "Another text.", -3.5)}, {"this"})
-    assert "Another text." in found.told
+def test_a_low_score_of_a_noisy_recording_is_reported_only_if_another_text_matches():
+    analyses = {each.utterance_id: each for each in analyses_with(-4.0)}
+    assert not list(findings_of_text(analyses, {}, {"this"}))
+    [found] = findings_of_text(analyses, {"this": TextComparison("this", "Another text.", -3.5)}, {"this"})
+    assert "Another text." in found.description
 
 
-def test_few_texts_of_a_good_corpus_are_compared_and_all_wrong_ones_of_a_bad_one():
+def test_few_texts_of_a_good_corpus_and_all_wrong_ones_are_compared():
     scores = np.random.default_rng(0).normal(-1.1, 0.15, 1000)
-    assert (scores < doubtful_below(scores)).mean() < 0.05
+    assert (scores < suspicious_score(scores)).mean() < 0.05
     third = np.concatenate([scores, np.random.default_rng(1).normal(-5, 0.5, 400)])
-    assert (third < doubtful_below(third)).sum() >= 400
+    assert (third < suspicious_score(third)).sum() >= 400
 
 
-def test_speech_that_no_word_stands_for_is_measured(good):
+def test_seconds_of_speech_outside_words_are_measured(good):
     waveform = np.concatenate([good["clip01"], np.zeros(RATE), good["clip02"]])
     assert loud_seconds(waveform, RATE, [(2.1, 2.9)]) == 0
     assert 0.5 < loud_seconds(waveform, RATE, [(3.0, 5.0)]) < 2.0
@@ -232,11 +232,11 @@ def test_texts_are_read_in_their_own_languages_and_compared_in_english_alone(con
     assert code == 0, errors
     page = (tmp_path / "processed" / "mine" / "data_check.html").read_text()
     assert "<td>otto</td><td>de</td><td>15</td>" in page and "<td>anna</td><td>en</td><td>16</td>" in page
-    assert "as is done for English alone, of anna." in page
+    assert "(English only) for anna." in page
     assert "Letters" in page and "Never" not in page
 
 
-def test_a_vocoder_s_corpus_needs_no_texts(config, command, tmp_path):
+def test_a_vocoder_s_corpus_is_checked_without_texts(config, command, tmp_path):
     for text in (tmp_path / "corpus").glob("*/*.lab"):
         text.unlink()
     flags = ["--set", "dataset_layout.mine=recordings"]
@@ -245,21 +245,21 @@ def test_a_vocoder_s_corpus_needs_no_texts(config, command, tmp_path):
     code, _, errors = command(bins.check_data, "--config", path, "--no_mos", "--num_workers", "1", *flags)
     assert code == 0, errors
     folder = tmp_path / "processed" / "mine"
-    assert "Texts were not looked at" in (folder / "data_check.html").read_text()
+    assert "Texts were not checked" in (folder / "data_check.html").read_text()
     assert {line.split("#")[1].strip() for line in (folder / "leave_out.txt").read_text().splitlines()[1:]} == {
         "level",
         "unreadable",
     }
 
 
-def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_heard(config, command, tmp_path):
+def test_an_unwritable_folder_is_refused_before_recordings_are_read(config, command, tmp_path):
     (tmp_path / "file").touch()
     code, printed, errors = command(bins.check_data, "--config", config, "--no_mos", "--output_dir", tmp_path / "file")
-    assert code == 1 and "listening" not in printed + errors
+    assert code == 1 and "analyzing" not in printed + errors
     assert "cannot be written to" in errors and "--output_dir" in errors
 
 
-def test_the_list_is_heeded_by_stage_1_and_moves_nobody_else(tmp_path):
+def test_stage_1_leaves_out_listed_recordings_and_keeps_other_splits(tmp_path):
     overrides = [f"preprocess.processed_dir={tmp_path}", f"preprocess.leave_out={tmp_path}/{{dataset}}.txt"]
     settings = load_settings("egs/tts/FastSpeech2/exp_config.json", overrides, settings_class).settings.preprocess
     ids = ["take#1", *(f"u{n}" for n in range(40))]
@@ -276,7 +276,7 @@ def test_the_list_is_heeded_by_stage_1_and_moves_nobody_else(tmp_path):
     assert fewer == {id_: split for id_, split in every.items() if id_ not in {"u3", "u17", "take#1"}}
 
 
-def test_ids_that_no_corpus_has_are_told_and_those_of_another_are_not(tmp_path, capsys):
+def test_only_ids_of_no_corpus_are_warned_of(tmp_path, capsys):
     (tmp_path / "both.txt").write_text("u1\nv2\nnobody\n")
     overrides = [f"preprocess.leave_out={tmp_path}/both.txt"]
     settings = load_settings("egs/tts/FastSpeech2/exp_config.json", overrides, settings_class).settings.preprocess
@@ -285,6 +285,6 @@ def test_ids_that_no_corpus_has_are_told_and_those_of_another_are_not(tmp_path, 
         for name in ("u", "v")
     }
     report_exclusions(corpora, settings)
-    told = capsys.readouterr()
-    assert "u: 1 recording is left out" in told.out and "v: 1 recording is" in told.out
-    assert "both.txt: no recording of u, v is named nobody" in told.err and "u1" not in told.err
+    printed = capsys.readouterr()
+    assert "u: 1 recording is left out" in printed.out and "v: 1 recording is" in printed.out
+    assert "both.txt: no recording of u, v is named nobody" in printed.err and "u1" not in printed.err

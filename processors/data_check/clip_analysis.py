@@ -1,4 +1,4 @@
-"""What the processes of the data check do: measure recordings, and hear whether they say their texts."""
+"""Worker process of the data check: measures recordings, and scores how well texts match them."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from processors.text.tokens import Word
 from processors.utterance import Utterance
 from utils.process_pool import Note, Work
 
-PRELOAD = ("processors.data_check.listening",)
+PRELOAD = ("processors.data_check.clip_analysis",)
 
 
 @dataclass(frozen=True)
-class Listen:
-    """Measure a recording and, if asked, hear how well its text suits it."""
+class AnalyzeClip:
+    """Task: measure a recording and, if requested, score its text."""
 
     utterance: Utterance
 
 
 @dataclass(frozen=True)
-class Compare:
-    """Hear whether another text of the same length suits a recording better than its own, whose score is given."""
+class CompareTexts:
+    """Task: find an alternative text of the same length that matches a recording better than its own, scored text."""
 
     utterance: Utterance
     score: float
-    rivals: tuple[str, ...]
+    alternatives: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What came of `Listen`.
+class ClipAnalysis:
+    """The result of `AnalyzeClip`.
 
     Attributes:
-        utterance_id: whose.
-        clip: None where the recording cannot be read.
+        utterance_id: of the recording.
+        clip: its measures; None if it cannot be read.
         fault: why not, or what is wrong with the text.
-        phones: of the text, as the front end of its language says it; empty where nobody asked for texts.
-        is_compared: whether the words were looked for in the recording, as is done for English.
-        score: how well they suit it; None where nobody looked or they were not found.
-        unwritten_s: of the recording that are loud where no word lies.
-        mos: predicted opinion; None where its package is missing.
+        phones: of the text, by the front end of its language; empty if texts are not checked.
+        is_compared: whether the text was aligned with the recording, as is done for English.
+        score: of that alignment; None if there is none or it failed.
+        unwritten_s: seconds of the recording that are loud outside words.
+        mos: predicted mean opinion score; None if its package is missing.
     """
 
     utterance_id: str
@@ -61,86 +61,86 @@ class Heard:
     mos: float | None = None
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the words were looked for and not found."""
+    def alignment_failed(self) -> bool:
+        """Whether alignment was tried and failed."""
         return self.is_compared and self.score is None
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What came of `Compare`: the first rival that suits the recording better, or none."""
+class TextComparison:
+    """The result of `CompareTexts`: the first alternative that matches the recording better, if any."""
 
     utterance_id: str
     text: str = ""
     score: float | None = None
 
 
-def make_listener(settings: PreprocessSettings, with_texts: bool, with_mos: bool) -> Work:
-    """Make what a process does with each `Listen` and `Compare`."""
+def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool) -> Work:
+    """Return the work of one process: run tasks `AnalyzeClip` and `CompareTexts`."""
     from processors.alignment.pocketsphinx_aligner import LONGEST_S, PocketsphinxAligner
     from processors.evaluation.perception import predicted_mos
 
     aligner = PocketsphinxAligner()
     front_ends = FrontEnds(settings)
     by_lexicon = settings.model_copy(update={"phone_extractor": "lexicon"})
-    lexicons = front_ends if settings.phone_extractor == "lexicon" else FrontEnds(by_lexicon)
+    lexicon_front_ends = front_ends if settings.phone_extractor == "lexicon" else FrontEnds(by_lexicon)
 
     def align(utterance: Utterance, text: str, waveform: Any, sample_rate: int) -> Alignment:
-        tokens = lexicons[utterance.language].tokens(text)
+        tokens = lexicon_front_ends[utterance.language].tokens(text)
         return aligner.align(utterance.id, waveform, sample_rate, tokens, utterance.speaker)
 
-    def listen(utterance: Utterance) -> Heard:
+    def analyze(utterance: Utterance) -> ClipAnalysis:
         try:
             sample_rate = audio_info(utterance.audio_path).sample_rate
             waveform = read_audio(utterance.audio_path, sample_rate)
         except (AudioError, OSError) as error:
-            return Heard(utterance.id, None, " ".join(str(error).split()))
+            return ClipAnalysis(utterance.id, None, " ".join(str(error).split()))
         clip = measure_clip(waveform, sample_rate)
         mos = predicted_mos(waveform, sample_rate) if with_mos else None
-        heard = Heard(utterance.id, clip, mos=mos)
+        analysis = ClipAnalysis(utterance.id, clip, mos=mos)
         if not with_texts:
-            return heard
+            return analysis
         try:
             tokens = front_ends[utterance.language].tokens(utterance.text)
         except TextError as error:
-            return replace(heard, fault=" ".join(str(error).split()))
+            return replace(analysis, fault=" ".join(str(error).split()))
         words = (token for token in tokens if isinstance(token, Word))
-        heard = replace(heard, phones=tuple(phone for word in words for phone in word.pronunciations[0]))
+        analysis = replace(analysis, phones=tuple(phone for word in words for phone in word.pronunciations[0]))
         if not is_english(utterance.language) or clip.duration_s > LONGEST_S:
-            return heard
+            return analysis
         try:
             alignment = align(utterance, utterance.text, waveform, sample_rate)
         except AlignmentError:
-            return replace(heard, is_compared=True)
-        except TextError:  # such as phones that another front end than the lexicon's knows
-            return heard
+            return replace(analysis, is_compared=True)
+        except TextError:  # such as phones of another front end than the lexicon's
+            return analysis
         silences = [(each.start_s, each.end_s) for each in alignment.phones if each.is_silence]
         unwritten_s = loud_seconds(waveform, sample_rate, silences)
-        return replace(heard, is_compared=True, score=alignment.score, unwritten_s=unwritten_s)
+        return replace(analysis, is_compared=True, score=alignment.score, unwritten_s=unwritten_s)
 
-    def compare(task: Compare) -> Compared:
+    def compare(task: CompareTexts) -> TextComparison:
         utterance = task.utterance
         sample_rate = audio_info(utterance.audio_path).sample_rate
         waveform = read_audio(utterance.audio_path, sample_rate)
-        for text in task.rivals:
+        for text in task.alternatives:
             try:
                 score = align(utterance, text, waveform, sample_rate).score
             except (AlignmentError, TextError):
                 continue
             if score is not None and score > task.score:
-                return Compared(utterance.id, text, score)
-        return Compared(utterance.id)
+                return TextComparison(utterance.id, text, score)
+        return TextComparison(utterance.id)
 
-    def work(task: Listen | Compare, note: Note) -> Heard | Compared:
-        return listen(task.utterance) if isinstance(task, Listen) else compare(task)
+    def work(task: AnalyzeClip | CompareTexts, note: Note) -> ClipAnalysis | TextComparison:
+        return analyze(task.utterance) if isinstance(task, AnalyzeClip) else compare(task)
 
     return work
 
 
-def rivals_of(
+def alternative_texts(
     utterance: Utterance, utterances: Sequence[Utterance], sizes: Mapping[str, int], number: int
 ) -> tuple[str, ...]:
-    """Choose other texts nearest in length: of two texts as long, the wrong one cannot hide behind its length."""
+    """Return other texts nearest in length, so that length does not decide which matches better."""
     own = sizes[utterance.id]
     others = {
         other.text: abs(sizes[other.id] - own)
