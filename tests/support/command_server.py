@@ -53,7 +53,6 @@ def next_command(control: socket.socket) -> tuple[Any, list[int]] | None:
                     if not process_id:
                         return json.loads(message), files
                     answers, *output = files
-                    os.write(answers, b"%d" % process_id)
                     for file in output:
                         os.close(file)
                     selector.register(os.pidfd_open(process_id), selectors.EVENT_READ, (process_id, answers))
@@ -69,6 +68,7 @@ def next_command(control: socket.socket) -> tuple[Any, list[int]] | None:
 def run(command: Any, answers: int, stdout: int, stderr: int) -> NoReturn:
     """Become the command, and end as Python does, but for taking apart everything that was imported."""
     os.setsid()
+    os.write(answers, b"%d" % os.getpid())
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     for file in (answers, stdout, stderr):

@@ -25,6 +25,7 @@ from processors.feature_store import FeatureStore
 from processors.features import VOCODER_FEATURES
 from processors.preparation.plan import Share
 from processors.preparation.prepare import prepare, prepare_share
+from tests.support.commands import call, start
 from tests.support.small_corpus import RATE, load, make_corpus, texts, waveform_of, write_config, write_metadata
 from utils.lock import InUseError, joint_user, sole_user
 
@@ -116,23 +117,15 @@ def test_one_machine_learns_to_align_for_all(tmp_path):
     aligner = {"base_config": "config/aligner.json", "model": {"hidden_size": 16, "space_size": 8}, "train": train}
     (tmp_path / "aligner.json").write_text(json.dumps(aligner))
     extra = {"textgrid_dir": "", "alignment": "learned", "aligner_config": str(tmp_path / "aligner.json")}
-    configs = [write_config(tmp_path / name, corpus, num_workers=1, **extra) for name in ("alone", "shared")]
-    command = [sys.executable, "-m", "bins.preprocess", "--config"]
-    subprocess.run([*command, configs[0]], cwd=REPOSITORY, check=True, capture_output=True, timeout=200)
+    configs = {name: write_config(tmp_path / name, corpus, num_workers=1, **extra) for name in ("alone", "shared")}
+    commands = [("alone",), ("shared", "--shard", "1/2"), ("shared", "--shard", "2/2")]
     machines = [
-        subprocess.Popen(
-            [*command, configs[1], "--shard", f"{number}/2"],
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in (1, 2)
+        start("bins.preprocess", "--config", configs[name], *flags, start_method="") for name, *flags in commands
     ]
-    told = [machine.communicate(timeout=200)[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], told
-    assert sum("training the aligner" in each for each in told) >= 1
-    subprocess.run([*command, configs[1]], cwd=REPOSITORY, check=True, capture_output=True, timeout=200)
+    told = [machine.communicate(timeout=200) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0, 0], told
+    assert any("training the aligner" in printed for printed, _ in told[1:])
+    assert call("bins.preprocess", "--config", configs["shared"]).returncode == 0
     ours, theirs = (
         # but for settings.json, which names its own folder, and the times at which TextGrids were written
         {
@@ -199,53 +192,18 @@ def test_who_begins_while_another_finishes_waits_for_it(tmp_path, corpus, capsys
     assert "waiting" in capsys.readouterr().out
 
 
-# Does one share of two; who is given a folder for signs looks at what is left, and goes on when it is told to.
-DOES_A_SHARE = """
-import sys, time
-from pathlib import Path
-from processors.preparation import prepare as module
-from processors.features import VOCODER_FEATURES
-from processors.preparation.plan import Share
-from processors.corpora.load import read_dataset
-from tests.support.small_corpus import load
-
-make_plan, (config, number, *signs) = module.make_plan, sys.argv[1:]
-
-def slow_plan(*arguments, **keywords):
-    plan = make_plan(*arguments, **keywords)
-    if signs and keywords.get("share") == Share(1, 1):
-        Path(signs[0], "has looked").touch()
-        while not Path(signs[0], "go on").exists():
-            time.sleep(0.05)
-    return plan
-
-module.make_plan = slow_plan
-if __name__ == "__main__":
-    done = module.prepare_share(load(Path(config)), Share(int(number), 2), features=VOCODER_FEATURES)
-    print("finished the whole" if done else "left the whole")
-"""
-
-
 def test_the_last_share_is_not_fooled_by_who_still_looks_at_what_is_left(tmp_path, corpus):
     config = write_config(tmp_path, corpus, num_workers=1)
-    script = tmp_path / "does_a_share.py"
-    script.write_text(DOES_A_SHARE)
-
-    def begin(*arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, str(script), str(config), *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
-
-    with begin(1, tmp_path) as slow:
-        while slow.poll() is None and not (tmp_path / "has looked").exists():
-            time.sleep(0.05)
-        with begin(2) as last:
-            store = tmp_path / "processed" / "toy"
-            while last.poll() is None and len(FeatureStore.open(store).ids("mel")) < 47:
-                time.sleep(0.05)
-            time.sleep(1.0)  # in which it finds that the slow one is still there
-            (tmp_path / "go on").touch()
-            told = [machine.communicate(timeout=100)[0].splitlines()[-1] for machine in (slow, last)]
+    slow = start("tests.support.share_machine", config, "1", "2", tmp_path)
+    while slow.poll() is None and not (tmp_path / "has looked").exists():
+        time.sleep(0.01)
+    last = start("tests.support.share_machine", config, "2", "2")
+    store = tmp_path / "processed" / "toy"
+    while last.poll() is None and len(FeatureStore.open(store).ids("mel")) < 47:
+        time.sleep(0.01)
+    time.sleep(1.0)  # in which it finds that the slow one is still there
+    (tmp_path / "go on").touch()
+    told = [machine.communicate(timeout=100)[0].splitlines()[-1] for machine in (slow, last)]
     assert told == ["left the whole", "finished the whole"]
 
 
@@ -300,20 +258,13 @@ def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
     chance = random.Random(0)
     deaths = 0
 
-    def begin(config: Path, *flags: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "bins.preprocess", "--config", str(config), *flags],
-            cwd=REPOSITORY,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def begin(number: int):
+        return start("bins.preprocess", "--config", shared, "--shard", f"{number}/3")
 
     began = time.monotonic()
-    assert begin(alone).wait(200) == 0
+    assert call("bins.preprocess", "--config", alone).returncode == 0
     takes_s = time.monotonic() - began  # a slow machine is killed as rarely as its work is slow
-    machines = {number: begin(shared, "--shard", f"{number}/3") for number in (1, 2, 3)}
+    machines = {number: begin(number) for number in (1, 2, 3)}
     ends = time.monotonic() + 300
     while machines and time.monotonic() < ends:
         time.sleep(chance.uniform(0.03, 0.4) * takes_s)
@@ -325,7 +276,7 @@ def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
             else:
                 takes_s *= 0.7  # it has less to do, or more of the cores, than alone
             assert machines[number].wait() in (0, -signal.SIGKILL)
-            machines[number] = begin(shared, "--shard", f"{number}/3")
+            machines[number] = begin(number)
             continue
         for other, machine in list(machines.items()):
             if machine.poll() is not None:
@@ -341,6 +292,5 @@ def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])
 def test_an_impossible_share_is_wrong_usage(tmp_path, corpus, shard):
     config = write_config(tmp_path, corpus)
-    command = [sys.executable, "-m", "bins.preprocess", "--config", str(config), f"--shard={shard}"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    done = call("bins.preprocess", "--config", config, f"--shard={shard}")
     assert done.returncode == 2 and "--shard" in done.stderr
