@@ -1,15 +1,15 @@
-# Recital in a box:
+# Recital in a container:
 #     docker build -t recital .
 #     docker run --rm -it -v "$PWD/data:/recital/data" -v "$PWD/ckpts:/recital/ckpts" recital \
 #         sh egs/tts/FastSpeech2/run.sh --stage 1-3 --name my_voice --infer_text "Hello there."
 # With NVIDIA GPUs: docker run --gpus all. Without, save the gigabytes of CUDA libraries by naming an index that holds
 # torch's CPU builds: docker build --build-arg PIP_EXTRA_INDEX_URL=... -t recital .
-# The image contains GPL packages: see NOTICE before passing it on.
+# The image contains GPL packages: see NOTICE before distributing it.
 FROM python:3.11-slim
 
-# libsndfile and espeak-ng come inside their wheels; nothing else is wanted of the system.
+# libsndfile and espeak-ng come inside their wheels; no system packages are needed.
 WORKDIR /recital
-# In two steps: as long as the requirements stay the same, the packages need not be installed again.
+# In two steps: while the requirements stay the same, the packages are not installed again.
 COPY env.sh ./
 COPY requirements requirements
 ARG PIP_EXTRA_INDEX_URL

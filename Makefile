@@ -1,13 +1,13 @@
-# One word each for what is done often. All of it is tests/run.sh and the Python that env.sh makes on first use.
+# One-word commands for frequent tasks, by tests/run.sh and the Python of env.sh, which is created on first use.
 .POSIX:
 .PHONY: help lint types test test-fast format
 
 run = @python=$$(sh env.sh dev) && exec "$$python" -m
 
-help: ## list these words
+help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.* ## /\1	/p' Makefile | expand -t 12
 
-lint: ## ruff: mistakes, names, imports
+lint: ## ruff: errors, names, imports
 	$(run) ruff check .
 
 types: ## mypy
@@ -19,5 +19,5 @@ test: ## what CI runs: lint, layout, types and all tests; ARGS="-k durations" go
 test-fast: ## the same without the tests marked slow
 	@sh tests/run.sh -m "not slow" $(ARGS)
 
-format: ## lay out the sources
+format: ## format the sources
 	$(run) ruff format .

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Finds or makes the Python environment, and prints the Python to use.
+# Finds or creates the Python environment, and prints the path of its interpreter.
 #
-#     sh env.sh                 what training and speaking need
+#     sh env.sh                 packages for training and inference
 #     sh env.sh dev demo        and the extras named, each a file requirements/<extra>.txt
 #
-# - PYTHON set: that Python is used as it is.
-# - an active virtual environment or conda environment: it is used; what it lacks is named, nothing is installed.
-# - otherwise .venv beside this file, made on first use from requirements/lock.txt (exact versions).
+# - PYTHON set: that interpreter is used as it is.
+# - an active virtual environment or conda environment: it is used; missing packages are listed, nothing is installed.
+# - otherwise .venv beside this file, created on first use from requirements/lock.txt (exact versions).
 #
-# Standard output carries the path alone, for PYTHON=$(sh env.sh demo); all else goes to standard error.
+# Standard output is the path alone, for PYTHON=$(sh env.sh demo); everything else goes to standard error.
 # It may be killed at any moment and started again: a stamp, written last, says what is installed.
 set -u
 
@@ -34,7 +34,7 @@ for extra in "$@"; do
 done
 set -- base "$@"
 
-# Where a virtual environment keeps its Python: bin everywhere, Scripts on Windows.
+# The interpreter of a virtual environment: in bin, on Windows in Scripts.
 python_of() {
     if [ -x "$1/bin/python" ]; then printf '%s\n' "$1/bin/python"; else printf '%s\n' "$1/Scripts/python.exe"; fi
 }
@@ -67,7 +67,7 @@ for path in sys.stdin.read().splitlines():
 ') || fail "$python does not run"
     if [ -n "$missing" ]; then
         say "warning: the active environment $active lacks: $(printf '%s' "$missing" | tr '\n' ' ')"
-        say "         deactivate it to have .venv made, or: pip install -r requirements/base.txt -c requirements/lock.txt"
+        say "         deactivate it to use .venv, or: pip install -r requirements/base.txt -c requirements/lock.txt"
     fi
     printf '%s\n' "$python"
     exit 0
@@ -91,20 +91,20 @@ find_python() {
 }
 
 make_environment() {
-    # The one check that tells a whole environment from one whose making was cut short.
+    # Distinguishes a complete environment from an interrupted one.
     "$(python_of "$environment")" -m pip --version >/dev/null 2>&1 && return
     is_python "$(python_of "$environment")" &&
         "$(python_of "$environment")" -m ensurepip >/dev/null 2>&1 && return
     base_python=$(find_python) || exit 1
-    say "making $environment with $("$base_python" -V)"
+    say "creating $environment with $("$base_python" -V)"
     "$base_python" -m venv --clear "$environment" >&2 ||
-        fail "$base_python cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"
+        fail "$base_python cannot create a virtual environment; on Debian and Ubuntu: apt install python3-venv"
 }
 
 install() {
     quiet=--quiet
     [ -t 2 ] && quiet=''
-    # -c and not -r for the lock: it holds the versions of every extra, these files say which are wanted.
+    # -c and not -r for the lock: it has the versions of every extra, these files list what to install.
     set -- -c "$requirements/lock.txt" $(for extra in "$@"; do printf '%s\n' -r "./$extra.txt"; done)
     python=$(python_of "$environment")
     cd "$requirements" &&
@@ -112,22 +112,22 @@ install() {
         "$python" -m pip install $quiet --disable-pip-version-check --no-deps -r without_dependencies.txt >&2
 }
 
-# One installer at a time. The holder's process id tells a lock left by a kill from one in use.
+# One installer at a time. The holder's process id distinguishes a stale lock from one in use.
 hold_lock() {
     lock=$root/.venv.lock
     printf '%s\n' $$ >"$lock.$$"
     trap 'rm -f "$lock.$$"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    told=''
-    until ln "$lock.$$" "$lock" 2>/dev/null; do # appears with its content, or not at all
+    announced=''
+    until ln "$lock.$$" "$lock" 2>/dev/null; do # atomic, with its content
         holder=$(cat "$lock" 2>/dev/null)
         if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; then
             rm -f "$lock"
             continue
         fi
-        [ -n "$told" ] || say "waiting for process $holder, which is installing (if it is not: rm $lock)"
-        told=yes
+        [ -n "$announced" ] || say "waiting for process $holder, which is installing (if it is not: rm $lock)"
+        announced=yes
         sleep 1
     done
     trap 'rm -f "$lock" "$lock.$$"' EXIT
@@ -138,7 +138,7 @@ if [ -n "$(lacking "$@")" ] || [ ! -x "$(python_of "$environment")" ]; then
     make_environment
     extras=$(lacking "$@")
     if [ -n "$extras" ]; then
-        say "installing from requirements/lock.txt: $extras(once; some minutes)"
+        say "installing from requirements/lock.txt: $extras(once; takes some minutes)"
         # shellcheck disable=SC2086 # names of files, one word each
         (install $extras) || fail "the installation stopped; run this again to continue"
         for extra in $extras; do
