@@ -1,42 +1,14 @@
-"""Aligners by name."""
+"""The choice of an aligner, and pocketsphinx for the languages that it aligns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from processors.alignment.intervals import Alignment, AlignmentError
+from processors.alignment.intervals import AlignmentError
 from processors.text.language_codes import is_english
-from processors.text.tokens import Token
 
-
-class RecordingAligner(Protocol):
-    """An aligner that takes one recording at a time."""
-
-    def align(
-        self,
-        utterance_id: str,
-        waveform: npt.NDArray[np.float32],
-        sample_rate: int,
-        tokens: Sequence[Token],
-        speaker: str = "",
-    ) -> Alignment:
-        """Align one recording, from its start to its end.
-
-        Args:
-            utterance_id: named in errors.
-            waveform: (T_wav,) in [-1, 1).
-            sample_rate: its samples per second.
-            tokens: words and pauses of the text.
-            speaker: of the recording.
-
-        Raises:
-            AlignmentError: the alignment failed; names the recording or the file.
-        """
-        ...
+if TYPE_CHECKING:
+    from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
 
 
 def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_textgrids: bool) -> str:
@@ -60,22 +32,12 @@ def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_text
     return "" if has_textgrids else "learned"
 
 
-def make_aligner(name: str, *, language: str = "en") -> RecordingAligner:
-    """Construct an aligner by its name.
-
-    Args:
-        name: `pocketsphinx`, for English.
-        language: of the recordings, such as `en` or `en-us`.
+def make_pocketsphinx_aligner(language: str) -> PocketsphinxAligner:
+    """Construct an aligner of recordings in a language, such as `en` or `en-us`.
 
     Raises:
-        AlignmentError: the name is unknown, or the aligner does not support the language.
+        AlignmentError: pocketsphinx does not align that language.
     """
-    if name not in _ALIGNERS:
-        raise AlignmentError(f"there is no aligner {name!r}; known: {', '.join(_ALIGNERS)}")
-    return _ALIGNERS[name](language)
-
-
-def _make_pocketsphinx(language: str) -> RecordingAligner:
     if not is_english(language):
         raise AlignmentError(
             f"pocketsphinx aligns English (en) only, not language {language!r}; set preprocess.alignment to learned, "
@@ -85,6 +47,3 @@ def _make_pocketsphinx(language: str) -> RecordingAligner:
     from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
 
     return PocketsphinxAligner()
-
-
-_ALIGNERS: dict[str, Callable[[str], RecordingAligner]] = {"pocketsphinx": _make_pocketsphinx}

@@ -81,12 +81,7 @@ class PocketsphinxAligner:
     """
 
     def align(
-        self,
-        utterance_id: str,
-        waveform: npt.NDArray[np.float32],
-        sample_rate: int,
-        tokens: Sequence[Token],
-        speaker: str = "",
+        self, utterance_id: str, waveform: npt.NDArray[np.float32], sample_rate: int, tokens: Sequence[Token]
     ) -> Alignment:
         """Align the words and phones of a text with its recording.
 
@@ -95,7 +90,6 @@ class PocketsphinxAligner:
             waveform: (T_wav,) in [-1, 1).
             sample_rate: its samples per second.
             tokens: the words, with pronunciations in ARPAbet; pauses are ignored.
-            speaker: ignored.
 
         Returns:
             The alignment; its score is the mean log-likelihood of a spoken frame, in nats below that

@@ -87,7 +87,7 @@ def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool
 
     def align(utterance: Utterance, text: str, waveform: Any, sample_rate: int) -> Alignment:
         tokens = lexicon_front_ends[utterance.language].tokens(text)
-        return aligner.align(utterance.id, waveform, sample_rate, tokens, utterance.speaker)
+        return aligner.align(utterance.id, waveform, sample_rate, tokens)
 
     def analyze(utterance: Utterance) -> ClipAnalysis:
         try:

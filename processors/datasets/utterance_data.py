@@ -20,12 +20,26 @@ from processors.feature_store import FeatureStore, StoreError, is_store, setting
 from processors.text.front_end_version import FrontEndVersion
 from processors.utterance import Utterance
 
-_Batch = TypeVar("_Batch", bound="UtteranceBatch")
+_Batch = TypeVar("_Batch", bound="Batch")
 _Example = TypeVar("_Example", bound="UtteranceExample", covariant=True)
 
 
 @dataclass(frozen=True)
-class UtteranceBatch:
+class Batch:
+    """A record of tensors and other fields."""
+
+    def to(self: _Batch, device: torch.device | str) -> _Batch:
+        """Return the batch on another device."""
+        moved: dict[str, Any] = {
+            each.name: value.to(device, non_blocking=True)
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class UtteranceBatch(Batch):
     """Utterances with their phones and mels; padding is 0, except in `mel`, where it is silence.
 
     Attributes:
@@ -48,15 +62,6 @@ class UtteranceBatch:
     def padded(self) -> Mapping[str, int]:
         """Numbers of frames and phonemes, padding included."""
         return {"frames": self.mel.shape[0] * self.mel.shape[2], "phonemes": self.phoneme_ids.numel()}
-
-    def to(self: _Batch, device: torch.device | str) -> _Batch:
-        """Return the batch on another device."""
-        moved: dict[str, Any] = {
-            each.name: value.to(device, non_blocking=True)
-            for each in fields(self)
-            if isinstance(value := getattr(self, each.name), Tensor)
-        }
-        return replace(self, **moved)
 
 
 class UtteranceExample(Protocol):

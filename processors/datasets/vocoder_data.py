@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from processors.datasets.open_split import open_split
+from processors.datasets.utterance_data import Batch
 from processors.feature_store import FeatureStore
 from processors.features import PREDICTED_BY, PREDICTED_MEL, DataError
 from processors.utterance import Utterance
@@ -23,7 +24,7 @@ MEL_FEATURES = {"recorded": "mel", "predicted": PREDICTED_MEL}
 
 
 @dataclass(frozen=True)
-class VocoderBatch:
+class VocoderBatch(Batch):
     """A batch for vocoders: segments of recordings, all of one length.
 
     Attributes:
@@ -42,14 +43,6 @@ class VocoderBatch:
     def padded(self) -> Mapping[str, int]:
         """Numbers of frames, without any padding."""
         return {"frames": self.counts["frames"]}
-
-    def to(self, device: torch.device | str) -> VocoderBatch:
-        """Return the batch on another device."""
-        return replace(
-            self,
-            mel=self.mel.to(device, non_blocking=True),
-            waveform=self.waveform.to(device, non_blocking=True),
-        )
 
 
 @dataclass(frozen=True)

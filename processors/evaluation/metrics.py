@@ -39,6 +39,11 @@ class Pair:
         )
         self.is_comparable = bool(n_samples and np.isfinite(self.reference).all() and np.isfinite(self.degraded).all())
 
+    @property
+    def signals(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Reference, degraded and their sample rate, as measures take them."""
+        return self.reference, self.degraded, self.sample_rate
+
     @cached_property
     def stft_distance(self) -> StftDistance:
         """Distance of the spectra, for two metrics."""
@@ -66,12 +71,7 @@ class Metric:
 
 
 METRICS = (
-    Metric(
-        "mel",
-        "mean absolute error of the log-mel, full band",
-        "less",
-        lambda pair: mel_error(pair.reference, pair.degraded, pair.sample_rate),
-    ),
+    Metric("mel", "mean absolute error of the log-mel, full band", "less", lambda pair: mel_error(*pair.signals)),
     Metric(
         "spectral_convergence",
         "difference of the spectra, as a share",
@@ -84,20 +84,8 @@ METRICS = (
         "less",
         lambda pair: float(pair.stft_distance.log_magnitude),
     ),
-    Metric(
-        "pesq",
-        "wide-band PESQ, 1 to 4.64",
-        "more",
-        lambda pair: pesq(pair.reference, pair.degraded, pair.sample_rate),
-        needs="pesq",
-    ),
-    Metric(
-        "stoi",
-        "intelligibility, up to 1",
-        "more",
-        lambda pair: stoi(pair.reference, pair.degraded, pair.sample_rate),
-        needs="stoi",
-    ),
+    Metric("pesq", "wide-band PESQ, 1 to 4.64", "more", lambda pair: pesq(*pair.signals), needs="pesq"),
+    Metric("stoi", "intelligibility, up to 1", "more", lambda pair: stoi(*pair.signals), needs="stoi"),
     Metric(
         "mos",
         "predicted mean opinion score of the synthesised speech, 1 to 5",

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from config.schema import PreprocessSettings
-from processors.alignment.aligners import RecordingAligner, make_aligner
+from processors.alignment.aligners import make_pocketsphinx_aligner
 from processors.alignment.durations import durations_from_times
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.pauses_from_alignment import AlignedPhones, phones_with_pauses
@@ -38,6 +39,9 @@ from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.text.tokens import Token, Word
 from processors.utterance import Utterance
 from utils.fingerprint import stamp, stamp_of_file
+
+if TYPE_CHECKING:
+    from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
 
 # Stated and measured lengths of a sentence may differ by an encoder's padding, but not by words.
 _DURATION_TOLERANCE_S = 0.1
@@ -194,7 +198,7 @@ class UtterancePreparer:
                 f"{job.utterance.id}: has no TextGrid by {aligner or 'any aligner'}; do its text and recording agree?"
             )
         utterance, sample_rate = job.utterance, self._settings.sample_rate
-        alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens, utterance.speaker)
+        alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens)
         score = "" if alignment.score is None else f" {SCORE}{alignment.score:.3f}"
         write_textgrid(path, alignment, origin=origin + score)
 
@@ -208,8 +212,8 @@ class UtterancePreparer:
         return SymbolTable.open(self._settings.processed_path / SYMBOLS_FILE)
 
     @cached_property
-    def _aligner(self) -> RecordingAligner:
-        return make_aligner(_OWN_ALIGNER, language=self._settings.language)
+    def _aligner(self) -> PocketsphinxAligner:
+        return make_pocketsphinx_aligner(self._settings.language)
 
 
 def _alignment_score(textgrid: Path) -> dict[str, np.ndarray]:

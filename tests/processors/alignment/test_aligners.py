@@ -1,10 +1,10 @@
-"""Aligners are chosen by name, and compared by where phones begin."""
+"""Aligners are chosen by language and settings, and compared by where phones begin."""
 
 from __future__ import annotations
 
 import pytest
 
-from processors.alignment.aligners import make_aligner, own_aligner
+from processors.alignment.aligners import make_pocketsphinx_aligner, own_aligner
 from processors.alignment.intervals import Alignment, AlignmentError, Interval
 from tests.support.alignment_comparison import boundary_differences
 
@@ -14,15 +14,10 @@ def alignment_of(*phones):
     return Alignment((Interval(intervals[0].start_s, intervals[-1].end_s, "word"),), intervals)
 
 
-def test_an_unknown_aligner_lists_the_known():
-    with pytest.raises(AlignmentError, match=r"no aligner 'mfa'; known: pocketsphinx"):
-        make_aligner("mfa")
-
-
 def test_other_languages_need_textgrids():
     with pytest.raises(AlignmentError, match=r"English \(en\) only, not language 'de'"):
-        make_aligner("pocketsphinx", language="de")
-    make_aligner("pocketsphinx", language="en-us")
+        make_pocketsphinx_aligner("de")
+    make_pocketsphinx_aligner("en-us")
 
 
 @pytest.mark.parametrize(
