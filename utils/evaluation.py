@@ -18,16 +18,16 @@ from utils.train_step import TrainStep
 
 
 class Evaluation:
-    """Validation and samples of a model in training, by its averages where it keeps any.
+    """Validation and samples of a model in training, with its moving averages if it has any.
 
-    How often a run is evaluated changes nothing in it: random numbers are seeded alike every time, and put back.
+    Evaluation has no effect on the training: random generators are seeded the same every time, and restored.
 
     Args:
         task: in training.
         train_step: holds its networks and their averages.
         batches: this process's share of the validation data; may be empty.
         processes: train together.
-        seed: of everything random.
+        seed: random seed.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Evaluation:
         self._sample_batch: Any = None
 
     def validate(self) -> dict[str, float]:
-        """Return the means of the validation measures over all processes; empty where there is no data."""
+        """Compute the means of the validation measures over all processes; empty without data."""
         sums: dict[str, tuple[Tensor | float, float]] = {}
         with self._evaluating():
             for batch in self.batches:
@@ -58,7 +58,7 @@ class Evaluation:
         return means
 
     def samples(self) -> Samples | None:
-        """Return pictures and audio of the first validation batch; None where there is none."""
+        """Compute pictures and audio of the first validation batch; None without data."""
         with self._evaluating():
             if self._sample_batch is None:
                 self._sample_batch = next(iter(self.batches), None)
@@ -69,7 +69,7 @@ class Evaluation:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Put averages in the places of their networks."""
+        """Replace networks by their averages within the block."""
         averages = {name: average.network for name, average in self._train_step.averages.items()}
         self._task.modules.update(averages)
         try:
@@ -90,18 +90,18 @@ class Evaluation:
 
 
 class Diagnosis:
-    """Warnings about what the losses show, each once until it was absent.
+    """Warnings about losses, each printed once until it was absent.
 
     Args:
         task: may have warnings of its own (`Task.diagnose`).
-        is_adversarial: whether networks learn against each other, whose losses rise whenever the other gets better.
-        warmup_steps: steps whose losses are not watched, because the learning rate is still rising.
+        is_adversarial: whether networks are trained against each other, so that losses rise when the other improves.
+        warmup_steps: steps without warnings, since the learning rate is still rising.
     """
 
     def __init__(self, task: Task, is_adversarial: bool, warmup_steps: int = 0) -> None:
         self._task, self._is_adversarial, self._warmup_steps = task, is_adversarial, warmup_steps
         self._watch = LossWatch()
-        self._latest: dict[str, Sequence[str]] = {}  # by what they are about
+        self._latest: dict[str, Sequence[str]] = {}  # by topic
 
     def training(self, step: int, losses: Mapping[str, float]) -> None:
         """Warn about the means of training losses, by their names in the logbook."""
@@ -121,9 +121,9 @@ class Diagnosis:
                 warn(f"step {step}: {sentence}")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has been seen of the losses so far."""
+        """Return the losses seen so far."""
         return self._watch.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned."""
+        """Restore the losses of a `state_dict`."""
         self._watch.load_state_dict(state)

@@ -1,7 +1,6 @@
-"""Start of several training processes: `python -m utils.launch [flags of accelerate launch] -m bins.train ...`.
+"""Launcher of several training processes: `python -m utils.launch [flags of accelerate launch] -m bins.train ...`.
 
-It is `accelerate launch`, without the pages that torch.distributed prints where processes fail: these print why
-themselves.
+`accelerate launch` without the tracebacks of torch.distributed when processes fail, which print their own errors.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Processes that train together, however they were launched.
+"""Processes of distributed training, however launched.
 
-The home of accelerate, which finds the device and joins the processes. Autocast, loss scaling and schedules are
-the trainer's: accelerate's wrappers would turn every output of a network into float32, and step a schedule once per
-process.
+Uses accelerate to find the device and connect the processes, but not for autocast, loss scaling and schedules: its
+wrappers would convert every output of a network to float32, and step a schedule once per process.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ Result = TypeVar("Result")
 
 
 class TrainingError(RecitalError):
-    """Training that cannot go on, e.g. because the loss is NaN or infinite."""
+    """Training that cannot continue, e.g. because the loss is NaN or infinite."""
 
 
 class Processes:
-    """The processes that train together, and this one's place among them.
+    """The processes that train together, and this one's rank.
 
-    Started by `accelerate launch`, torchrun or alone; without a GPU on the CPU. To be used in a `with`, whose end is
-    the end of working together.
+    Started by `accelerate launch`, torchrun or alone; on the CPU without a GPU. To be used in a `with`, which ends the
+    process group.
 
     Args:
-        cpu: stay on the CPU where there is a GPU.
+        cpu: use the CPU even if there is a GPU.
 
     Raises:
         GpuError: more processes were launched on this machine than it has GPUs.
@@ -54,13 +53,13 @@ class Processes:
         self.is_main: bool = self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Return a network that averages its gradients over all processes; the same one where there is only this."""
+        """Wrap a network so that its gradients are averaged over all processes; the network itself for one process."""
         if self.world_size == 1 or not any(parameter.requires_grad for parameter in module.parameters()):
             return module
-        # Buffers are sent once, not before each forward pass: none here depends on the batch, and sending them between
-        # two calls of one network would overwrite what the first call needs for its gradients.
+        # Buffers are broadcast once, not before each forward pass: none here depends on the batch, and broadcasting
+        # between two calls of a network would overwrite tensors that the first call needs for its gradients.
         device_ids = [self.device.index] if self.device.type == "cuda" else None
-        # The gradient of a convolution with kernel size 1 may have other strides than its weight: nothing is wrong.
+        # The gradient of a convolution with kernel size 1 may have other strides than its weight, which is harmless.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         return DistributedDataParallel(
             module, device_ids=device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True
@@ -68,7 +67,7 @@ class Processes:
 
     @contextlib.contextmanager
     def apart(self, modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Accumulate gradients in each process for itself, except within `together`."""
+        """Accumulate gradients per process within the block, except within `together`."""
         with contextlib.ExitStack() as stack:
             for module in modules:
                 stack.enter_context(self._accelerator.no_sync(module))
@@ -76,30 +75,30 @@ class Processes:
 
     @contextlib.contextmanager
     def together(self, modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Average these networks' gradients over all processes in the backward pass within."""
+        """Average these networks' gradients over all processes in the backward pass within the block."""
         with contextlib.ExitStack() as stack:
             for module in modules:
                 stack.enter_context(self._accelerator.trigger_sync_in_backward(module))
             yield
 
     def add_up(self, tensor: Tensor) -> Tensor:
-        """Add a tensor up over all processes, without waiting for the device."""
+        """Sum a tensor over all processes, without waiting for the device."""
         return tensor if self.world_size == 1 else self._accelerator.reduce(tensor, reduction="sum")
 
     def gather(self, thing: Any) -> list[Any]:
-        """Return the things of all processes, by rank."""
+        """Return the objects of all processes, by rank."""
         return [thing] if self.world_size == 1 else gather_object([thing])
 
     def wait(self) -> None:
-        """Wait until every process has come here."""
+        """Wait for all processes."""
         self._accelerator.wait_for_everyone()
 
     def in_main(self, work: Callable[[], Result], share: bool = False) -> Result | None:
-        """Do something in the first process while the others wait; what goes wrong there is raised in all of them.
+        """Call a function in the first process while the others wait; its error is raised in all of them.
 
         Args:
-            work: to be done.
-            share: whether the other processes get its result, too, instead of None.
+            work: the function.
+            share: whether the other processes get its result, instead of None.
         """
         result, error = None, None
         if self.is_main:
@@ -124,8 +123,8 @@ class Processes:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            return  # nothing waits for processes that may wait for this one
+            return  # the other processes may be waiting for this one
         if self.device.type == "cuda":
             self._accelerator.end_training()
         else:
-            self.wait()  # gloo is not taken apart (see `utils.process_exit`), but none leaves while others talk to it
+            self.wait()  # gloo is not finalised (see `utils.process_exit`), but no process exits while others need it

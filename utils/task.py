@@ -1,6 +1,6 @@
-"""What the trainer asks of a model: the task, its data, and the records that pass between them.
+"""Interface of models to the trainer: the task, its data, and the records that pass between them.
 
-Nothing here knows what is learned. A model brings a `Task`; `utils.trainer.Trainer` drives any of them.
+Independent of what is trained: a model implements `Task`, and `utils.trainer.Trainer` runs it.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from torch.optim.lr_scheduler import LRScheduler
 
 
 class Batch(Protocol):
-    """What the trainer must know of a batch; the rest is between the data and the task."""
+    """The part of a batch that the trainer reads; the rest is between the data and the task."""
 
     @property
     def ids(self) -> Sequence[str]:
-        """Names of the batch's items, so that an error can name them."""
+        """Names of the batch's items, for errors."""
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many real units of each kind the batch holds, e.g. frames, phonemes, utterances: plain integers.
+        """Number of real units of each kind in the batch, e.g. frames, phonemes, utterances, as integers.
 
         Every `Term.per` must be among them, and every batch of a run has the same keys.
         """
 
     @property
     def padded(self) -> Mapping[str, int]:
-        """How many places the units take with padding, e.g. {"frames": B * T_mel}; its first key measures speed.
+        """Number of units including padding, e.g. {"frames": B * T_mel}; throughput is measured by its first key.
 
         Its keys are a subset of those of `counts`.
         """
 
     def to(self, device: device, /) -> Any:
-        """The same batch on another device."""
+        """Return the batch on another device."""
 
 
 class Batches(Protocol):
     """One process's share of the training data, in groups: one group of micro-batches per optimizer step.
 
-    A group is a pure function of seed, epoch and place: whatever is drawn for it (order, crops) must not come from
-    the global random generators, so that a run that starts within an epoch sees what an unbroken one would have.
-    The trainer in turn brings the global generators back to where they stood after whatever is done here.
+    A group is a pure function of seed, epoch and index: its order and crops must not be drawn from the global random
+    generators, so that a run resumed within an epoch gets the same groups as an uninterrupted one. The trainer in turn
+    restores the global generators after fetching groups.
     Every process has the same number of groups in an epoch, and at least one micro-batch in each group.
     """
 
     def groups_per_epoch(self, epoch: int) -> int:
-        """How many groups, that is optimizer steps, epoch number `epoch` (from 0) has."""
+        """Return the number of groups, that is optimizer steps, of epoch number `epoch` (from 0)."""
 
     def groups(self, epoch: int, start_group: int = 0) -> Iterator[list[Any]]:
-        """The groups of an epoch from number `start_group` on, without preparing those before it."""
+        """Yield the groups of an epoch from index `start_group` on, without preparing those before it."""
 
 
 ValidationBatches = Iterable[Any]
-"""One process's share of the validation batches, in full each time it is iterated; shares may differ in number."""
+"""One process's share of the validation batches; can be iterated repeatedly; shares may differ in length."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Term:
     """One part of a loss.
 
     Attributes:
-        value: (); the mean over this batch's own `per` units, still attached to its graph; a finite number also
-            where the batch has none of these units.
+        value: (); the mean over this batch's own `per` units, attached to its graph; finite even if the batch has none
+            of these units.
         weight: its share in the update's loss; with 0 it is only logged, and may be detached.
         per: the key of `Batch.counts` that `value` is a mean over. The trainer turns the means of micro-batches
-            and processes into the mean over all of their units, so that cutting a batch apart changes nothing.
+            and processes into the mean over all of their units, so that splitting a batch changes nothing.
     """
 
     value: Tensor
@@ -84,8 +84,8 @@ class Update:
 
     Attributes:
         name: of the optimizer, a key of `Task.optimizers()`.
-        terms: by name, as they shall appear in the logbook; the loss is the sum of weight * value. With none the
-            optimizer rests in this step; so it must then for every micro-batch and in every process.
+        terms: by their names in the logbook; the loss is the sum of weight * value. Without terms the optimizer skips
+            this step, which must then hold for every micro-batch and process.
     """
 
     name: str
@@ -102,8 +102,8 @@ class Optimization:
         scheduler: None for a constant learning rate.
         scheduled_by: whether `scheduler.step()` counts optimizer steps or epochs, each once, whatever the number of
             processes or micro-batches.
-        ema_decay: above 0, moving averages of the modules are kept, each step weighing them by this much; they take
-            the modules' place wherever the task validates, shows samples or writes a bundle.
+        ema_decay: decay of the modules' moving averages, which replace them in validation, samples and bundle; 0 for
+            none.
     """
 
     optimizer: Optimizer
@@ -118,8 +118,8 @@ class Sum:
     """A validation measure over one batch: the mean over all batches is the totals' sum over the counts' sum.
 
     Attributes:
-        total: the sum over `count` units; a tensor () stays on its device, without waiting for it.
-        count: how many units were summed; 0 where the batch has none.
+        total: the sum over `count` units; a tensor () may stay on its device.
+        count: number of units summed; 0 if the batch has none.
     """
 
     total: Tensor | float
@@ -128,7 +128,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a person should see and hear of a model in training.
+    """Pictures, audio and texts of a model in training, for TensorBoard.
 
     Attributes:
         pictures: (height, width, 3) uint8 by name.
@@ -154,16 +154,16 @@ class Task(Protocol):
     modules: dict[str, nn.Module]
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> Batches:
-        """Give one process's share of the training data."""
+        """Return one process's share of the training data."""
 
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> ValidationBatches:
-        """Give one process's share of the validation data; none of the test data is ever among it."""
+        """Return one process's share of the validation data, never test data."""
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Make the optimizers, in the order in which `updates` names them; called once, with networks in place."""
+        """Construct the optimizers, in the order of `updates`; called once, with networks on the device."""
 
     def updates(self, batch: Any, step: int) -> Iterator[Update]:
-        """Yield the updates of the training step over one batch; `step` steps lie behind.
+        """Yield the updates of the training step over one batch, after `step` steps.
 
         Yields exactly one update for each of `optimizers()`, in their order. The trainer enters autocast around each
         update, so never yield inside a `with`. When an optimizer has acted, its networks' parameters require no
@@ -173,20 +173,20 @@ class Task(Protocol):
         """
 
     def validate(self, batch: Any) -> Mapping[str, Sum]:
-        """Measure a validation batch, without gradients and in eval mode; `loss` among them judges checkpoints."""
+        """Compute measures of a validation batch, in eval mode without gradients; checkpoints are ranked by `loss`."""
 
     def samples(self, batch: Any) -> Samples:
-        """Pictures and audio of the first validation batch; in the first process only, without gradients."""
+        """Return pictures and audio of the first validation batch; in the first process only, without gradients."""
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
-        """Return what the latest means of the losses show to be wrong, in a sentence each; mostly nothing.
+        """Return warnings about the latest means of the losses, a sentence each; usually none.
 
-        The same fault is the same sentence, without figures that change: it is warned of once, until it was absent.
+        The same warning must be the same text, without changing figures: it is printed once, until it was absent.
 
         Args:
             losses: by their names in the logbook, `train/<update>/<term>`.
-            step: at which they were read.
+            step: of the means.
         """
 
     def bundle(self, folder: Path) -> None:
-        """Write all that is needed to use the model to an existing, empty folder; in the first process only."""
+        """Write the bundle to an existing, empty folder; in the first process only."""

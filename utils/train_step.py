@@ -1,4 +1,4 @@
-"""One step of training: the networks, their optimizers, and what a group of micro-batches does to them."""
+"""Training step: networks, their optimizers, and their update by a group of micro-batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from utils.processes import Processes, TrainingError
 from utils.stop_request import StopRequest
 from utils.task import Optimization, Task, Update
 
-# Thirty halvings take the loss scale from 65536 to below 1e-4: whatever overflows then is not the scale's fault.
+# Thirty halvings reduce the loss scale from 65536 to below 1e-4: overflows are then not due to the scale.
 _MOST_OVERFLOWS = 30
 
 
@@ -36,17 +36,17 @@ class TrainStep:
         processes: train together.
         precision: of the networks' arithmetic; weights and optimizers stay in float32.
         gradient_clip: largest norm of an optimizer's gradients; 0 for no clipping.
-        frozen: patterns of parts that stay as they are, to the bit (see `utils.parameter_groups.is_part`).
+        frozen: patterns of frozen parts (see `utils.parameter_groups.is_part`).
 
     Attributes:
         networks: of the task, by name, unwrapped.
         averages: their moving averages, of those that have one.
-        optimizations: by name, in the order in which they act.
-        losses: means of the loss terms since they were last read.
+        optimizations: by name, in the order of their updates.
+        losses: means of the loss terms since the last `read`.
 
     Raises:
         TrainingError: the device cannot compute in the precision.
-        PartError: `frozen` names what there is not, or leaves nothing to learn.
+        PartError: `frozen` matches nothing, or everything.
     """
 
     def __init__(
@@ -72,15 +72,15 @@ class TrainStep:
         for module in task.modules.values():
             module.to(device)
         self.networks = dict(task.modules)
-        self._still = freeze(self.networks, frozen)
+        self._always_eval = freeze(self.networks, frozen)
         self.optimizations = dict(task.optimizers())
-        self._resting = {
+        self._skipped = {
             name
             for name, optimization in self.optimizations.items()
             if not any(parameter.requires_grad for parameter in _parameters(optimization))
         }
-        if self._resting == set(self.optimizations):
-            raise PartError("train.freeze: names everything there is, and leaves nothing to learn")
+        if self._skipped == set(self.optimizations):
+            raise PartError("train.freeze: matches all parameters, and leaves none to train")
         learning = {name for optimization in self.optimizations.values() for name in optimization.modules}
         self._wrapped = {
             name: processes.wrap(module) if name in learning else module for name, module in self.networks.items()
@@ -97,7 +97,7 @@ class TrainStep:
         }
 
     def describe_parts(self) -> Iterator[str]:
-        """Yield how much is frozen, and what has a learning rate of its own; nothing where all learns alike."""
+        """Yield lines about frozen parts and learning rates per part; none without either."""
         parameters = [parameter for module in self.networks.values() for parameter in module.parameters()]
         if self._frozen:
             frozen = [parameter for parameter in parameters if not parameter.requires_grad]
@@ -121,13 +121,13 @@ class TrainStep:
             try:
                 load_moments(self.optimizations[name].optimizer, self.networks, state)
             except OptimizerStateError as error:
-                raise OptimizerStateError(f"what the optimizer of the {name} shall begin with {error}") from error
+                raise OptimizerStateError(f"the initial state of the optimizer of the {name} {error}") from error
 
     def set_training(self, training: bool) -> None:
-        """Put the networks into training or evaluation mode; what is frozen with running statistics stays out of it."""
+        """Set the networks to training or evaluation mode; frozen modules with buffers stay in evaluation mode."""
         for module in self._wrapped.values():
             module.train(training)
-        for module in self._still:
+        for module in self._always_eval:
             module.training = False
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
@@ -137,7 +137,7 @@ class TrainStep:
     def end_epoch(self) -> None:
         """Advance the schedules that count epochs."""
         with warnings.catch_warnings():
-            # Epochs are counted for an optimizer that rests as well.
+            # Epochs are counted for skipped optimizers as well.
             warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
             for optimization in self.optimizations.values():
                 if optimization.scheduler is not None and optimization.scheduled_by == "epoch":
@@ -164,11 +164,11 @@ class TrainStep:
 
         Args:
             group: micro-batches.
-            step: optimizer steps that lie behind.
+            step: optimizer steps done.
             request: of this process.
 
         Raises:
-            TrainingError: a loss or gradient is NaN or infinite; the weights stay as they were.
+            TrainingError: a loss or gradient is NaN or infinite; the weights are not updated.
         """
         batches = [batch.to(self._processes.device) for batch in group]
         shares = self._shares(batches)
@@ -183,7 +183,7 @@ class TrainStep:
                         for term_name, term in update.terms.items():
                             self.losses.add(f"train/{name}/{term_name}", term.value, batch.counts[term.per])
                     self.losses.add(f"train/{name}/loss", loss, 1)
-                if loss is not None and name not in self._resting:
+                if loss is not None and name not in self._skipped:
                     stop = self._step(name, optimization, loss, batches, updates, request) or stop
                 self._set_requires_grad(optimization.modules, False)
             for sequence in sequences:
@@ -192,9 +192,9 @@ class TrainStep:
         return stop
 
     def _shares(self, batches: Sequence[Any]) -> list[Mapping[str, Tensor | float]]:
-        """Return, for each micro-batch and unit, its part of all units of the step, times the number of processes.
+        """Return the share of each micro-batch in all units of the step, times the number of processes.
 
-        The number of processes is there because wrapped networks average gradients over them.
+        Times the number of processes, because wrapped networks average gradients over them.
         """
         units = list(batches[0].counts)
         mine = [float(sum(batch.counts[unit] for batch in batches)) for unit in units]
@@ -214,7 +214,7 @@ class TrainStep:
         """Take the next update of every micro-batch, and accumulate its gradients.
 
         Returns:
-            The updates, and the loss; None where the optimizer rests.
+            The updates, and the loss; None if the optimizer skips this step.
         """
         wrapped = [self._wrapped[module] for module in self.optimizations[name].modules]
         updates: list[Update] = []
@@ -224,7 +224,7 @@ class TrainStep:
                 update = next(sequence, None)
             assert update is not None and update.name == name, f"the task yields {update} where {name} is due"
             assert len(losses) in (0, len(updates)) and (not updates or bool(losses) == bool(update.terms)), (
-                f"{name} rests for a part of the step only"
+                f"{name} skips a part of the step only"
             )
             updates.append(update)
             if not update.terms:
@@ -233,7 +233,7 @@ class TrainStep:
                 [term.weight * share[term.per] * term.value.float() for term in update.terms.values() if term.weight]
             ).sum()
             is_last = len(updates) == len(sequences)
-            if name not in self._resting:
+            if name not in self._skipped:
                 with self._processes.together(wrapped if is_last else ()):
                     self._scaler.scale(loss).backward()
             losses.append(loss.detach().float())
@@ -248,14 +248,14 @@ class TrainStep:
         updates: Sequence[Update],
         request: StopRequest,
     ) -> bool:
-        """Clip, and let the optimizer act if all is finite; return whether any process was asked to stop."""
+        """Clip, and step the optimizer if all is finite; return whether any process was asked to stop."""
         optimizer = optimization.optimizer
         self._scaler.unscale_(optimizer)
         parameters = [parameter for parameter in _parameters(optimization) if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         asked = torch.full_like(loss, float(request.signal_number))
         summed = self._processes.add_up(torch.stack([loss, asked]))
-        # The one moment of a step at which a GPU is waited for: nothing may touch the weights before this is known.
+        # The only synchronisation with a GPU in a step: the weights must not be updated before this is known.
         total_loss, signals, norm_value = torch.cat([summed, norm.reshape(1).float()]).tolist()
         if not math.isfinite(total_loss):
             self._raise_non_finite(f"the loss of {name} is {total_loss}", batches, updates)
@@ -271,7 +271,7 @@ class TrainStep:
                 optimization.scheduler.step()
             self._norms.setdefault(name, []).append(norm_value)
         else:
-            # In half precision a gradient may overflow: the step is left out, and the loss scale halved.
+            # In half precision gradients may overflow: the step is skipped, and the loss scale halved.
             self._overflows += 1
             if not self._scaler.is_enabled() or self._overflows > _MOST_OVERFLOWS:
                 self._raise_non_finite(f"the gradient norm of {name} is {norm_value}", batches, updates)
@@ -285,20 +285,19 @@ class TrainStep:
             for batch, update in zip(batches, updates, strict=True)
         ]
         entries_of_all = [entry for entries in self._processes.gather(mine) for entry in entries]
-        guilty = [entry for entry in entries_of_all if not all(math.isfinite(value) for value in entry[1].values())]
+        non_finite = [entry for entry in entries_of_all if not all(math.isfinite(value) for value in entry[1].values())]
         described = "; ".join(
             f"{', '.join(f'{name} {value:.4g}' for name, value in terms.items())} in the batch of {', '.join(ids)}"
-            for ids, terms in guilty or entries_of_all
+            for ids, terms in non_finite or entries_of_all
         )
         raise TrainingError(
-            f"step {self._number}: {what} ({described}). The weights were not touched. Look at these "
-            "recordings, or train with a lower learning rate or in bf16 or fp32; the same command goes on from the "
-            "last checkpoint"
+            f"step {self._number}: {what} ({described}). The weights were not updated. Check these recordings, or "
+            "train with a lower learning rate or in bf16 or fp32; the same command resumes from the last checkpoint"
         )
 
     @contextlib.contextmanager
     def _learning(self) -> Iterator[None]:
-        """Put the networks that average gradients over processes into the task; unfreeze what was frozen in between."""
+        """Set the task's networks to the wrapped ones within the block; restore them and `requires_grad` afterwards."""
         self._task.modules.update(self._wrapped)
         try:
             with self._processes.apart(list(self._wrapped.values())):
@@ -322,7 +321,7 @@ class TrainStep:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must hold besides weights for the steps to go on as if they had never stopped."""
+        """Return the state besides weights that exact resuming needs."""
         return {
             "optimizers": {name: each.optimizer.state_dict() for name, each in self.optimizations.items()},
             "schedulers": {
@@ -341,7 +340,7 @@ class TrainStep:
 
         Args:
             checkpoint: holds the weights.
-            state: what `state_dict` returned for it.
+            state: the `state_dict` saved with it.
 
         Raises:
             CheckpointError: it does not fit the task.
@@ -350,7 +349,7 @@ class TrainStep:
             checkpoint.load_module(name, module)
         for name, average in self.averages.items():
             average.n_updates = state.get("averaged", {}).get(name, 0)
-            # A run that kept no average until now begins one with its weights.
+            # A run without an average starts one with its weights.
             checkpoint.load_module(average_name(name) if average.n_updates else name, average.network)
         if set(state["optimizers"]) != set(self.optimizations):
             raise CheckpointError(

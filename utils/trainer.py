@@ -1,4 +1,4 @@
-"""One trainer for every model: a plain loop over training steps, in one process or many."""
+"""Trainer of all models: a plain loop over training steps, in one process or many."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from utils.train_step import TrainStep
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """Options of a training, whatever the model; the names are those of the settings under `train`.
+    """Options of a training run of any model, named like the settings under `train`.
 
     Attributes:
         precision: of the networks' arithmetic; weights and optimizers stay in float32.
         max_steps: optimizer steps after which training ends; 0 for no limit.
         max_epochs: epochs after which training ends; 0 for no limit.
         gradient_clip: largest norm of an optimizer's gradients; 0 for no clipping.
-        freeze: patterns of parts that stay as they are, to the bit (see `utils.parameter_groups.is_part`).
-        warmup_steps: optimizer steps whose losses are not watched, because the learning rate is still rising.
-        seed: of everything random.
+        freeze: patterns of frozen parts (see `utils.parameter_groups.is_part`).
+        warmup_steps: optimizer steps without warnings about losses, since the learning rate is still rising.
+        seed: random seed.
         log_every_steps: steps between lines in the logbook.
         valid_every_steps: steps between validations.
         sample_every_steps: steps between pictures and sounds.
         save_every_steps: steps between checkpoints.
-        keep_last: how many newest checkpoints stay.
-        keep_best: how many checkpoints of lowest validation loss stay besides; with 1 or more, a new lowest loss
-            is saved whenever it is found.
+        keep_last: how many of the newest checkpoints are kept.
+        keep_best: how many checkpoints of lowest validation loss are kept besides; with 1 or more, every new lowest
+            loss is saved.
     """
 
     precision: Precision = "fp32"
@@ -63,14 +63,14 @@ class TrainerOptions:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The end of a call of `Trainer.fit`.
+    """Result of `Trainer.fit`.
 
     Attributes:
-        step: optimizer steps done since the very beginning.
+        step: optimizer steps done in total.
         finished: whether `max_steps` or `max_epochs` is reached.
         signal_number: of the signal that ended it early, or 0.
-        losses: the last means of the loss terms, by name.
-        valid_losses: the last validation, by name.
+        losses: latest means of the loss terms, by name.
+        valid_losses: latest validation, by name.
     """
 
     step: int
@@ -88,10 +88,10 @@ class _Position:
 
 
 class Trainer:
-    """Trains a task: step, log, validate, save, until it is done or asked to stop.
+    """Trains a task: step, log, validate, save, until it is finished or stopped.
 
-    Exact: n micro-batches of b make the same step as one of n * b, and so do n processes; a run that was stopped, or
-    killed, and resumed is the same run to the bit on the CPU.
+    Exact: n micro-batches of b make the same step as one of n * b, and so do n processes; on the CPU a run that was
+    stopped or killed and resumed is identical to an uninterrupted one to the bit.
 
     Args:
         task: the model in training.
@@ -100,8 +100,7 @@ class Trainer:
         folder: of the experiment: gets `checkpoint/`, `tensorboard/`, `logbook.jsonl` and `bundle/`.
         options: how to train.
         processes: train together.
-        adjustable: settings with which an experiment may go on where it began with others, as plain JSON values;
-            kept in checkpoints.
+        adjustable: settings that may change when an experiment is resumed, as plain JSON values; kept in checkpoints.
 
     Attributes:
         train_step: networks and optimizers.
@@ -110,7 +109,7 @@ class Trainer:
 
     Raises:
         TrainingError: the device cannot compute in `options.precision`.
-        PartError: `options.freeze` names what there is not, or leaves nothing to learn.
+        PartError: `options.freeze` matches nothing, or everything.
     """
 
     def __init__(
@@ -150,10 +149,10 @@ class Trainer:
         """Train until `max_steps` or `max_epochs`, or until SIGINT or SIGTERM; the last step is always saved.
 
         Args:
-            resume: go on from here; None to start with the weights as they are.
+            resume: checkpoint to resume from; None to start with the present weights.
 
         Raises:
-            TrainingError: a loss or gradient is NaN or infinite; the weights stay as they were, and are not saved.
+            TrainingError: a loss or gradient is NaN or infinite; the weights are neither updated nor saved.
             CheckpointError: a checkpoint could not be written, or does not fit.
         """
         seed_everything(self.options.seed + self.processes.rank)
@@ -163,10 +162,10 @@ class Trainer:
         logbook = self.processes.in_main(self._open_folder)
         with StopRequest() as request, logbook or contextlib.nullcontext():
             if self._changed and logbook is not None:
-                # At the first step that is taken so: going on from here again drops this line and writes it once more.
+                # At the next step: resuming from here again drops this line and writes it once more.
                 logbook.changes(self._position.step + 1, self._changed)
             stopped = self._train(logbook, request)
-        # Another process may have got the signal that stopped all.
+        # Another process may have received the signal that stopped all.
         signal_number = request.signal_number or (int(signal.SIGTERM) if stopped else 0)
         return TrainingResult(
             self._position.step, self._is_finished(), signal_number, self._last_losses, self._last_valid_losses
@@ -176,7 +175,7 @@ class Trainer:
         sweep(self.folder)
         sweep(self.checkpoints.path)
         for folder in self.checkpoints.set_aside_after(self._position.step):
-            warn(f"{folder}: renamed, because training goes on from step {self._position.step}, before it")
+            warn(f"{folder}: renamed, because training resumes from step {self._position.step}, before it")
         if self._position.step and not (self.folder / "bundle").is_dir():
             self._write_bundle()  # killed between checkpoint and bundle
         return Logbook(self.folder, self._position.step)
@@ -184,7 +183,7 @@ class Trainer:
     # The loop
 
     def _train(self, logbook: Logbook | None, request: StopRequest) -> bool:
-        """Take steps until the end; return whether that is because any process was asked to stop."""
+        """Take steps until the end; return whether any process was asked to stop."""
         position = self._position
         stop = False
         self.train_step.set_training(True)
@@ -192,7 +191,7 @@ class Trainer:
             while not stop and not self._is_finished():
                 n_groups = self.batches.groups_per_epoch(position.epoch)
                 if n_groups < 1:
-                    raise TrainingError("the training set yields no batches; look at the report of stage 1")
+                    raise TrainingError("the training set yields no batches; see the report of stage 1")
                 for group in self._groups():
                     for batch in group:
                         self._speed.add(batch)
@@ -220,8 +219,8 @@ class Trainer:
         return bool(steps and self._position.step >= steps) or bool(epochs and self._position.epoch >= epochs)
 
     def _groups(self) -> Iterator[list[Any]]:
-        # What fetching draws from the global generators (a data loader draws a seed whenever it starts) must not
-        # reach the training: a resumed run starts a loader where the unbroken one did not.
+        # Fetching may draw from the global generators (a data loader draws a seed when it starts), which must not
+        # affect the training: a resumed run starts a loader where the uninterrupted one did not.
         with kept_random_state():
             groups = iter(self.batches.groups(self._position.epoch, self._position.group))
         while True:
@@ -237,7 +236,7 @@ class Trainer:
     # Between steps
 
     def _after_step(self, logbook: Logbook | None, stop: bool) -> None:
-        """Log, validate, show samples and save, each where it is due."""
+        """Log, validate, show samples and save, each if it is due."""
         options, finished = self.options, self._is_finished()
         self._valid_loss = None
         if self._is_due(options.log_every_steps) or finished:
@@ -276,7 +275,7 @@ class Trainer:
         )
 
     def _validate(self, logbook: Logbook | None) -> bool:
-        """Measure the validation data; return whether its loss is the lowest so far."""
+        """Validate; return whether the loss is the lowest so far."""
         means = self.evaluation.validate()
         if not means:
             return False
@@ -302,7 +301,7 @@ class Trainer:
     # Checkpoints
 
     def _save(self) -> None:
-        # Every process has its own random numbers, and its own share of the sums since the last line in the logbook.
+        # Every process has its own random state, and its own share of the sums since the last line in the logbook.
         own_states = self.processes.gather({"random": random_state(), "losses": self.train_step.losses.state_dict()})
         self.processes.in_main(lambda: self._write_checkpoint(own_states))
 
@@ -345,11 +344,11 @@ class Trainer:
             if name in before and before[name] != value
         }
         if self._changed and self._position.group:
-            # Not to the end of the epoch as it was planned: what is changed may be what the next step would fail of.
+            # Not to the end of the planned epoch: the next step might fail without the change.
             self._end_epoch()
         if self.processes.is_main:
             for name, (old, new) in self._changed.items():
-                say(f"{name}: {old} -> {new}, from step {checkpoint.step + 1} on, with which an epoch begins")
+                say(f"{name}: {old} -> {new}, from step {checkpoint.step + 1} on, which begins an epoch")
 
         n_groups, rank = self.batches.groups_per_epoch(self._position.epoch), self.processes.rank
         fits = facts["groups_per_epoch"] == n_groups or not self._position.group
@@ -361,7 +360,7 @@ class Trainer:
             warn(
                 f"{checkpoint.folder} was saved by {facts['world_size']} processes with epochs of "
                 f"{facts['groups_per_epoch']} steps; now there are {self.processes.world_size} and {n_groups}: "
-                "training goes on, but is not to the bit what it would have been"
+                "training resumes, but not bit-exactly"
             )
         seed_everything(self.options.seed + rank + 1_000_003 * self._position.step)
         share_done = self._position.group / max(facts["groups_per_epoch"], 1)

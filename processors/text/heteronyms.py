@@ -265,7 +265,7 @@ def _content(context: Context) -> Prefers:
 
 
 def _two_syllables(word: str) -> Callable[[Context], Prefers]:
-    """A rule for "learned", "aged", "blessed": a full "-ed" only as an adjective before the nouns of a table."""
+    """Return a rule for "learned", "aged", "blessed": a full "-ed" only as an adjective before the nouns of a table."""
     nouns = _TABLES.words(f"{word}: before")
     return lambda context: lambda phones: (phones[-2:-1] in (("IH0",), ("AH0",))) == (context.after in nouns)
 

@@ -146,7 +146,7 @@ def test_how_steps_are_taken_may_change_from_an_epoch_on(train, tmp_path):
     asked = [part for name, (_, new) in changes.items() for part in ("--set", f"train.{name}={new}")]
     code, printed, errors = train(*asked, "--set", "train.max_steps=12", "--set", "train.keep_last=9")
     assert code == 0, errors
-    assert "train.batch_size: 2 -> 3, from step 9 on, with which an epoch begins" in printed
+    assert "train.batch_size: 2 -> 3, from step 9 on, which begins an epoch" in printed
     lines = read_logbook(folder / "logbook.jsonl")
     [changed] = [line for line in lines if "changed" in line]
     assert changed == {"step": 9, "changed": {f"train.{name}": values for name, values in changes.items()}}

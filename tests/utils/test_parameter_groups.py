@@ -164,7 +164,7 @@ def test_an_optimizer_with_nothing_left_to_learn_rests(tmp_path):
         for name, module in task.modules.items():
             same = all(torch.equal(begun[name][key], tensor) for key, tensor in module.state_dict().items())
             assert same == (name == part)
-    with pytest.raises(PartError, match="leaves nothing to learn"):
+    with pytest.raises(PartError, match="leaves none to train"):
         train_toy(tmp_path / "all", ToyGan(), freeze=("*",))
 
 

@@ -478,7 +478,7 @@ class Undecided(ToyRegression):
 
 
 def test_an_optimizer_cannot_rest_for_a_part_of_a_step(tmp_path):
-    with pytest.raises(AssertionError, match="network rests for a part of the step only"):
+    with pytest.raises(AssertionError, match="network skips a part of the step only"):
         train_toy(tmp_path, Undecided(), ToyBatches(accumulation=2))
 
 
