@@ -1,4 +1,4 @@
-"""TextGrids of whole corpora by a trained aligner."""
+"""Forced alignment of corpora by a trained aligner."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ _collate = partial(collate_aligner, length_step=8)
 
 
 class AligningError(RecitalError):
-    """A model that is no aligner, or one that does not know the phones of a corpus."""
+    """A model that is not an aligner, or that lacks phones of a corpus."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was aligned.
+    """Counts of an alignment run.
 
     Attributes:
         made: TextGrids written.
-        kept: that were there already.
-        failed: utterances shorter than their phones, which have no alignment.
+        kept: existing TextGrids left as they are.
+        failed: ids of utterances too short for their phones, which have no TextGrid.
     """
 
     made: int
@@ -69,75 +69,75 @@ def align_corpora(
     batch_size: int = _BATCH_SIZE,
     overwrite: bool = False,
 ) -> Summary:
-    """Write a TextGrid of every utterance whose phones and mel stage 1 of the aligner's recipe has stored.
+    """Write a TextGrid for every utterance in the feature store of the aligner's recipe.
 
-    What is there and was made of the same recording and text stays, so a run that was stopped goes on where it was; and
-    so does what somebody else has made.
+    Existing TextGrids are kept if they were made from the same recording and text, so that an interrupted run resumes,
+    or by another program.
 
     Args:
         bundle: the aligner.
-        processed_dir: what that stage 1 wrote to.
-        datasets: corpora.
-        textgrid_dirs: for each corpus, the folder that gets `<speaker>/<id>.TextGrid`.
+        processed_dir: of the aligner's recipe.
+        datasets: names of the corpora.
+        textgrid_dirs: for each corpus, the folder for `<speaker>/<id>.TextGrid`.
         device: of the network.
-        batch_size: utterances at a time.
-        overwrite: whether to align anew what an aligner of ours has aligned before.
+        batch_size: utterances per batch.
+        overwrite: whether to replace TextGrids that Recital made.
 
     Raises:
-        AligningError: the bundle holds no aligner, or one of other phones.
+        AligningError: the bundle holds no aligner, or one with other phones.
     """
     settings = bundle.settings
     if kind_of(settings.model_type) != "aligner" or bundle.symbols is None:
-        raise AligningError(f"{bundle.folder}: holds a {settings.model_type}, which aligns nothing")
+        raise AligningError(f"{bundle.folder}: holds a {settings.model_type}, which is not an aligner")
     expect = store_settings(settings.preprocess, ALIGNER_FEATURES, bundle.symbols.symbols)
     utterances, stores = open_aligner_corpora(processed_dir, datasets, SPLITS, expect=expect)
     if not bundle.symbols.has_the_numbers_of(open_symbols(processed_dir, datasets)):
         raise AligningError(
-            f"{bundle.folder}: numbers phones in another way than {processed_dir}, or lacks some; name the aligner "
-            "that was trained on these features"
+            f"{bundle.folder}: its symbol table differs from that of {processed_dir}; choose the aligner that was "
+            "trained on these features"
         )
     places = {dataset: TextGrids(None, textgrid_dirs[dataset]) for dataset in datasets}
-    wanted, foreign = [], 0
+    missing, foreign = [], 0
     for utterance in utterances:
         path = places[utterance.dataset].own(utterance)
         found = textgrid_origin(path) if path.exists() else ""
         if path.exists() and not found:
             foreign += 1
         elif overwrite or not found.startswith(_origin(settings.preprocess, utterance, stores)):
-            wanted.append(utterance)
-    kept = len(utterances) - len(wanted)
+            missing.append(utterance)
+    kept = len(utterances) - len(missing)
     if foreign:
-        warn(f"{foreign} recordings have a TextGrid that Recital has not made; those stay")
-    if not wanted:
-        say(f"nothing to align: all {kept} TextGrids are there")
+        warn(f"{foreign} recordings have a TextGrid that Recital did not write; those are kept")
+    if not missing:
+        say(f"nothing to align: all {kept} TextGrids exist")
         return Summary(0, kept, ())
-    failed = _align(bundle, wanted, stores, places, device, batch_size)
+    failed = _align(bundle, missing, stores, places, device, batch_size)
     if failed:
         warn(f"{len(failed)} recordings are too short for their texts and have no TextGrid: {', '.join(failed[:5])}")
-    return Summary(len(wanted) - len(failed), kept, tuple(failed))
+    return Summary(len(missing) - len(failed), kept, tuple(failed))
 
 
 def _align(
     bundle: Bundle,
-    wanted: Sequence[Utterance],
+    missing: Sequence[Utterance],
     stores: Mapping[str, FeatureStore],
     places: Mapping[str, TextGrids],
     device: str,
     batch_size: int,
 ) -> list[str]:
-    """Write the TextGrids; give the ids of utterances that have none."""
+    """Write the TextGrids; return the ids of utterances that are too short for one."""
     preprocess = bundle.settings.preprocess
     aligner = open_aligner(bundle, device)
     front_ends = FrontEnds(preprocess)
-    by_key = {(utterance.dataset, utterance.id): utterance for utterance in wanted}
-    data = AlignerData(wanted, stores)
+    by_key = {(utterance.dataset, utterance.id): utterance for utterance in missing}
+    data = AlignerData(missing, stores)
     batches = OrderedBatches(
         data, _collate, data.lengths, batch_size=batch_size, max_frames_per_batch=_MOST_FRAMES_PER_BATCH
     )
     failed = []
     with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
         for batch in batches:
-            for key, durations, score in _found(aligner, batch.to(device)):
+            for key, durations, score in _durations_and_scores(aligner, batch.to(device)):
                 utterance = by_key[key]
                 progress.advance()
                 if not durations.any():
@@ -146,8 +146,8 @@ def _align(
                 sequence = PhoneSequence.with_silences(front_ends[utterance.language].tokens(utterance.text))
                 if len(sequence.phones) != len(durations):
                     raise AligningError(
-                        f"{utterance.id}: has {len(durations)} stored phones and reads as {len(sequence.phones)} now; "
-                        "run stage 1 again with --overwrite"
+                        f"{utterance.id}: has {len(durations)} phones in the feature store, but {len(sequence.phones)} "
+                        "from the front end now; run stage 1 again with --overwrite"
                     )
                 alignment = alignment_of_durations(
                     sequence,
@@ -165,8 +165,10 @@ def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[
     return origin_prefix(settings, Fingerprints.from_array(stores[utterance.dataset].read(utterance.id, SOURCE)))
 
 
-def _found(aligner: AlignerNetwork, batch: AlignerBatch) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
-    """Give each utterance's key, the (T_text,) frames of its phones, and its score."""
+def _durations_and_scores(
+    aligner: AlignerNetwork, batch: AlignerBatch
+) -> list[tuple[tuple[str, str], npt.NDArray[np.int32], float]]:
+    """Return each utterance's key, the (T_text,) durations of its phones in frames, and its mean score."""
     scored = aligner.score(batch)
     durations = scored.durations(batch.mel_lengths)
     of_phones = scored.states.durations_of_phones(durations, batch.phoneme_ids.shape[1]).cpu().numpy()

@@ -1,4 +1,4 @@
-"""What stage 3 does alike whatever it writes: spare what exists, and account for what could not be made."""
+"""Output files of stage 3: protection of existing files, and reports of failures."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from utils.files import write_atomically
 
 
 class OutputError(RecitalError):
-    """Files that cannot be written as asked."""
+    """Output files that cannot be written."""
 
 
 def refuse_existing(paths: Sequence[Path]) -> None:
-    """Raise an `OutputError` where one of these files exists."""
+    """Raise an `OutputError` if one of these files exists."""
     existing = [path for path in paths if path.exists()]
     if existing:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
@@ -24,14 +24,14 @@ def refuse_existing(paths: Sequence[Path]) -> None:
 
 
 def report_failures(counted: str, failures: Sequence[str], report: Path, *, n_made: int) -> str:
-    """List in a file what could not be made, and give the message that ends the run.
+    """Write the failures to a file, and return the run's final error message.
 
     Args:
-        counted: how many of how many could not be made.
-        failures: what and why, one line each.
-        report: the file, in the folder where lies what could be made.
-        n_made: how many could be made.
+        counted: how many of how many failed.
+        failures: name and reason, one line each.
+        report: the file to write, in the output folder.
+        n_made: how many succeeded.
     """
     write_atomically(report, "\n".join(failures) + "\n")
-    where = f", the others lie in {report.parent}" if n_made else ""
+    where = f", the others are in {report.parent}" if n_made else ""
     return f"{counted}{where}: {failures[0]}" + (f" (all: {report})" if len(failures) > 1 else "")

@@ -1,4 +1,4 @@
-"""An acoustic model's mels of a corpus's recordings, stored beside the recordings' own for a vocoder to learn from."""
+"""Predicted (GTA) mels of a corpus by an acoustic model with teacher forcing, to fine-tune vocoders on."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from utils.files import write_atomically
 from utils.lock import sole_user
 
 _BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 16, 12_000
-# A kill loses at most so much.
-_MOST_BYTES_HELD = 16 * 2**20
-_MAKER_FILE = "predicted_mels.json"
+# At most this much is lost when the process is killed.
+_MAX_BYTES_HELD = 16 * 2**20
+_MODEL_FILE = "predicted_mels.json"
 _STAMP_BYTES = 8
 
 
 class PredictionError(RecitalError):
-    """An acoustic model that does not go with the features, or with mels that another one has left."""
+    """An acoustic model that does not match the features, or mels that another model predicted."""
 
 
 def predict_mels(
@@ -47,29 +47,29 @@ def predict_mels(
     device: torch.device | str = "cpu",
     overwrite: bool = False,
 ) -> int:
-    """Store what an acoustic model makes of every recording when it is told durations, pitch and energy.
+    """Predict the mel of every recording with teacher forcing, and add it to the feature store.
 
-    The feature is `predicted_mel`, (T_mel, M), frame for frame with the recording's waveform. What is there is not made
-    again, so a run that was stopped goes on where it was; mels of two models never mix.
+    The feature is `predicted_mel`, (T_mel, M), frame for frame with the recording's waveform. Existing mels of the same
+    model are kept, so that an interrupted run resumes; mels of two models are never mixed.
 
     Args:
         bundle: of an acoustic model.
-        processed_dir: what stage 1 wrote to.
-        datasets: names of the corpora; all their splits are taken, as far as the recordings have phones.
-        device: where to compute.
-        overwrite: make all anew, also what another model has made.
+        processed_dir: as in stage 1.
+        datasets: names of the corpora; of all their splits the recordings that have phones.
+        device: of the network.
+        overwrite: whether to predict all mels again, including those of another model.
 
     Returns:
-        How many were made.
+        The number of mels predicted.
 
     Raises:
-        PredictionError: the bundle is a vocoder's, was trained on other features or other speakers; or the store holds
-            mels of another model.
+        PredictionError: the bundle is not an acoustic model's, was trained on other features or other speakers; or the
+            store holds mels of another model.
         BundleError, DataError, ManifestError, StoreError: something is missing or damaged.
     """
     if kind_of(bundle.settings.model_type) != "acoustic":
         raise PredictionError(
-            f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mels; name an acoustic model"
+            f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not an acoustic model; choose one that is"
         )
     bundle.require_front_end()
     model = open_acoustic(bundle, device)
@@ -80,45 +80,45 @@ def predict_mels(
         with Progress(total, "predicting mels", "recordings") as progress:
             for dataset, utterances in missing.items():
                 if utterances:
-                    _note_maker(bundle, processed_dir / dataset)
+                    _write_model_file(bundle, processed_dir / dataset)
                     _predict(model, bundle, processed_dir / dataset, utterances, device, progress)
                     made += len(utterances)
-    say(f"{made} mels were made" if made else "nothing to make: all mels are there")
+    say(f"{made} mels predicted" if made else "nothing to predict: all mels exist")
     return made
 
 
 def _missing(
     bundle: Bundle, processed_dir: Path, datasets: Sequence[str], dataset: str, overwrite: bool
 ) -> list[Utterance]:
-    """Give the utterances of a corpus whose mel is not there, or not this model's, or of another length."""
+    """Return the utterances of a corpus whose mel is missing, another model's, or of another length."""
     listed, stores = open_split(processed_dir, [dataset], *SPLITS)
     store, folder = stores[dataset], processed_dir / dataset
     _require_same_settings(bundle, store, voice_folder(processed_dir, datasets) / SYMBOLS_FILE)
     tidy_store(folder)
     utterances = [utterance for utterance in listed if utterance.phones]
     if not utterances:
-        raise DataError(f"{folder}: none of the recordings has phones; run stage 1 of the acoustic recipe")
+        raise DataError(f"{folder}: no recording has phones; run stage 1 of the acoustic model's recipe")
     for utterance in utterances:
         if utterance.speaker not in bundle.speakers:
             raise PredictionError(
-                f"{bundle.folder}: has never heard {utterance.speaker}, who speaks {utterance.id} of {folder.name}; "
-                "name a model that was trained on this corpus"
+                f"{bundle.folder}: was not trained on {utterance.speaker}, the speaker of {utterance.id} in "
+                f"{folder.name}; choose a model that was trained on this corpus"
             )
     if overwrite:
         return utterances
     stamp = _stamp(bundle)
-    makers = {utterance.id: _maker(store, utterance.id) for utterance in utterances}
-    known = _noted_maker(folder)
-    if known.get("stamp") != stamp.hex() and (others := set(makers.values()) - {b"", stamp}):
+    stamps = {utterance.id: _stored_stamp(store, utterance.id) for utterance in utterances}
+    last_model = _read_model_file(folder)
+    if last_model.get("stamp") != stamp.hex() and (others := set(stamps.values()) - {b"", stamp}):
         raise PredictionError(
             f"{folder}: holds mels of {'another model' if len(others) == 1 else 'other models'}"
-            f"{', ' + known['bundle'] if 'bundle' in known else ''}; give --overwrite to have all made anew by "
-            f"{bundle.folder}"
+            f"{', ' + last_model['bundle'] if 'bundle' in last_model else ''}; replace them by those of "
+            f"{bundle.folder} with --overwrite"
         )
     return [
         utterance
         for utterance in utterances
-        if makers[utterance.id] != stamp
+        if stamps[utterance.id] != stamp
         or store.length(utterance.id, PREDICTED_MEL) != store.length(utterance.id, "mel")
     ]
 
@@ -133,11 +133,11 @@ def _require_same_settings(bundle: Bundle, store: FeatureStore, symbols_path: Pa
         if store.settings.get(name) != value
     ]
     if symbols_path.is_file() and not bundle.symbols.has_the_numbers_of(SymbolTable.open(symbols_path)):
-        differing.append(f"symbols that the model does not know, or knows by other numbers, in {symbols_path}")
+        differing.append(f"a symbol table that differs from the model's, {symbols_path}")
     if differing:
         raise PredictionError(
             f"{store.folder}: holds other features than {bundle.folder} was trained on: {', '.join(differing)}; "
-            "name the model's own processed_dir, or a model that was trained on these"
+            "choose the model's own processed_dir, or a model that was trained on these features"
         )
 
 
@@ -165,49 +165,51 @@ def _predict(
         max_frames_per_batch=_MOST_FRAMES_PER_BATCH,
     )
     stamp = np.frombuffer(_stamp(bundle), dtype=np.uint8)
-    with ShardWriter(folder, max_bytes=_MOST_BYTES_HELD) as writer, torch.inference_mode():
+    with ShardWriter(folder, max_bytes=_MAX_BYTES_HELD) as writer, torch.inference_mode():
         for batch in batches:
             mels = model.teacher_forced(batch.to(device)).float().cpu()
             for utterance_id, mel, length in zip(batch.ids, mels, batch.mel_lengths.tolist(), strict=True):
                 predicted = np.ascontiguousarray(mel[:, :length].numpy().T)  # (M, T_mel) -> (T_mel, M)
                 if predicted.shape != (store.length(utterance_id, "mel"), bundle.settings.preprocess.n_mel):
                     raise PredictionError(
-                        f"{folder}: {utterance_id}: the model gives {predicted.shape} for "
+                        f"{folder}: {utterance_id}: the predicted mel has shape {predicted.shape}, but the recording "
                         f"{store.length(utterance_id, 'mel')} frames; run stage 1 again"
                     )
                 if not np.isfinite(predicted).all():
-                    raise PredictionError(f"{bundle.folder}: makes NaN of {utterance_id}; name another checkpoint")
+                    raise PredictionError(
+                        f"{bundle.folder}: predicts NaN or infinity for {utterance_id}; choose another checkpoint"
+                    )
                 writer.add(utterance_id, {PREDICTED_MEL: predicted, PREDICTED_BY: stamp})
             progress.advance(len(batch.ids))
 
 
 def _stamp(bundle: Bundle) -> bytes:
-    """Mark a model by what decides its mels, wherever it lies."""
-    mark = hashlib.blake2b(digest_size=_STAMP_BYTES)
+    """Return a hash of what a model's mels depend on, independent of its folder."""
+    hashed = hashlib.blake2b(digest_size=_STAMP_BYTES)
     for name in sorted(bundle.weights):
         tensor = bundle.weights[name].detach().cpu().contiguous()
-        mark.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        mark.update(tensor.flatten().view(torch.uint8).numpy().data)
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.flatten().view(torch.uint8).numpy().data)
     of_speaker = {speaker: asdict(statistics) for speaker, statistics in bundle.statistics.items()}
-    mark.update(json.dumps([of_speaker, dict(bundle.speakers)], sort_keys=True).encode())
-    return mark.digest()
+    hashed.update(json.dumps([of_speaker, dict(bundle.speakers)], sort_keys=True).encode())
+    return hashed.digest()
 
 
-def _maker(store: FeatureStore, utterance_id: str) -> bytes:
+def _stored_stamp(store: FeatureStore, utterance_id: str) -> bytes:
     if not store.has(utterance_id, (PREDICTED_MEL, PREDICTED_BY)):
         return b""
     return store.read(utterance_id, PREDICTED_BY).tobytes()
 
 
-def _note_maker(bundle: Bundle, folder: Path) -> None:
-    """Note who is at work, so that a run that was to replace another model's mels may be stopped and go on."""
-    noted = {"bundle": str(bundle.folder), "stamp": _stamp(bundle).hex()}
-    write_atomically(folder / _MAKER_FILE, json.dumps(noted, indent=2, ensure_ascii=False) + "\n")
+def _write_model_file(bundle: Bundle, folder: Path) -> None:
+    """Record the model, so that an interrupted run that replaces another model's mels can resume."""
+    model = {"bundle": str(bundle.folder), "stamp": _stamp(bundle).hex()}
+    write_atomically(folder / _MODEL_FILE, json.dumps(model, indent=2, ensure_ascii=False) + "\n")
 
 
-def _noted_maker(folder: Path) -> dict[str, str]:
+def _read_model_file(folder: Path) -> dict[str, str]:
     try:
-        noted = json.loads((folder / _MAKER_FILE).read_text(encoding="utf-8"))
+        model = json.loads((folder / _MODEL_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return model if isinstance(model, dict) else {}

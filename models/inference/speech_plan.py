@@ -1,4 +1,4 @@
-"""Plans of speech: what of a text is settled before any of it is synthesized."""
+"""Plans of speech: texts with front end, speaker and prosody resolved."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from processors.text.phone_sequence import PhoneSequence
 
 @dataclass(frozen=True)
 class PlannedChunk:
-    """A sentence, or a part of a long one, that an acoustic model reads at once.
+    """A sentence, or a part of a long one, as one row of a batch.
 
     Attributes:
         sequence: T_text phones with their words; it ends in a pause.
-        phoneme_ids: (T_text,) their numbers in the voice's symbol table.
+        phoneme_ids: (T_text,) in the voice's symbol table.
     """
 
     sequence: PhoneSequence
@@ -24,10 +24,10 @@ class PlannedChunk:
 
 @dataclass(frozen=True)
 class SpeechPlan:
-    """A text ready to be synthesized by the voice that made the plan.
+    """A text ready for synthesis by the voice that planned it.
 
     Attributes:
-        text: as it was given.
+        text: the input.
         chunks: at least one.
         speaker_id: row of the speaker table.
         prosody: a number per control.
@@ -44,5 +44,5 @@ class SpeechPlan:
         return PhoneSequence.joined(chunk.sequence for chunk in self.chunks)
 
     def by_chunk(self) -> Iterator[SpeechPlan]:
-        """Yield a plan of each chunk alone."""
+        """Yield a plan for each chunk."""
         return (replace(self, chunks=(chunk,)) for chunk in self.chunks)

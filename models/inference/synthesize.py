@@ -1,4 +1,4 @@
-"""What stage 3 writes: for each text its sound, its picture, and the times of its words and phones."""
+"""Stage 3 of acoustic models: a WAV, a picture and a TextGrid for each text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class Request:
-    """One text to speak and the name of its files."""
+    """A text to synthesize, and the name of its files."""
 
     name: str
     text: str
@@ -35,7 +35,7 @@ class Request:
 
 
 def request_from_text(text: str) -> Request:
-    """Name a single text by its first words."""
+    """Return a request for one text, named by its first words."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", plain.lower())
     name = ""
@@ -47,10 +47,10 @@ def request_from_text(text: str) -> Request:
 
 
 def requests_from_file(path: Path) -> list[Request]:
-    """Read one `name|text` or text per line; a text without a name gets the number of its line.
+    """Read one `name|text` or text per line; a text without a name is named by its line number.
 
     Raises:
-        SynthesisError: nothing to say, a name that cannot name a file, or a name given twice, with the line.
+        SynthesisError: no text, a name that cannot be a file name, or a duplicate name; with the line.
         ManifestError: the file cannot be read.
     """
     requests: dict[str, Request] = {}
@@ -76,10 +76,10 @@ def requests_from_file(path: Path) -> list[Request]:
 def requests_from_dataset(
     processed_dir: Path, dataset: str, testing_set: str, known_speakers: Sequence[str]
 ) -> list[Request]:
-    """Take the texts of one of a corpus's sets, as stage 1 split them.
+    """Return the texts of a split of a corpus.
 
     Raises:
-        ManifestError: stage 1 has written no such set; says what there is.
+        ManifestError: there is no manifest of that split; lists those there are.
     """
     utterances = read_split(processed_dir, dataset, testing_set)
     return [
@@ -102,22 +102,22 @@ def speak_all(
     overwrite: bool = False,
     number_existing: bool = False,
 ) -> list[Path]:
-    """Speak each request into `<folder>/<name>.wav`, with its picture (.png) and times (.TextGrid) beside it.
+    """Synthesize each request to `<folder>/<name>.wav`, with a picture (.png) and a TextGrid beside it.
 
     Args:
         synthesizer: the voice.
         requests: names must differ.
-        folder: made if missing.
+        folder: created if missing.
         prosody: factors on pitch, energy and durations.
-        overwrite: replace what an earlier run left.
-        number_existing: where a name is taken, append `-2`, `-3`, ... instead of refusing.
+        overwrite: whether to replace existing files.
+        number_existing: whether to append `-2`, `-3`, ... to a name that exists, instead of an error.
 
     Returns:
         The WAV files, in the order of the requests.
 
     Raises:
-        OutputError: files of these names exist already.
-        SynthesisError: some texts could not be spoken; the others were.
+        OutputError: files of these names already exist.
+        SynthesisError: some texts could not be synthesized; the others were.
     """
     if number_existing and not overwrite:
         requests = [replace(request, name=_free_name(folder, request.name)) for request in requests]
@@ -126,13 +126,13 @@ def speak_all(
     written: list[Path] = []
     failures: list[str] = []
     plans = _plans(synthesizer, requests, prosody, failures)
-    with Progress(len(requests), "speaking", "texts") as progress:
+    with Progress(len(requests), "synthesizing", "texts") as progress:
         progress.advance(len(failures))
         for request, speech in zip(plans, synthesizer.speak(list(plans.values())), strict=True):
             written.append(_write(folder / f"{request.name}.wav", speech))
             progress.advance()
     if failures:
-        counted = f"{len(failures)} of {len(requests)} texts could not be spoken"
+        counted = f"{len(failures)} of {len(requests)} texts could not be synthesized"
         raise SynthesisError(report_failures(counted, failures, folder / "not_spoken.txt", n_made=len(written)))
     return written
 
@@ -140,7 +140,7 @@ def speak_all(
 def _plans(
     synthesizer: Synthesizer, requests: Sequence[Request], prosody: Prosody, failures: list[str]
 ) -> dict[Request, SpeechPlan]:
-    """Plan what can be spoken, and note why the others cannot."""
+    """Return the plans of all valid requests; append the reasons of the others to `failures`."""
     synthesizer.check_prosody(prosody)
     for speaker in dict.fromkeys(request.speaker for request in requests):
         synthesizer.check_speaker(speaker)
@@ -187,10 +187,10 @@ def _free_name(folder: Path, name: str) -> str:
 
 
 def announce(written: Sequence[Path]) -> None:
-    """Tell where the sounds lie."""
+    """Print where the files are."""
     if len(written) == 1:
         path = written[0]
         picture, times = path.with_suffix(".png").name, path.with_suffix(".TextGrid").name
-        say(f"wrote {path}, with its picture in {picture} and the times of its words and phones in {times}")
+        say(f"wrote {path}, with a picture in {picture} and the times of words and phones in {times}")
     else:
         say(f"wrote {len(written)} recordings with pictures and TextGrids to {written[0].parent}")

@@ -1,4 +1,4 @@
-"""From text to sound: a trained acoustic model with its front end, and whatever turns its mel into a waveform."""
+"""Text to speech: an acoustic model with its front end, and a vocoder."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ _Item = TypeVar("_Item")
 
 
 class SynthesisError(RecitalError):
-    """A text that cannot be spoken as asked."""
+    """A text that cannot be synthesized as requested."""
 
 
 @dataclass(frozen=True)
 class Speech:
-    """One spoken text.
+    """Synthesized speech of one text.
 
     Attributes:
-        text: what was asked for.
+        text: the input.
         waveform: (T_mel * hop_size,) float32 in [-1, 1].
         sample_rate: in Hz.
         mel: (M, T_mel) log-mel.
-        f0_hz: (T_mel,) the pitch that the model chose; pauses and unvoiced phones have one, too.
-        phones: T_text symbols that were spoken, pauses included.
+        f0_hz: (T_mel,) predicted pitch, in pauses and unvoiced phones too.
+        phones: T_text symbols, pauses included.
         durations: (T_text,) frames per phone.
         alignment: when each word and phone is spoken, in seconds.
     """
@@ -65,7 +65,7 @@ class Speech:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return len(self.waveform) / self.sample_rate
 
 
@@ -101,22 +101,21 @@ def require_plausible(prosody: Prosody) -> None:
     """Raise a `SynthesisError` unless every factor is a number between 0.1 and 10."""
     for name, factor in vars(prosody).items():
         if isinstance(factor, Tensor):
-            raise SynthesisError(f"{name}_control: found a tensor; a text has one number")
+            raise SynthesisError(f"{name}_control: found a tensor; expected one number per text")
         if not 0.1 <= factor <= 10:
-            raise SynthesisError(f"{name}_control: found {factor:g}; a factor between 0.1 and 10 is needed")
+            raise SynthesisError(f"{name}_control: found {factor:g}; expected a factor between 0.1 and 10")
 
 
 class Synthesizer:
-    """A voice: `Synthesizer.open("ckpts/tts/demo")("Hello there.")` gives a `Speech`.
+    """A voice: `Synthesizer.open("ckpts/tts/demo")("Hello there.")` returns a `Speech`.
 
-    In three acts: `plan` reads a text, `mels` runs the acoustic model over plans, the vocoder turns mels into sound;
-    `speak` and `stream` join them. Safe to use from several threads. Nothing of the data that trained the model is
-    needed.
+    In three steps: `plan` runs the front end over a text, `mels` the acoustic model over plans, the vocoder computes
+    the waveform; `speak` and `stream` join them. Thread-safe. The training data are not needed.
     """
 
     def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
         if kind_of(bundle.settings.model_type) != "acoustic":
-            raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which makes no mel from text")
+            raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not an acoustic model")
         bundle.require_front_end()
         assert bundle.symbols is not None
         self.settings = bundle.settings
@@ -128,7 +127,7 @@ class Synthesizer:
         self._front_ends = FrontEnds(preprocess, bundle.lexicon_path)
         for language in sorted(set(self._languages.values())):
             self.check_language(language)
-        self._missed: set[str] = set()
+        self._warned_of: set[str] = set()
         self._lock = threading.Lock()
         self._model = open_acoustic(bundle, self.device)
         self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
@@ -137,12 +136,12 @@ class Synthesizer:
     def open(
         cls, acoustic: Path | str, vocoder: Path | str | None = None, device: torch.device | str = "cpu"
     ) -> Synthesizer:
-        """Open an experiment, one of its checkpoints, or a bundle, with a vocoder's likewise.
+        """Open an experiment, one of its checkpoints, or a bundle, and a vocoder likewise.
 
         Args:
             acoustic: folder of the acoustic model.
             vocoder: folder of the vocoder, which may also be an original HiFi-GAN; None for Griffin-Lim.
-            device: where to compute.
+            device: of both networks.
 
         Raises:
             BundleError: a folder holds no such model.
@@ -154,27 +153,27 @@ class Synthesizer:
         return cls(bundle, open_vocoder(vocoder, expect=bundle.settings.preprocess, device=device), device)
 
     restore_from = open
-    """The name under which users of NeMo look for `open`."""
+    """Alias of `open`, as in NeMo."""
 
     @property
     def sample_rate(self) -> int:
-        """Samples per second of everything this voice says, in Hz."""
+        """Sample rate of the voice's waveforms, in Hz."""
         return self.settings.preprocess.sample_rate
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Names of the speakers that the model knows."""
+        """Names of the model's speakers."""
         return tuple(self._speakers)
 
     @property
     def languages(self) -> Mapping[str, str]:
-        """What each speaker speaks where no other language is asked for."""
+        """Default language of each speaker."""
         return MappingProxyType(self._languages)
 
     def __call__(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> Speech:
-        """Speak one text of any length; see `plan` for arguments and errors."""
+        """Synthesize one text of any length; see `plan` for arguments and errors."""
         return next(self.speak([text], speaker=speaker, language=language, prosody=prosody))
 
     def speak(
@@ -185,16 +184,14 @@ class Synthesizer:
         language: str | None = None,
         prosody: Prosody = UNCHANGED,
     ) -> Iterator[Speech]:
-        """Speak many texts, in their order.
+        """Synthesize many texts, in order.
 
-        Those of a list take less time than one by one, for chunks of like length share a batch. Of any other iterable,
-        such as a generator, each is spoken before the next is asked for.
+        A list is faster than one call per text, since chunks of similar length share a batch. From any other iterable,
+        such as a generator, each text is synthesized before the next is read.
 
         Args:
-            texts: or plans of them, which keep a speaker, language and prosody of their own.
-            speaker: see `plan`, as for the others.
-            language: likewise.
-            prosody: likewise.
+            texts: texts, or plans with a speaker, language and prosody of their own.
+            speaker, language, prosody: see `plan`.
         """
         for texts_now in _windows(texts):
             plans = [
@@ -208,9 +205,9 @@ class Synthesizer:
     def stream(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> Iterator[np.ndarray]:
-        """Yield the waveform of a text piece by piece, the first before the rest of a long text has a mel.
+        """Yield the waveform of a text piece by piece, the first before the mel of a long text is complete.
 
-        See `plan` for arguments and errors; they are raised before the first piece is asked for.
+        See `plan` for arguments and errors, which are raised by the call, not by the first `next`.
         """
         plan = self.plan(text, speaker=speaker, language=language, prosody=prosody)
         mels = (mel for predicted in self.mels(plan.by_chunk()) for mel in predicted.mels)
@@ -219,18 +216,18 @@ class Synthesizer:
     def plan(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> SpeechPlan:
-        """Prepare a text to be synthesized; whatever may be wrong with it is raised here.
+        """Run the front end over a text and check the request; the later steps raise no errors of the user's.
 
         Args:
             text: of any length.
             speaker: one of `speakers`; needed where there are several.
-            language: of the text; the speaker's own unless given.
-            prosody: factors on pitch, energy and durations, each a number.
+            language: of the text; the speaker's default if None.
+            prosody: factors on pitch, energy and durations, a number each.
 
         Raises:
-            SynthesisError: the text holds nothing to say, the speaker is unknown, or a factor is out of range.
-            ControlError: the model does not have one of the controls.
-            TextError: the front end does not speak the language, or cannot say the text.
+            SynthesisError: the text has no words, the speaker is unknown, or a factor is out of range.
+            ControlError: the model lacks one of the controls.
+            TextError: the front end does not support the language or the text.
         """
         self.check_prosody(prosody)
         speaker_id = self._speaker_id(speaker)
@@ -242,42 +239,42 @@ class Synthesizer:
         sequences = map(PhoneSequence.of, split_into_chunks(tokens))
         chunks = [PlannedChunk(each, tuple(self._symbols.ids(each.phones, where))) for each in sequences]
         if not chunks:
-            raise SynthesisError(f"{where}: holds nothing to say")
+            raise SynthesisError(f"{where}: has no words to synthesize")
         return SpeechPlan(text, tuple(chunks), speaker_id, prosody)
 
     @torch.inference_mode()
     def mels(self, plans: Iterable[SpeechPlan]) -> Iterator[PredictedMel]:
-        """Predict the mels of planned texts, in their order; see `speak` on lists and other iterables."""
+        """Predict the mels of planned texts, in order; see `speak` on lists and other iterables."""
         for plans_now in _windows(plans):
             predicted = iter(self._predict([(plan, chunk) for plan in plans_now for chunk in plan.chunks]))
             for plan in plans_now:
                 yield PredictedMel(plan, tuple(islice(predicted, len(plan.chunks))))
 
     def check_language(self, language: str) -> None:
-        """Raise a `TextError` unless the voice's front end speaks a language."""
+        """Raise a `TextError` unless the voice's front end supports a language."""
         self._front_ends[language]
 
     def check_speaker(self, speaker: str | None) -> None:
-        """Raise a `SynthesisError` unless the voice has this speaker or, of none, one speaker at most."""
+        """Raise a `SynthesisError` unless the voice has this speaker; None requires a voice of one speaker."""
         self._speaker_id(speaker)
 
     def check_prosody(self, prosody: Prosody) -> None:
-        """Raise a `SynthesisError` for a factor out of range, a `ControlError` for one that the model does not have."""
+        """Raise a `SynthesisError` for a factor out of range, a `ControlError` for one that the model lacks."""
         require_plausible(prosody)
         require_controls(self._model, prosody, self.settings.model_type)
 
     def generate_spectrogram(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> np.ndarray:
-        """Return the (M, T_mel) log-mel of a text, for a vocoder of one's own."""
+        """Return the (M, T_mel) log-mel of a text, for another vocoder."""
         [predicted] = self.mels([self.plan(text, speaker=speaker, language=language, prosody=prosody)])
         return torch.cat(predicted.mels, dim=1).cpu().numpy()
 
     def convert_spectrogram_to_audio(self, spec: np.ndarray | Tensor) -> np.ndarray:
-        """Return the float32 waveform of an (M, T_mel) log-mel, such as `generate_spectrogram` made.
+        """Return the float32 waveform of an (M, T_mel) log-mel, such as that of `generate_spectrogram`.
 
         Raises:
-            SynthesisError: the array is no such mel.
+            SynthesisError: the array has another shape.
         """
         mel = torch.as_tensor(spec, dtype=torch.float32, device=self.device)
         n_mel = self.settings.preprocess.n_mel
@@ -293,14 +290,17 @@ class Synthesizer:
         return self._languages.get(speaker or "", self.settings.preprocess.language)
 
     def _with_known_phones(self, tokens: Sequence[Token], front_end: FrontEnd) -> list[Token]:
-        """Replace phones that training did not have by the nearest that it had, and warn once of each."""
+        """Replace phones that the model was not trained on by similar ones, with a warning for each."""
         known, replaced = with_known_phones(tokens, self._symbols.symbols, front_end)
         with self._lock:
-            new = [phone for phone in replaced if phone not in self._missed]
-            self._missed.update(new)
+            new = [phone for phone in replaced if phone not in self._warned_of]
+            self._warned_of.update(new)
         for phone in new:
             others = " ".join(replaced[phone])
-            warn(f"the voice never learned {phone!r}; " + (f"it says {others} instead" if others else "it is left out"))
+            warn(
+                f"the voice was not trained on the phone {phone!r}; "
+                + (f"{others} is used instead" if others else "it is left out")
+            )
         return known
 
     def _speaker_id(self, speaker: str | None) -> int:
@@ -312,7 +312,7 @@ class Synthesizer:
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
     def _predict(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> list[ChunkMel]:
-        """Run the acoustic model over chunks, those of one prosody and of like length in a batch; keep their order."""
+        """Run the acoustic model over chunks, in batches of equal prosody and similar length; keep their order."""
 
         def kind(place: int) -> tuple[object, ...]:
             return astuple(chunks[place][0].prosody)
@@ -359,7 +359,7 @@ class Synthesizer:
 
 
 def _windows(items: Iterable[_Item]) -> Iterator[Sequence[_Item]]:
-    """Yield the items of a sequence some at a time, those of another iterable one by one as they come."""
+    """Yield the items of a sequence in groups, those of another iterable one by one."""
     size = _TEXTS_AT_ONCE if isinstance(items, Sequence) else 1
     remaining = iter(items)
     while items_now := list(islice(remaining, size)):

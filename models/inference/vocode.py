@@ -1,4 +1,4 @@
-"""What the vocoder's stage 3 writes: the sound of each mel, and the recording that it was made of beside it."""
+"""Stage 3 of vocoders: mels vocoded to WAV files, beside the recordings they were computed from."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from processors.datasets.vocoder_data import MEL_FEATURES, open_recordings
 from processors.feature_store import FeatureStore, is_store
 from utils.console import Progress, say
 
-# Wider than what the definition can give, for a model's mels are not exact; decibels or plain magnitudes leave it.
+# Wider than the range of the mel definition, since predicted mels are inexact; decibels and magnitudes are outside.
 _LOWEST_LOG, _HIGHEST_LOG = -20.0, 10.0
 
 PREDICTED, GROUND_TRUTH = "pred", "gt"
 
 
-class Copied(NamedTuple):
-    """A mel and, where it is known, the recording that it was taken of.
+class MelAndRecording(NamedTuple):
+    """A mel to vocode and, if known, its recording.
 
     Attributes:
         mel: (M, T_mel) float32 log-mel.
-        recording: (T_mel * hop_size,) int16, or float32 in [-1, 1); None where there is none.
+        recording: (T_mel * hop_size,) int16, or float32 in [-1, 1); None if unknown.
     """
 
     mel: np.ndarray
@@ -45,17 +45,17 @@ class Copied(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Something to be made audible.
+    """A mel to vocode, not yet read.
 
     Attributes:
-        name: of its files, from `pred/` and `gt/`, without ending; may have folders in it.
-        has_recording: whether there is a recording to go with it.
-        read: gives it, or raises a ValueError that says what is wrong with it.
+        name: of its files in `pred/` and `gt/`, without suffix; may contain folders.
+        has_recording: whether its recording is known.
+        read: returns it, or raises a ValueError with what is wrong with it.
     """
 
     name: str
     has_recording: bool
-    read: Callable[[], Copied]
+    read: Callable[[], MelAndRecording]
 
 
 def sources_from_dataset(
@@ -65,93 +65,93 @@ def sources_from_dataset(
     mel: PreprocessSettings,
     mel_source: str = "recorded",
 ) -> list[Source]:
-    """Take mels and recordings of one of the sets of each corpus, as stage 1 split and stored them.
+    """Return the mels and recordings of a split of each corpus, from the feature store.
 
     Args:
-        processed_dir: what stage 1 wrote to.
-        datasets: names of the corpora; of several, each gets a folder of its name.
+        processed_dir: as in stage 1.
+        datasets: names of the corpora; if there are several, each has a folder of its name.
         testing_set: `test`, `valid`, ...
         mel: settings of the vocoder's mels.
         mel_source: `recorded` or `predicted`, as `train.mel_source`.
 
     Raises:
-        ManifestError, StoreError: stage 1 has not made what is asked for.
-        VocoderError: the mels are of another kind.
-        DataError: they are to be predicted ones, and some are missing.
+        ManifestError, StoreError: the manifests or features of stage 1 are missing.
+        VocoderError: the mels have other settings.
+        DataError: `mel_source` is `predicted`, and some predicted mels are missing.
     """
     sources = []
     for dataset in datasets:
         utterances = read_split(processed_dir, dataset, testing_set)
         store = _open_store(processed_dir / dataset, mel)
-        place = f"{dataset}/" if len(datasets) > 1 else ""
+        prefix = f"{dataset}/" if len(datasets) > 1 else ""
         ids = [utterance.id for utterance in utterances]
-        if mel_source == "predicted":  # which some recordings may do without, but not those that a model could speak
+        if mel_source == "predicted":  # recordings without phones have none, others must
             found, _ = open_recordings(processed_dir, [dataset], testing_set, mel_feature=MEL_FEATURES[mel_source])
             ids = [utterance_id for utterance_id, _ in found]
-        sources += [_stored(store, utterance_id, place, MEL_FEATURES[mel_source]) for utterance_id in ids]
+        sources += [_stored(store, utterance_id, prefix, MEL_FEATURES[mel_source]) for utterance_id in ids]
     return sources
 
 
-def sources_from_features(place: Path, mel: PreprocessSettings) -> list[Source]:
-    """Take all mels of a feature store (`<processed_dir>/<dataset>`), or the .npy files of a folder and its folders.
+def sources_from_features(path: Path, mel: PreprocessSettings) -> list[Source]:
+    """Return all mels of a feature store (`<processed_dir>/<dataset>`), or the .npy files below a folder.
 
     Args:
-        place: the folder, or a single .npy file; an array is (M, T_mel) or (1, M, T_mel), natural logarithm.
+        path: the folder, or a single .npy file; an array is (M, T_mel) or (1, M, T_mel), natural logarithm.
         mel: settings of the vocoder's mels.
 
     Raises:
-        VocoderError: there are no mels, or the store's are of another kind.
+        VocoderError: there are no mels, or the store's have other settings.
         StoreError: the store is damaged.
     """
-    if is_store(place):
-        store = _open_store(place, mel)
+    if is_store(path):
+        store = _open_store(path, mel)
         if not (ids := store.ids("mel")):
-            raise VocoderError(f"{place}: the store holds no mels; run stage 1")
+            raise VocoderError(f"{path}: the store holds no mels; run stage 1")
         return [_stored(store, utterance_id) for utterance_id in ids]
-    if not place.exists():
-        raise VocoderError(f"{place}: there is no such folder")
+    if not path.exists():
+        raise VocoderError(f"{path}: there is no such folder")
     hint = ""
-    if stores := [path.name for path in sorted(place.glob("*")) if is_store(path)]:
-        hint = f"; it holds features of {', '.join(stores)}: name one of these folders"
-    found = _files(place, (".npy",), f"no .npy file in it, and it is no feature store either{hint}")
-    return [Source(name, False, partial(_read_mel, path, mel.n_mel)) for name, path in found]
+    if stores := [folder.name for folder in sorted(path.glob("*")) if is_store(folder)]:
+        hint = f"; it holds features of {', '.join(stores)}: choose one of these folders"
+    found = _files(path, (".npy",), f"holds no .npy file, and is not a feature store{hint}")
+    return [Source(name, False, partial(_read_mel, file, mel.n_mel)) for name, file in found]
 
 
-def sources_from_audio(place: Path, mel: PreprocessSettings) -> list[Source]:
-    """Take the recordings of a folder and its folders, at any sample rate, in mono or stereo.
+def sources_from_audio(path: Path, mel: PreprocessSettings) -> list[Source]:
+    """Return the recordings below a folder, at any sample rate, in mono or stereo.
 
     Args:
-        place: the folder, or a single recording.
-        mel: settings of the vocoder's mels, which are computed here.
+        path: the folder, or a single recording.
+        mel: settings of the vocoder's mels, which are computed from the recordings.
 
     Raises:
         VocoderError: there are no recordings.
     """
-    if not place.exists():
-        raise VocoderError(f"{place}: there is no such folder")
-    found = _files(place, AUDIO_SUFFIXES, f"no recording in it ({', '.join(AUDIO_SUFFIXES)})")
+    if not path.exists():
+        raise VocoderError(f"{path}: there is no such folder")
+    found = _files(path, AUDIO_SUFFIXES, f"holds no recording ({', '.join(AUDIO_SUFFIXES)})")
     spectrogram = MelSpectrogram.from_settings(mel)
-    return [Source(name, True, partial(_read_recording, path, spectrogram)) for name, path in found]
+    return [Source(name, True, partial(_read_recording, file, spectrogram)) for name, file in found]
 
 
 def vocode_all(
     vocoder: Vocoder, sources: Sequence[Source], folder: Path, sample_rate: int, *, overwrite: bool = False
 ) -> list[Path]:
-    """Make each mel audible as `<folder>/pred/<name>.wav`, with its recording in `<folder>/gt/<name>.wav`.
+    """Vocode each mel to `<folder>/pred/<name>.wav`, and write its recording to `<folder>/gt/<name>.wav`.
 
     Args:
-        vocoder: what makes the sound.
+        vocoder: a trained vocoder, or Griffin-Lim.
         sources: names must differ.
-        folder: made if missing.
+        folder: created if missing.
         sample_rate: of the vocoder, in Hz.
-        overwrite: replace what an earlier run left.
+        overwrite: whether to replace existing files.
 
     Returns:
         The WAV files in `pred`, in the order of the sources.
 
     Raises:
-        OutputError: files of these names exist already.
-        VocoderError: some sources could not be made audible; the others were.
+        OutputError: files of these names already exist.
+        VocoderError: some sources could not be vocoded; the others were.
     """
     places = [(_wav(folder, PREDICTED, source), _wav(folder, GROUND_TRUTH, source)) for source in sources]
     if not overwrite:
@@ -177,7 +177,7 @@ def vocode_all(
                 samples += len(waveform)
             progress.advance()
     if failures:
-        counted = f"{len(failures)} of {len(sources)} could not be made audible"
+        counted = f"{len(failures)} of {len(sources)} could not be vocoded"
         raise VocoderError(report_failures(counted, failures, folder / "not_vocoded.txt", n_made=len(written)))
     _announce(folder, sources, samples / sample_rate, time.monotonic() - started)
     return written
@@ -189,9 +189,9 @@ def _wav(folder: Path, kind: str, source: Source) -> Path:
 
 def _announce(folder: Path, sources: Sequence[Source], speech_s: float, took_s: float) -> None:
     n_recordings = sum(source.has_recording for source in sources)
-    beside = f", the recordings themselves to {folder / GROUND_TRUTH}" if n_recordings else ""
+    beside = f", the recordings to {folder / GROUND_TRUTH}" if n_recordings else ""
     plural = "" if len(sources) == 1 else "s"
-    say(f"wrote {len(sources)} sound{plural} to {folder / PREDICTED}{beside}")
+    say(f"wrote {len(sources)} WAV file{plural} to {folder / PREDICTED}{beside}")
     say(f"{speech_s:.1f} s of speech in {took_s:.1f} s, reading and writing included")
 
 
@@ -199,35 +199,35 @@ def _open_store(folder: Path, mel: PreprocessSettings) -> FeatureStore:
     store = FeatureStore.open(folder)
     if differing := mel_differences(store.settings, vars(mel)):
         raise VocoderError(
-            f"{folder}: holds other mels than the vocoder was trained on: {differing}; "
-            "name features made with the vocoder's settings, or another vocoder"
+            f"{folder}: its mels have other settings than the vocoder's: {differing}; "
+            "choose features made with the vocoder's settings, or another vocoder"
         )
     return store
 
 
-def _stored(store: FeatureStore, utterance_id: str, place: str = "", feature: str = "mel") -> Source:
+def _stored(store: FeatureStore, utterance_id: str, prefix: str = "", feature: str = "mel") -> Source:
     has_recording = store.has(utterance_id, ("waveform",))
 
-    def read() -> Copied:
+    def read() -> MelAndRecording:
         mel = np.ascontiguousarray(store.read(utterance_id, feature).T)
-        return Copied(mel, store.read(utterance_id, "waveform") if has_recording else None)
+        return MelAndRecording(mel, store.read(utterance_id, "waveform") if has_recording else None)
 
-    return Source(f"{place}{utterance_id}", has_recording, read)
+    return Source(f"{prefix}{utterance_id}", has_recording, read)
 
 
-def _files(place: Path, suffixes: Sequence[str], nothing: str) -> list[tuple[str, Path]]:
-    """Give the files of these kinds in a folder and its folders, each with a name of its own from that folder."""
-    if place.is_file():
-        return [(place.stem, place)]
-    paths = [path for path in _visible(place) if path.suffix.lower() in suffixes]
-    if not paths:
-        raise VocoderError(f"{place}: {nothing}")
-    names = [path.relative_to(place).with_suffix("").as_posix() for path in paths]
+def _files(path: Path, suffixes: Sequence[str], nothing: str) -> list[tuple[str, Path]]:
+    """Return the files of these suffixes below a folder, each with a unique name relative to it."""
+    if path.is_file():
+        return [(path.stem, path)]
+    files = [file for file in _visible(path) if file.suffix.lower() in suffixes]
+    if not files:
+        raise VocoderError(f"{path}: {nothing}")
+    names = [file.relative_to(path).with_suffix("").as_posix() for file in files]
     times = Counter(name.casefold() for name in names)
-    # Where a.wav lies beside a.flac, both keep their endings.
+    # Where there are a.wav and a.flac, both keep their suffixes.
     return [
-        (name if times[name.casefold()] == 1 else path.relative_to(place).as_posix(), path)
-        for name, path in zip(names, paths, strict=True)
+        (name if times[name.casefold()] == 1 else file.relative_to(path).as_posix(), file)
+        for name, file in zip(names, files, strict=True)
     ]
 
 
@@ -241,41 +241,41 @@ def _visible(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _read_recording(path: Path, spectrogram: MelSpectrogram) -> Copied:
+def _read_recording(path: Path, spectrogram: MelSpectrogram) -> MelAndRecording:
     waveform = read_audio(path, spectrogram.sample_rate)
     hop_size = spectrogram.hop_size
     n_frames = len(waveform) // hop_size
     if n_frames == 0:
-        raise VocoderError(f"{path}: {len(waveform)} samples are shorter than one frame of {hop_size}")
+        raise VocoderError(f"{path}: {len(waveform)} samples are less than a frame of {hop_size}")
     waveform = waveform[: n_frames * hop_size]
     with torch.inference_mode():
-        return Copied(spectrogram(torch.from_numpy(waveform)).numpy(), waveform)
+        return MelAndRecording(spectrogram(torch.from_numpy(waveform)).numpy(), waveform)
 
 
-def _read_mel(path: Path, n_mel: int) -> Copied:
-    wanted = f"a log-mel of shape ({n_mel}, frames)"
+def _read_mel(path: Path, n_mel: int) -> MelAndRecording:
+    expected = f"a log-mel of shape ({n_mel}, frames)"
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if "pickle" in str(error):
-            raise VocoderError(f"{path}: holds Python objects or no array; {wanted} is needed") from None
+            raise VocoderError(f"{path}: expected {expected}, found Python objects or no array") from None
         raise VocoderError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
     if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
         kind = found.dtype if isinstance(found, np.ndarray) else "an archive of arrays"
-        raise VocoderError(f"{path}: expected {wanted} in floating point, found {kind}")
+        raise VocoderError(f"{path}: expected {expected} in floating point, found {kind}")
     mel = found[0] if found.ndim == 3 and len(found) == 1 else found
     if mel.ndim != 2 or mel.shape[0] != n_mel:
         hint = "; transpose it" if mel.ndim == 2 and mel.shape[1] == n_mel else ""
-        raise VocoderError(f"{path}: expected {wanted}, found shape {found.shape}{hint}")
+        raise VocoderError(f"{path}: expected {expected}, found shape {found.shape}{hint}")
     if mel.shape[1] == 0:
         raise VocoderError(f"{path}: has no frames")
     mel = np.ascontiguousarray(mel, dtype=np.float32)
     lowest, highest = float(mel.min()), float(mel.max())
     if not np.isfinite([lowest, highest]).all():
-        raise VocoderError(f"{path}: holds NaN or infinite values; make the mel again")
+        raise VocoderError(f"{path}: holds NaN or infinite values; compute the mel again")
     if lowest < _LOWEST_LOG or highest > _HIGHEST_LOG:
         raise VocoderError(
-            f"{path}: ranges from {lowest:.4g} to {highest:.4g}; a natural logarithm of magnitudes, which is needed, "
-            f"lies between {np.log(MEL_FLOOR):.1f} and about 5: was it in decibels, or no logarithm?"
+            f"{path}: ranges from {lowest:.4g} to {highest:.4g}; expected the natural logarithm of magnitudes, from "
+            f"{np.log(MEL_FLOOR):.1f} to about 5: is it in decibels, or not logarithmic?"
         )
-    return Copied(mel, None)
+    return MelAndRecording(mel, None)

@@ -1,4 +1,4 @@
-"""What turns a mel into sound: a trained vocoder, or Griffin-Lim where there is none."""
+"""Vocoders in use: a trained one, or Griffin-Lim."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from utils.precision import Precision, dtype_of, why_not
 
 
 class VocoderError(RecitalError):
-    """A vocoder that cannot be used as asked."""
+    """A vocoder that cannot be used as requested."""
 
 
 class Vocoder(Protocol):
-    """Turns mels into sound; safe to use from several threads."""
+    """Computes waveforms from mels; thread-safe."""
 
     def waveform(self, mel: Tensor) -> Tensor:
         """Return (T_mel * hop_size,) samples, float32 and about in [-1, 1], of an (M, T_mel) log-mel."""
 
     def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Yield the waveform of (M, T_mel) log-mels end to end, piece by piece, each as soon as there are mels for it.
+        """Yield the waveform of consecutive (M, T_mel) log-mels, each piece as soon as its mels are available.
 
         Args:
             mels: each begins and ends in a pause.
@@ -39,11 +39,11 @@ class Vocoder(Protocol):
 
 
 class GriffinLimVocoder:
-    """Sound from a mel without a trained vocoder: phases found by repetition (see `griffin_lim`).
+    """Waveforms without a trained vocoder: iterative phase reconstruction (see `griffin_lim`).
 
     Args:
         mel: the mel definition of the acoustic model.
-        iterations: more sound better up to about 60.
+        iterations: quality improves up to about 60.
     """
 
     def __init__(self, mel: MelSpectrogram, iterations: int = 60) -> None:
@@ -53,7 +53,7 @@ class GriffinLimVocoder:
         return griffin_lim(mel, self._mel, iterations=self._iterations)
 
     def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
-        # One by one: the spectra of a long text would not fit into memory, and a seam in a pause is not heard.
+        # One by one: the spectra of a long text would not fit into memory, and a seam in a pause is inaudible.
         return map(self.waveform, mels)
 
 
@@ -62,15 +62,15 @@ class NeuralVocoder:
 
     Args:
         bundle: of a vocoder.
-        device: where to compute.
+        device: of the network.
         precision: arithmetic of the network.
 
     Attributes:
-        settings: those that it was trained with.
+        settings: of its training.
 
     Raises:
-        BundleError: the bundle is no vocoder's, or its weights do not fit.
-        VocoderError: the device does not know the precision.
+        BundleError: the bundle is not a vocoder's, or its weights do not fit.
+        VocoderError: the device does not support the precision.
     """
 
     def __init__(self, bundle: Bundle, device: torch.device | str = "cpu", precision: Precision = "fp32") -> None:
@@ -87,7 +87,7 @@ class NeuralVocoder:
 
     @torch.inference_mode()
     def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
-        # As a whole: the network's receptive field reaches across each seam, so that none clicks.
+        # As one mel: the network's receptive field reaches across each seam, so that none clicks.
         for piece in self._network.stream(mel.to(self._device, torch.float32) for mel in mels):
             yield piece.float()
 
@@ -95,13 +95,13 @@ class NeuralVocoder:
 def _require_vocoder(bundle: Bundle) -> None:
     if kind_of(bundle.settings.model_type) != "vocoder":
         raise BundleError(
-            f"{bundle.folder}: holds a {bundle.settings.model_type}, which is no vocoder; "
-            "leave the vocoder out and Griffin-Lim speaks"
+            f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not a vocoder; "
+            "leave the vocoder out to use Griffin-Lim"
         )
 
 
 def open_vocoder(
-    place: Path | str,
+    path: Path | str,
     *,
     expect: PreprocessSettings | None = None,
     device: torch.device | str = "cpu",
@@ -110,20 +110,20 @@ def open_vocoder(
     """Open a trained vocoder: an experiment, one of its checkpoints, a bundle, or an original HiFi-GAN folder.
 
     Args:
-        place: the folder.
-        expect: settings of the mels that it is to turn into sound; None to take it as it is.
-        device: where to compute.
+        path: the folder.
+        expect: settings of the mels to vocode; None for no check.
+        device: of the network.
         precision: arithmetic of the network.
 
     Raises:
-        BundleError: there is nothing of the kind, or it is no vocoder.
-        VocoderError: it was trained on mels of another kind, or cannot compute in this precision.
+        BundleError: there is no such model, or it is not a vocoder.
+        VocoderError: it was trained on mels of other settings, or the device does not support the precision.
     """
-    bundle = find_bundle(place)
+    bundle = find_bundle(path)
     _require_vocoder(bundle)
     if expect is not None and (differing := mel_differences(vars(bundle.settings.preprocess), vars(expect))):
         raise VocoderError(
-            f"{place}: this vocoder was trained on other mels: {differing}; choose one trained with the same "
-            "settings, or leave the vocoder out and Griffin-Lim speaks"
+            f"{path}: this vocoder was trained on other mels: {differing}; choose one trained with the same "
+            "settings, or leave the vocoder out to use Griffin-Lim"
         )
     return NeuralVocoder(bundle, device, precision)

@@ -109,7 +109,7 @@ def test_a_second_run_makes_only_what_is_missing(house):
 def test_a_run_that_was_stopped_goes_on(house, monkeypatch):
     bundle = house.bundle()
     monkeypatch.setattr(prediction, "_BATCH_SIZE", 2)
-    monkeypatch.setattr(prediction, "_MOST_BYTES_HELD", 1)
+    monkeypatch.setattr(prediction, "_MAX_BYTES_HELD", 1)
     real = prediction.ShardWriter.add
 
     def stop_at_the_sixth(writer, utterance_id, features):
@@ -204,7 +204,7 @@ def test_a_model_of_other_features_is_refused_by_name(house):
 
 def test_symbols_that_were_found_later_go_by_their_names(house):
     """The store's own stamp covers only those that it began with."""
-    for found, fault in (("c", None), ("d", "knows by other numbers")):
+    for found, fault in (("c", None), ("d", "a symbol table that differs")):
         SymbolTable([*INVENTORY, LATER, "c"]).save(house.processed_dir / "symbols.json")
         bundle = house.bundle()
         SymbolTable([*INVENTORY, LATER, found]).save(house.processed_dir / "symbols.json")
@@ -213,10 +213,10 @@ def test_symbols_that_were_found_later_go_by_their_names(house):
 
 
 def test_a_vocoder_and_a_stranger_are_refused(house):
-    with pytest.raises(PredictionError, match="HiFiGAN, which makes no mels"):
+    with pytest.raises(PredictionError, match="HiFiGAN, which is not an acoustic model"):
         house.predict(tiny_vocoder_bundle())
     bundle = house.bundle()
-    with pytest.raises(PredictionError, match="never heard b"):
+    with pytest.raises(PredictionError, match="was not trained on b"):
         statistics = {"a": bundle.statistics["a"], "c": bundle.statistics["b"]}
         house.predict(replace(bundle, speakers={"a": 0, "c": 1}, statistics=statistics))
 
@@ -226,5 +226,5 @@ def test_the_command_finds_the_experiment_by_name(house):
     flags = TinyModel("FastSpeech2", house.folder).flags()
     done = call("bins.predict_mels", *flags, "--name", "voice-0", "--gpu", "")
     assert done.returncode == 0, done.stderr
-    assert f"{N_UTTERANCES} mels were made" in done.stdout
+    assert f"{N_UTTERANCES} mels predicted" in done.stdout
     assert len(house.predicted()) == N_UTTERANCES

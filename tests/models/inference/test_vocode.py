@@ -118,8 +118,8 @@ BAD_MELS = {
     "nan": (np.where(np.arange(9) == 4, np.nan, GOOD), "NaN or infinite"),
     "infinite": (np.where(np.arange(9) == 4, np.inf, GOOD), "NaN or infinite"),
     "whole": (GOOD.astype(np.int16), "in floating point, found int16"),
-    "objects": (np.array([GOOD, None], dtype=object), "holds Python objects"),
-    "decibels": (GOOD * 10, "was it in decibels"),
+    "objects": (np.array([GOOD, None], dtype=object), "found Python objects"),
+    "decibels": (GOOD * 10, "is it in decibels"),
 }
 
 
@@ -128,9 +128,7 @@ def test_an_array_that_is_no_mel_is_named_and_does_not_end_the_run(vocoder, mel,
     values, reason = BAD_MELS[name]
     for file, content in (("a_good", GOOD), (name, values), ("z_good", GOOD)):
         np.save(tmp_path / f"{file}.npy", content, allow_pickle=True)
-    with pytest.raises(
-        VocoderError, match=rf"1 of 3 could not be made audible, the others lie in .*{name}.npy: .*{reason}"
-    ):
+    with pytest.raises(VocoderError, match=rf"1 of 3 could not be vocoded, the others are in .*{name}.npy: .*{reason}"):
         vocode_all(vocoder, sources_from_features(tmp_path, mel), tmp_path / "out", mel.sample_rate)
     assert wavs_in(tmp_path / "out") == ["pred/a_good.wav", "pred/z_good.wav"]
     assert f"{name}.npy" in (tmp_path / "out" / "not_vocoded.txt").read_text()
@@ -168,11 +166,11 @@ def test_bad_recordings_are_listed_at_the_end(vocoder, mel, tmp_path):
     write_wav(tmp_path / "short.wav", noise(HOP_SIZE - 1), SAMPLE_RATE)
     write_wav(tmp_path / "silent.wav", np.zeros(2000), SAMPLE_RATE)
     (tmp_path / "cut.wav").write_bytes((tmp_path / "good.wav").read_bytes()[:30])
-    with pytest.raises(VocoderError, match=r"3 of 4 could not be made audible.*cut\.wav: is cut short.*not_vocoded"):
+    with pytest.raises(VocoderError, match=r"3 of 4 could not be vocoded.*cut\.wav: is cut short.*not_vocoded"):
         vocode_all(vocoder, sources_from_audio(tmp_path, mel), tmp_path / "out", mel.sample_rate)
-    told = (tmp_path / "out" / "not_vocoded.txt").read_text()
-    assert "short.wav: 63 samples are shorter than one frame" in told
-    assert "silent.wav: is silent" in told
+    report = (tmp_path / "out" / "not_vocoded.txt").read_text()
+    assert "short.wav: 63 samples are less than a frame" in report
+    assert "silent.wav: is silent" in report
     assert wavs_in(tmp_path / "out") == ["gt/good.wav", "pred/good.wav"]
 
 
@@ -180,11 +178,11 @@ def test_folders_without_anything_to_read_are_refused(mel, tmp_path, processed_d
     for sources in (sources_from_audio, sources_from_features):
         with pytest.raises(VocoderError, match="there is no such folder"):
             sources(tmp_path / "nowhere", mel)
-    with pytest.raises(VocoderError, match=r"no recording in it \(\.wav, \.flac"):
+    with pytest.raises(VocoderError, match=r"holds no recording \(\.wav, \.flac"):
         sources_from_audio(tmp_path, mel)
-    with pytest.raises(VocoderError, match=r"no \.npy file in it"):
+    with pytest.raises(VocoderError, match=r"holds no \.npy file"):
         sources_from_features(tmp_path, mel)
-    with pytest.raises(VocoderError, match="features of other, tiny: name one of these"):
+    with pytest.raises(VocoderError, match="features of other, tiny: choose one of these"):
         sources_from_features(processed_dir, mel)
 
 
@@ -223,7 +221,7 @@ def vocode(recipe, *arguments):
 def test_the_command_copies_the_test_set_of_the_settings(recipe, tmp_path):
     done = vocode(recipe, "--name", "mine", "--infer_output_dir", tmp_path, "--precision", "bf16")
     assert done.returncode == 0, done.stderr
-    assert f"wrote 3 sounds to {tmp_path / 'pred'}" in done.stdout
+    assert f"wrote 3 WAV files to {tmp_path / 'pred'}" in done.stdout
     assert len(wavs_in(tmp_path)) == 6
 
 
@@ -239,7 +237,7 @@ def test_the_command_ends_with_1_when_something_could_not_be_made(recipe, tmp_pa
     np.save(tmp_path / "b.npy", GOOD.T)
     done = vocode(recipe, "--infer_mode", "infer_from_feature", "--infer_feature_dir", tmp_path, "--overwrite")
     assert done.returncode == 1
-    assert "error: 1 of 2 could not be made audible" in done.stderr and "Traceback" not in done.stderr
+    assert "error: 1 of 2 could not be vocoded" in done.stderr and "Traceback" not in done.stderr
     assert (recipe / "ckpts" / "mine" / "result" / "pred" / "a.wav").is_file()
 
 

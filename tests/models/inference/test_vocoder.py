@@ -103,7 +103,7 @@ def test_settings_that_do_not_shape_mels_may_differ(bundle):
 
 def test_an_acoustic_model_is_no_vocoder(tmp_path):
     tiny_bundle().save(tmp_path)
-    with pytest.raises(BundleError, match="FastSpeech2, which is no vocoder"):
+    with pytest.raises(BundleError, match="FastSpeech2, which is not a vocoder"):
         open_vocoder(tmp_path)
 
 

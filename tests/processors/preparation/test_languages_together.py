@@ -231,14 +231,16 @@ def test_unknown_phones_are_replaced_with_a_warning_told_once(capsys):
     assert first.phones == ("sil", "m", "a", "ɪ", "n", ".", "m", ".") or first.phones[:5] == ("sil", "m", "a", "ɪ", "n")
     assert second.phones == ("sil", "m", "a", "ɪ", "n", ".")
     told = capsys.readouterr()
-    assert (told.out + told.err).count("never learned 'aɪ'") + (told.out + told.err).count("never learned 'ˈaɪ'") == 1
+    assert (told.out + told.err).count("was not trained on the phone 'aɪ'") + (told.out + told.err).count(
+        "was not trained on the phone 'ˈaɪ'"
+    ) == 1
 
 
 def test_letters_without_any_stand_in_are_left_out_and_nothing_left_is_an_error(capsys):
     voice = voice_of([*PAUSES, SPOKEN_NOISE, "e", "a", "b"], "char", anna="fr")
     assert voice("Ébah жa.").phones == ("sil", "e", "b", "a", "a", ".")
-    assert "never learned 'ж'; it is left out" in "".join(capsys.readouterr())
-    with pytest.raises(SynthesisError, match="holds nothing to say"):
+    assert "was not trained on the phone 'ж'; it is left out" in "".join(capsys.readouterr())
+    with pytest.raises(SynthesisError, match="has no words to synthesize"):
         voice("жж")
 
 
