@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
     splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
-    say(f"utterances: {summary.good} usable ({splits}); {summary.rejected} left out")
+    say(f"utterances: {summary.usable} usable ({splits}); {summary.rejected} left out")
     say(f"speech: {summary.hours:.2f} hours, {summary.frames} frames, {summary.speakers} speaker(s)")
     say(f"features, manifests and statistics: {summary.processed_dir}")
     for report in summary.reports:

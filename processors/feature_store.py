@@ -73,10 +73,10 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any], notes: Mappin
     stored = {} if is_new else _read_settings(folder)
     wanted = _as_json(settings)
     _refuse_other_settings(folder, made_with=stored, expected=wanted, missing_is_different=False)
-    together = stored | wanted
-    together |= {name: value for name, value in _as_json(notes or {}).items() if name not in together}
-    if is_new or together.keys() != stored.keys():
-        write_atomically(folder / _SETTINGS_FILE, json.dumps(together, indent=2, ensure_ascii=False) + "\n")
+    merged = stored | wanted
+    merged |= {name: value for name, value in _as_json(notes or {}).items() if name not in merged}
+    if is_new or merged.keys() != stored.keys():
+        write_atomically(folder / _SETTINGS_FILE, json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
 
 

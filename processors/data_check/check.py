@@ -102,9 +102,9 @@ def _check(
     )
     grave = _grave(findings)
     left_out = [utterance.id for utterance in corpus.utterances if utterance.id in grave]
-    of_id = defaultdict(list)
+    by_id = defaultdict(list)
     for finding in findings:
-        of_id[finding.utterance_id].append(finding)
+        by_id[finding.utterance_id].append(finding)
     checked = Checked(
         dataset,
         len(corpus.utterances),
@@ -114,7 +114,7 @@ def _check(
         folder / "leave_out.txt",
         len(left_out),
     )
-    write_data_report(checked, corpus, analyses, of_id, left_out, settings, with_texts)
+    write_data_report(checked, corpus, analyses, by_id, left_out, settings, with_texts)
     return checked
 
 
@@ -209,7 +209,7 @@ def announce(checked: Sequence[Checked]) -> None:
     """Print the findings, and the paths of the reports."""
     for each in checked:
         kinds = Counter(finding.kind for finding in each.findings)
-        listed = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()) or "nothing"
+        listed = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()) or "none"
         say(f"{each.dataset}: {each.n_utterances} recordings; findings: {listed}")
         say(f"report: {each.page}; all figures: {each.table}")
         if each.n_left_out:

@@ -222,12 +222,11 @@ def findings_of_repetition(
         clips: of readable recordings, by utterance id.
         faulty: those left out for other reasons, which count as later than good ones.
     """
-    known = sorted((each for each in utterances if each.id in clips), key=lambda each: each.id in faulty)
-    place = {utterance.id: number for number, utterance in enumerate(known)}
-    for again, (first, similarity) in _repetitions([*place], clips).items():
+    readable = sorted((each for each in utterances if each.id in clips), key=lambda each: each.id in faulty)
+    for again, (first, similarity) in _repetitions([each.id for each in readable], clips).items():
         yield Finding(again, "repeated recording", f"same sound as {first}", similarity)
     first_with: dict[tuple[str, str], str] = {}
-    for utterance in known:
+    for utterance in readable:
         key = (utterance.speaker, _normalized(utterance.text))
         if key[1] and (first := first_with.setdefault(key, utterance.id)) != utterance.id:
             yield Finding(utterance.id, "repeated text", f"same text as {first}", 1.0, is_grave=False)
@@ -235,7 +234,7 @@ def findings_of_repetition(
 
 def _repetitions(ids: Sequence[str], clips: Mapping[str, ClipMeasures]) -> dict[str, tuple[str, float]]:
     """Return for each repeated recording the first one like it, and their similarity."""
-    place = {id_: number for number, id_ in enumerate(ids)}
+    order = {id_: number for number, id_ in enumerate(ids)}
     by_length = sorted(ids, key=lambda id_: clips[id_].speech_s)
     lengths = np.array([clips[id_].speech_s for id_ in by_length])
     prints = np.stack([clips[id_].fingerprint for id_ in by_length]) if by_length else np.empty((0, 1))
@@ -244,8 +243,8 @@ def _repetitions(ids: Sequence[str], clips: Mapping[str, ClipMeasures]) -> dict[
     for number, (id_, stop) in enumerate(zip(by_length, stops, strict=True)):
         similarity = prints[number + 1 : stop] @ prints[number]
         for other in np.flatnonzero(similarity > _SAME_SOUND):
-            first, again = sorted((id_, by_length[number + 1 + int(other)]), key=place.__getitem__)
-            if again not in found or place[first] < place[found[again][0]]:
+            first, again = sorted((id_, by_length[number + 1 + int(other)]), key=order.__getitem__)
+            if again not in found or order[first] < order[found[again][0]]:
                 found[again] = (first, float(similarity[other]))
     return found
 

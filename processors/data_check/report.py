@@ -234,7 +234,7 @@ def _shown(
     utterances: Sequence[Utterance], findings: Mapping[str, Sequence[Finding]], settings: PreprocessSettings
 ) -> Iterator[Shown]:
     """Yield the worst recordings of every kind of finding in turn."""
-    of_id = {utterance.id: utterance for utterance in utterances}
+    by_id = {utterance.id: utterance for utterance in utterances}
     by_kind: dict[str, list[Finding]] = defaultdict(list)
     for of_utterance in findings.values():
         for finding in of_utterance:
@@ -248,7 +248,7 @@ def _shown(
     mel = MelSpectrogram.from_settings(settings)
     for id_ in ids[:_MOST_SHOWN]:
         listed = "; ".join(f"{finding.kind}: {finding.description}" for finding in findings[id_])
-        if shown := _draw(of_id[id_], listed, mel):
+        if shown := _draw(by_id[id_], listed, mel):
             yield shown
 
 

@@ -152,7 +152,7 @@ class AcousticData(UtteranceData[AcousticExample]):
         self._speaker_names = [utterance.speaker for utterance in utterances]
 
     def __getitem__(self, index: int) -> AcousticExample:
-        (dataset, id_), speaker = self._places[index], self._speaker_names[index]
+        (dataset, id_), speaker = self._keys[index], self._speaker_names[index]
         store, statistics = self._stores[dataset], self._statistics[speaker]
         durations, pitch, energy = store.read(id_, "durations"), None, None
         if self._pitch_level is not None:

@@ -49,7 +49,7 @@ class AlignerData(UtteranceData[AlignerExample]):
     """Utterances of one or more corpora for training an aligner."""
 
     def __getitem__(self, index: int) -> AlignerExample:
-        dataset, id_ = self._places[index]
+        dataset, id_ = self._keys[index]
         store = self._stores[dataset]
         return AlignerExample(id_, store.read(id_, "phonemes"), store.read(id_, "mel"), dataset)
 

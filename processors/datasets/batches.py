@@ -96,8 +96,8 @@ class BatchPlan:
         generator = np.random.default_rng([self._seed, epoch])
         drawn = self._drawn(epoch)
         jittered = self.lengths[drawn] * (1.0 + _LENGTH_JITTER * generator.uniform(-1.0, 1.0, len(drawn)))
-        members = self._cut(drawn[np.argsort(-jittered, kind="stable")])
-        return [self._deal(members[place]) for place in generator.permutation(len(members))]
+        groups = self._cut(drawn[np.argsort(-jittered, kind="stable")])
+        return [self._deal(groups[index]) for index in generator.permutation(len(groups))]
 
     def _drawn(self, epoch: int) -> np.ndarray:
         """Return the utterances of an epoch in ascending order, each as often as it is drawn."""

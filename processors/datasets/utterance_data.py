@@ -138,13 +138,13 @@ class UtteranceData(Dataset[_Example]):
 
     def __init__(self, utterances: Sequence[Utterance], stores: Mapping[str, FeatureStore]) -> None:
         self._stores = dict(stores)
-        self._places = [(utterance.dataset, utterance.id) for utterance in utterances]
-        self.lengths = np.array([stores[dataset].length(id_, "mel") for dataset, id_ in self._places], dtype=np.int64)
+        self._keys = [(utterance.dataset, utterance.id) for utterance in utterances]
+        self.lengths = np.array([stores[dataset].length(id_, "mel") for dataset, id_ in self._keys], dtype=np.int64)
         """(len(self),) frames per utterance."""
 
     def weights(self, dataset_weight: Mapping[str, float]) -> list[float]:
         """Return how often each utterance is drawn per epoch, from the setting `dataset_weight`."""
-        return [dataset_weight.get(dataset, 1.0) for dataset, _ in self._places]
+        return [dataset_weight.get(dataset, 1.0) for dataset, _ in self._keys]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._keys)

@@ -139,8 +139,8 @@ class Segments(_VocoderData, Dataset[VocoderExample]):
         self._items = [item for item, keep in zip(items, long_enough, strict=True) if keep]
         self.lengths = self.lengths[long_enough]
 
-    def __getitem__(self, place: tuple[int, int, int]) -> VocoderExample:
-        index, epoch, turn = place
+    def __getitem__(self, key: tuple[int, int, int]) -> VocoderExample:
+        index, epoch, turn = key
         generator = np.random.default_rng([self._seed, epoch, index, *([turn] if turn else [])])
         start = int(generator.integers(0, self.lengths[index] - self._segment_frames + 1))
         return self._read(index, start, start + self._segment_frames)

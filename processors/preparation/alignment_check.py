@@ -45,7 +45,7 @@ class Anomaly:
 
 
 class AlignmentCheck:
-    """Collects a few numbers per phone of a corpus's alignments, and finds outliers among them.
+    """Collects statistics of a corpus's alignments, and finds outliers.
 
     Args:
         seconds_per_frame: hop_size / sample_rate.
@@ -116,25 +116,25 @@ class AlignmentCheck:
 
     def _of_lengths(self) -> Iterator[Anomaly]:
         names = {number: name for name, number in self._numbers.items()}
-        together: Counter[int] = sum(self._counts.values(), Counter())
-        if together.total() < _FEWEST:
+        of_all: Counter[int] = sum(self._counts.values(), Counter())
+        if of_all.total() < _FEWEST:
             return
         median, spread = np.zeros(len(names)), np.zeros(len(names))
         for number, counts in self._counts.items():
-            median[number], spread[number] = _median_and_spread(counts if counts.total() >= _FEWEST else together)
+            median[number], spread[number] = _median_and_spread(counts if counts.total() >= _FEWEST else of_all)
         median_ms = np.exp(median) * self._seconds_per_frame * 1000
         least = _LEAST_DIFFERENCE_S / self._seconds_per_frame
         for utterance_id, numbers, durations, starts in self._spoken:
             logs = np.log(np.maximum(durations, _SHORTEST_FRAMES))
             sizes = np.abs(logs - median[numbers]) / (SPREADS * spread[numbers])
             is_odd = (sizes > 1.0) & (np.abs(durations - np.exp(median[numbers])) >= least)
-            for place in np.flatnonzero(is_odd).tolist():
-                number = int(numbers[place])
+            for index in np.flatnonzero(is_odd).tolist():
+                number = int(numbers[index])
                 description = (
-                    f"{names[number]} at {starts[place] * self._seconds_per_frame:.2f} s lasts "
-                    f"{durations[place] * self._seconds_per_frame * 1000:.0f} ms (median {median_ms[number]:.0f} ms)"
+                    f"{names[number]} at {starts[index] * self._seconds_per_frame:.2f} s lasts "
+                    f"{durations[index] * self._seconds_per_frame * 1000:.0f} ms (median {median_ms[number]:.0f} ms)"
                 )
-                yield Anomaly(utterance_id, "length", float(sizes[place]), description)
+                yield Anomaly(utterance_id, "length", float(sizes[index]), description)
 
     def _of_scores(self) -> Iterator[Anomaly]:
         if len(self.scores) < _FEWEST:
@@ -168,24 +168,24 @@ def longest_silence(energy: np.ndarray, is_pause: np.ndarray) -> tuple[int, int]
     floor, loud = np.percentile(level, [2, 90])
     limit = min(max(loud - _QUIET_DB, floor + _ABOVE_FLOOR_DB), loud - _FARTHEST_DB)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], (level < limit) & ~is_pause, [False]]).astype(np.int8)))
-    firsts, behinds = edges[::2], edges[1::2]
-    if not len(firsts):
+    starts, stops = edges[::2], edges[1::2]
+    if not len(starts):
         return 0, 0
-    longest = int(np.argmax(behinds - firsts))
-    return int(behinds[longest] - firsts[longest]), int(firsts[longest])
+    longest = int(np.argmax(stops - starts))
+    return int(stops[longest] - starts[longest]), int(starts[longest])
 
 
 def longest_silence_in_words(alignment: Alignment) -> float:
     """Return the seconds of the longest silence between two phones of one word; 0.0 if there is none."""
     words = [word for word in alignment.words if word.label]
     phones = alignment.phones
-    longest, place = 0.0, 0
-    for before, silence, behind in zip(phones, phones[1:], phones[2:], strict=False):
-        if not silence.is_silence or before.is_silence or behind.is_silence:
+    longest, index = 0.0, 0
+    for previous, silence, following in zip(phones, phones[1:], phones[2:], strict=False):
+        if not silence.is_silence or previous.is_silence or following.is_silence:
             continue
-        while place < len(words) and words[place].end_s <= silence.start_s:
-            place += 1
-        if place < len(words) and words[place].start_s < silence.start_s and words[place].end_s > silence.end_s:
+        while index < len(words) and words[index].end_s <= silence.start_s:
+            index += 1
+        if index < len(words) and words[index].start_s < silence.start_s and words[index].end_s > silence.end_s:
             longest = max(longest, silence.end_s - silence.start_s)
     return longest
 
@@ -193,9 +193,9 @@ def longest_silence_in_words(alignment: Alignment) -> float:
 def _median_and_spread(counts: Counter[int]) -> tuple[float, float]:
     """Return the median of log lengths, and their spread: half the width of the middle 68 %."""
     lengths = sorted(counts)
-    places = np.cumsum([counts[length] for length in lengths]) / counts.total()
+    shares = np.cumsum([counts[length] for length in lengths]) / counts.total()
     low, median, high = (
-        math.log(max(lengths[int(np.searchsorted(places, share))], _SHORTEST_FRAMES)) for share in (0.16, 0.5, 0.84)
+        math.log(max(lengths[int(np.searchsorted(shares, share))], _SHORTEST_FRAMES)) for share in (0.16, 0.5, 0.84)
     )
     return median, max((high - low) / 2, _LEAST_SPREAD)
 

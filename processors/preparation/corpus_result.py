@@ -32,28 +32,28 @@ class CorpusResult:
     Attributes:
         dataset: its name.
         folder: of its features, manifests and report.
-        good: utterances whose features are in the store, in the corpus's order.
+        usable: utterances whose features are in the store, in the corpus's order.
         rejected: utterances and lines left out.
         notes: further remarks for the report.
-        n_made: number of utterances prepared in this run.
+        n_prepared: number of utterances prepared in this run.
     """
 
     dataset: str
     folder: Path
-    good: tuple[Utterance, ...]
+    usable: tuple[Utterance, ...]
     rejected: tuple[Rejected, ...]
     notes: tuple[str, ...]
-    n_made: int
+    n_prepared: int
 
     @property
     def rejected_share(self) -> float:
         """The share of the recordings that was rejected."""
-        return len(self.rejected) / max(len(self.good) + len(self.rejected), 1)
+        return len(self.rejected) / max(len(self.usable) + len(self.rejected), 1)
 
     @property
     def has_training(self) -> bool:
         """Whether any usable utterance is in the training split."""
-        return any(utterance.split == "train" for utterance in self.good)
+        return any(utterance.split == "train" for utterance in self.usable)
 
 
 def collect_result(
@@ -69,37 +69,39 @@ def collect_result(
 
     Args:
         plan: of the corpus.
-        settings: whose limits of duration also apply to features made under other limits.
-        features: that usable utterances have.
+        settings: of preprocessing; limits of duration also apply to features made under other ones.
+        features: required of usable utterances.
         failed: utterances, by id, that the store lacks because the program failed.
         problems: lines that the corpus' reader could not use.
         notes: the reader's other remarks.
     """
     store = FeatureStore.open(plan.folder)
-    good, rejected = (
+    usable, rejected = (
         [],
-        [Rejected(problem.utterance_id, "not usable as listed", _in_words(problem)) for problem in problems],
+        [Rejected(problem.utterance_id, "not usable as listed", _reason(problem)) for problem in problems],
     )
     for utterance in plan.utterances:
         found = failed.get(utterance.id) or _problem(utterance, store, settings, features)
         if found is None:
-            good.append(utterance)
+            usable.append(utterance)
         else:
             rejected.append(found)
-    return CorpusResult(plan.dataset, plan.folder, tuple(good), tuple(rejected), tuple(notes), n_made=len(plan.jobs))
+    return CorpusResult(
+        plan.dataset, plan.folder, tuple(usable), tuple(rejected), tuple(notes), n_prepared=len(plan.jobs)
+    )
 
 
 def without_untrained_speakers(result: CorpusResult) -> CorpusResult:
     """Remove speakers without training utterances from validation and test, and report it."""
-    trained = {utterance.speaker for utterance in result.good if utterance.split == "train"}
-    kept = tuple(utterance for utterance in result.good if utterance.speaker in trained)
-    lost = sorted({utterance.speaker for utterance in result.good} - trained)
+    trained = {utterance.speaker for utterance in result.usable if utterance.split == "train"}
+    kept = tuple(utterance for utterance in result.usable if utterance.speaker in trained)
+    lost = sorted({utterance.speaker for utterance in result.usable} - trained)
     if not lost:
         return result
-    n_lost = len(result.good) - len(kept)
+    n_lost = len(result.usable) - len(kept)
     note = f"{n_lost} utterances of speakers without training utterances are in no split: {some(lost, 20)}"
     say(f"{result.dataset}: {note}")
-    return replace(result, good=kept, notes=(*result.notes, note))
+    return replace(result, usable=kept, notes=(*result.notes, note))
 
 
 def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: SymbolTable | None) -> Iterator[Utterance]:
@@ -184,5 +186,5 @@ def _problem(
     return None
 
 
-def _in_words(problem: Problem) -> str:
+def _reason(problem: Problem) -> str:
     return f"{problem.where}: {problem.reason}"

@@ -63,7 +63,7 @@ def make_features(
             pool.submit(group)
         for event in pool.events():
             if isinstance(event, Noted):
-                done, key = event.note, _key(event.task, event.note.place)
+                done, key = event.note, _key(event.task, event.note.index)
                 failures.pop(key, None)
                 if done.not_stored:
                     failures[key] = done.not_stored
@@ -83,14 +83,14 @@ def make_features(
     return failures
 
 
-def _key(group: JobGroup, place: int) -> tuple[Path, str]:
-    return group.store, group.jobs[place].utterance.id
+def _key(group: JobGroup, index: int) -> tuple[Path, str]:
+    return group.store, group.jobs[index].utterance.id
 
 
 def _culprit(death: Died) -> tuple[Path, str]:
     """Return the utterance that a process died on: the one after the last that it reported."""
-    place = death.last_note.place + 1 if isinstance(death.last_note, Done) else 0
-    return _key(death.task, min(place, len(death.task.jobs) - 1))
+    index = death.last_note.index + 1 if isinstance(death.last_note, Done) else 0
+    return _key(death.task, min(index, len(death.task.jobs) - 1))
 
 
 def _retry_of(death: Died, culprit: tuple[Path, str], failures: Failures) -> JobGroup | None:

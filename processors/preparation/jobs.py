@@ -47,12 +47,12 @@ class Done:
     """The result of one job.
 
     Attributes:
-        place: of the job in its group.
+        index: of the job in its group.
         is_rejected: whether the utterance was rejected.
         not_stored: the rejection, if the program failed rather than the utterance; the next run tries again.
     """
 
-    place: int
+    index: int
     is_rejected: bool = False
     not_stored: Rejected | None = None
 

@@ -66,15 +66,15 @@ def align_by_mfa(settings: ExperimentSettings, *, num_workers: int = 0) -> None:
         if not wanted:
             say(f"{dataset}: nothing for mfa to align, all TextGrids are up to date")
             continue
-        work = folder / _FOLDER
-        shutil.rmtree(work, ignore_errors=True)  # of a run that was stopped
-        n_written = _write_corpus(work / "corpus", list(wanted), preprocess)
+        work_dir = folder / _FOLDER
+        shutil.rmtree(work_dir, ignore_errors=True)  # of a run that was stopped
+        n_written = _write_corpus(work_dir / "corpus", list(wanted), preprocess)
         if n_written:
             jobs = str(num_workers or preprocess.num_workers or available_cores())
-            paths = [str(work / "corpus"), *resources, str(work / "aligned")]
+            paths = [str(work_dir / "corpus"), *resources, str(work_dir / "aligned")]
             _run([program, "align", "--clean", "--num_jobs", jobs, *paths], folder / _LOG)
-        missing = _take_over(work / "aligned", textgrids, wanted)
-        shutil.rmtree(work, ignore_errors=True)  # missing if no recording could be written
+        missing = _copy_textgrids(work_dir / "aligned", textgrids, wanted)
+        shutil.rmtree(work_dir, ignore_errors=True)  # missing if no recording could be written
         say(f"{dataset}: mfa has aligned {len(wanted) - len(missing)} of {len(wanted)} recordings")
         if missing:
             others = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
@@ -127,10 +127,10 @@ def _write_corpus(folder: Path, utterances: Sequence[Utterance], settings: Prepr
                 )
             except (RecitalError, OSError):
                 continue
-            place = folder / utterance.speaker / utterance.id
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_wav(place.with_name(f"{utterance.id}.wav"), waveform, settings.sample_rate)
-            write_atomically(place.with_name(f"{utterance.id}.lab"), words + "\n")
+            speaker_folder = folder / utterance.speaker
+            speaker_folder.mkdir(parents=True, exist_ok=True)
+            write_wav(speaker_folder / f"{utterance.id}.wav", waveform, settings.sample_rate)
+            write_atomically(speaker_folder / f"{utterance.id}.lab", words + "\n")
             n_written += 1
     return n_written
 
@@ -148,18 +148,18 @@ def _run(command: Sequence[str], log: Path) -> None:
     say(f"running {' '.join(command)}; its output goes to {log}")
     with log.open("w", encoding="utf-8") as output:
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
             )
         except OSError as error:
             raise MfaError(f"{command[0]}: cannot be run ({error.strerror}); install mfa again") from error
-    if done.returncode:
+    if process.returncode:
         with log.open(encoding="utf-8", errors="replace") as output:
             last = deque((line.strip() for line in output if line.strip()), maxlen=_LINES_SHOWN)
-        raise MfaError(f"mfa ended with exit code {done.returncode}: {' / '.join(last) or 'no output'} (all: {log})")
+        raise MfaError(f"mfa ended with exit code {process.returncode}: {' / '.join(last) or 'no output'} (all: {log})")
 
 
-def _take_over(aligned: Path, textgrids: TextGrids, wanted: dict[Utterance, str]) -> list[str]:
+def _copy_textgrids(aligned: Path, textgrids: TextGrids, wanted: dict[Utterance, str]) -> list[str]:
     """Copy MFA's TextGrids to stage 1's folder; return the ids of missing or damaged ones."""
     found = {(path.parent.name, path.stem): path for path in sorted(aligned.rglob("*.TextGrid"))}
     missing = []
@@ -172,7 +172,7 @@ def _take_over(aligned: Path, textgrids: TextGrids, wanted: dict[Utterance, str]
         except AlignmentError:
             missing.append(utterance.id)
             continue
-        place = textgrids.own(utterance)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_textgrid(place, alignment, origin=origin)
+        target = textgrids.own(utterance)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_textgrid(target, alignment, origin=origin)
     return missing

@@ -79,12 +79,12 @@ def _sections(
     def length(frames: int) -> str:
         return format_duration(frames * seconds_per_frame)
 
-    total = len(result.good) + len(result.rejected)
+    total = len(result.usable) + len(result.rejected)
     share = f"{result.rejected_share:.1%} of {total}"
     yield Section(
         "Overview",
         [
-            f"{len(result.good)} utterances are usable, {len(result.rejected)} were left out ({share}).",
+            f"{len(result.usable)} utterances are usable, {len(result.rejected)} were left out ({share}).",
             *(f"Note: {note}" for note in result.notes),
         ],
         ("split", "utterances", "speech", "frames"),
@@ -149,7 +149,7 @@ def _alignment_sections(
         [(id_, "; ".join(lines[:_N_DESCRIBED])) for id_, lines in list(descriptions.items())[:_N_WORST]],
     )
     if scores := alignments.scores:
-        texts = {utterance.id: utterance.text for utterance in result.good}
+        texts = {utterance.id: utterance.text for utterance in result.usable}
         yield Section(
             "Lowest alignment scores",
             [
@@ -179,35 +179,35 @@ def _shown(
     """Draw some utterances, the slowest and the fastest, whose texts may be wrong, and the ten worst aligned."""
     store = FeatureStore.open(result.folder)
     longest = int(_MOST_SHOWN_S * settings.sample_rate / settings.hop_size)
-    of_id = {
+    by_id = {
         utterance.id: utterance
-        for utterance in result.good
+        for utterance in result.usable
         if store.has(utterance.id, ("waveform",)) and store.length(utterance.id, "mel") <= longest
     }
-    paces = sorted(pace for pace in counts.paces if pace[1] in of_id)
+    paces = sorted(pace for pace in counts.paces if pace[1] in by_id)
     why = {}
     if len(paces) > _N_SHOWN:
         why = {paces[0][1]: "the slowest", paces[-1][1]: "the fastest"}
-    worst = _worst_aligned(anomalies, counts.alignments.scores, of_id)
+    worst = _worst_aligned(anomalies, counts.alignments.scores, by_id)
     why |= {id_: ", ".join(filter(None, [why.get(id_), reason])) for id_, reason in worst.items()}
-    ids = list(of_id)
-    between = [ids[place] for place in np.linspace(0, len(ids) - 1, min(_N_SHOWN, len(ids))).astype(int)]
+    ids = list(by_id)
+    between = [ids[index] for index in np.linspace(0, len(ids) - 1, min(_N_SHOWN, len(ids))).astype(int)]
     for utterance_id in dict.fromkeys([*between, *why]):
-        (utterance,) = completed([of_id[utterance_id]], store, symbols)
+        (utterance,) = completed([by_id[utterance_id]], store, symbols)
         yield _draw(utterance, store, settings, why.get(utterance_id, ""))
 
 
 def _worst_aligned(
-    anomalies: Sequence[Anomaly], scores: Sequence[tuple[float, str]], of_id: Container[str]
+    anomalies: Sequence[Anomaly], scores: Sequence[tuple[float, str]], by_id: Container[str]
 ) -> dict[str, str]:
     """Return the worst aligned utterances with their reasons: first by anomalies, then by scores."""
-    shown = (anomaly for anomaly in worst_of_each(anomalies) if anomaly.utterance_id in of_id)
+    shown = (anomaly for anomaly in worst_of_each(anomalies) if anomaly.utterance_id in by_id)
     worst = {anomaly.utterance_id: f"anomaly: {anomaly.description}" for anomaly in itertools.islice(shown, _N_WORST)}
     if len(scores) > _N_WORST:
         for score, id_ in sorted(scores):
             if len(worst) == _N_WORST:
                 break
-            if id_ in of_id:
+            if id_ in by_id:
                 worst.setdefault(id_, f"among the lowest scores: {score:.2f}")
     return worst
 

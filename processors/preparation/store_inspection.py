@@ -78,11 +78,11 @@ def store_of(stores: Sequence[FeatureStore], utterance_id: str) -> FeatureStore:
     holding = [store for store in stores if utterance_id in _ids(store)]
     if len(holding) == 1:
         return holding[0]
-    places = ", ".join(str(store.folder) for store in holding or stores)
+    folders = ", ".join(str(store.folder) for store in holding or stores)
     if holding:
-        raise InspectionError(f"{utterance_id}: is in several corpora; name the folder of one: {places}")
+        raise InspectionError(f"{utterance_id}: is in several corpora; pass the folder of one: {folders}")
     meant = did_you_mean(utterance_id, chain.from_iterable(map(_ids, stores)))
-    raise InspectionError(f"{places}: no utterance {utterance_id}{meant}; --list shows all")
+    raise InspectionError(f"{folders}: no utterance {utterance_id}{meant}; --list shows all")
 
 
 def listing(stores: Iterable[FeatureStore]) -> Iterator[str]:

@@ -67,4 +67,6 @@ def _is_in_use(table: SymbolTable, processed_dir: Path, settings: PreprocessSett
     """Return whether the phonemes of some store are numbered by this table, or by its state before it grew."""
     stores = (path.parent for path in processed_dir.glob("*/store_settings.json") if path.parent not in forget)
     expected = (settings.phone_extractor, stamp_of_symbols(table.symbols))
-    return any((made.get("phone_extractor"), made.get("symbols")) == expected for made in map(settings_of, stores))
+    return any(
+        (stored.get("phone_extractor"), stored.get("symbols")) == expected for stored in map(settings_of, stores)
+    )

@@ -36,9 +36,9 @@ class PreparationSummary:
     """The result of stage 1 in numbers.
 
     Attributes:
-        made: utterances prepared in this run; the others were up to date.
-        good: usable utterances.
-        rejected: rejected recordings.
+        prepared: number of utterances prepared in this run; the others were up to date.
+        usable: number of usable utterances.
+        rejected: number of rejected recordings.
         frames: of the usable utterances.
         hours: of speech in them.
         speakers: number of speakers.
@@ -47,8 +47,8 @@ class PreparationSummary:
         reports: one per corpus.
     """
 
-    made: int
-    good: int
+    prepared: int
+    usable: int
     rejected: int
     frames: int
     hours: float
@@ -92,7 +92,7 @@ def write_voice_files(
     for result in results:
         store = FeatureStore.open(result.folder)
         for split in SPLITS:
-            members = (utterance for utterance in result.good if utterance.split == split)
+            members = (utterance for utterance in result.usable if utterance.split == split)
             write_manifest(result.folder / f"{split}.jsonl", completed(members, store, symbols))
     if for_voice:
         _warn_of_little_speech(list(counts.values()), settings.preprocess)
@@ -111,7 +111,7 @@ def _write_voice(
     symbols: SymbolTable | None,
     statistics: Mapping[str, SpeakerStatistics],
 ) -> None:
-    speakers = sorted({utterance.speaker for result in results for utterance in result.good})
+    speakers = sorted({utterance.speaker for result in results for utterance in result.usable})
     rows = {speaker: row for row, speaker in enumerate(speakers)}
     languages = json.dumps(_languages_of_speakers(results), indent=2, ensure_ascii=False)
     for folder in _voice_folders(settings):
@@ -130,7 +130,7 @@ def _voice_folders(settings: ExperimentSettings) -> tuple[Path, Path]:
 
 def _embed_speakers(results: Sequence[CorpusResult], settings: ExperimentSettings, encoder: SpeakerEncoder) -> None:
     embeddings = embed_speakers(
-        [utterance for result in results for utterance in result.good if utterance.split == "train"],
+        [utterance for result in results for utterance in result.usable if utterance.split == "train"],
         {result.dataset: FeatureStore.open(result.folder) for result in results},
         encoder,
         name=settings.preprocess.speaker_encoder,
@@ -144,7 +144,7 @@ def _languages_of_speakers(results: Sequence[CorpusResult]) -> dict[str, str]:
     """Return each speaker's most frequent language."""
     spoken: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for result in results:
-        for utterance in result.good:
+        for utterance in result.usable:
             spoken[utterance.speaker][utterance.language] += 1
     return {speaker: max(sorted(counts), key=counts.__getitem__) for speaker, counts in sorted(spoken.items())}
 
@@ -159,7 +159,7 @@ def _count(
     def stored_number(utterance: Utterance, feature: str) -> float | None:
         return float(store.read(utterance.id, feature)[0]) if store.has(utterance.id, (feature,)) else None
 
-    for utterance in completed(result.good, store, symbols):
+    for utterance in completed(result.usable, store, symbols):
         counts.add(utterance)
         energy = store.read(utterance.id, "energy") if store.has(utterance.id, ("energy",)) else None
         counts.alignments.add(
@@ -175,7 +175,7 @@ def _count(
 
 def _refuse_if_too_few(results: Sequence[CorpusResult], settings: PreprocessSettings) -> None:
     for result in results:
-        total = len(result.good) + len(result.rejected)
+        total = len(result.usable) + len(result.rejected)
         report = result.folder / "report.md"
         is_refused = result.rejected_share > settings.max_bad_share or not result.has_training
         for split in SPLITS if is_refused else ():
@@ -216,8 +216,8 @@ def _summary(
     for each in counts:
         utterances.update(each.utterances)
     return PreparationSummary(
-        made=sum(result.n_made for result in results),
-        good=sum(len(result.good) for result in results),
+        prepared=sum(result.n_prepared for result in results),
+        usable=sum(len(result.usable) for result in results),
         rejected=sum(len(result.rejected) for result in results),
         frames=frames,
         hours=frames * settings.hop_size / settings.sample_rate / 3600,

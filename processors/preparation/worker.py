@@ -46,7 +46,7 @@ def make_work(settings: PreprocessSettings, features: Sequence[str]) -> Work:
 
     def prepare_group(group: JobGroup, note: Note) -> None:
         with ShardWriter(group.store, max_bytes=_MOST_BYTES_HELD) as writer:
-            for place, job in enumerate(group.jobs):
+            for index, job in enumerate(group.jobs):
                 rejected = None
                 try:
                     features_of_job = preparer.prepare(job)
@@ -60,7 +60,7 @@ def make_work(settings: PreprocessSettings, features: Sequence[str]) -> Work:
                 is_stored = rejected is None or rejected.kind != UNEXPECTED
                 if is_stored:
                     writer.add(job.utterance.id, features_of_job)
-                note(Done(place, rejected is not None, None if is_stored else rejected))
+                note(Done(index, rejected is not None, None if is_stored else rejected))
 
     return prepare_group
 
@@ -72,6 +72,6 @@ def _rejection(error: Exception, utterance: Utterance) -> Rejected:
     for family, kind in _KINDS:
         if isinstance(error, family):
             return Rejected(utterance.id, kind, reason)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(place.filename).name}:{place.lineno}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
     return Rejected(utterance.id, UNEXPECTED, f"{utterance.audio_path}: {type(error).__name__} at {where}: {reason}")

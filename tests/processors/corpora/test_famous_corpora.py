@@ -430,7 +430,7 @@ def test_several_famous_corpora_go_through_stage_1_together(tmp_path):
     from processors.features import VOCODER_FEATURES
 
     summary = prepare(load(config), features=VOCODER_FEATURES)
-    assert (summary.good, summary.rejected, summary.speakers) == (18, 0, 2)
+    assert (summary.usable, summary.rejected, summary.speakers) == (18, 0, 2)
     assert json.loads((tmp_path / "processed" / "speakers.json").read_text()) == {"103": 0, "p225": 1}
 
 

@@ -170,7 +170,7 @@ def test_a_folder_of_recordings_is_prepared_for_a_vocoder(tmp_path):
         write_sound(tmp_path / "sounds" / f"{number}.wav", number)
     config = vocoder_config(tmp_path, tmp_path / "sounds", "recordings", textgrid_dir="/nowhere")
     summary = prepare(load(config), features=VOCODER_FEATURES)
-    assert (summary.good, summary.rejected) == (12, 0)
+    assert (summary.usable, summary.rejected) == (12, 0)
     assert dict(summary.utterances) == {"train": 8, "valid": 2, "test": 2}
     assert_adds_up(tmp_path / "processed")
     with pytest.raises(DataError, match=r"symbols\.json"):
@@ -201,10 +201,10 @@ def test_a_vocoder_finds_all_it_needs_in_the_store_of_a_voice_and_leaves_the_voi
     before = {split: {utterance.id: utterance for utterance in manifest(processed, split)} for split in SPLITS}
     files = {path.name: path.read_bytes() for path in processed.glob("*.json")}
     examples = {split: open_acoustic(voice, split) for split in SPLITS}
-    assert (of_voice.good, of_voice.rejected) == (11, 1)
+    assert (of_voice.usable, of_voice.rejected) == (11, 1)
 
     of_vocoder = prepare(load(vocoder), features=VOCODER_FEATURES)
-    assert (of_vocoder.made, of_vocoder.good) == (1, 12)  # only what the text had spoiled
+    assert (of_vocoder.prepared, of_vocoder.usable) == (1, 12)  # only what the text had spoiled
     assert {path.name: path.read_bytes() for path in processed.glob("*.json")} == files
     for split in SPLITS:
         listed = {utterance.id: utterance for utterance in manifest(processed, split)}
@@ -217,7 +217,7 @@ def test_a_vocoder_finds_all_it_needs_in_the_store_of_a_voice_and_leaves_the_voi
     assert not names(processed, "train") & before["test"].keys()
     assert_adds_up(processed)
     # And back: the voice makes again only what it cannot use.
-    assert (prepare(load(voice)).made, prepare(load(voice)).made) == (1, 0)
+    assert (prepare(load(voice)).prepared, prepare(load(voice)).prepared) == (1, 0)
 
 
 def test_a_voice_makes_the_utterances_of_a_vocoder_anew_as_it_wants_them(tmp_path):
@@ -228,7 +228,7 @@ def test_a_voice_makes_the_utterances_of_a_vocoder_anew_as_it_wants_them(tmp_pat
     assert_adds_up(processed)
     train, test = names(processed, "train"), names(processed, "test")
     whole = FeatureStore.open(processed / "toy").length("clip_000", "mel")
-    assert prepare(load(voice)).made == 12
+    assert prepare(load(voice)).prepared == 12
     assert (names(processed, "train"), names(processed, "test")) == (train, test)
     assert_adds_up(processed)
     assert FeatureStore.open(processed / "toy").length("clip_000", "mel") < whole  # its silence was cut
@@ -245,7 +245,7 @@ def test_half_of_a_store_made_for_a_voice_is_whole_for_a_vocoder(tmp_path):
     prepare(load(write_config(tmp_path, tmp_path / "corpus")))
     write_metadata(tmp_path / "corpus", texts(12))
     summary = prepare(load(vocoder), features=VOCODER_FEATURES)
-    assert (summary.made, summary.good) == (0, 12)
+    assert (summary.prepared, summary.usable) == (0, 12)
     assert_adds_up(tmp_path / "processed")
 
 
@@ -259,7 +259,7 @@ def test_a_recording_that_changed_leaves_nothing_of_the_voice_behind(tmp_path):
     longer = np.concatenate([waveform_of("See my tea.")] * 2)
     soundfile.write(tmp_path / "corpus" / "wavs" / "clip_002.wav", longer, RATE)
     summary = prepare(load(vocoder_config(tmp_path, tmp_path / "corpus")), features=VOCODER_FEATURES)
-    assert summary.made == 1
+    assert summary.prepared == 1
     store = FeatureStore.open(tmp_path / "processed" / "toy")
     assert not any(store.has("clip_002", (feature,)) for feature in ("durations", "f0", "predicted_mel"))
     assert_adds_up(tmp_path / "processed")
@@ -308,5 +308,5 @@ def test_a_vocoder_follows_a_voice_whose_corpus_has_grown(tmp_path):
     prepare(load(voice))
     of_voice = {split: names(tmp_path / "processed", split) for split in SPLITS}
     vocoder = vocoder_config(tmp_path, tmp_path / "corpus", **options)
-    assert prepare(load(vocoder), features=VOCODER_FEATURES).made == 0
+    assert prepare(load(vocoder), features=VOCODER_FEATURES).prepared == 0
     assert {split: names(tmp_path / "processed", split) for split in SPLITS} == of_voice

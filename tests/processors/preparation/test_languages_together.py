@@ -90,7 +90,7 @@ def two_languages(tmp_path: Path) -> Path:
 
 def test_each_corpus_is_pronounced_in_its_language(tmp_path):
     pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
-    assert prepare(load(two_languages(tmp_path))).good == 8
+    assert prepare(load(two_languages(tmp_path))).usable == 8
     processed = tmp_path / "processed"
     voice = open_voice(processed, [])
     assert voice.languages == {"karin": "de", "joop": "nl"}
@@ -116,12 +116,12 @@ def test_numbers_of_symbols_stay_when_texts_bring_new_ones(tmp_path):
     make_dataset(tmp_path / "joop", ["zee", "ad"], "char", "nl")
     make_dataset(tmp_path / "more", ["aa", "bb"], "char", "de")
     config = write_experiment(tmp_path, "char", "karin", "joop", "more")
-    assert prepare(load(config)).made == 4
+    assert prepare(load(config)).prepared == 4
     after = SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols
     assert after == (*before, LATER, "d", "e", "z")
     assert FeatureStore.open(tmp_path / "processed" / "karin").read("karin_0", "phonemes").tolist() == phonemes
     assert all(each.phones for each in read_manifest(tmp_path / "processed" / "karin" / "train.jsonl"))
-    assert prepare(load(config)).made == 0
+    assert prepare(load(config)).prepared == 0
     config = write_experiment(tmp_path, "char", "joop")  # the table serves the others' features still
     prepare(load(config))
     assert SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols == after
@@ -190,7 +190,7 @@ def test_a_speaker_may_have_a_language_among_others(tmp_path):
             (tmp_path / "both" / name / path.with_suffix(".lab").name).write_text(text)
     config = write_experiment(tmp_path, "espeak", "both")
     settings = load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joop=nl")
-    assert prepare(settings).good == 8
+    assert prepare(settings).usable == 8
     assert open_voice(tmp_path / "processed", []).languages == {"joop": "nl", "karin": "de"}
     with pytest.raises(RecitalError, match="both has no such speaker; there are joop, karin"):
         prepare(load(config, "dataset_layout.both=speaker_folders", "dataset_language.both/joep=nl"))

@@ -70,7 +70,7 @@ def test_mfa_aligns_what_stage_1_then_uses(tmp_path, mfa):
     found = read_textgrid(folder / "TextGrid" / "toy" / "clip_000.TextGrid")
     assert [phone.label for phone in found.phones] == [phone.label for phone in alignment_of(texts["clip_000"]).phones]
     summary = prepare(settings)
-    assert (summary.good, summary.rejected) == (7, 1)  # clip_003, which mfa has left out
+    assert (summary.usable, summary.rejected) == (7, 1)  # clip_003, which mfa has left out
     assert "clip_003: has no TextGrid by mfa" in (folder / "report.md").read_text()
 
 

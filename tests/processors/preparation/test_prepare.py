@@ -89,7 +89,7 @@ def everything(processed: Path) -> dict[str, object]:
 
 def test_time_adds_up_for_every_utterance(tmp_path, corpus):
     summary = prepare(load(write_config(tmp_path, corpus)))
-    assert (summary.made, summary.good, summary.rejected) == (24, 24, 0)
+    assert (summary.prepared, summary.usable, summary.rejected) == (24, 24, 0)
     store = FeatureStore.open(tmp_path / "processed" / "toy")
     symbols = SymbolTable.open(tmp_path / "processed" / "symbols.json")
     for utterance in utterances(tmp_path / "processed").values():
@@ -147,7 +147,7 @@ def test_whispered_corpus_without_any_pitch_is_prepared(tmp_path):
         noise = 0.05 * np.random.default_rng(1).standard_normal(len(waveform_of(text)))
         soundfile.write(tmp_path / "corpus" / "wavs" / f"{name}.wav", noise, RATE)
     write_metadata(tmp_path / "corpus", of_id)
-    assert prepare(load(write_config(tmp_path, tmp_path / "corpus", valid_size=1, test_size=1))).good == 6
+    assert prepare(load(write_config(tmp_path, tmp_path / "corpus", valid_size=1, test_size=1))).usable == 6
     assert np.isfinite(open_statistics(tmp_path / "processed" / "statistics.json")["toy"].pitch.mean)
 
 
@@ -167,8 +167,8 @@ def test_vocoder_features_are_not_made_again_behind_acoustic_ones(tmp_path, corp
     settings = load(write_config(tmp_path, corpus))
     prepare(settings)
     before = everything(tmp_path / "processed")
-    assert prepare(settings, features=VOCODER_FEATURES).made == 0
-    assert prepare(settings).made == 0
+    assert prepare(settings, features=VOCODER_FEATURES).prepared == 0
+    assert prepare(settings).prepared == 0
     assert everything(tmp_path / "processed") == before
 
 
@@ -187,7 +187,7 @@ def test_several_corpora_share_statistics_and_speakers(tmp_path, corpus):
     tree["dataset_layout"]["others"] = "speaker_folders"
     config.write_text(json.dumps(tree))
     summary = prepare(load(config))
-    assert summary.good == 32
+    assert summary.usable == 32
     speakers = json.loads((tmp_path / "processed" / "speakers.json").read_text())
     assert speakers == {"anna": 0, "bert": 1, "toy": 2}
     assert set(open_statistics(tmp_path / "processed" / "statistics.json")) == set(speakers)
@@ -236,7 +236,7 @@ def test_second_run_makes_nothing_and_changes_nothing(tmp_path, corpus, capsys):
     prepare(settings)
     before = everything(tmp_path / "processed")
     capsys.readouterr()
-    assert prepare(settings).made == 0
+    assert prepare(settings).prepared == 0
     assert "nothing to do: all 24 utterances are up to date" in capsys.readouterr().out
     assert everything(tmp_path / "processed") == before
 
@@ -251,7 +251,7 @@ def test_changed_text_recording_or_textgrid_makes_that_utterance_again(tmp_path,
     louder = 2 * waveform_of(of_id["clip_005"])
     soundfile.write(corpus / "wavs" / "clip_005.wav", louder, RATE)
     shutil.copy(corpus / "TextGrid" / "clip_007.TextGrid", corpus / "TextGrid" / "clip_008.TextGrid")
-    assert prepare(settings).made == 3
+    assert prepare(settings).prepared == 3
     assert utterances(tmp_path / "processed")["clip_003"].text == "So my tea do see."
     assert utterances(tmp_path / "processed")["clip_003"].phones[1:5] == ("S", "OW1", "M", "AY1")
     store = FeatureStore.open(tmp_path / "processed" / "toy")
@@ -268,7 +268,7 @@ def test_new_utterances_join_and_lost_ones_leave(tmp_path, corpus):
         write_clip(corpus, name, of_id[name])
     del of_id["clip_000"]
     write_metadata(corpus, of_id)
-    assert prepare(settings).made == 2
+    assert prepare(settings).prepared == 2
     assert set(utterances(tmp_path / "processed")) == set(of_id)
 
 
@@ -307,8 +307,8 @@ def test_other_settings_are_refused_by_name_until_overwritten(tmp_path, corpus):
     with pytest.raises(StoreError) as refusal:
         prepare(changed)
     assert all(word in str(refusal.value) for word in ("hop_size 128 (now 256)", "pitch_extractor", "--overwrite"))
-    assert prepare(load(config)).made == 0  # nothing was lost
-    assert prepare(changed, overwrite=True).made == 24
+    assert prepare(load(config)).prepared == 0  # nothing was lost
+    assert prepare(changed, overwrite=True).prepared == 24
     assert all(each.frames < 160 for each in utterances(tmp_path / "processed").values())
 
 
@@ -320,7 +320,7 @@ def test_a_store_keeps_the_version_of_the_front_end_that_made_its_first_phones(t
     prepare(settings)
     assert json.loads(store.read_text())["front_end"] == {"normaliser": 1, "lexicon": 1, "tones": 1, "pauses": 1}
     monkeypatch.setattr(plan_module, "FRONT_END_VERSION", FrontEndVersion(lexicon=2))
-    assert prepare(settings).made == 0
+    assert prepare(settings).prepared == 0
     assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(lexicon=1)
     prepare(settings, overwrite=True)
     assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(lexicon=2)
@@ -337,7 +337,7 @@ def test_a_store_from_before_front_ends_had_versions_is_used_as_it_is(tmp_path, 
     store = tmp_path / "processed" / "toy" / "store_settings.json"
     made = json.loads(store.read_text())
     assert "front_end" not in made
-    assert prepare(settings).made == 0
+    assert prepare(settings).prepared == 0
     assert json.loads(store.read_text()) == made
     assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(1, 1, 1, 1)
     store.write_text(json.dumps(made | {"front_end": "new"}))
@@ -351,8 +351,8 @@ def test_limits_of_duration_may_change_without_making_anything_again(tmp_path, c
     write_metadata(corpus, {**texts(24), "clip_000": "So so so so so so so so so so."})
     assert prepare(load(config)).rejected == 0
     shorter = prepare(load(config, "preprocess.max_duration_s=2.0"))
-    assert (shorter.made, shorter.good, shorter.rejected) == (0, 23, 1)
-    assert prepare(load(config)).good == 24
+    assert (shorter.prepared, shorter.usable, shorter.rejected) == (0, 23, 1)
+    assert prepare(load(config)).usable == 24
 
 
 # Alignment
@@ -381,7 +381,7 @@ def test_own_alignment_is_kept_as_textgrid_and_said_to_be_ours(tmp_path, shared_
     name = lines[0].split("|")[0]
     lines[0] = f"{name}|Author of danger trail, Philip Steels, etc."
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
-    assert prepare(settings).made == 1
+    assert prepare(settings).prepared == 1
     assert [path.stem for path in own if path.stat().st_mtime_ns != marks[path]] == [name]
 
 
@@ -396,9 +396,9 @@ def test_textgrids_that_somebody_put_in_our_folder_are_used_and_never_replaced(t
     shutil.copytree(corpus / "TextGrid", own)
     before = {path: path.read_bytes() for path in own.iterdir()}
     config = write_config(tmp_path, corpus, textgrid_dir="", max_bad_share=1.0)
-    assert prepare(load(config)).good == 24
+    assert prepare(load(config)).usable == 24
     write_metadata(corpus, {**texts(24), "clip_001": "Do see."})  # another text, though the TextGrid stays
-    assert prepare(load(config)).made == 1
+    assert prepare(load(config)).prepared == 1
     with pytest.raises(PreparationError):
         prepare(load(config, "preprocess.alignment=pocketsphinx"), overwrite=True)
     assert "not made by stage 1" in (tmp_path / "processed" / "toy" / "report.md").read_text()
@@ -462,7 +462,7 @@ def test_killed_runs_end_in_the_result_of_one_that_was_not(tmp_path, kills):
         wait_for(lambda kill=kill: len(list(shards.glob("*.safetensors"))) > kill, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    made = prepare(load(killed)).made
+    made = prepare(load(killed)).prepared
     assert 0 < made < 150
     prepare(load(whole))
     expected, found = everything(tmp_path / "whole" / "processed"), everything(tmp_path / "killed" / "processed")
@@ -493,7 +493,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_nothing_half_written(tmp_path):
         time.sleep(0.05)
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
     assert not list((tmp_path / "processed").rglob("*.partial"))
-    assert prepare(load(config)).good == 150
+    assert prepare(load(config)).usable == 150
 
 
 def make_deadly_work(settings, features):
@@ -504,7 +504,7 @@ def make_deadly_work(settings, features):
     def deadly(group, note):
         def deadly_note(done):
             note(done)
-            following = group.jobs[done.place + 1 : done.place + 2]
+            following = group.jobs[done.index + 1 : done.index + 2]
             if following and following[0].utterance.id == "clip_002" and not mark.exists():
                 if "once" in settings.processed_dir:
                     mark.touch()
@@ -522,7 +522,7 @@ def test_killed_worker_is_replaced_and_only_what_kills_twice_is_left_out(
     monkeypatch.setattr(extraction, "make_work", make_deadly_work)
     config = write_config(tmp_path / often, corpus)
     summary = prepare(load(config))
-    assert (summary.good, summary.rejected) == (24 - bad, bad)
+    assert (summary.usable, summary.rejected) == (24 - bad, bad)
     told = capsys.readouterr().err
     assert "SIGKILL" in told
     assert "clip_002" in told
@@ -530,7 +530,7 @@ def test_killed_worker_is_replaced_and_only_what_kills_twice_is_left_out(
     assert ("| clip_002 | crash |" in told) == bool(bad)
     # A crash is not remembered: with more memory the utterance may do.
     monkeypatch.undo()
-    assert prepare(load(config)).good == 24
+    assert prepare(load(config)).usable == 24
 
 
 def make_clumsy_work(settings, features):
@@ -558,7 +558,7 @@ def test_fault_of_the_program_costs_one_utterance_and_is_not_remembered(tmp_path
     assert "IndexError at test_prepare.py" in told
     monkeypatch.undo()
     summary = prepare(load(config))
-    assert (summary.made, summary.good) == (1, 24)
+    assert (summary.prepared, summary.usable) == (1, 24)
 
 
 def test_damaged_shard_is_made_again(tmp_path, corpus, capsys):
@@ -567,7 +567,7 @@ def test_damaged_shard_is_made_again(tmp_path, corpus, capsys):
     before = everything(tmp_path / "processed")
     shard = max((tmp_path / "processed" / "toy" / "features").iterdir(), key=lambda path: path.stat().st_size)
     shard.write_bytes(shard.read_bytes()[:-1000])
-    assert 0 < prepare(settings).made < 24
+    assert 0 < prepare(settings).prepared < 24
     assert "damaged" in capsys.readouterr().err
     assert everything(tmp_path / "processed") == before
 

@@ -67,7 +67,7 @@ def test_the_last_share_finishes_the_whole(tmp_path, corpus):
     left_by_a_kill = tmp_path / "shared" / "processed" / ".symbols.json.0123.partial"
     left_by_a_kill.touch()
     summary = prepare_share(shared, Share(1, 2))
-    assert summary is not None and (summary.good, summary.rejected) == (47, 1)
+    assert summary is not None and (summary.usable, summary.rejected) == (47, 1)
     assert not left_by_a_kill.exists()
     ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
     settings = "settings.json"  # names its own folder
@@ -148,7 +148,7 @@ def test_a_share_may_hold_no_utterance(tmp_path, corpus, capsys):
     told = capsys.readouterr().out
     assert "up to date" not in told and "48 utterances are left for other machines" in told
     summary = prepare_share(settings, Share(1, 1))
-    assert summary is not None and summary.good == 47
+    assert summary is not None and summary.usable == 47
 
 
 def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
@@ -168,7 +168,7 @@ def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
         assert "another machine is still working" in capsys.readouterr().out
         other.kill()
     summary = prepare_share(settings, Share(1, 1), features=VOCODER_FEATURES)
-    assert summary is not None and summary.made == 0
+    assert summary is not None and summary.prepared == 0
 
 
 def test_who_begins_while_another_finishes_waits_for_it(tmp_path, corpus, capsys):

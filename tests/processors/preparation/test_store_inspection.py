@@ -289,6 +289,6 @@ def test_stage_1_keeps_what_was_replaced_and_follows_it(command, tmp_path):
     for id_ in store.ids("energy"):
         louder = saved(tmp_path, store.read(id_, "energy") * 2)
         assert command(features_command, "--config", config, "--replace", id_, "energy", louder)[0] == 0
-    assert prepare(load(config)).made == 0
+    assert prepare(load(config)).prepared == 0
     mean = json.loads((processed / "statistics.json").read_text())["toy"]["energy"]["mean"]
     assert mean == pytest.approx(2 * mean_before, rel=0.02)  # of a histogram
