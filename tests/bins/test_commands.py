@@ -60,7 +60,7 @@ def test_help_comes_within_a_second(command):
     assert min(seconds) < 1, f"--help of bins.{command} took {seconds} s"
 
 
-def test_the_version_is_told():
+def test_the_version_is_printed():
     done, _ = call("settings", "--version")
     assert (done.returncode, done.stdout) == (0, f"Recital {VERSION}\n")
 
@@ -80,7 +80,7 @@ def test_a_former_name_of_a_command_names_the_new_one():
 
 
 @pytest.mark.parametrize("command", ["train", "synthesize", "vocode"])
-def test_gpus_that_are_not_there_are_an_error(command):
+def test_missing_gpus_are_an_error(command):
     import torch
 
     asked = ",".join(str(number) for number in range(max(torch.cuda.device_count(), 1) + 1))
@@ -99,7 +99,7 @@ def test_gpus_that_are_not_there_are_an_error(command):
         ("", ""),
     ],
 )
-def test_what_comes_next_is_called_as_this_was(monkeypatch, capsys, recipe, advice):
+def test_the_next_stage_is_advised_in_the_form_of_this_call(monkeypatch, capsys, recipe, advice):
     monkeypatch.delenv("RECITAL_RUN", raising=False)
     if recipe is not None:
         monkeypatch.setenv("RECITAL_RUN", recipe)

@@ -51,12 +51,12 @@ def train(config: Path, failure: str, *arguments: str) -> subprocess.CompletedPr
     return call(PROGRAM, failure, "--config", config, "--name", failure, *arguments, timeout=120)
 
 
-def test_mistake_in_the_program_ends_it(config):
+def test_a_program_error_ends_training(config):
     ended = train(config, "bug")
     assert ended.returncode == 1 and ended.stderr.endswith("ValueError: a mistake in the program\n")
 
 
-def test_nan_loss_with_debug_ends_it(config):
+def test_nan_loss_with_debug_ends_training(config):
     ended = train(config, "nan", "--debug")
     assert (
         ended.returncode == 1 and "Traceback" in ended.stderr and "step 1: the loss of network is nan" in ended.stderr
@@ -73,7 +73,7 @@ def test_nan_loss_with_debug_ends_it(config):
         ("full_tensorboard", "the disk is full"),
     ],
 )
-def test_machine_that_fails_is_one_sentence(config, failure, sentence):
+def test_a_failure_of_the_machine_ends_training_with_one_sentence(config, failure, sentence):
     ended = train(config, failure)
     errors = [line for line in ended.stderr.splitlines() if not line.startswith("training: ")]
     assert ended.returncode == 1 and len(errors) == 1, ended.stderr
@@ -110,7 +110,7 @@ def test_failure_of_one_of_two_processes_ends_both(config, failure, sentence):
 
 
 @pytest.mark.slow
-def test_interrupted_launcher_leaves_a_checkpoint_and_no_page(config):
+def test_interrupted_launcher_leaves_a_checkpoint_and_no_traceback(config):
     name, flags = "interrupted", ["--set", "train.max_steps=100000", "--set", "train.valid_every_steps=100000"]
     command = [sys.executable, "-m", "utils.launch", *TWO_PROCESSES.split(), "-m", "bins.train", "--config"]
     launched = subprocess.Popen(
@@ -125,7 +125,7 @@ def test_interrupted_launcher_leaves_a_checkpoint_and_no_page(config):
     assert CheckpointFolder(checkpoints).newest() is not None
 
 
-def test_launcher_says_which_gpus_are_missing(config):
+def test_launcher_names_missing_gpus(config):
     asked = ",".join(map(str, range(max(torch.cuda.device_count(), 1) + 1)))
     ended = subprocess.run(
         [sys.executable, "-m", "utils.launch", *TWO_PROCESSES.split(), "-m", "bins.train", "--gpu", asked],
@@ -159,14 +159,14 @@ def test_launcher_says_which_gpus_are_missing(config):
         (RuntimeError("[gloo/transport/tcp/pair.cc:1] Connection closed by peer [::1]:2"), "another training process"),
     ],
 )
-def test_failures_of_the_machine_have_their_sentences(error, sentence):
+def test_each_failure_of_the_machine_has_its_message(error, sentence):
     with pytest.raises(FailureError) as caught, failures_in_training("experiment", TO_LOWER):
         raise error
     assert str(caught.value).startswith(sentence) and caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(errno.ENOENT, "no file"), RecitalError("x")])
-def test_other_errors_pass_as_they_are(error):
+def test_other_errors_are_not_changed(error):
     with pytest.raises(type(error)) as caught, failures_in_training("experiment", TO_LOWER):
         raise error
     assert caught.value is error

@@ -41,7 +41,7 @@ def test_a_corpus_is_listed_before_stage_1(tmp_path, flag):
         assert line["duration"] > 0.5 and line["speaker"] == "toy"
 
 
-def test_after_stage_1_the_usable_come_back_with_the_same_splits(tmp_path):
+def test_after_stage_1_usable_utterances_are_listed_with_the_same_splits(tmp_path):
     make_corpus(tmp_path / "corpus", 10)
     config = write_config(tmp_path, tmp_path / "corpus", num_workers=1)
     prepare(load(config))
@@ -57,6 +57,6 @@ def test_after_stage_1_the_usable_come_back_with_the_same_splits(tmp_path):
         assert {line["id"] for line in lines} == {item.id for item in again.utterances if item.split == split}
 
 
-def test_a_corpus_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_corpus_is_an_error(tmp_path):
     done = manifest(write_config(tmp_path, tmp_path / "nowhere"), "--to-jsonl", str(tmp_path / "out"))
     assert done.returncode == 1 and "error: dataset_path.toy" in done.stderr and "Traceback" not in done.stderr

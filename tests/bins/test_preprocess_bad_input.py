@@ -45,45 +45,45 @@ def good_ids(folder: Path) -> set[str]:
 # The command line and the settings
 
 
-def test_mistyped_flag(tmp_path, corpus):
+def test_a_mistyped_flag_is_wrong_usage(tmp_path, corpus):
     assert_refused(preprocess(write_config(tmp_path, corpus), "--overwite"), "--overwite", code=2)
 
 
-def test_impossible_number_of_workers(tmp_path, corpus):
+def test_an_impossible_number_of_workers_is_wrong_usage(tmp_path, corpus):
     assert_refused(preprocess(write_config(tmp_path, corpus), "--num_workers", "-1"), "--num_workers", code=2)
 
 
-def test_missing_config_file(tmp_path):
+def test_a_missing_config_file_is_refused(tmp_path):
     assert_refused(preprocess(tmp_path / "none.json"), "none.json", "no such config file")
 
 
-def test_mistyped_key(tmp_path, corpus):
+def test_a_mistyped_setting_is_refused(tmp_path, corpus):
     done = preprocess(write_config(tmp_path, corpus, hop_sise=200))
     assert_refused(done, "exp_config.json", "preprocess.hop_sise", "did you mean preprocess.hop_size?")
 
 
-def test_missing_dataset_path(tmp_path, corpus):
+def test_a_missing_dataset_path_is_refused(tmp_path, corpus):
     done = preprocess(write_config(tmp_path, corpus), "--set", f"dataset_path.toy={tmp_path / 'nowhere'}")
     assert_refused(done, "nowhere", "no such folder")
 
 
-def test_unknown_dataset(tmp_path, corpus):
+def test_an_unknown_dataset_is_refused(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     done = preprocess(config, "--set", 'dataset=["LJSpeach"]', "--set", f"dataset_path.LJSpeach={corpus}")
     assert_refused(done, "LJSpeach", "did you mean LJSpeech?")
 
 
-def test_missing_lexicon(tmp_path, corpus):
+def test_a_missing_lexicon_is_refused(tmp_path, corpus):
     done = preprocess(write_config(tmp_path, corpus, lexicon_path=str(tmp_path / "my.dict")))
     assert_refused(done, "my.dict")
 
 
-def test_missing_textgrid_folder(tmp_path, corpus):
+def test_a_missing_textgrid_folder_is_refused(tmp_path, corpus):
     done = preprocess(write_config(tmp_path, corpus, textgrid_dir=str(tmp_path / "TextGird")))
     assert_refused(done, "preprocess.textgrid_dir", "TextGird", "no such folder")
 
 
-def test_features_made_with_other_settings(tmp_path, corpus):
+def test_features_of_other_settings_are_refused(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     assert preprocess(config).returncode == 0
     assert_refused(preprocess(config, "--set", "preprocess.n_mel=80"), "n_mel 40 (now 80)", "--overwrite")
@@ -96,7 +96,7 @@ def test_debug_shows_the_traceback(tmp_path):
 # The list of recordings
 
 
-def test_metadata_with_mark_line_ends_and_lines_of_other_kinds(tmp_path, corpus):
+def test_metadata_may_have_a_byte_order_mark_crlf_and_bad_lines(tmp_path, corpus):
     lines = [f"{name}|{text}" for name, text in texts(6).items()]
     lines += ["no bar at all", "../../etc/passwd|So.", "absent|So.", "clip_000|Again.", "clip_empty|"]
     (corpus / "metadata.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\r\n")
@@ -110,7 +110,7 @@ def test_metadata_with_mark_line_ends_and_lines_of_other_kinds(tmp_path, corpus)
         assert any(f"metadata.csv:{line}" in row and words in row for row in told.splitlines()), (line, told)
 
 
-def test_metadata_in_latin_1(tmp_path, corpus):
+def test_metadata_in_latin_1_is_refused(tmp_path, corpus):
     (corpus / "metadata.csv").write_bytes("clip_000|So.\nclip_001|Caf\u00e9.\n".encode("latin-1"))
     assert_refused(preprocess(write_config(tmp_path, corpus)), "metadata.csv:2", "UTF-8", "iconv")
 
@@ -185,7 +185,7 @@ def test_every_bad_recording_is_left_out_with_its_reason(tmp_path, corpus):
     assert f"{len(bad) - 1} left out" in again.stdout
 
 
-def test_too_many_bad_recordings_fail_the_stage_behind_the_report(tmp_path, corpus):
+def test_too_many_bad_recordings_fail_after_the_report_is_written(tmp_path, corpus):
     config = write_config(tmp_path, corpus, max_bad_share=0.2)
     assert preprocess(config).returncode == 0
     for name in ("clip_001", "clip_002"):
@@ -198,7 +198,7 @@ def test_too_many_bad_recordings_fail_the_stage_behind_the_report(tmp_path, corp
     assert "nothing to do" in allowed.stdout
 
 
-def test_nothing_left_to_train_on(tmp_path, corpus):
+def test_a_corpus_without_usable_training_utterances_fails(tmp_path, corpus):
     for path in (corpus / "wavs").iterdir():
         path.write_bytes(b"")
     assert_refused(preprocess(write_config(tmp_path, corpus, max_bad_share=1.0)), "no usable utterance to train on")
@@ -208,7 +208,7 @@ def test_nothing_left_to_train_on(tmp_path, corpus):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_full_disk_is_told_and_leaves_nothing_half_written(tmp_path):
+def test_full_disk_is_named_and_leaves_no_partial_files(tmp_path):
     make_corpus(tmp_path / "corpus", 100)
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -77,7 +77,7 @@ def test_training_that_cannot_begin_leaves_no_experiment(train, tmp_path):
     assert not (tmp_path / "ckpts" / "first").exists()
 
 
-def test_training_leaves_what_the_house_plan_says(train, tmp_path):
+def test_training_writes_checkpoints_logbook_settings_and_bundle(train, tmp_path):
     code, printed, _ = train()
     assert code == 0
     folder = tmp_path / "ckpts" / "first"
@@ -96,7 +96,7 @@ def test_training_leaves_what_the_house_plan_says(train, tmp_path):
     assert "trained to step 8" in printed
 
 
-def test_same_command_again_goes_on(train, tmp_path):
+def test_the_same_command_resumes(train, tmp_path):
     train("--set", "train.max_steps=4")
     code, printed, _ = train("--set", "train.max_steps=8")
     assert code == 0 and "going on from" in printed and "trained to step 8" in printed
@@ -129,7 +129,7 @@ def test_experiment_with_other_settings_is_refused_listing_what_differs(train, t
     assert settings["train"]["seed"] == 0
 
 
-def test_how_steps_are_taken_may_change_from_an_epoch_on(train, tmp_path):
+def test_batch_and_optimizer_settings_may_change_from_the_next_epoch(train, tmp_path):
     """The epoch in which training stopped is left there, and the next one begins."""
     folder = tmp_path / "ckpts" / "first"
     train()
@@ -176,7 +176,7 @@ def test_resume_keeps_the_settings_the_experiment_began_with(train, tmp_path):
     assert settings["train"]["batch_size"] == 2 and settings["train"]["max_steps"] == 12
 
 
-def test_settings_may_change_while_nothing_is_learned(train, tmp_path):
+def test_settings_may_change_before_the_first_checkpoint(train, tmp_path):
     folder = tmp_path / "ckpts" / "first"
     train("--set", "train.precision=fp16")
     assert not (folder / "checkpoint").exists()
@@ -206,7 +206,7 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
 
 
-def test_finetuning_under_a_name_that_has_begun_goes_on_only_from_the_same_weights(train, tmp_path):
+def test_finetuning_under_an_existing_name_resumes_only_with_the_same_weights(train, tmp_path):
     train()
     place, other = tmp_path / "ckpts" / "first", tmp_path / "ckpts" / "other"
     train("--name", "other")
@@ -226,7 +226,7 @@ def test_finetuning_under_a_name_that_has_begun_goes_on_only_from_the_same_weigh
     assert "initial_weights" not in json.loads((tmp_path / "ckpts" / "second" / "origin.json").read_text())
 
 
-def test_frozen_parts_are_told_and_stay_so_when_training_goes_on(train, tmp_path):
+def test_frozen_parts_are_listed_and_stay_frozen_on_resuming(train, tmp_path):
     parts = ("--set", "train.freeze=['0']")
     code, printed, _ = train(*parts, "--set", "train.max_steps=4")
     assert code == 0 and "frozen: 0.00 M of 0.00 M parameters: 0\n" in printed
@@ -253,7 +253,7 @@ def test_frozen_parts_are_told_and_stay_so_when_training_goes_on(train, tmp_path
         (("--set", "train.batch_size=100"), "yields no batches"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_line(train, arguments, message):
+def test_impossible_requests_are_refused_in_one_line(train, arguments, message):
     code, _, errors = train(*arguments)
     assert code == 1 and message in errors and "Traceback" not in errors
 
@@ -306,7 +306,7 @@ def start(config: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subp
     )
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(config, tmp_path):
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_resume(config, tmp_path):
     process = start(config, "--name", "first", "--set", "train.max_steps=1000000", "--set", "train.log_every_steps=1")
     lines = tmp_path / "ckpts/first/logbook.jsonl"
     while process.poll() is None and not (lines.exists() and read_logbook(lines)):

@@ -83,7 +83,7 @@ def test_features_made_with_other_settings_are_refused(tiny):
         task.train_batches()
 
 
-def test_a_batch_tells_the_trainer_what_it_must_know(tiny):
+def test_a_batch_has_ids_counts_and_padded_sizes(tiny):
     batch: Batch = tiny.batch()
     assert len(batch.ids) == batch.counts["utterances"] == 10
     assert set(batch.padded) <= set(batch.counts)
@@ -134,7 +134,7 @@ OFTEN = {"save_every_steps": 3, "valid_every_steps": 2, "sample_every_steps": 4}
 
 
 @pytest.mark.usefixtures("blank_pictures")
-def test_a_resumed_run_is_the_run_that_never_stopped(tiny):
+def test_a_run_resumes_exactly(tiny):
     unbroken = tiny.train("unbroken", 7, **OFTEN).task
     tiny.train("broken", 3, **OFTEN)
     resumed = tiny.train("broken", 7, resume=True, **OFTEN).task
@@ -151,7 +151,7 @@ def test_a_bundle_keeps_the_version_of_the_front_end_that_made_its_phones(tiny):
     assert bundle.symbols is None or bundle.front_end == made_by
 
 
-def test_a_bundle_needs_nothing_of_the_training_machine(tiny):
+def test_a_bundle_opens_without_any_file_of_its_training(tiny):
     task = tiny.train("run", 2, **OFTEN).task
     batch = tiny.batch()
     task.bundle(tiny.folder / "bundle")
@@ -233,7 +233,7 @@ def test_controls_of_the_network_are_those_of_the_registry(used):
 
 @every("acoustic")
 @pytest.mark.parametrize("control", CONTROLS)
-def test_a_control_multiplies_its_own_contour_and_changes_none_before_it_or_is_refused(used, control):
+def test_a_control_scales_its_own_contour_and_no_earlier_one_or_is_refused(used, control):
     model, phonemes = open_acoustic(used.bundle), PhonemeBatch.of(used.batch)
     factor = 2.0
     if control not in model.controls:

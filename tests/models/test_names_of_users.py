@@ -12,11 +12,11 @@ from config.paths import REPOSITORY
 
 
 @pytest.mark.parametrize("name", ["synthesizer", "vocoder"])
-def test_a_short_name_is_the_very_module(name):
+def test_a_short_name_is_the_module_itself(name):
     assert importlib.import_module(f"models.{name}") is importlib.import_module(f"models.inference.{name}")
 
 
-def test_short_names_are_imported_as_any_module_and_only_when_asked_for():
+def test_short_names_are_imported_lazily_like_any_module():
     program = """
 import sys
 import models
@@ -32,6 +32,6 @@ assert Synthesizer.__module__ == synthesizer.__spec__.name == "models.inference.
     subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)
 
 
-def test_other_names_are_missing_as_ever():
+def test_other_names_are_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("models.speaking")

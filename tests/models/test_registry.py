@@ -22,7 +22,7 @@ SETTINGS_BEFORE_ROOMS = Path(__file__).with_name("settings_before_rooms")
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS))
-def test_every_name_of_an_entry_leads_to_what_it_names(model_type):
+def test_every_name_of_an_entry_can_be_imported(model_type):
     model = MODELS[model_type]
 
     def find(file, name):
@@ -41,7 +41,7 @@ def test_every_name_of_an_entry_leads_to_what_it_names(model_type):
 DATASET = ("dataset=['ljspeech']", "dataset_path={ljspeech: 'data/LJSpeech-1.1'}")
 
 
-def test_a_models_features_are_those_that_stage_1_makes():
+def test_a_models_features_are_those_of_stage_1():
     assert features_of("FastSpeech2") == ACOUSTIC_FEATURES
     assert features_of("HiFiGAN") == VOCODER_FEATURES
     assert features_of("Aligner") == ALIGNER_FEATURES
@@ -76,5 +76,5 @@ def test_every_setting_added_later_has_a_default(path):
     assert_kept(held, settings.model_dump(mode="json"))
 
 
-def test_settings_of_every_model_that_was_there_are_kept():
+def test_older_settings_of_every_model_are_tried():
     assert {path.stem for path in SETTINGS_BEFORE_ROOMS.glob("*.json")} == {"Aligner", "FastSpeech2", "HiFiGAN"}

@@ -166,7 +166,7 @@ def test_a_full_shard_is_published_before_the_end(folder: Path):
 
 
 @pytest.mark.parametrize("n_left", [0, 5, 60, -1])
-def test_a_damaged_shard_is_named_and_can_be_passed_over(folder: Path, n_left: int):
+def test_a_damaged_shard_is_named_and_can_be_skipped(folder: Path, n_left: int):
     write(folder, a=features_of(1))
     write(folder, b=features_of(2))
     damaged = shards(folder)[0]
@@ -178,7 +178,7 @@ def test_a_damaged_shard_is_named_and_can_be_passed_over(folder: Path, n_left: i
     assert tidy_store(folder) == [damaged] and FeatureStore.open(folder).ids("mel") == ["b"]
 
 
-def test_no_byte_of_a_header_can_do_harm(folder: Path):
+def test_a_changed_byte_of_a_header_is_an_error_or_harmless(folder: Path):
     write(folder, a=features_of(1), b=features_of(2))
     (shard,) = shards(folder)
     whole = shard.read_bytes()
@@ -195,7 +195,7 @@ def test_no_byte_of_a_header_can_do_harm(folder: Path):
 
 
 @pytest.mark.parametrize("harm", [lambda shard: os.truncate(shard, os.path.getsize(shard) // 2), os.unlink])
-def test_a_shard_harmed_after_opening_is_named(folder: Path, harm):
+def test_a_shard_damaged_after_opening_is_named(folder: Path, harm):
     write(folder, a=features_of(1))
     store = FeatureStore.open(folder)
     (shard,) = shards(folder)
@@ -229,7 +229,7 @@ def test_settings_may_hold_lists_and_tuples(folder: Path):
     assert FeatureStore.open(folder, expect={"sizes": (1, 2)}).settings["sizes"] == [1, 2]
 
 
-def test_a_folder_without_a_store_says_run_stage_1(tmp_path: Path):
+def test_a_folder_without_a_store_is_refused_with_stage_1_as_the_remedy(tmp_path: Path):
     with pytest.raises(StoreError, match="no feature store; run stage 1"):
         FeatureStore.open(tmp_path)
     with pytest.raises(StoreError, match="run stage 1"):
@@ -270,7 +270,7 @@ def test_tidying_deletes_only_what_has_a_newer_one(folder: Path):
     np.testing.assert_array_equal(FeatureStore.open(folder).read("a", "mel"), features_of(4)["mel"])
 
 
-def test_arrays_that_cannot_be_laid_end_to_end_are_refused(folder: Path):
+def test_arrays_that_cannot_be_concatenated_are_refused(folder: Path):
     writer = ShardWriter(folder)
     with pytest.raises(ValueError, match="cannot be stored"):
         writer.add("a", {"mel": np.zeros(3, dtype=np.complex64)})

@@ -31,7 +31,7 @@ def names(checkpoints: CheckpointFolder) -> list[str]:
     return sorted(path.name for path in checkpoints.path.iterdir())
 
 
-def test_checkpoint_comes_back_as_it_was(tmp_path):
+def test_a_checkpoint_is_read_back_unchanged(tmp_path):
     checkpoints = CheckpointFolder(tmp_path)
     weights = {"b": torch.randn(3, 4).t(), "scalar": torch.tensor(7), "half": torch.randn(2).bfloat16()}
     state = {"moments": [torch.randn(5)], "step": 3, "random": random_state(), "nested": {"a": (1, 2.5, None)}}
@@ -78,7 +78,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before_with_a_warning(t
     assert "step-00000020" in warning and "looking for an older one" in warning
 
 
-def test_folder_of_damaged_checkpoints_only_is_an_error_and_no_new_start(tmp_path):
+def test_a_folder_of_damaged_checkpoints_alone_is_an_error(tmp_path):
     checkpoints = CheckpointFolder(tmp_path)
     (save(checkpoints, 10) / "checkpoint.json").unlink()
     with pytest.raises(CheckpointError, match="every checkpoint in it is damaged"):
@@ -97,7 +97,7 @@ def test_last_and_best_checkpoints_stay(tmp_path):
     assert names(checkpoints) == [f"step-{step:08d}" for step in (2, 4, 5, 6)]
 
 
-def test_half_written_and_half_removed_checkpoints_are_no_checkpoints_and_are_swept(tmp_path):
+def test_partial_checkpoints_are_ignored_and_deleted(tmp_path):
     checkpoints = CheckpointFolder(tmp_path)
     save(checkpoints, 1)
     shutil.copytree(tmp_path / "step-00000001", tmp_path / ".step-00000002.0123abcd.partial")
@@ -141,7 +141,7 @@ except CheckpointError as error:
     assert open_checkpoint(tmp_path / "step-00000001").step == 1
 
 
-def test_full_disk_while_telling_facts_is_named(tmp_path, monkeypatch):
+def test_full_disk_while_writing_facts_is_named(tmp_path, monkeypatch):
     def no_space(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -180,7 +180,7 @@ def test_pickled_code_in_a_checkpoint_is_not_run(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-def test_random_state_brings_back_every_generator():
+def test_random_state_restores_every_generator():
     def draw():
         return random_numbers.random(), np.random.rand(), torch.rand(1).item(), torch.randn(1).item()
 

@@ -65,7 +65,7 @@ def test_line_cut_in_half_by_a_kill_is_dropped(tmp_path):
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [10, 20]
 
 
-def test_numbers_that_are_none_stay_valid_json(tmp_path):
+def test_nan_and_infinity_are_logged_as_valid_json(tmp_path):
     logbook = Logbook(tmp_path)
     logbook.scalars(1, {"nan": math.nan, "inf": math.inf})
     logbook.close()

@@ -71,11 +71,11 @@ def tiny(request, tmp_path):
         ("encoder.layers.1", False),
     ],
 )
-def test_a_pattern_names_a_parameter_or_what_it_lies_in(pattern, fits):
+def test_a_pattern_matches_a_parameter_or_a_module_around_it(pattern, fits):
     assert is_part("network.encoder.layers.0.norm.weight", pattern) == fits
 
 
-def test_what_is_frozen_stays_bit_equal_and_the_rest_learns(tiny):
+def test_frozen_parameters_stay_bit_equal_and_others_are_trained(tiny):
     patterns = FROZEN[tiny.model_type]
     begun, trainer = train(tiny, "run", 4, patterns)
     ended = tensors(trainer.task)
@@ -93,7 +93,7 @@ def test_what_is_frozen_stays_bit_equal_and_the_rest_learns(tiny):
             assert same == (f"{name}.{key}" not in changed)
 
 
-def test_a_resumed_run_with_frozen_parts_is_the_run_that_never_stopped(tiny):
+def test_a_run_with_frozen_parts_resumes_exactly(tiny):
     patterns = FROZEN[tiny.model_type]
     _, unbroken = train(tiny, "unbroken", 4, patterns)
     train(tiny, "broken", 2, patterns)
@@ -156,7 +156,7 @@ class Framewise(nn.Sequential):
         return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
-def test_an_optimizer_with_nothing_left_to_learn_rests(tmp_path):
+def test_an_optimizer_whose_network_is_frozen_rests(tmp_path):
     for number, part in enumerate(("discriminator", "generator")):
         task = ToyGan()
         begun = copy.deepcopy({name: module.state_dict() for name, module in task.modules.items()})
@@ -173,7 +173,7 @@ def test_frozen_dropout_goes_on_but_frozen_statistics_do_not():
     assert freeze({"network": network}, ("0", "2")) == [network[2]]
 
 
-def test_patterns_that_name_nothing_are_refused_with_near_names(tiny):
+def test_patterns_that_match_nothing_are_refused_with_similar_names(tiny):
     task = tiny.task()
     wrong, near = NEAR[tiny.model_type]
     with pytest.raises(PartError, match=f'train.freeze: "{wrong}" matches no part of .*similar: .*{near}'):
@@ -187,6 +187,6 @@ def test_patterns_that_name_nothing_are_refused_with_near_names(tiny):
 
 
 @pytest.mark.parametrize("factor", ["0", "-1.0", "'fast'"])
-def test_factors_that_are_none_are_refused_on_loading(tiny, factor):
+def test_invalid_factors_are_refused_on_loading(tiny, factor):
     with pytest.raises(SettingsError, match=r"train\.lr_groups\.\*\.bias"):
         tiny.settings(f"train.lr_groups={{'*.bias': {factor}}}")

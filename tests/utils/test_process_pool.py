@@ -91,13 +91,13 @@ def test_task_can_be_submitted_again_after_a_death():
     assert results == [25]
 
 
-def test_work_that_cannot_be_made_says_why():
+def test_an_error_while_a_worker_starts_is_raised():
     with pytest.raises(RecitalError, match="the lexicon is missing"), ProcessPool(2, make_nothing) as pool:
         pool.submit(1)
         list(pool.events())
 
 
-def test_workers_that_die_at_birth_are_not_replaced_for_ever():
+def test_workers_that_die_while_starting_end_the_pool():
     with pytest.raises(WorkerError, match="exit code 3"), ProcessPool(2, make_corpse) as pool:
         pool.submit(1)
         list(pool.events())

@@ -61,5 +61,5 @@ def test_an_experiment_keeps_the_number_of_threads_it_began_with():
         torch.set_num_threads(before)
 
 
-def test_settings_of_before_name_no_number_of_threads():
+def test_older_settings_have_no_number_of_threads():
     assert TrainSettings.model_fields["num_threads"].default == 0

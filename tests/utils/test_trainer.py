@@ -56,7 +56,7 @@ def test_regression_is_learned(tmp_path):
     assert outcome.valid_losses["loss"] < 1.0
 
 
-def test_gan_takes_two_updates_and_the_generator_leaves_the_discriminator_without_gradients(tmp_path):
+def test_generator_updates_leave_no_gradients_in_the_discriminator(tmp_path):
     task = ToyGan()
     train_toy(tmp_path, task, max_steps=5)
     assert len(task.gradients_seen) == 5
@@ -159,7 +159,7 @@ def test_resume_continues_the_same_run(tmp_path, make_task):
 
 
 @pytest.mark.parametrize("stops", [(17, 50), (17, 30, 50), (17, 24, 50)], ids=str)
-def test_run_that_goes_on_otherwise_is_exact_from_then_on(tmp_path, stops):
+def test_a_run_with_changed_settings_resumes_exactly(tmp_path, stops):
     """Changed after step 17 of epochs of 12; stopped again within an epoch, and where one begins."""
 
     def train(name, stops):
@@ -201,7 +201,7 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
-def test_killed_run_goes_on_as_if_never_stopped(tmp_path):
+def test_a_killed_run_resumes_exactly(tmp_path):
     """Killed with SIGKILL at random moments, many of them while saving, which happens at every other step."""
     steps, options = 120, {"save_every_steps": 2, "keep_last": 2}
     straight = start_toy(tmp_path / "straight", max_steps=steps, **options)
@@ -234,7 +234,7 @@ def test_signal_ends_a_run_with_a_checkpoint_of_its_last_step(tmp_path, numbers)
     assert open_checkpoint(tmp_path / "checkpoint" / f"step-{outcome['step']:08d}").step == outcome["step"]
 
 
-def test_echo_of_a_signal_after_the_block_does_not_end_the_program():
+def test_a_repeated_signal_after_the_block_is_ignored():
     """But a later Ctrl-C does what it did before."""
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores SIGINT
     with StopRequest() as request:
@@ -248,7 +248,7 @@ def test_echo_of_a_signal_after_the_block_does_not_end_the_program():
     signal.signal(signal.SIGINT, inherited)
 
 
-def test_looking_at_a_run_more_often_does_not_change_it(tmp_path):
+def test_more_validations_and_samples_do_not_change_a_run(tmp_path):
     for name, every in (("seldom", 100), ("often", 1)):
         torch.manual_seed(1)
         task = ToyRegression(dropout=0.5)
@@ -256,7 +256,7 @@ def test_looking_at_a_run_more_often_does_not_change_it(tmp_path):
     assert greatest_difference(weights_of(tmp_path / "seldom", 10), weights_of(tmp_path / "often", 10)) == 0.0
 
 
-def test_resume_from_an_older_checkpoint_sets_later_ones_aside_and_drops_later_lines(tmp_path):
+def test_resume_from_an_older_checkpoint_sets_later_checkpoints_aside(tmp_path):
     _, trainer = train_toy(tmp_path, max_steps=12, save_every_steps=4, keep_last=5, log_every_steps=2)
     older = open_checkpoint(tmp_path / "checkpoint" / "step-00000004")
     trainer.fit(older)
@@ -266,7 +266,7 @@ def test_resume_from_an_older_checkpoint_sets_later_ones_aside_and_drops_later_l
     assert steps == [2, 4, 6, 8, 10, 12]
 
 
-def test_resume_with_another_network_says_what_differs(tmp_path):
+def test_resume_with_another_network_lists_what_differs(tmp_path):
     train_toy(tmp_path, max_steps=4)
     task = ToyRegression()
     task.modules["network"] = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
@@ -274,7 +274,7 @@ def test_resume_with_another_network_says_what_differs(tmp_path):
         train_toy(tmp_path, task, max_steps=8)
 
 
-def test_finished_run_stays_as_it_is(tmp_path):
+def test_a_finished_run_is_not_changed(tmp_path):
     train_toy(tmp_path, max_steps=4)
     outcome, _ = train_toy(tmp_path, max_steps=4)
     assert outcome.finished and outcome.step == 4
@@ -299,7 +299,7 @@ def test_infinite_loss_stops_before_the_weights_are_touched_and_names_the_batch(
     assert greatest_difference(kept, left) == 0.0
 
 
-def test_gradient_that_is_no_number_stops_a_run_whose_loss_is_one(tmp_path):
+def test_a_nan_gradient_stops_a_run_with_a_finite_loss(tmp_path):
     class Steep(ToyRegression):
         def _terms(self, batch, predicted):
             terms = super()._terms(batch, predicted)
@@ -487,7 +487,7 @@ class BundlesItsWeights(ToyRegression):
         torch.save(self.modules["network"].state_dict(), folder / "weights.pt")
 
 
-def test_averaged_weights_speak_and_come_back(tmp_path):
+def test_averaged_weights_are_evaluated_and_resumed(tmp_path):
     decay = 0.6
 
     def make_task():
@@ -517,7 +517,7 @@ def test_averaged_weights_speak_and_come_back(tmp_path):
     assert all(torch.equal(resumed[name], averaged[name]) for name in averaged)
 
 
-def test_an_average_that_begins_late_begins_with_the_weights(tmp_path):
+def test_an_average_that_starts_late_starts_from_the_weights(tmp_path):
     for max_steps, decay in ((4, 0.0), (5, 0.9)):
         torch.manual_seed(0)
         train_toy(tmp_path, ToyRegression(ema_decay=decay), max_steps=max_steps, save_every_steps=1, keep_last=9)
@@ -527,7 +527,7 @@ def test_an_average_that_begins_late_begins_with_the_weights(tmp_path):
         torch.testing.assert_close(after[name.replace("network.", "network_average.")], expected)
 
 
-def test_concerns_are_told_once_until_they_were_absent(tmp_path, capsys):
+def test_a_warning_is_repeated_only_after_it_was_absent(tmp_path, capsys):
     class Worried(ToyRegression):
         def diagnose(self, losses, step):
             assert "train/network/squared" in losses
@@ -539,7 +539,7 @@ def test_concerns_are_told_once_until_they_were_absent(tmp_path, capsys):
     assert told == [("1", "the loss is high"), ("5", "the loss is high"), ("7", "it is late")]
 
 
-def test_validation_that_gains_nothing_is_told_also_of_a_resumed_run(tmp_path, capsys):
+def test_stalled_validation_is_warned_of_in_resumed_runs_too(tmp_path, capsys):
     class Scripted(ToyRegression):
         losses = iter([3.0, 2.0] + [2.0, 5.0] * 5 + [1.0] + [2.0] * 10)
 
@@ -552,7 +552,7 @@ def test_validation_that_gains_nothing_is_told_also_of_a_resumed_run(tmp_path, c
     assert told == ["12", "23"]
 
 
-def test_losses_that_run_away_are_told_but_not_single_bad_lines():
+def test_diverging_losses_are_warned_of_but_single_outliers_are_not():
     watch = LossWatch()
     steady = [10.0, 5.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     assert not any(watch.train({"mel": loss, "pitch": 1.0, "bound": -loss}) for loss in [*steady, 4.0, 1.0, 1.0, 1.0])
@@ -563,7 +563,7 @@ def test_losses_that_run_away_are_told_but_not_single_bad_lines():
     assert concern.startswith("mel has grown to over 3 times its lowest")
 
 
-def test_first_lines_of_a_training_raise_no_alarm(tmp_path, capsys):
+def test_first_steps_of_a_training_raise_no_warning(tmp_path, capsys):
     watch = LossWatch()
     assert not any(watch.train({"mel": loss}) for loss in (0.1, 5.0, 2.0, 1.0, 1.0, 1.0))
 
@@ -578,7 +578,7 @@ def test_first_lines_of_a_training_raise_no_alarm(tmp_path, capsys):
         assert ("risen has grown" in capsys.readouterr().err) == (name == "cold")
 
 
-def test_runaway_training_loss_is_told(tmp_path, capsys):
+def test_a_diverging_training_loss_is_warned_of(tmp_path, capsys):
     task = ToyRegression(learning_rate=0.02)
     optimizers = task.optimizers
 

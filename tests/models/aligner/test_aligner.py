@@ -61,7 +61,7 @@ def batch_of(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_search_finds_the_best_of_all_ways(seed):
+def test_the_search_finds_the_best_of_all_paths(seed):
     values, phoneme_lengths, mel_lengths, optional = batch_of(seed)
     found = best_durations(values, phoneme_lengths, mel_lengths, optional)
     for row, case in enumerate(CASES):
@@ -84,7 +84,7 @@ def test_the_search_takes_less_than_a_millisecond():
     assert min(seconds() for _ in range(20)) < 1e-3
 
 
-def test_too_few_frames_give_no_way():
+def test_too_few_frames_have_no_path():
     values = np.zeros((1, 2, 3), dtype=np.float32)
     assert not best_durations(values, np.array([3]), np.array([2]), np.zeros((1, 3), dtype=bool)).any()
     scores = torch.zeros(1, 2, 3, requires_grad=True)
@@ -95,7 +95,7 @@ def test_too_few_frames_give_no_way():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_forward_sum_is_that_of_all_ways(seed):
+def test_the_forward_sum_is_that_of_all_paths(seed):
     values, phoneme_lengths, mel_lengths, optional = batch_of(seed)
     scores = torch.from_numpy(values).double().requires_grad_()
     lengths = torch.from_numpy(phoneme_lengths), torch.from_numpy(mel_lengths)

@@ -32,7 +32,7 @@ TINY = SMALL["FastSpeech2"]
 VOCODER = ("model.upsample_initial_channel=16", "model.discriminator_channel_divisor=16")
 
 
-def test_both_formulations_have_the_same_size():
+def test_both_implementations_have_the_same_size():
     settings = made_up_settings(CONFIG, TINY)
     ours = made_up_task(settings).modules["network"]
     assert isinstance(ours, FastSpeech2)
@@ -54,7 +54,7 @@ def test_the_full_size_is_about_35_million_parameters():
     assert 33e6 < _size(plain) < 37e6
 
 
-def test_speeds_are_of_real_frames_and_of_speech_as_long_as_usual():
+def test_speeds_count_real_frames_and_speech_of_usual_length():
     settings = made_up_settings(CONFIG, [*TINY, "train.batch_size=4"])
     training = measure_training(settings, precision="bf16", steps=1)
     assert training.frames_per_second > 0 < training.plain_frames_per_second
@@ -82,13 +82,13 @@ def test_a_mistyped_override_is_refused():
         made_up_settings(CONFIG, ["train.bach_size=4"])
 
 
-def test_percentiles_are_true_ones():
+def test_percentiles_are_computed_from_all_runs():
     """Not a mean and a few deviations: one slow run in a hundred is the 99th percentile's alone."""
     told = percentiles_ms(np.array([*[0.001] * 98, 0.5, 0.5]))
     assert told["p50 ms"] == told["p95 ms"] == pytest.approx(1.0) and told["p99 ms"] == pytest.approx(500.0)
 
 
-def test_formulations_take_turns():
+def test_implementations_are_measured_in_turns():
     order = []
     times = time_in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, runs=2)
     assert order == ["a", "b"] * 3 and times["a"].shape == (2,)
@@ -148,7 +148,7 @@ def test_the_command_measures_a_vocoder(run_benchmark):
     assert [round(row["speech s"]) for row in tables["Long speech"]] == [60, 70]
 
 
-def test_made_up_generators_say_something_of_their_mel():
+def test_amplified_generators_depend_on_their_mel():
     torch.manual_seed(0)
     settings = made_up_settings("config/hifigan_v3.json", VOCODER)
     generator = Generator(settings.model, settings.preprocess.n_mel)
@@ -171,7 +171,7 @@ def test_whole_voices_are_measured_in_each_precision_of_the_vocoder(tmp_path):
     assert {(row["vocoder"], row["precision"]) for row in section.rows} == {("Griffin-Lim", "fp32")}
 
 
-def test_peak_memory_is_of_this_process_and_can_begin_anew():
+def test_peak_memory_is_of_this_process_and_can_be_reset():
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("begins anew on Linux only")
     held = np.ones(200 * 2**20, np.uint8)

@@ -34,7 +34,7 @@ def copied(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "bundle")
 
 
-def test_a_bundle_comes_back_as_it_was(saved):
+def test_a_bundle_is_read_back_unchanged(saved):
     original, opened = tiny_bundle(), open_bundle(saved)
     assert opened.settings == original.settings
     assert opened.symbols == original.symbols
@@ -112,7 +112,7 @@ def test_a_user_may_point_at_experiment_checkpoint_or_bundle(copied):
     assert torch.equal(find_bundle(checkpoint).weights[name], changed[name])
 
 
-def test_a_place_without_a_voice_is_refused_with_what_was_looked_for(tmp_path):
+def test_a_path_without_a_voice_is_refused_with_what_was_looked_for(tmp_path):
     with pytest.raises(BundleError, match="there is no such folder"):
         find_bundle(tmp_path / "nowhere")
     (tmp_path / "my_voice").mkdir()
@@ -161,13 +161,13 @@ def test_a_damaged_speaker_table_is_named(copied, content):
 
 
 @pytest.mark.parametrize("name", ["symbols.json", "statistics.json", "speakers.json"])
-def test_a_bundle_that_lacks_a_part_is_no_voice(copied, name):
+def test_a_bundle_that_lacks_a_part_is_refused(copied, name):
     (copied / name).unlink()
     with pytest.raises(BundleError, match="lacks"):
         open_network(open_bundle(copied))
 
 
-def test_the_users_lexicon_travels_with_the_bundle(tmp_path):
+def test_the_users_lexicon_is_in_the_bundle(tmp_path):
     lexicon = tmp_path / "mine.txt"
     lexicon.write_text("zyx Z IH1 K S\n")
     tiny_bundle(f"preprocess.lexicon_path={lexicon}").save(tmp_path / "bundle")
@@ -183,7 +183,7 @@ def test_the_users_lexicon_travels_with_the_bundle(tmp_path):
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp16", torch.float16), ("bf16", torch.bfloat16)])
-def test_a_bundle_for_others_is_smaller_and_tells_nothing_of_this_machine(tmp_path, command, precision, dtype):
+def test_an_exported_bundle_is_smaller_and_holds_no_paths_of_this_machine(tmp_path, command, precision, dtype):
     corpus, lexicon = tmp_path / "private" / "LJSpeech", tmp_path / "mine.txt"
     lexicon.write_text("zyx Z IH1 K S\n")
     places = (
@@ -229,7 +229,7 @@ def test_only_a_bundle_is_written_in_another_precision(tmp_path, command):
     assert code == 2 and "--precision needs --format bundle" in errors
 
 
-def test_whoever_may_read_new_files_may_read_a_bundle(tmp_path, saved):
+def test_a_bundle_has_the_permissions_of_new_files(tmp_path, saved):
     (tmp_path / "new").touch()
     rights = (tmp_path / "new").stat().st_mode
     assert {path.stat().st_mode for path in saved.iterdir()} == {rights}

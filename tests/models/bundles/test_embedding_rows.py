@@ -45,7 +45,7 @@ def test_rows_are_carried_over_by_name():
     )
 
 
-def test_new_symbols_are_spread_as_the_learned_ones_are():
+def test_new_symbols_are_drawn_with_the_spread_of_trained_ones():
     table = torch.randn(60, 4, generator=generator()) * torch.tensor([0.1, 1.0, 2.0, 3.0]) + 5.0
     theirs = [f"old{row}" for row in range(60)]
     rows, _ = transfer_rows(table, theirs, EmbeddingRows("symbol", [f"new{row}" for row in range(2000)]), generator())
@@ -54,7 +54,7 @@ def test_new_symbols_are_spread_as_the_learned_ones_are():
 
 
 @pytest.mark.parametrize("n_learned", [1, 5])
-def test_new_speakers_begin_near_the_mean_of_the_learned_ones(n_learned):
+def test_new_speakers_start_near_the_mean_of_trained_ones(n_learned):
     table = torch.randn(n_learned, 64, generator=generator())
     theirs = [f"old{row}" for row in range(n_learned)]
     rows, _ = transfer_rows(table, theirs, EmbeddingRows("speaker", ["new", "other"]), generator())
@@ -62,7 +62,7 @@ def test_new_speakers_begin_near_the_mean_of_the_learned_ones(n_learned):
     assert (distance > 0.02).all() and (distance < 0.2).all() and not torch.equal(rows[0], rows[1])
 
 
-def test_the_same_names_in_the_same_order_are_the_same_table():
+def test_a_table_of_the_same_names_in_the_same_order_is_unchanged():
     table = torch.randn(2, 4)
     rows, transfer = transfer_rows(table, ["a", "b"], EmbeddingRows("speaker", ["a", "b"]), generator())
     assert torch.equal(rows, table) and transfer.is_unchanged and transfer.describe() == "speakers: 2 kept"
@@ -92,7 +92,7 @@ def train(tiny, command):
     return call
 
 
-def test_models_without_such_tables_offer_none(tmp_path, tiny):
+def test_vocoders_have_no_embedding_rows(tmp_path, tiny):
     assert isinstance(tiny.task(), HasEmbeddingRows)
     (tmp_path / "vocoder").mkdir()
     assert not isinstance(TinyModel("HiFiGAN", tmp_path / "vocoder").task(), HasEmbeddingRows)
@@ -125,7 +125,7 @@ def test_finetuning_keeps_adds_and_drops_symbols_and_speakers_by_name(tiny, trai
                     torch.testing.assert_close(new.weights[key][row], was, atol=1e-6, rtol=0.0)
 
 
-def test_a_single_speakers_model_learns_more_speakers_and_goes_on_exactly(tiny, train):
+def test_a_single_speakers_model_is_finetuned_to_several_and_resumes_exactly(tiny, train):
     write_features(tiny.folder / "one", speakers=("a",))
     assert train("first", tiny.folder / "one", "train.max_steps=2")[0] == 0
     settings = ("train.ema_decay=0.9", "train.freeze=['encoder']", "train.lr_groups={'decoder': 0.1}")
@@ -145,7 +145,7 @@ def test_a_single_speakers_model_learns_more_speakers_and_goes_on_exactly(tiny, 
     assert broken.weights("network")["speaker_embedding.weight"].shape[0] == 2
 
 
-def test_what_an_optimizer_remembers_of_a_changed_table_is_left_behind(tiny, monkeypatch):
+def test_optimizer_state_of_a_changed_table_is_dropped(tiny, monkeypatch):
     voice = tiny.task()
     voice.bundle(tiny.folder / "bundle")
     settings, task = others(tiny)
@@ -163,7 +163,7 @@ def test_what_an_optimizer_remembers_of_a_changed_table_is_left_behind(tiny, mon
     assert initial.optimizers["network"].moments.keys() == moments.keys()
 
 
-def test_new_rows_of_a_frozen_table_are_told(tiny):
+def test_new_rows_of_a_frozen_table_are_warned_of(tiny):
     tiny.task().bundle(tiny.folder / "bundle")
     settings, task = others(tiny)
     settings = settings.model_copy(update={"train": settings.train.model_copy(update={"freeze": ("phoneme_*",)})})
@@ -173,7 +173,7 @@ def test_new_rows_of_a_frozen_table_are_told(tiny):
     ]
 
 
-def test_rows_that_nobody_named_are_refused_where_they_do_not_fit(tiny, train):
+def test_rows_without_names_are_refused_if_their_number_differs(tiny, train):
     assert train("first", tiny.processed_dir, "train.max_steps=1")[0] == 0
     settings, task = others(tiny)
     bundle = tiny.folder / "first" / "bundle"
@@ -209,7 +209,7 @@ def renamed(tiny, old, new):
 
 
 @pytest.mark.parametrize("resumed", [(), ("--resume_type", "resume")])
-def test_renamed_speaker_gets_nobody_elses_row(tiny, train, resumed):
+def test_a_renamed_speaker_does_not_get_anothers_row(tiny, train, resumed):
     code, _, errors = train_twice(tiny, train, lambda: renamed(tiny, "a", "z"), resumed=resumed)
     assert code == 1 and "Traceback" not in errors
     assert f"{tiny.folder / 'first'}: has learned other names than {tiny.processed_dir} holds now: " in errors
@@ -243,7 +243,7 @@ def test_other_features_of_equal_size_are_refused(tiny, train):
     assert code == 1 and f"symbols: {INVENTORY[-1]} gone, XX new; speakers: b gone, c new." in errors
 
 
-def test_same_names_elsewhere_go_on(tiny, train):
+def test_the_same_names_in_another_folder_resume(tiny, train):
     def elsewhere():
         write_features(tiny.folder / "others")
         return tiny.folder / "others"
@@ -252,7 +252,7 @@ def test_same_names_elsewhere_go_on(tiny, train):
     assert code == 0 and "going on from" in printed, errors
 
 
-def test_experiment_that_began_before_names_were_kept_is_known_by_its_bundle(tiny, train):
+def test_names_of_an_older_experiment_are_read_from_its_bundle(tiny, train):
     def forget_names():
         (tiny.folder / "first" / "origin.json").unlink()
 
@@ -264,7 +264,7 @@ def test_experiment_that_began_before_names_were_kept_is_known_by_its_bundle(tin
     assert code == 1 and "speakers: b gone, c new." in errors
 
 
-def test_experiment_without_any_names_goes_on_with_a_warning(tiny, train):
+def test_an_experiment_without_names_resumes_with_a_warning(tiny, train):
     def forget_names():
         (tiny.folder / "first" / "origin.json").unlink()
         (tiny.folder / "first" / "bundle").rename(tiny.folder / "elsewhere")

@@ -100,7 +100,7 @@ def test_convolution_equals_torchs_own(kernel_size):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_attention_never_looks_at_padding(dtype):
+def test_attention_ignores_padding(dtype):
     torch.manual_seed(0)
     attention = SelfAttention(8, 2).to(dtype)
     x = torch.randn(1, 6, 8, dtype=dtype)
@@ -110,7 +110,7 @@ def test_attention_never_looks_at_padding(dtype):
     torch.testing.assert_close(beside_padding[:, :6], alone)
 
 
-def test_both_formulations_of_attention_agree():
+def test_both_implementations_of_attention_agree():
     torch.manual_seed(0)
     attention = SelfAttention(8, 2)
     x, bias = torch.randn(2, 5, 8), attention_bias(padding_mask(torch.tensor([5, 3])))
@@ -138,7 +138,7 @@ def test_length_regulator_refuses_an_utterance_without_frames():
         expand(torch.ones(2, 2, 1), torch.tensor([[1, 1], [0, 0]]))
 
 
-def test_masked_mean_ignores_padding_whatever_stands_there():
+def test_masked_mean_ignores_any_value_of_padding():
     values = torch.tensor([[1.0, 2.0, math.inf], [6.0, math.nan, math.nan]])
     is_padding = padding_mask(torch.tensor([2, 1]))
     assert masked_mean(values[:, :2], is_padding) == 3.0
@@ -164,7 +164,7 @@ def test_dropout_follows_the_seed():
     assert not torch.equal(dropout(x), first)
 
 
-def test_positions_have_no_longest_row():
+def test_positions_have_no_longest_length():
     positions = SinusoidalPositions(8)
     short = positions(torch.zeros(1, 10, 8))
     long = positions(torch.zeros(1, 3000, 8))
@@ -173,7 +173,7 @@ def test_positions_have_no_longest_row():
     assert not torch.equal(long[:, 2998], long[:, 2999])
 
 
-def test_values_beyond_the_bins_fall_into_the_outermost_ones():
+def test_values_outside_the_bins_fall_into_the_outermost_ones():
     embedding = BinnedEmbedding(16, 4)
     rows = embedding(torch.tensor([[-1000.0, -3.99, 3.99, 1000.0]]))
     assert torch.equal(rows[0, 0], rows[0, 1])
@@ -223,7 +223,7 @@ def test_pitch_and_energy_may_be_predicted_per_frame():
     )
 
 
-def test_more_than_a_thousand_frames_are_no_limit():
+def test_more_than_a_thousand_frames_are_allowed():
     network = make_network()
     example = make_example(1, 400)
     assert example.durations.sum() > 1200

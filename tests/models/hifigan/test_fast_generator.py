@@ -28,7 +28,7 @@ def signal_to_noise(reference, waveform):
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("shape", sorted(SHAPES))
 @pytest.mark.parametrize(("dtype", "decibels"), [(torch.float32, 60), (torch.bfloat16, 35)])
-def test_it_gives_the_generators_waveform(shape, dtype, decibels, fused, monkeypatch):
+def test_the_fast_generator_equals_the_generator(shape, dtype, decibels, fused, monkeypatch):
     if not fused:
         monkeypatch.setattr(fast_generator, "fuses", lambda weight: False)
     generator, mel = make_generator(shape), mel_of(40)
@@ -41,7 +41,7 @@ def test_it_gives_the_generators_waveform(shape, dtype, decibels, fused, monkeyp
 
 @pytest.mark.parametrize("version", ["hifigan_v2", "hifigan_v3"])
 @pytest.mark.parametrize(("dtype", "decibels"), [(torch.float32, 60), (torch.bfloat16, 35)])
-def test_golden_waveforms_are_kept(golden, version, dtype, decibels):
+def test_golden_waveforms_are_unchanged(golden, version, dtype, decibels):
     folder = golden / version
     config = json.loads((folder / "config.json").read_text())
     values = {name: config[name] for name in HiFiGANModelSettings.model_fields if name in config}
@@ -80,7 +80,7 @@ def test_chunks_put_together_are_the_whole(shape, n_frames):
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("shape", sorted(SHAPES))
 @pytest.mark.parametrize("n_frames", [1, 13, 40])
-def test_tiles_of_a_stage_change_nothing(shape, n_frames, fused, monkeypatch):
+def test_tiling_changes_no_waveform(shape, n_frames, fused, monkeypatch):
     if not fused:
         monkeypatch.setattr(fast_generator, "fuses", lambda weight: False)
     generator, mel = make_generator(shape), torch.stack([mel_of(n_frames), -mel_of(n_frames)])

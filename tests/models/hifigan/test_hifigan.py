@@ -82,14 +82,14 @@ def test_period_discriminator_equals_convolutions_of_planes():
     torch.testing.assert_close(ours, x.squeeze(1), rtol=1e-4, atol=1e-6)
 
 
-def test_scale_discriminators_hear_the_waveform_ever_more_coarsely():
+def test_scale_discriminators_halve_the_sample_rate():
     multi = MultiScaleDiscriminator(channel_divisor=16)
     judgements = multi(torch.randn(2, 4096))
     assert [judgement.features[0].shape[2] for judgement in judgements] == [4096, 2049, 1025]
     assert [len(judgement.features) for judgement in judgements] == [8, 8, 8]
 
 
-def test_weight_norm_is_torchs():
+def test_weight_norm_equals_torchs():
     theirs = nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 4, 5))
     ours = WeightNormed(theirs.weight.detach(), theirs.bias.detach())
     torch.testing.assert_close(ours.weight, theirs.weight)
@@ -98,7 +98,7 @@ def test_weight_norm_is_torchs():
     torch.testing.assert_close(ours.weight, theirs.weight)
 
 
-def test_spectral_norm_brings_the_largest_singular_value_to_one_and_rests_in_eval():
+def test_spectral_norm_makes_the_largest_singular_value_one():
     torch.manual_seed(0)
     layer = SpectralNormed(torch.randn(6, 3, 5), torch.zeros(6))
     for _ in range(50):
@@ -131,7 +131,7 @@ def test_discriminators_rest_until_the_adversarial_start(tiny):
     assert late["discriminator"] == {"adversarial"} and {"adversarial", "feature", "mel"} < late["generator"]
 
 
-def test_generator_is_not_taught_by_the_discriminators_act(tiny):
+def test_the_discriminator_update_gives_the_generator_no_gradients(tiny):
     task = tiny.task()
     [batch, *_] = next(task.train_batches().groups(0))
     story = task.updates(batch, 0)
@@ -143,7 +143,7 @@ def test_generator_is_not_taught_by_the_discriminators_act(tiny):
 @pytest.mark.parametrize(
     ("per_discriminator", "told"), [(0.001, "with ease"), (0.4, None), (1.5, "worse than by chance")]
 )
-def test_a_side_that_runs_away_is_told(tiny, per_discriminator, told):
+def test_a_saturated_discriminator_or_generator_is_warned_of(tiny, per_discriminator, told):
     task = tiny.task("train.adversarial_start_step=1000")
     losses = {"train/discriminator/adversarial": per_discriminator * (2 + 3)}
     assert [told in concern for concern in task.diagnose(losses, 1500)] == ([True] if told else [])
@@ -192,13 +192,13 @@ def test_recordings_shorter_than_a_segment_are_left_out(tiny, capsys):
     assert "3 of 10 recordings" in capsys.readouterr().err
 
 
-def test_predicted_mels_are_asked_for_by_name(tiny):
+def test_missing_predicted_mels_are_refused_with_the_command(tiny):
     task = tiny.task('train.mel_source="predicted"')
     with pytest.raises(DataError, match=r"predicted_mel.*bins\.predict_mels"):
         task.train_batches()
 
 
-def test_listeners_hear_the_first_recordings_of_validation_and_no_others(tiny, monkeypatch):
+def test_stoi_is_measured_on_the_first_validation_recordings_alone(tiny, monkeypatch):
     monkeypatch.setattr(gan_vocoder_task, "_MOST_LISTENED_TO", 2)
     monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: True)
     heard = []
@@ -218,7 +218,7 @@ def test_listeners_hear_the_first_recordings_of_validation_and_no_others(tiny, m
     assert "stoi" not in task.validate(next(iter(task.valid_batches())))
 
 
-def test_nothing_of_valid_or_test_is_ever_read_in_training(tiny, monkeypatch):
+def test_training_never_reads_validation_or_test_recordings(tiny, monkeypatch):
     read = set()
     original = FeatureStore.read
     monkeypatch.setattr(
@@ -289,7 +289,7 @@ def weights_at(folder, step):
     return {f"{name}.{key}": value for name in names for key, value in checkpoint.weights(name).items()}
 
 
-def test_killed_adversarial_training_goes_on_as_if_never_stopped(tiny):
+def test_a_killed_adversarial_training_resumes_exactly(tiny):
     """Killed with SIGKILL before and after the adversary begins."""
     settings = ("train.max_steps=12", "train.adversarial_start_step=5")
     straight = start("bins.train", *arguments(tiny, "straight", *settings))
@@ -309,7 +309,7 @@ def test_killed_adversarial_training_goes_on_as_if_never_stopped(tiny):
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
-def test_two_processes_train_as_one_does(tiny):
+def test_two_processes_train_like_one(tiny):
     settings = ("train.max_steps=4", "train.adversarial_start_step=2")
     two = start_two("bins.train", *arguments(tiny, "two", *settings))
     one = start("bins.train", *arguments(tiny, "one", *settings, "train.batch_size=4"))

@@ -122,7 +122,7 @@ def test_a_generator_without_weight_norm_sounds_the_same(original):
     torch.testing.assert_close(open_vocoder(original).waveform(mel), before, atol=1e-5, rtol=1e-4)
 
 
-def test_newer_names_of_weight_norm_are_read(original):
+def test_weights_of_newer_weight_norm_names_are_read(original):
     newer = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
     def rename(weights):
@@ -172,7 +172,7 @@ def test_files_are_claimed_by_their_names_or_by_the_config_beside_them(original,
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", "half", {"weights": {}}, {"generator": [1]}, [1]])
-def test_damaged_or_other_files_are_named(original, content):
+def test_damaged_or_foreign_files_are_named(original, content):
     path = original / "g_00000000"
     if content == "half":
         content = path.read_bytes()[: path.stat().st_size // 2]
@@ -205,14 +205,14 @@ def test_tensors_that_do_not_fit_are_named(original):
         ({"learning_rate": -1}, "train.learning_rate"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_with_the_file(original, changes, told):
+def test_impossible_settings_are_refused_with_the_file(original, changes, told):
     change(original / "config.json", **changes)
     with pytest.raises(SettingsError) as caught:
         find_bundle(original)
     assert told in str(caught.value) and str(original / "config.json") in str(caught.value)
 
 
-def test_a_config_that_is_missing_or_incomplete_is_told(original):
+def test_a_missing_or_incomplete_config_is_named(original):
     change(original / "config.json", num_mels="gone", resblock="gone")
     with pytest.raises(BundleError, match=r"config\.json: lacks resblock, num_mels"):
         find_bundle(original)
@@ -254,7 +254,7 @@ def test_a_config_of_other_checkpoints_is_not_replaced(tmp_path):
     write_published(tmp_path, tiny_vocoder_bundle(), None)
 
 
-def test_another_model_cannot_be_exported_so(tmp_path, command):
+def test_an_acoustic_model_cannot_be_exported_as_hifigan(tmp_path, command):
     tiny_bundle().save(tmp_path / "voice")
     arguments = ("--format", "hifigan", "--output_dir", tmp_path / "original")
     code, _, errors = command(bins.export, "--bundle", tmp_path / "voice", *arguments)
@@ -422,7 +422,7 @@ def finetune(place):
     return "--resume_type", "finetune", "--checkpoint", place
 
 
-def test_training_goes_on_from_original_checkpoints(experiment, tmp_path, train, command):
+def test_training_resumes_from_original_checkpoints(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     code, printed, errors = train("second", *STILL, more=finetune(folder))
     assert code == 0, errors
@@ -437,7 +437,7 @@ def test_training_goes_on_from_original_checkpoints(experiment, tmp_path, train,
     assert state["generator"]["param_groups"][0]["lr"] == 1e-9
 
 
-def test_without_discriminators_they_begin_afresh_and_that_is_told(experiment, tmp_path, train, command):
+def test_missing_discriminators_start_from_scratch_with_a_message(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     (folder / "do_00000003").rename(folder / "do_00000002")
     code, printed, errors = train("second", *STILL, more=finetune(folder / "g_00000003"))
@@ -449,7 +449,7 @@ def test_without_discriminators_they_begin_afresh_and_that_is_told(experiment, t
     assert not nearly(weights_after(tmp_path / "second", 1, "mpd"), weights_after(experiment, 3, "mpd"))
 
 
-def test_training_begins_with_a_bundle_or_a_checkpoint_as_it_learned(experiment, tmp_path, train):
+def test_training_starts_from_a_bundle_or_from_a_checkpoint_with_its_state(experiment, tmp_path, train):
     code, printed, errors = train("second", *STILL, more=finetune(experiment / "bundle"))
     assert code == 0 and "beginning afresh: mpd, msd, optimizer" in printed, errors
     found = weights_after(tmp_path / "second", 1, "generator")
@@ -471,7 +471,7 @@ def test_generator_and_discriminators_are_exported_from_one_checkpoint(experimen
     assert_same(find_bundle(folder).weights, checkpoint.weights("generator_average"))
 
 
-def test_discriminators_that_rested_are_exported_with_nothing_to_remember(train, tmp_path, command):
+def test_resting_discriminators_are_exported_without_optimizer_state(train, tmp_path, command):
     code, _, errors = train("resting", "train.max_steps=3", "train.adversarial_start_step=100")
     assert code == 0, errors
     folder = exported(tmp_path / "resting" / "checkpoint" / "step-00000003", tmp_path / "original", command)
@@ -481,7 +481,7 @@ def test_discriminators_that_rested_are_exported_with_nothing_to_remember(train,
     assert code == 0 and "discriminator and generator at step 3" in printed, errors
 
 
-def test_groups_of_learning_rates_and_frozen_parts_are_exported_as_one_group_by_name(train, tmp_path, command):
+def test_parameter_groups_and_frozen_parts_are_exported_as_one_group(train, tmp_path, command):
     groups = ("train.lr_groups={'generator.ups': 0.1, 'msd': 0.5}", "train.freeze=['mpd', 'conv_pre']")
     code, _, errors = train("first", "train.max_steps=3", *groups)
     assert code == 0, errors
@@ -501,7 +501,7 @@ def test_groups_of_learning_rates_and_frozen_parts_are_exported_as_one_group_by_
     assert {float(each["step"]) for of in state.values() for each in of["state"].values()} == {4.0}
 
 
-def test_what_does_not_fit_is_refused_by_name(experiment, tmp_path, train, command):
+def test_weights_and_states_that_do_not_fit_are_refused_by_name(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     for place in (folder, experiment / "bundle", experiment):
         code, _, errors = train("second", "model.upsample_initial_channel=32", more=finetune(place))
@@ -520,7 +520,7 @@ def test_what_does_not_fit_is_refused_by_name(experiment, tmp_path, train, comma
     assert code == 1 and "holds a FastSpeech2, and the settings ask for a HiFiGAN" in errors
 
 
-def test_other_mels_are_told(experiment, tmp_path, train):
+def test_starting_from_a_vocoder_of_other_mels_is_warned_of(experiment, tmp_path, train):
     settings = json.loads((experiment / "bundle" / "settings.json").read_text())
     settings["preprocess"]["fmin"] = 20.0
     (experiment / "bundle" / "settings.json").write_text(json.dumps(settings))
@@ -528,7 +528,7 @@ def test_other_mels_are_told(experiment, tmp_path, train):
     assert code == 0 and "it was trained on other mels; it had -> now asked for: fmin: 20.0 -> 0.0" in printed, errors
 
 
-def test_an_acoustic_model_begins_with_a_bundle(tmp_path, train):
+def test_an_acoustic_model_starts_from_a_bundle(tmp_path, train):
     code, _, errors = train("first", "train.max_steps=2", model_type="FastSpeech2")
     assert code == 0, errors
     bundle = tmp_path / "first" / "bundle"

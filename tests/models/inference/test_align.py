@@ -34,14 +34,14 @@ from utils.checkpoint import CheckpointFolder
 TOKENS = [Word("see", (("S", "IY1"),)), Pause(","), Word("tea", (("T", "IY1"), ("T", "IY0"))), Pause(".")]
 
 
-def test_silence_may_be_before_behind_and_between_all_words():
+def test_silence_may_be_around_and_between_all_words():
     sequence = PhoneSequence.with_silences(TOKENS)
     assert sequence.phones == ("sil", "S", "IY1", "sil", "T", "IY1", "sil")
     assert sequence.owners == (-1, 0, 0, -1, 1, 1, -1)
     assert sequence.words == ("see", "tea")
 
 
-def test_silences_that_are_not_heard_leave_no_gap():
+def test_silences_of_no_frames_leave_no_gap():
     sequence = PhoneSequence.with_silences(TOKENS)
     durations = np.array([2, 3, 4, 0, 2, 2, 7])
     alignment = alignment_of_durations(sequence, durations, frame_s=0.01, duration_s=0.205, score=-1.0)
@@ -52,7 +52,7 @@ def test_silences_that_are_not_heard_leave_no_gap():
     assert alignment.score == -1.0
 
 
-def test_silence_that_is_spoken_stays_a_word_with_its_pause():
+def test_the_spoken_word_silence_stays_a_word():
     spoken = ("then", "T"), ("silence", "S"), ("so", "S")
     then, silence, so = (Word(text, ((phone, "IY1"),)) for text, phone in spoken)
     tokens = [then, Pause(","), silence, so, Pause(".")]
@@ -115,7 +115,7 @@ def preprocess(config, *flags):
     return done.stdout + done.stderr
 
 
-def test_stage_1_learns_where_phones_lie(recipe, tmp_path):
+def test_stage_1_trains_an_aligner_that_finds_the_phones(recipe, tmp_path):
     config, true = recipe
     preprocess(config)
     folder = tmp_path / "processed" / "toy"
@@ -140,7 +140,7 @@ def test_stage_1_learns_where_phones_lie(recipe, tmp_path):
     assert changed == {"clip_001", "clip_002"}
 
 
-def test_new_phones_or_corpora_call_for_another_aligner(recipe, tmp_path):
+def test_new_phones_or_corpora_require_a_new_aligner(recipe, tmp_path):
     config, _ = recipe
     one = aligner_settings(load(config))
     processed, experiment = tmp_path / "processed" / "aligner" / "processed", tmp_path / "processed" / "aligner" / "x"
@@ -175,7 +175,7 @@ def test_new_phones_or_corpora_call_for_another_aligner(recipe, tmp_path):
     assert why_to_train_again(experiment, none) == ""
 
 
-def test_phones_that_were_found_later_go_by_their_names(recipe, tmp_path):
+def test_phones_collected_later_are_compared_by_name(recipe, tmp_path):
     settings = aligner_settings(load(recipe[0]))
     processed = tmp_path / "processed" / "aligner" / "processed"
     prepare_store(processed / "toy", store_settings(settings.preprocess, ALIGNER_FEATURES, ("<pad>", "sil", "a")))
@@ -189,7 +189,7 @@ def test_phones_that_were_found_later_go_by_their_names(recipe, tmp_path):
             align_corpora(open_bundle(tmp_path / "bundle"), processed, ["toy"], {"toy": tmp_path / "TextGrid"})
 
 
-def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_path):
+def test_a_new_aligner_starts_from_the_phones_of_the_former_one(recipe, tmp_path):
     config, _ = recipe
     settings = aligner_settings(load(config))
     processed = tmp_path / "processed" / "aligner" / "processed"
@@ -207,7 +207,7 @@ def test_an_aligner_begins_with_the_phones_that_another_has_learned(recipe, tmp_
     assert torch.isfinite(task.modules["network"](collate_aligner([example])).scores).all()
 
 
-def test_features_of_other_settings_are_refused_before_an_aligner_learns(recipe, tmp_path):
+def test_features_of_other_settings_are_refused_before_the_aligner_is_trained(recipe, tmp_path):
     config, _ = recipe
     prepare_store(tmp_path / "processed" / "toy", {"phone_extractor": "char"})
     done = call("bins.preprocess", "--config", config)
@@ -215,7 +215,7 @@ def test_features_of_other_settings_are_refused_before_an_aligner_learns(recipe,
     assert not (tmp_path / "processed" / "aligner").exists()
 
 
-def test_a_missing_aligner_is_told(recipe, tmp_path):
+def test_a_missing_aligner_is_an_error(recipe, tmp_path):
     config, _ = recipe
     done = call("bins.preprocess", "--config", config, "--set", "preprocess.aligner_config=none.json")
     assert done.returncode == 1

@@ -59,7 +59,7 @@ def house(tmp_path):
     return House(tmp_path)
 
 
-def test_every_recording_of_every_split_gets_a_mel_as_long_as_it_is(house):
+def test_every_recording_of_every_split_gets_a_mel_of_its_length(house):
     assert house.predict(house.bundle()) == N_UTTERANCES
     store, predicted = house.store, house.predicted()
     assert predicted.keys() == {utterance.id for utterance in house.utterances}
@@ -70,7 +70,7 @@ def test_every_recording_of_every_split_gets_a_mel_as_long_as_it_is(house):
 
 
 @pytest.mark.parametrize("level", ["phone", "frame"])
-def test_mels_are_what_the_network_says_with_true_durations_pitch_and_energy(house, level):
+def test_predicted_mels_are_the_networks_teacher_forced_ones(house, level):
     levels = (f"model.pitch_level={level}", f"model.energy_level={level}")
     bundle = house.bundle(0, *levels)
     house.predict(bundle)
@@ -106,7 +106,7 @@ def test_a_second_run_makes_only_what_is_missing(house):
     assert all(np.allclose(after[id_], mel, atol=1e-5) for id_, mel in before.items())
 
 
-def test_a_run_that_was_stopped_goes_on(house, monkeypatch):
+def test_a_stopped_run_is_continued(house, monkeypatch):
     bundle = house.bundle()
     monkeypatch.setattr(prediction, "_BATCH_SIZE", 2)
     monkeypatch.setattr(prediction, "_MAX_BYTES_HELD", 1)
@@ -179,7 +179,7 @@ def test_a_vocoder_trains_on_predicted_mels_in_step_with_the_waveform(house):
     assert all("sound" not in batch.ids for group in task.train_batches().groups(0) for batch in group)
 
 
-def test_predicted_mels_of_a_set_are_made_audible(house):
+def test_predicted_mels_of_a_split_are_vocoded(house):
     def sources(mel_source):
         return sources_from_dataset(house.processed_dir, ["tiny"], "valid", preprocess, mel_source)
 
@@ -202,7 +202,7 @@ def test_a_model_of_other_features_is_refused_by_name(house):
         house.predict(other)
 
 
-def test_symbols_that_were_found_later_go_by_their_names(house):
+def test_symbols_collected_later_are_compared_by_name(house):
     """The store's own stamp covers only those that it began with."""
     for found, fault in (("c", None), ("d", "a symbol table that differs")):
         SymbolTable([*INVENTORY, LATER, "c"]).save(house.processed_dir / "symbols.json")
@@ -212,7 +212,7 @@ def test_symbols_that_were_found_later_go_by_their_names(house):
             house.predict(bundle)
 
 
-def test_a_vocoder_and_a_stranger_are_refused(house):
+def test_a_vocoder_and_unknown_speakers_are_refused(house):
     with pytest.raises(PredictionError, match="HiFiGAN, which is not an acoustic model"):
         house.predict(tiny_vocoder_bundle())
     bundle = house.bundle()

@@ -23,7 +23,7 @@ def test_a_voice_speaks_out_of_the_box(tmp_path, command):
     assert 0.02 < np.sqrt(np.mean(waveform**2)) < 0.3
 
 
-def test_several_experiments_want_a_name(tmp_path, command):
+def test_several_experiments_require_a_name(tmp_path, command):
     for name in ("anna", "otto"):
         (tmp_path / name / "bundle").mkdir(parents=True)
     config = ("--config", "egs/tts/FastSpeech2/exp_config.json", "--set", f"log_dir={tmp_path}")
@@ -31,7 +31,7 @@ def test_several_experiments_want_a_name(tmp_path, command):
     assert code == 1 and "which experiment shall speak" in errors and "found anna, otto" in errors
 
 
-def test_the_shipped_voice_tells_nothing_of_the_machine_that_trained_it():
+def test_the_shipped_voice_holds_no_paths_of_the_machine_that_trained_it():
     told = (SHIPPED_VOICE / "settings.json").read_text()
     assert not re.search(r'"(/|~|\.\.)', told)
     settings = open_bundle(SHIPPED_VOICE).settings

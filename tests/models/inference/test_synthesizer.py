@@ -53,7 +53,7 @@ def test_speech_has_one_length_everywhere(voice):
     assert np.abs(speech.waveform).max() <= 1
 
 
-def test_times_name_every_word_in_order(voice):
+def test_the_alignment_holds_every_word_in_order_without_gaps(voice):
     alignment = voice("Hello there, world. How are you?").alignment
     spoken = [word.label for word in alignment.words if not word.is_silence]
     assert spoken == ["hello", "there", "world", "how", "are", "you"]
@@ -62,7 +62,7 @@ def test_times_name_every_word_in_order(voice):
         assert all(a.end_s == pytest.approx(b.start_s) for a, b in itertools.pairwise(tier))
 
 
-def test_long_texts_are_spoken_in_pieces_and_joined(voice):
+def test_long_texts_are_split_and_joined(voice):
     sentence = "One two three four five. "
     assert voice(sentence * 30).duration_s > 20 * voice(sentence).duration_s
 
@@ -138,7 +138,7 @@ def test_a_control_that_the_model_does_not_have_is_refused_by_name(bundle, monke
 
 
 @pytest.mark.parametrize("text", ["", "   ", "😀🎉", "...", "?!"])
-def test_a_text_with_nothing_to_say_is_refused(voice, text):
+def test_a_text_without_words_is_refused(voice, text):
     with pytest.raises((SynthesisError, TextError)):
         voice(text)
 
@@ -152,7 +152,7 @@ def test_the_calls_of_other_toolkits_work(bundle):
         voice.convert_spectrogram_to_audio(spec=np.zeros((80, 10), np.float32))
 
 
-def test_a_voice_of_several_speakers_asks_who_speaks(tmp_path):
+def test_a_voice_of_several_speakers_requires_a_speaker(tmp_path):
     tiny_bundle(speakers=("anna", "bob")).save(tmp_path)
     voice = Synthesizer.open(tmp_path)
     assert voice.speakers == ("anna", "bob")
@@ -164,7 +164,7 @@ def test_a_voice_of_several_speakers_asks_who_speaks(tmp_path):
     assert anna.shape != bob.shape or not np.allclose(anna, bob)
 
 
-def test_an_acoustic_model_is_no_vocoder(bundle):
+def test_an_acoustic_model_is_refused_as_a_vocoder(bundle):
     with pytest.raises(BundleError, match="FastSpeech2, which is not a vocoder"):
         Synthesizer.open(bundle, vocoder=bundle)
 
@@ -251,7 +251,7 @@ def test_each_text_leaves_sound_picture_and_times(voice, tmp_path):
     assert times.end_s == pytest.approx(len(sound) / sample_rate, abs=1e-3)
 
 
-def test_outputs_never_replace_each_other_silently(voice, tmp_path):
+def test_outputs_never_overwrite_each_other(voice, tmp_path):
     request = request_from_text("Hello.")
     names = [speak_all(voice, [request], tmp_path, Prosody(), number_existing=True)[0].name for _ in range(3)]
     assert names == ["hello.wav", "hello-2.wav", "hello-3.wav"]
@@ -260,7 +260,7 @@ def test_outputs_never_replace_each_other_silently(voice, tmp_path):
     assert speak_all(voice, [request], tmp_path, Prosody(), overwrite=True)[0].name == "hello.wav"
 
 
-def test_one_unspeakable_text_does_not_end_the_others(voice, tmp_path):
+def test_a_text_that_cannot_be_pronounced_does_not_stop_the_others(voice, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("one|Hello.\ntwo|😀\n\nBye.\n")
     with pytest.raises(SynthesisError, match="1 of 3 texts could not be synthesized, the others are in "):
@@ -302,7 +302,7 @@ def test_a_file_of_texts_is_checked_line_by_line(tmp_path):
     assert read == [("a", "Hello."), ("line_0002", "Bye.")]
 
 
-def test_names_come_from_the_text():
+def test_output_names_are_made_from_the_text():
     assert request_from_text("Author of the danger trail, Philip Steels, etc.").name == (
         "author_of_the_danger_trail_philip_steels"
     )
@@ -310,7 +310,7 @@ def test_names_come_from_the_text():
     assert request_from_text("日本").name == "speech"
 
 
-def test_a_test_set_is_spoken_as_stage_1_split_it(tmp_path):
+def test_the_test_split_of_stage_1_is_synthesized(tmp_path):
     utterance = Utterance("u1", "mine", "anna", "en", "Hello.", tmp_path / "u1.wav", 1.0, "test")
     write_manifest(tmp_path / "mine" / "test.jsonl", [utterance])
     (request,) = requests_from_dataset(tmp_path, "mine", "test", ["anna"])
@@ -351,14 +351,14 @@ def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
         (["--infer_text", "x", "--pitch_control", "0", "--infer_expt_dir", "x"], 1, "pitch_control"),
     ],
 )
-def test_wrong_usage_is_told(arguments, code, message):
+def test_wrong_usage_is_refused(arguments, code, message):
     refused = synthesize(*arguments)
     assert refused.returncode == code
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_a_bundle_opens_where_nothing_else_of_training_is(bundle):
+def test_a_bundle_opens_without_any_file_of_training(bundle):
     resolved = json.loads((bundle / "settings.json").read_text())
     assert not (REPOSITORY / resolved["preprocess"]["processed_dir"] / "mine").exists()
     assert torch.isfinite(torch.tensor(Synthesizer.open(bundle)("Hello.").mel)).all()

@@ -52,7 +52,7 @@ def wavs_in(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.wav"))
 
 
-def test_a_test_set_is_copied_beside_its_recordings(vocoder, mel, processed_dir, tmp_path):
+def test_the_test_split_is_vocoded_beside_its_recordings(vocoder, mel, processed_dir, tmp_path):
     written = vocode_all(vocoder, sources_from_dataset(processed_dir, ["tiny"], "test", mel), tmp_path, mel.sample_rate)
     utterances = read_manifest(processed_dir / "tiny" / "test.jsonl")
     assert [path.name for path in written] == [f"{utterance.id}.wav" for utterance in utterances]
@@ -75,7 +75,7 @@ def test_several_corpora_get_folders_of_their_own(vocoder, mel, processed_dir, t
     assert len(wavs_in(tmp_path)) == 12
 
 
-def test_a_set_that_is_not_there_is_told(mel, processed_dir):
+def test_a_missing_split_is_refused(mel, processed_dir):
     with pytest.raises(ManifestError, match=r"golden_test\.jsonl: no such split; found: .*tiny/test"):
         sources_from_dataset(processed_dir, ["tiny"], "golden_test", mel)
     with pytest.raises(ManifestError, match="no such split"):
@@ -92,7 +92,7 @@ def test_mels_of_another_kind_are_refused(mel, processed_dir):
             sources()
 
 
-def test_a_store_gives_all_its_mels(vocoder, mel, processed_dir, tmp_path):
+def test_all_mels_of_a_store_are_vocoded(vocoder, mel, processed_dir, tmp_path):
     vocode_all(vocoder, sources_from_features(processed_dir / "tiny", mel), tmp_path, mel.sample_rate)
     assert len(wavs_in(tmp_path / "pred")) == len(wavs_in(tmp_path / "gt")) == 13
 
@@ -135,13 +135,13 @@ def test_an_array_that_is_no_mel_is_named_and_does_not_end_the_run(vocoder, mel,
 
 
 @pytest.mark.parametrize("content", [b"", b"no array at all", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'"])
-def test_a_damaged_array_is_told(vocoder, mel, tmp_path, content):
+def test_a_damaged_array_is_named(vocoder, mel, tmp_path, content):
     (tmp_path / "bad.npy").write_bytes(content)
     with pytest.raises(VocoderError, match=r"bad\.npy: "):
         vocode_all(vocoder, sources_from_features(tmp_path, mel), tmp_path / "out", mel.sample_rate)
 
 
-def test_recordings_of_any_kind_are_copied(vocoder, mel, tmp_path):
+def test_recordings_of_any_format_are_vocoded(vocoder, mel, tmp_path):
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     write_wav(folder / "right.wav", noise(HOP_SIZE * 20 + 5), SAMPLE_RATE)
@@ -186,7 +186,7 @@ def test_folders_without_anything_to_read_are_refused(mel, tmp_path, processed_d
         sources_from_features(processed_dir, mel)
 
 
-def test_what_exists_is_replaced_only_when_asked(vocoder, mel, tmp_path):
+def test_existing_files_are_replaced_only_on_request(vocoder, mel, tmp_path):
     np.save(tmp_path / "a.npy", GOOD)
     sources = sources_from_features(tmp_path, mel)
     vocode_all(vocoder, sources, tmp_path / "out", mel.sample_rate)
@@ -218,21 +218,21 @@ def vocode(recipe, *arguments):
     return call("bins.vocode", "--config", recipe / "exp_config.json", *arguments)
 
 
-def test_the_command_copies_the_test_set_of_the_settings(recipe, tmp_path):
+def test_the_command_vocodes_the_test_split_of_the_settings(recipe, tmp_path):
     done = vocode(recipe, "--name", "mine", "--infer_output_dir", tmp_path, "--precision", "bf16")
     assert done.returncode == 0, done.stderr
     assert f"wrote 3 WAV files to {tmp_path / 'pred'}" in done.stdout
     assert len(wavs_in(tmp_path)) == 6
 
 
-def test_the_command_takes_corpora_parted_by_commas_and_a_set(recipe, tmp_path):
+def test_the_command_takes_comma_separated_corpora_and_a_split(recipe, tmp_path):
     flags = ["--infer_datasets", "tiny,other", "--infer_testing_set", "valid", "--infer_output_dir", tmp_path]
     done = vocode(recipe, *flags)
     assert done.returncode == 0, done.stderr
     assert len(wavs_in(tmp_path / "pred" / "other")) == 3
 
 
-def test_the_command_ends_with_1_when_something_could_not_be_made(recipe, tmp_path):
+def test_the_command_exits_with_1_if_anything_failed(recipe, tmp_path):
     np.save(tmp_path / "a.npy", GOOD)
     np.save(tmp_path / "b.npy", GOOD.T)
     done = vocode(recipe, "--infer_mode", "infer_from_feature", "--infer_feature_dir", tmp_path, "--overwrite")
@@ -257,7 +257,7 @@ def test_the_command_ends_with_1_when_something_could_not_be_made(recipe, tmp_pa
         (["--set", "log_dir=nowhere"], 1, "which experiment shall make the sound"),
     ],
 )
-def test_wrong_usage_is_told(recipe, arguments, code, message):
+def test_wrong_usage_is_refused(recipe, arguments, code, message):
     refused = vocode(recipe, *arguments)
     assert refused.returncode == code
     assert message in refused.stderr

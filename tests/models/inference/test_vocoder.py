@@ -27,7 +27,7 @@ def mel():
     return torch.randn(20, 50) - 4
 
 
-def test_a_vocoder_says_what_its_network_says(bundle, mel):
+def test_a_vocoder_returns_the_waveform_of_its_network(bundle, mel):
     network = Generator.from_bundle(tiny_vocoder_bundle())
     waveform = open_vocoder(bundle).waveform(mel)
     assert waveform.shape == (50 * 128,) and waveform.dtype == torch.float32
@@ -35,7 +35,7 @@ def test_a_vocoder_says_what_its_network_says(bundle, mel):
     torch.testing.assert_close(waveform, network(mel[None])[0].detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_bf16_says_nearly_the_same(bundle, mel):
+def test_bf16_differs_little_from_fp32(bundle, mel):
     exact, rough = (open_vocoder(bundle, precision=precision).waveform(mel) for precision in ("fp32", "bf16"))
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).norm() / exact.norm() < 0.05
@@ -54,7 +54,7 @@ def test_joined_mels_sound_as_one(bundle, mel):
     assert [len(waveform) for waveform in griffin_lim.stream(pieces)] == [20 * 128, 30 * 128]
 
 
-def test_sound_begins_before_the_last_mel_is_there(bundle):
+def test_the_stream_starts_before_the_last_mel(bundle):
     vocoder, given = open_vocoder(bundle), []
 
     def mels():
@@ -101,7 +101,7 @@ def test_settings_that_do_not_shape_mels_may_differ(bundle):
     open_vocoder(bundle, expect=tiny_settings("preprocess.f0_max=400", "preprocess.trim_silence=false").preprocess)
 
 
-def test_an_acoustic_model_is_no_vocoder(tmp_path):
+def test_an_acoustic_model_is_refused_as_a_vocoder(tmp_path):
     tiny_bundle().save(tmp_path)
     with pytest.raises(BundleError, match="FastSpeech2, which is not a vocoder"):
         open_vocoder(tmp_path)
@@ -120,7 +120,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         open_vocoder(tmp_path)
 
 
-def test_what_is_no_folder_of_a_model_is_refused(tmp_path):
+def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(BundleError, match="there is no such folder"):
         open_vocoder(tmp_path / "nowhere")
     with pytest.raises(BundleError):

@@ -27,7 +27,7 @@ from models.layers.convolve import convolve
         ((6, 3), 3, {"padding": 4, "dilation": 4}),
     ],
 )
-def test_it_is_torchs_convolution_with_its_gradients(length, channels, kernel_size, options, leaky_slope):
+def test_convolution_and_gradients_equal_torchs(length, channels, kernel_size, options, leaky_slope):
     chance = torch.Generator().manual_seed(0)
     c_in, c_out = channels
     x = torch.randn(3, c_in, length, generator=chance, dtype=torch.float64, requires_grad=True)
@@ -44,7 +44,7 @@ def test_it_is_torchs_convolution_with_its_gradients(length, channels, kernel_si
     torch.testing.assert_close(torch.autograd.grad(ours, (x, weight, bias), towards), expected)
 
 
-def test_half_precision_is_as_near_as_torchs():
+def test_half_precision_is_as_exact_as_torchs():
     chance = torch.Generator().manual_seed(0)
     x, weight = torch.randn(2, 16, 100, generator=chance), torch.randn(16, 4, 9, generator=chance)
     exact = F.conv1d(x, weight, stride=2, padding=4, groups=4)

@@ -38,7 +38,7 @@ def test_lines_of_code_are_counted_without_docstrings_and_comments():
 
 
 @pytest.mark.slow
-def test_a_model_without_energy_goes_all_the_way_without_it(tmp_path, further_models):
+def test_a_model_without_energy_is_trained_and_used_without_it(tmp_path, further_models):
     make_corpus(tmp_path / "corpus", 8)
     config = write_config(tmp_path, tmp_path / "corpus", num_workers=1)
     config.write_text(

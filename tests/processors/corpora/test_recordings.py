@@ -191,7 +191,7 @@ def test_the_command_asks_a_vocoder_for_no_text(tmp_path, monkeypatch):
     assert asked == [VOCODER_FEATURES, ACOUSTIC_FEATURES]
 
 
-def test_a_vocoder_finds_all_it_needs_in_the_store_of_a_voice_and_leaves_the_voice_as_it_was(tmp_path):
+def test_a_vocoder_uses_the_store_of_a_voice_and_leaves_the_voice_unchanged(tmp_path):
     make_corpus(tmp_path / "corpus", 12)
     write_metadata(tmp_path / "corpus", {**texts(12), "clip_003": "日本語"})  # no word of it can be aligned
     voice = write_config(tmp_path, tmp_path / "corpus")

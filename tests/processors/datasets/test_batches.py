@@ -70,12 +70,12 @@ def test_the_order_follows_from_seed_and_epoch_alone():
     assert members(first.groups(4)) != members(BatchPlan(lengths, batch_size=8, seed=2).groups(4))
 
 
-def test_epochs_bring_other_utterances_together():
+def test_batches_differ_between_epochs():
     plan = BatchPlan(lengths_like_kathleen(), batch_size=8)
     assert not {tuple(group) for group in members(plan.groups(0))} & {tuple(group) for group in members(plan.groups(1))}
 
 
-def test_several_batches_at_once_see_what_one_large_one_sees():
+def test_micro_batches_hold_together_what_one_large_batch_holds():
     lengths = lengths_like_kathleen()
     one = BatchPlan(lengths, batch_size=16, micro_batches=1)
     four = BatchPlan(lengths, batch_size=4, micro_batches=4)
@@ -121,12 +121,12 @@ def test_weights_of_one_change_nothing():
     assert members(plain.groups(2)) == members(weighted.groups(2))
 
 
-def test_weights_that_leave_too_little_are_told():
+def test_weights_that_leave_too_few_utterances_are_refused():
     with pytest.raises(BatchError, match="2 training utterances are too few for 4 micro-batches"):
         BatchPlan([10] * 20, batch_size=8, micro_batches=4, weights=[0.1] * 20)
 
 
-def test_a_weighted_epoch_goes_on_in_the_middle_as_if_never_stopped():
+def test_a_weighted_epoch_resumes_in_the_middle_exactly():
     data = Numbers(30)
     plan = BatchPlan(list(range(50, 80)), batch_size=4, weights=[2.5] * 10 + [1.0] * 20)
     batches = PlannedBatches(data, list, plan, by_epoch=True)
@@ -158,7 +158,7 @@ def planned(data, **options):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_an_epoch_goes_on_in_the_middle_as_if_never_stopped(num_workers):
+def test_an_epoch_resumes_in_the_middle_exactly(num_workers):
     batches = planned(Numbers(30), num_workers=num_workers)
     whole = [[batch.tolist() for batch in group] for group in batches.groups(1)]
     rest = [[batch.tolist() for batch in group] for group in batches.groups(1, start_group=3)]
@@ -169,7 +169,7 @@ def test_an_epoch_goes_on_in_the_middle_as_if_never_stopped(num_workers):
     assert [[batch.tolist() for batch in group] for group in batches.groups(1)] == whole
 
 
-def test_what_is_skipped_is_never_read():
+def test_skipped_batches_are_never_read():
     data = Numbers(30)
     rest = [batch.tolist() for group in planned(data).groups(0, start_group=5) for batch in group]
     assert sorted(data.asked) == sorted(index for batch in rest for index in batch)
@@ -196,7 +196,7 @@ def test_loading_draws_nothing_from_the_global_generator():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_validation_sees_everything_once_and_always_alike():
+def test_validation_reads_everything_once_in_a_fixed_order():
     lengths = lengths_like_kathleen()[:50]
     shares = [
         OrderedBatches(
@@ -253,14 +253,14 @@ def test_speakers_keep_their_rows(processed):
     assert [data[index].speaker_id for index in range(4)] == [0, 1, 0, 1]
 
 
-def test_several_corpora_make_one_set(processed):
+def test_several_corpora_make_one_dataset(processed):
     write_features(processed, dataset="other", n_train=4)
     data = open_acoustic_data(processed, ["tiny", "other"], "train", open_voice(processed, []))
     assert len(data) == 14
     assert data[13].id == "utterance-03"
 
 
-def test_data_that_stage_1_has_not_made_is_named(tmp_path):
+def test_missing_output_of_stage_1_is_named(tmp_path):
     with pytest.raises(DataError, match=r"symbols.json: no such file; run stage 1 first"):
         open_voice(tmp_path, [])
     write_features(tmp_path)

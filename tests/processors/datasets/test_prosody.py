@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
 
 
-def test_unvoiced_frames_are_bridged_by_a_line():
+def test_unvoiced_frames_are_interpolated_linearly():
     values = np.array([9.0, 1.0, 9.0, 9.0, 4.0, 9.0])
     is_voiced = np.array([False, True, False, False, True, False])
     bridged = interpolate_unvoiced(values, is_voiced)
@@ -33,7 +33,7 @@ def test_a_phone_of_no_frames_takes_the_value_at_its_place():
     np.testing.assert_allclose(average_per_phone(values, np.array([0, 2, 0, 1, 0, 0])), [1, 2, 5, 5, 5, 5])
 
 
-def test_values_are_left_as_they_were():
+def test_inputs_are_not_modified():
     values = np.array([1.0, 3.0, 5.0], dtype=np.float32)
     average_per_phone(values, np.array([1, 2]))
     interpolate_unvoiced(values, np.array([True, False, True]))
@@ -45,7 +45,7 @@ def test_durations_that_do_not_add_up_are_refused():
         average_per_phone(np.ones(3), np.array([2, 2]))
 
 
-def test_nothing_stays_nothing():
+def test_empty_arrays_stay_empty():
     assert average_per_phone(np.ones(0), np.zeros(3, dtype=np.int32)).tolist() == [0, 0, 0]
     assert average_per_phone(np.ones(0), np.zeros(0, dtype=np.int32)).shape == (0,)
 

@@ -49,7 +49,7 @@ def check_of(chance, n=60, **planted):
     return check
 
 
-def test_phones_of_improbable_length_are_found_and_no_others():
+def test_only_phones_of_improbable_length_are_found():
     check = check_of(np.random.default_rng(0), clip_007={2: 60}, clip_011={4: 1}, clip_013={3: 200, 0: 1})
     anomalies = check.anomalies()
     assert [anomaly.utterance_id for anomaly in anomalies] == ["clip_011", "clip_007"]
@@ -59,20 +59,20 @@ def test_phones_of_improbable_length_are_found_and_no_others():
     assert "lasts 600 ms (median 100 ms)" in anomalies[1].description
 
 
-def test_a_rare_phone_is_judged_by_all_phones():
+def test_a_rare_phone_is_compared_with_all_phones():
     check = check_of(np.random.default_rng(0))
     check.add(utterance("usual", (5, 10, 5), ("sil", "ZH", ".")))
     check.add(utterance("odd", (5, 90, 5), ("sil", "ZH", ".")))
     assert [anomaly.utterance_id for anomaly in check.anomalies()] == ["odd"]
 
 
-def test_few_phones_tell_nothing():
+def test_few_phones_have_no_anomalies():
     check = AlignmentCheck(FRAME_S)
     check.add(utterance("a", (1, 90, 1, 0, 5, 5, 5)))
     assert check.anomalies() == []
 
 
-def test_scores_far_below_the_usual_are_found():
+def test_scores_far_below_the_median_are_found():
     check, chance = AlignmentCheck(FRAME_S), np.random.default_rng(0)
     for number in range(50):
         check.add(utterance(f"clip_{number}", (), ()), score=float(chance.normal(-1.0, 0.1)))
@@ -96,7 +96,7 @@ def test_steady_speech_has_no_silence():
     assert longest_silence(np.zeros(50), np.zeros(50, dtype=bool)) == (0, 0)
 
 
-def test_silence_in_a_word_is_no_silence_between_words():
+def test_only_silence_within_a_word_counts_as_such():
     def alignment(*words):
         labels = ("", "S", "IY1", "", "T", "")
         phones = tuple(Interval(0.1 * at, 0.1 * (at + 1), label) for at, label in enumerate(labels))
@@ -108,7 +108,7 @@ def test_silence_in_a_word_is_no_silence_between_words():
     assert longest_silence_in_words(two) == 0.0
 
 
-def test_an_utterance_is_named_once_by_its_worst():
+def test_an_utterance_is_listed_once_with_its_worst_anomaly():
     check = check_of(np.random.default_rng(0), clip_007={2: 60, 4: 90})
     assert len(check.anomalies()) == 2
     assert [anomaly.description.split()[0] for anomaly in worst_of_each(check.anomalies())] == ["T"]
@@ -138,7 +138,7 @@ def test_stage_1_reports_planted_faults_and_shows_them(tmp_path):
     assert "anomaly: " in page
 
 
-def test_the_worst_ten_are_shown():
+def test_the_ten_worst_alignments_are_shown():
     check, chance = AlignmentCheck(FRAME_S), np.random.default_rng(0)
     names = [f"clip_{number:02d}" for number in range(40)]
     for number, name in enumerate(names):

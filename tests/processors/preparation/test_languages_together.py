@@ -106,7 +106,7 @@ def test_each_corpus_is_pronounced_in_its_language(tmp_path):
     assert {"ˈœ", "ˈœy"} <= set(symbols)
 
 
-def test_numbers_of_symbols_stay_when_texts_bring_new_ones(tmp_path):
+def test_new_symbols_leave_the_numbers_of_others(tmp_path):
     make_dataset(tmp_path / "karin", ["abba", "baba", "aba"], "char", "de")
     config = write_experiment(tmp_path, "char", "karin")
     prepare(load(config))
@@ -127,7 +127,7 @@ def test_numbers_of_symbols_stay_when_texts_bring_new_ones(tmp_path):
     assert SymbolTable.open(tmp_path / "processed" / "symbols.json").symbols == after
 
 
-def test_each_set_of_corpora_keeps_what_stage_1_found_of_it(tmp_path):
+def test_each_set_of_corpora_keeps_its_symbols_and_speakers(tmp_path):
     """So swapping `dataset` back needs no stage 1."""
     processed, found = tmp_path / "processed", {}
     make_dataset(tmp_path / "karin", ["abba", "baba", "aba"], "char", "de")
@@ -148,7 +148,7 @@ def test_each_set_of_corpora_keeps_what_stage_1_found_of_it(tmp_path):
     assert open_voice(processed, ["karin"]) == found["joop",]
 
 
-def test_overwriting_sorts_the_table_anew(tmp_path):
+def test_overwriting_sorts_the_symbol_table_again(tmp_path):
     make_dataset(tmp_path / "karin", ["bb", "bbb", "bbbb"], "char", "de")
     prepare(load(write_experiment(tmp_path, "char", "karin")))
     make_dataset(tmp_path / "karin", ["bb", "aa", "bbb"], "char", "de")
@@ -168,7 +168,7 @@ def test_another_front_end_is_refused_and_leaves_the_table(tmp_path):
     assert (tmp_path / "processed" / "symbols.json").read_bytes() == before
 
 
-def test_unknown_language_is_told_with_its_setting(tmp_path):
+def test_an_unknown_language_is_refused_with_its_setting(tmp_path):
     pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
     config = two_languages(tmp_path)
     with pytest.raises(TextError, match=r"dataset_language\.joop: .*'dutch'; similar: nl"):
@@ -209,7 +209,7 @@ def voice_of(symbols: list[str], extractor: str, **languages: str) -> Synthesize
     return Synthesizer(replace(bundle, weights=weights, symbols=SymbolTable(symbols), languages=languages))
 
 
-def test_a_speaker_speaks_their_language_unless_told_otherwise(capsys):
+def test_the_speakers_language_is_the_default(capsys):
     pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
     symbols = [*PAUSES, SPOKEN_NOISE, *"ptkbdszmnlrɪəaeiou", "ˈaː", "ˈiː", "ˈaɪ", "ˈɛɪ", "h", "ʋ", "ʃ", "f"]
     voice = voice_of(symbols, "espeak", karin="de", joop="nl")
@@ -224,7 +224,7 @@ def test_a_speaker_speaks_their_language_unless_told_otherwise(capsys):
         voice.check_language("german")
 
 
-def test_unknown_phones_are_replaced_with_a_warning_told_once(capsys):
+def test_unknown_phones_are_replaced_with_one_warning(capsys):
     pytest.importorskip("espeakng_loader", reason="needs the extra espeak")
     voice = voice_of([*PAUSES, SPOKEN_NOISE, "m", "a", "ɪ", "n"], "espeak", karin="de")
     first, second = voice("Mein. [[mθ]]"), voice("Mein")
@@ -236,7 +236,7 @@ def test_unknown_phones_are_replaced_with_a_warning_told_once(capsys):
     ) == 1
 
 
-def test_letters_without_any_stand_in_are_left_out_and_nothing_left_is_an_error(capsys):
+def test_unknown_letters_are_left_out_and_a_text_of_them_alone_is_refused(capsys):
     voice = voice_of([*PAUSES, SPOKEN_NOISE, "e", "a", "b"], "char", anna="fr")
     assert voice("Ébah жa.").phones == ("sil", "e", "b", "a", "a", ".")
     assert "was not trained on the phone 'ж'; it is left out" in "".join(capsys.readouterr())
@@ -244,7 +244,7 @@ def test_letters_without_any_stand_in_are_left_out_and_nothing_left_is_an_error(
         voice("жж")
 
 
-def test_bundles_keep_the_languages_and_old_ones_speak_that_of_their_settings(tmp_path):
+def test_bundles_keep_speakers_languages_and_old_ones_use_their_settings(tmp_path):
     bundle = tiny_bundle(speakers=("anna", "bert"))
     replace(bundle, languages={"anna": "en-gb", "bert": "en"}).save(tmp_path / "new")
     bundle.save(tmp_path / "old")

@@ -59,7 +59,7 @@ def settings_for(tmp_path, count=8, **changes):
     return load(config), texts
 
 
-def test_mfa_aligns_what_stage_1_then_uses(tmp_path, mfa):
+def test_stage_1_uses_the_textgrids_of_mfa(tmp_path, mfa):
     settings, texts = settings_for(tmp_path)
     align_by_mfa(settings, num_workers=2)
     [call] = mfa()
@@ -83,7 +83,7 @@ def test_mfa_aligns_only_what_is_missing(tmp_path, mfa):
     assert corpus.name == "corpus"
 
 
-def test_mfa_is_not_called_where_no_missing_recording_can_be_read(tmp_path, mfa):
+def test_mfa_is_not_called_if_no_recording_can_be_read(tmp_path, mfa):
     settings, _ = settings_for(tmp_path)
     (tmp_path / "corpus" / "wavs" / "clip_003.wav").write_bytes(b"damaged")
     align_by_mfa(settings)
@@ -91,7 +91,7 @@ def test_mfa_is_not_called_where_no_missing_recording_can_be_read(tmp_path, mfa)
     assert len(mfa()) == 1
 
 
-def test_a_failing_mfa_is_an_error_with_its_own_words(tmp_path, mfa):
+def test_a_failing_mfa_is_an_error_with_its_output(tmp_path, mfa):
     settings, _ = settings_for(tmp_path, mfa_dictionary="broken")
     with pytest.raises(MfaError, match=r"exit code 3: .*Could not find a model named broken.*mfa\.log"):
         align_by_mfa(settings)
@@ -104,13 +104,13 @@ def test_a_dictionary_that_does_not_exist_is_named(tmp_path, mfa):
     assert mfa() == []
 
 
-def test_without_mfa_the_choices_are_told(tmp_path, monkeypatch):
+def test_a_missing_mfa_is_an_error_with_the_alternatives(tmp_path, monkeypatch):
     settings, _ = settings_for(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MfaError, match=r"conda install -c conda-forge.*learned"):
         align_by_mfa(settings)
 
 
-def test_mfa_wants_a_dictionary_and_a_model(tmp_path):
+def test_mfa_requires_a_dictionary_and_a_model(tmp_path):
     with pytest.raises(SettingsError, match=r"mfa_acoustic_model"):
         settings_for(tmp_path, mfa_acoustic_model="")

@@ -129,7 +129,7 @@ def test_edge_silence_stays_where_settings_say_so(tmp_path, corpus):
     assert utterance.durations[0] == round(EDGE_S * RATE / 128)
 
 
-def test_sets_are_apart_and_statistics_know_the_training_set_only(tmp_path, corpus):
+def test_splits_are_disjoint_and_statistics_are_of_training_alone(tmp_path, corpus):
     prepare(load(write_config(tmp_path, corpus)))
     sets = {split: set(utterances(tmp_path / "processed", split)) for split in SPLITS}
     assert [len(sets[split]) for split in SPLITS] == [20, 2, 2]
@@ -151,7 +151,7 @@ def test_whispered_corpus_without_any_pitch_is_prepared(tmp_path):
     assert np.isfinite(open_statistics(tmp_path / "processed" / "statistics.json")["toy"].pitch.mean)
 
 
-def test_vocoder_features_are_made_without_a_look_at_the_text(tmp_path, corpus):
+def test_vocoder_features_do_not_depend_on_texts(tmp_path, corpus):
     shutil.rmtree(corpus / "TextGrid")
     write_metadata(corpus, dict.fromkeys(texts(24), "日本語"))
     prepare(load(write_config(tmp_path, corpus)), features=VOCODER_FEATURES)
@@ -163,7 +163,7 @@ def test_vocoder_features_are_made_without_a_look_at_the_text(tmp_path, corpus):
     assert length * 128 == store.length("clip_000", "waveform") == len(waveform_of(texts(1)["clip_000"])) // 128 * 128
 
 
-def test_vocoder_features_are_not_made_again_behind_acoustic_ones(tmp_path, corpus):
+def test_vocoder_features_are_not_made_again_after_acoustic_ones(tmp_path, corpus):
     settings = load(write_config(tmp_path, corpus))
     prepare(settings)
     before = everything(tmp_path / "processed")
@@ -193,7 +193,7 @@ def test_several_corpora_share_statistics_and_speakers(tmp_path, corpus):
     assert set(open_statistics(tmp_path / "processed" / "statistics.json")) == set(speakers)
 
 
-def test_an_aligner_hears_speakers_without_training_and_embeds_none(tmp_path, corpus):
+def test_an_aligner_keeps_held_out_speakers_and_embeds_none(tmp_path, corpus):
     folder = tmp_path / "lines"
     folder.mkdir()
     lines = [
@@ -212,7 +212,7 @@ def test_an_aligner_hears_speakers_without_training_and_embeds_none(tmp_path, co
 
 
 @pytest.mark.parametrize("wanted, too_long", [(ALIGNER_FEATURES, "toy_1"), (VOCODER_FEATURES, "")])
-def test_a_text_that_no_aligner_could_find_in_its_recording_is_left_out(tmp_path, wanted, too_long):
+def test_a_text_of_more_phones_than_frames_is_left_out(tmp_path, wanted, too_long):
     folder = tmp_path / "lines"
     write_clip(folder, "clip", "See my new tea so.")
     lines = [
@@ -260,7 +260,7 @@ def test_changed_text_recording_or_textgrid_makes_that_utterance_again(tmp_path,
     assert seven == eight
 
 
-def test_new_utterances_join_and_lost_ones_leave(tmp_path, corpus):
+def test_new_utterances_are_added_and_missing_ones_dropped(tmp_path, corpus):
     settings = load(write_config(tmp_path, corpus))
     prepare(settings)
     of_id = texts(26)
@@ -276,7 +276,7 @@ def test_new_utterances_join_and_lost_ones_leave(tmp_path, corpus):
     "alignment, advice",
     [("auto", "set preprocess.alignment to learned to make it |"), ("textgrid", "to auto or learned to make it |")],
 )
-def test_who_may_make_a_missing_textgrid_is_told(tmp_path, corpus, alignment, advice):
+def test_a_missing_textgrid_is_reported_with_the_aligners_that_can_make_it(tmp_path, corpus, alignment, advice):
     (corpus / "TextGrid" / "clip_003.TextGrid").unlink()
     config = write_config(tmp_path, corpus, alignment=alignment, phone_extractor="char", language="nl", max_bad_share=1)
     with pytest.raises(PreparationError):  # the others' phones are not letters
@@ -286,7 +286,7 @@ def test_who_may_make_a_missing_textgrid_is_told(tmp_path, corpus, alignment, ad
     assert "no such TextGrid" in row and row.endswith(advice)
 
 
-def test_an_utterance_is_not_given_what_was_made_of_the_one_that_its_recording_is_named_as(tmp_path):
+def test_own_textgrids_are_found_by_id_and_the_users_by_file_name_too(tmp_path):
     own = tmp_path / "TextGrid"
     one, two = (
         Utterance(id_, "toy", "ann", "en", "See.", tmp_path / "wavs" / f"{stem}.wav")
@@ -345,7 +345,7 @@ def test_a_store_from_before_front_ends_had_versions_is_used_as_it_is(tmp_path, 
         front_end_version_of(tmp_path / "processed", ["toy"])
 
 
-def test_limits_of_duration_may_change_without_making_anything_again(tmp_path, corpus):
+def test_limits_of_duration_may_change_without_new_features(tmp_path, corpus):
     config = write_config(tmp_path, corpus, max_bad_share=1.0)
     write_clip(corpus, "clip_000", "So so so so so so so so so so.")
     write_metadata(corpus, {**texts(24), "clip_000": "So so so so so so so so so so."})
@@ -358,7 +358,7 @@ def test_limits_of_duration_may_change_without_making_anything_again(tmp_path, c
 # Alignment
 
 
-def test_own_alignment_is_kept_as_textgrid_and_said_to_be_ours(tmp_path, shared_data):
+def test_own_alignments_are_kept_as_textgrids_with_their_origin(tmp_path, shared_data):
     folder = tmp_path / "corpus"
     lines = (shared_data / "kathleen" / "metadata.csv").read_text().splitlines()[:3]
     (folder / "wavs").mkdir(parents=True)
@@ -385,13 +385,13 @@ def test_own_alignment_is_kept_as_textgrid_and_said_to_be_ours(tmp_path, shared_
     assert [path.stem for path in own if path.stat().st_mtime_ns != marks[path]] == [name]
 
 
-def test_textgrids_that_shall_be_there_and_are_not_are_told_before_anything_is_made(tmp_path, corpus):
+def test_missing_textgrids_are_refused_before_extraction(tmp_path, corpus):
     config = write_config(tmp_path, corpus, textgrid_dir="", alignment="textgrid")
     with pytest.raises(AlignmentError, match=r"no TextGrids of toy: set their folder in preprocess\.textgrid_dir"):
         prepare(load(config))
 
 
-def test_textgrids_that_somebody_put_in_our_folder_are_used_and_never_replaced(tmp_path, corpus):
+def test_foreign_textgrids_in_our_folder_are_used_and_never_replaced(tmp_path, corpus):
     own = tmp_path / "processed" / "toy" / "TextGrid" / "toy"
     shutil.copytree(corpus / "TextGrid", own)
     before = {path: path.read_bytes() for path in own.iterdir()}
@@ -405,7 +405,7 @@ def test_textgrids_that_somebody_put_in_our_folder_are_used_and_never_replaced(t
     assert {path: path.read_bytes() for path in own.iterdir()} == before
 
 
-def test_textgrid_tells_who_made_it_in_both_formats(tmp_path):
+def test_a_textgrid_holds_its_origin_in_both_formats(tmp_path):
     path = tmp_path / "clip.TextGrid"
     write_textgrid(path, alignment_of("See my tea."))
     without = read_textgrid(path)
@@ -447,7 +447,7 @@ def children_of(process_id: int) -> set[int]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize("kills", [2])
-def test_killed_runs_end_in_the_result_of_one_that_was_not(tmp_path, kills):
+def test_killed_runs_end_in_the_result_of_an_unbroken_one(tmp_path, kills):
     make_corpus(tmp_path / "corpus", 150)
     whole, killed = (write_config(tmp_path / name, tmp_path / "corpus") for name in ("whole", "killed"))
     shards = tmp_path / "killed" / "processed" / "toy" / "features"
@@ -516,9 +516,7 @@ def make_deadly_work(settings, features):
 
 
 @pytest.mark.parametrize(("often", "bad"), [("once", 0), ("always", 1)])
-def test_killed_worker_is_replaced_and_only_what_kills_twice_is_left_out(
-    tmp_path, corpus, monkeypatch, capsys, often, bad
-):
+def test_a_killed_worker_is_replaced_and_what_kills_two_is_left_out(tmp_path, corpus, monkeypatch, capsys, often, bad):
     monkeypatch.setattr(extraction, "make_work", make_deadly_work)
     config = write_config(tmp_path / often, corpus)
     summary = prepare(load(config))
@@ -549,7 +547,7 @@ def make_clumsy_work(settings, features):
     return make_work(settings, features)
 
 
-def test_fault_of_the_program_costs_one_utterance_and_is_not_remembered(tmp_path, corpus, monkeypatch):
+def test_a_program_error_rejects_one_utterance_until_the_next_run(tmp_path, corpus, monkeypatch):
     monkeypatch.setattr(extraction, "make_work", make_clumsy_work)
     config = write_config(tmp_path, corpus, num_workers=1)
     assert prepare(load(config)).rejected == 1
@@ -614,7 +612,7 @@ def test_page_shows_pictures_and_sound_without_any_other_file(tmp_path, corpus):
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_little_speech_is_warned_of_where_a_voice_is_wanted(tmp_path, corpus, capsys):
+def test_little_speech_is_warned_of_for_voices_but_not_for_aligners(tmp_path, corpus, capsys):
     config = write_config(tmp_path, corpus)
     prepare(load(config))
     assert "less than 30 minutes of speech of toy (0.5)" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_the_last_share_finishes_the_whole(tmp_path, corpus):
     }
 
 
-def test_shares_of_texts_without_inventory_number_their_letters_alike(tmp_path):
+def test_shares_number_collected_letters_alike(tmp_path):
     corpus = tmp_path / "corpus"
     of_id = {name: text if i else f"Zoé! {text}" for i, (name, text) in enumerate(texts(16).items())}
     for name, text in of_id.items():
@@ -109,7 +109,7 @@ def spelled(text: str, end_s: float) -> Alignment:
 
 
 @pytest.mark.slow
-def test_one_machine_learns_to_align_for_all(tmp_path):
+def test_one_machine_trains_the_aligner_for_all(tmp_path):
     corpus = tmp_path / "corpus"
     make_corpus(corpus, 16)
     steps = {"max_steps": 6, "warmup_steps": 2, "decay_steps": 6, "binarize_from_step": 4, "save_every_steps": 2}
@@ -139,7 +139,7 @@ def test_one_machine_learns_to_align_for_all(tmp_path):
     assert ours == theirs
 
 
-def test_a_share_may_hold_no_utterance(tmp_path, corpus, capsys):
+def test_a_share_may_be_empty(tmp_path, corpus, capsys):
     shutil.copytree(corpus / "TextGrid", tmp_path / "processed" / "toy" / "TextGrid")
     settings = load(write_config(tmp_path, corpus, num_workers=1, textgrid_dir="", alignment="textgrid"))
     ids = [utterance.id for utterance in read_dataset(settings, "toy").utterances]
@@ -151,7 +151,7 @@ def test_a_share_may_hold_no_utterance(tmp_path, corpus, capsys):
     assert summary is not None and summary.usable == 47
 
 
-def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
+def test_a_share_does_not_finish_the_whole_while_another_works(tmp_path, corpus, capsys):
     settings = load(write_config(tmp_path, corpus, num_workers=1))
     holder = [
         sys.executable,
@@ -171,7 +171,7 @@ def test_nobody_finishes_while_others_are_at_work(tmp_path, corpus, capsys):
     assert summary is not None and summary.prepared == 0
 
 
-def test_who_begins_while_another_finishes_waits_for_it(tmp_path, corpus, capsys):
+def test_a_share_waits_while_another_machine_finishes_the_whole(tmp_path, corpus, capsys):
     settings = load(write_config(tmp_path, corpus, num_workers=1))
     code = (
         "import sys, time; from utils.lock import sole_user\n"
@@ -192,7 +192,7 @@ def test_who_begins_while_another_finishes_waits_for_it(tmp_path, corpus, capsys
     assert "waiting" in capsys.readouterr().out
 
 
-def test_the_last_share_is_not_fooled_by_who_still_looks_at_what_is_left(tmp_path, corpus):
+def test_the_last_share_finishes_although_another_still_counts_what_is_left(tmp_path, corpus):
     config = write_config(tmp_path, corpus, num_workers=1)
     slow = start("tests.support.share_machine", config, "1", "2", tmp_path)
     while slow.poll() is None and not (tmp_path / "has looked").exists():
@@ -207,7 +207,7 @@ def test_the_last_share_is_not_fooled_by_who_still_looks_at_what_is_left(tmp_pat
     assert told == ["left the whole", "finished the whole"]
 
 
-def test_who_wants_to_be_alone_waits_for_those_who_share(tmp_path):
+def test_exclusive_and_shared_locks_exclude_each_other(tmp_path):
     code = "import sys; from utils.lock import {0}\nwith {0}(sys.argv[1]): pass"
 
     def enters(kind: str) -> bool:
@@ -221,7 +221,7 @@ def test_who_wants_to_be_alone_waits_for_those_who_share(tmp_path):
     assert enters("sole_user")
 
 
-def test_a_folder_in_which_nothing_was_written_is_removed_without_letting_two_in(tmp_path):
+def test_removing_an_empty_folder_keeps_its_lock_exclusive(tmp_path):
     folder = tmp_path / "made" / "here"
     code = (
         "import sys; from utils.lock import sole_user\nprint('comes', flush=True)\n"

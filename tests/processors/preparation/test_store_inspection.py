@@ -96,7 +96,7 @@ def test_an_utterance_is_shown_with_ranges_units_and_phones(call, processed):
     assert "disagreement" not in printed
 
 
-def test_what_does_not_add_up_is_shown(call, processed):
+def test_disagreeing_features_are_shown(call, processed):
     with ShardWriter(processed / "tiny") as writer:
         writer.add(ID, {"f0": stored(processed, "f0")[1:], "energy": -stored(processed, "energy")})
     printed = call("--show", ID)[1]
@@ -114,7 +114,7 @@ def test_an_utterance_that_was_left_out_is_shown_with_the_reason(call, processed
     assert code == 1 and "bad has no features: silent" in errors
 
 
-def test_export_writes_what_other_programs_open(call, processed, tmp_path):
+def test_export_writes_wav_textgrid_and_npy_files(call, processed, tmp_path):
     out = tmp_path / "out"
     code, printed, _ = call("--export", ID, out)
     assert code == 0
@@ -228,12 +228,12 @@ def test_nothing_is_replaced_while_another_process_writes(call, processed, tmp_p
     assert code == 1 and "another run is using this folder" in errors
 
 
-def test_an_unknown_utterance_is_told_the_nearest(call):
+def test_an_unknown_utterance_is_refused_with_a_similar_id(call):
     code, _, errors = call("--show", "uterance-03")
     assert code == 1 and f"did you mean {ID}?" in errors
 
 
-def test_an_utterance_of_several_corpora_asks_for_one(call, command, processed):
+def test_an_utterance_of_several_corpora_requires_the_folder_of_one(call, command, processed):
     write_features(processed, "other")
     code, _, errors = call("--show", ID)
     assert code == 1 and "is in several corpora" in errors and str(processed / "other") in errors
@@ -279,7 +279,7 @@ def test_wrong_usage_is_refused(command, arguments):
 
 
 @pytest.mark.slow
-def test_stage_1_keeps_what_was_replaced_and_follows_it(command, tmp_path):
+def test_stage_1_keeps_replaced_features_and_uses_them(command, tmp_path):
     make_corpus(tmp_path / "corpus", 10)
     config = write_config(tmp_path, tmp_path / "corpus")
     prepare(load(config))

@@ -210,7 +210,7 @@ def test_every_parameter_gets_a_gradient_and_speakers_differ(tiny):
 
 
 @pytest.mark.usefixtures("blank_pictures")
-def test_a_resumed_run_is_the_run_that_never_stopped(tiny):
+def test_a_run_resumes_exactly(tiny):
     unbroken = tiny.train("unbroken", 4, valid_every_steps=2).task
     tiny.train("broken", 3, valid_every_steps=2)
     resumed = tiny.train("broken", 4, resume=True, valid_every_steps=2).task
