@@ -6,59 +6,28 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from processors.text.word_tables import WordTables
+
 STRESSES = "ˈˌ"
 LONG = "ːˑ"
 _TIES = "͜͡"
 _SYLLABIC = "\u0329"
 
-# The vowel chart: height from close to open, backness from front to back, and roundedness.
-_VOWELS = {
-    "i": (0, 0, 0), "y": (0, 0, 1), "ɨ": (0, 2, 0), "ʉ": (0, 2, 1), "ɯ": (0, 4, 0), "u": (0, 4, 1),
-    "ɪ": (1, 1, 0), "ʏ": (1, 1, 1), "ᵻ": (1, 2, 0), "ᵿ": (1, 2, 1), "ʊ": (1, 3, 1),
-    "e": (2, 0, 0), "ø": (2, 0, 1), "ɘ": (2, 2, 0), "ɵ": (2, 2, 1), "ɤ": (2, 4, 0), "o": (2, 4, 1),
-    "ə": (3, 2, 0), "ɚ": (3, 2, 0), "ɛ": (4, 0, 0), "œ": (4, 0, 1), "ɜ": (4, 2, 0), "ɝ": (4, 2, 0), "ɞ": (4, 2, 1),
-    "ʌ": (4, 4, 0), "ɔ": (4, 4, 1), "æ": (5, 0, 0), "ɐ": (5, 2, 0),
-    "a": (6, 0, 0), "ɶ": (6, 0, 1), "ä": (6, 2, 0), "ɑ": (6, 4, 0), "ɒ": (6, 4, 1),
-}  # fmt: skip
-
-# Consonants by manner; in each row from the lips to the glottis, voiceless before voiced, "." for none:
-# labial, labiodental, dental, alveolar, postalveolar, retroflex, palatal, velar, uvular, pharyngeal, glottal.
-_MANNERS = {
-    "stop": "pb .. .. td .. ʈɖ cɟ kɡ qɢ .. ʔ.",
-    "nasal": ".m .ɱ .. .n .. .ɳ .ɲ .ŋ .ɴ .. ..",
-    "trill": ".ʙ .. .. .r .. .. .. .. .ʀ .. ..",
-    "tap": ".. .ⱱ .. .ɾ .. .ɽ .. .. .. .. ..",
-    "fricative": "ɸβ fv θð sz ʃʒ ʂʐ çʝ xɣ χʁ ħʕ hɦ",
-    "alveolopalatal": ".. .. .. .. ɕʑ .. .. .. .. .. ..",
-    "lateral fricative": ".. .. .. ɬɮ .. .. .. .. .. .. ..",
-    "approximant": ".. .ʋ .. .ɹ .. .ɻ .j .ɰ .. .. ..",
-    "rounded approximant": "ʍw .. .. .. .. .. .ɥ .. .. .. ..",
-    "lateral": ".. .. .. .l .. .ɭ .ʎ .ʟ .. .. ..",
-    "dark lateral": ".. .. .. .ɫ .. .. .. .. .. .. ..",
-}
-# Distances of manners, where less than 4.
+_TABLES = WordTables(__file__)
+_VOWELS = {letter: tuple(map(int, place.split())) for letter, place in _TABLES.mapping("vowels").items()}
 _NEAR_MANNERS = {
-    frozenset(("trill", "tap")): 1, frozenset(("trill", "approximant")): 1, frozenset(("tap", "approximant")): 1,
-    frozenset(("fricative", "alveolopalatal")): 1, frozenset(("lateral", "dark lateral")): 1,
-    frozenset(("approximant", "rounded approximant")): 2, frozenset(("fricative", "approximant")): 2,
-    frozenset(("trill", "fricative")): 2, frozenset(("lateral", "approximant")): 2, frozenset(("stop", "tap")): 2,
-    frozenset(("fricative", "lateral fricative")): 2, frozenset(("fricative", "stop")): 3,
-}  # fmt: skip
+    frozenset(pair.split(", ")): int(distance) for pair, distance in _TABLES.mapping("near manners").items()
+}
 _CONSONANTS = {
     letter: (place, manner, voiced)
-    for manner, row in _MANNERS.items()
+    for manner, row in _TABLES.mapping("consonants").items()
     for place, pair in enumerate(row.split())
     for voiced, letter in enumerate(pair)
     if letter != "."
 }
 _DIFFERENT_MANNER = 4
 
-# Letters that are one phone together unless separated.
-_AFFRICATES = {"ts", "dz", "tʃ", "dʒ", "tɕ", "dʑ", "tʂ", "dʐ", "ʈʂ", "ɖʐ", "pf", "tθ", "dð", "kx", "cç"}
-_DIPHTHONGS = {
-    "aɪ", "aʊ", "ai", "au", "ɑi", "ɑu", "eɪ", "ei", "oʊ", "ou", "əʊ", "ɔɪ", "ɔø", "ɔʏ", "ɔy", "ɛɪ", "ɛi", "œy", "œʏ",
-    "ʌʊ", "ʌu", "ɑʊ", "ɪə", "iə", "eə", "ɛə", "ʊə", "uə", "oi", "ui",
-}  # fmt: skip
+_JOINED = _TABLES.words("affricates") | _TABLES.words("diphthongs")
 
 _WRITTEN_OTHERWISE = str.maketrans({"g": "ɡ", ":": "ː", "'": "ˈ", "ʼ": "ˈ", "ε": "ɛ", "ʦ": "ts", "ʧ": "tʃ", "ʤ": "dʒ",
                                     "ʣ": "dz", "ʨ": "tɕ", "ʥ": "dʑ"})  # fmt: skip
@@ -88,7 +57,7 @@ def phones_from_ipa(written: str) -> list[str]:
     for part in re.split("[_.]", written):
         for cluster in _clusters(part):
             pair = phones[-1] + cluster if phones and cluster else ""
-            if _bare(pair) in _AFFRICATES | _DIPHTHONGS and cluster[0] not in STRESSES:
+            if _bare(pair) in _JOINED and cluster[0] not in STRESSES:
                 phones[-1] = pair
             else:
                 phones.append(cluster)

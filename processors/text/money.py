@@ -5,33 +5,13 @@ from __future__ import annotations
 import re
 
 from processors.text.number_words import MAGNITUDES, NUMBER, cardinal, decimal, whole
+from processors.text.word_tables import WordTables
 
-_MAGNITUDE_LETTERS = {
-    "k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion",
-    "tn": "trillion",
-}  # fmt: skip
-
-# singular, plural; a hundredth, hundredths
-_CURRENCIES = {
-    "$": ("dollar", "dollars", "cent", "cents"),
-    "£": ("pound", "pounds", "penny", "pence"),
-    "€": ("euro", "euros", "cent", "cents"),
-    "¥": ("yen", "yen", "sen", "sen"),
-    "₹": ("rupee", "rupees", "paisa", "paise"),
-    "₩": ("won", "won", "jeon", "jeon"),
-    "₽": ("ruble", "rubles", "kopek", "kopeks"),
-    "₺": ("lira", "lira", "kurus", "kurus"),
-    "₪": ("shekel", "shekels", "agora", "agorot"),
-    "₴": ("hryvnia", "hryvnias", "kopek", "kopeks"),
-    "₫": ("dong", "dong", "hao", "hao"),
-    "₿": ("bitcoin", "bitcoins", "", ""),
-    "CHF": ("Swiss franc", "Swiss francs", "centime", "centimes"),
-}
-_CODES = {"USD": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "INR": "₹", "CHF": "CHF"}
-_NATIONS = {
-    "US": "U S ", "A": "Australian ", "AU": "Australian ", "C": "Canadian ", "CA": "Canadian ", "NZ": "New Zealand ",
-    "HK": "Hong Kong ",
-}  # fmt: skip
+_TABLES = WordTables(__file__)
+_MAGNITUDE_LETTERS = _TABLES.mapping("letters of magnitudes")
+_CURRENCIES = {symbol: tuple(names.split(", ")) for symbol, names in _TABLES.mapping("currencies").items()}
+_CODES = _TABLES.mapping("codes")
+_NATIONS = {letters: f"{nation} " for letters, nation in _TABLES.mapping("nations").items()}
 _SYMBOL = "[" + "".join(symbol for symbol in _CURRENCIES if len(symbol) == 1) + "]"
 # "a $5 bill": before these an amount is an adjective, without plural.
 _PRICED = (
@@ -67,9 +47,9 @@ def _money(match: re.Match[str]) -> str:
 
 
 def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective: bool = False) -> str:
-    one, many, hundredth, hundredths = _CURRENCIES[symbol]
+    one, many, *of_hundredths = _CURRENCIES[symbol]
     integer, _, fraction = amount.partition(".")
-    if magnitude or len(fraction) > 2 or not hundredth:
+    if magnitude or len(fraction) > 2 or not of_hundredths:
         number = f"{decimal(amount)} {magnitude}".strip()
         return f"{number} {nation}{one if as_adjective or number == 'one' else many}"
     parts = []
@@ -77,7 +57,7 @@ def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective:
         parts.append(f"{whole(integer or '0')} {nation}{one if as_adjective or integer == '1' else many}")
     cents = int(fraction.ljust(2, "0")) if fraction else 0
     if cents:
-        parts.append(f"{cardinal(cents)} {hundredth if cents == 1 else hundredths}")
+        parts.append(f"{cardinal(cents)} {of_hundredths[cents > 1]}")
     return " and ".join(parts)
 
 

@@ -21,6 +21,7 @@ from processors.text.roman_numerals import speak_roman_numerals
 from processors.text.spoken_numbers import speak_numbers, speak_ranges
 from processors.text.telephone_numbers import speak_phone_numbers
 from processors.text.web_addresses import speak_web_addresses
+from processors.text.word_tables import WordTables
 
 _MOST_PASSES = 8
 _INLINE = re.compile(f"({IN_BRACES})")
@@ -37,18 +38,10 @@ _REPEATED = re.compile(r"([,;:—….?!])(?:\s*\1)+")
 _AFTER_MARK = re.compile(r"(?<=\w)(\.\.\.|[,;:.?!…)])(?=[^\W\d_(])")
 _WEAK_BEFORE_DASH = re.compile(r"[,;:—]\s*(?=—)")
 _BEFORE_MARK = re.compile(r"\s+(?=[,.;:?!)…])|(?<=\()\s+")
-_GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda",
-    "μ": "mu", "π": "pi", "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega", "Ω": "omega",
-}  # fmt: skip
-_SYMBOLS = {
-    "&": " and ", "%": " percent ", "@": " at ", "+": " plus ", "=": " equals ", "<": " less than ",
-    ">": " greater than ", "±": " plus or minus ", "÷": " divided by ", "≈": " approximately ",
-    "≤": " less than or equal to ", "≥": " greater than or equal to ", "≠": " not equal to ", "°": " degrees ",
-    "§": " section ", "∞": " infinity ", "√": " square root of ", "→": " to ", "[": "(", "]": ")", "{": "(", "}": ")",
-    "–": "—", "/": " slash ", "$": " dollars ", "£": " pounds ", "€": " euros ", "¥": " yen ", "¢": " cents ",
-    "‰": " per mille ",
-}  # fmt: skip
+_TABLES = WordTables(__file__)
+_GREEK = _TABLES.mapping("greek letters")
+_BRACKETS_AND_DASHES = {"[": "(", "]": ")", "{": "(", "}": ")", "–": "—"}
+_SYMBOLS = {symbol: f" {spoken} " for symbol, spoken in _TABLES.mapping("symbols").items()} | _BRACKETS_AND_DASHES
 _GREEK_LETTER = re.compile(rf"(?<![^\W\d_])[{''.join(_GREEK)}](?![^\W\d_])")
 _PRONOUNS = re.compile(
     r"\b(he|she|his|her|him|hers|they|them|s?he)/(he|she|his|her|him|hers|they|them)\b", re.IGNORECASE

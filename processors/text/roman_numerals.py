@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from processors.text.number_words import cardinal, ordinal, year
+from processors.text.word_tables import WordTables
 
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _SHAPE = r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
@@ -13,10 +14,8 @@ _NUMERAL = re.compile(_SHAPE)
 
 # "Chapter IV", "World War II", "Type I": plain numbers. After a lower-case word only numerals of two letters or more:
 # "part I" may be "the part I play".
-_NUMBERED = (
-    "Chapter|Part|Volume|Book|Act|Scene|Section|Article|Phase|Type|Stage|Level|Round|Figure|Table|Class|Mark|Title|Appendix|"
-    "War|Bowl|Rocky|Apollo|Saturn|Fantasy|Unit|Grade|Plate|Canto|Psalm|Corps|Schedule|Tier|Factor|Category|Episode|Lesson"
-)
+_TABLES = WordTables(__file__)
+_NUMBERED = _TABLES.alternatives("numbered things")
 _BEHIND_THING = re.compile(
     rf"\b((?:{_NUMBERED})s?|(?i:{_NUMBERED})s?(?=\s+[IVXLC]{{2}}))(\s+)(?=[IVXLC])({_SHAPE})\b(?!['’.]\w)"
 )
@@ -26,14 +25,8 @@ _AND_ANOTHER = re.compile(
     rf"\b((?:{_NUMBERED})s\s+(?:{_SMALL})\s+(?:and|to|or)\s+)(?=[IVX])({_SHAPE})\b", re.IGNORECASE
 )
 
-_TITLES = r"King|Queen|Pope|Emperor|Empress|Tsar|Czar|Prince|Saint|Sultan|Kaiser|Archduke|Duke"
-_RULERS = (
-    "Henry|Louis|Charles|George|Edward|Elizabeth|James|William|Richard|John|Paul|Pius|Leo|Gregory|Benedict|Clement|Innocent|"
-    "Alexander|Nicholas|Catherine|Peter|Ivan|Frederick|Philip|Ferdinand|Francis|Joseph|Leopold|Otto|Napoleon|Gustav|Christian|"
-    "Carl|Haakon|Olav|Harald|Mary|Margaret|Rudolf|Sigismund|Urban|Boniface|Sixtus|Julius|Ramses|Rameses|Ptolemy|Cleopatra|Darius|"
-    "Xerxes|Wilhelm|Friedrich|Alfonso|Juan|Carlos|Pedro|Robert|David|Thomas|Malcolm|Stephen|Mehmed|Murad|Selim|Osman|Abdul|Hamid|"
-    "Constantine|Justinian|Theodosius|Maximilian|Victor|Emmanuel|Umberto|Albert|Baldwin|Michael|Rama|Boris|Casimir"
-)
+_TITLES = _TABLES.alternatives("titles of rulers")
+_RULERS = _TABLES.alternatives("names of rulers")
 _RULER = re.compile(rf"\b((?:{_RULERS}))(\s+)(?=[IVX])({_SHAPE})\b(?!['’.]\w)")
 _TITLED = re.compile(rf"\b((?:{_TITLES})\s+[A-Z]\w+)(\s+)(?=[IVX])({_SHAPE})\b")
 _HEIR = re.compile(r"\b([A-Z][a-z]+\s+(?:[A-Z]\.?\s+)?[A-Z][a-z]+)(,?\s+)(II|III|IV)\b")

@@ -34,6 +34,10 @@ class WordTables:
         """Return the words of a table."""
         return word_set(" ".join(self._lines[name]))
 
+    def alternatives(self, name: str) -> str:
+        """Return a regular expression that matches each word of a table."""
+        return "|".join(sorted(self.words(name), key=lambda word: (-len(word), word)))
+
     def mapping(self, name: str) -> dict[str, str]:
         """Return what is spoken for each written form of a table."""
         pairs = [line.partition(" = ") for line in self._lines[name]]
