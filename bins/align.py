@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--infer_output_dir", metavar="DIR", help="where the TextGrids go; the experiment's result unless given")
     add("--batch_size", type=int, default=32, metavar="N", help="utterances that are aligned at once")
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
-    add("--overwrite", action="store_true", help="align anew what an aligner has aligned before")
+    add("--overwrite", action="store_true", help="also align what an aligner has aligned before")
     return parser
 
 

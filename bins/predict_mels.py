@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--infer_expt_dir", metavar="DIR", help="the acoustic model: an experiment, a checkpoint inside one, a bundle")
     add("--name", help="the experiment in log_dir, instead of --infer_expt_dir")
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
-    add("--overwrite", action="store_true", help="make all mels anew, also those that another model has made")
+    add("--overwrite", action="store_true", help="predict all mels again, including those of another model")
     return parser
 
 

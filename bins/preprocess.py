@@ -92,6 +92,6 @@ if __name__ == "__main__":
         "--overwrite",
         action="store_true",
         help="make all features afresh, also those of other recipes over the same corpora, as is needed when settings "
-        "have changed; TextGrids are kept, but for those of alignment: learned, whose aligner is trained anew",
+        "have changed; TextGrids are kept, except those of alignment: learned, whose aligner is trained again",
     )
     run(main, parser, check)

@@ -17,7 +17,7 @@ def discriminator_loss(judgements: Sequence[Judgement]) -> Tensor:
         judgements: of batches whose first half is real, the second fake.
 
     Returns:
-        () the sum over discriminators; one that cannot tell them apart adds 0.5.
+        () the sum over discriminators; one that cannot distinguish them adds 0.5.
     """
     losses = []
     for judgement in judgements:

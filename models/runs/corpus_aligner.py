@@ -41,7 +41,7 @@ def align_whole_corpora(
     Args:
         settings: of the recipe.
         num_workers: processes of the preparation; 0 for what the settings say.
-        overwrite: train another aligner, and align anew.
+        overwrite: train another aligner, and align all recordings again.
         is_shared: whether other machines share this preparation; one aligns while the others wait.
         device: of the aligner.
 
@@ -67,7 +67,7 @@ def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite
     prepare(own, num_workers=num_workers, overwrite=overwrite, features=ALIGNER_FEATURES)
     goes_on = bool(CheckpointFolder(experiment / "checkpoint").folders()) and not overwrite
     if goes_on and (reason := why_to_train_again(experiment, own)):
-        say(f"alignment: the aligner {reason}; it is trained anew, and the TextGrids that are there stay")
+        say(f"alignment: the aligner {reason}; it is trained again; existing TextGrids are kept")
         goes_on = False
     if not goes_on:
         _delete(experiment)

@@ -158,7 +158,7 @@ def _announce(
         f"{settings.train.precision}"
     )
     if resume is not None:
-        say(f"going on from {resume.folder}; another --name begins anew")
+        say(f"resuming from {resume.folder}; another --name begins a new experiment")
     if initial is not None:
         for line in initial.describe(list(modules), optimizers):
             say(line)

@@ -33,12 +33,12 @@ from utils.parameter_groups import learning_groups
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 
-# What stands for listeners, where installed; of so many validation recordings, for their sake a tenth of a second each.
-_LISTENERS = {"pesq": pesq, "stoi": stoi}
-_MOST_LISTENED_TO = 20
-# Of the discriminators' loss, per discriminator: 0.5 says that they cannot tell real from made.
-_HAVE_WON, _HAVE_LOST = 0.02, 0.8
-# After they have begun: they judge at random at first, and a line in the logbook is a mean over many steps.
+# Perceptual metrics, where installed, of so many validation recordings: each takes a tenth of a second.
+_PERCEPTUAL_METRICS = {"pesq": pesq, "stoi": stoi}
+_MOST_RATED = 20
+# Loss per discriminator: 0.5 where they cannot distinguish real from fake.
+_SATURATED, _UNSTABLE = 0.02, 0.8
+# Steps after they begin without warnings: at first they judge at random, and logged losses are means over many steps.
 _SETTLING_STEPS = 500
 
 
@@ -60,8 +60,8 @@ class GanVocoderTask:
         self._settings, self._discriminators = settings, tuple(discriminators)
         self.modules: dict[str, nn.Module] = {"generator": generator, **discriminators}
         self._n_discriminators = sum(len(each.discriminators) for each in discriminators.values())
-        self._listened_to: frozenset[str] = frozenset()
-        # The loss hears the full band, whatever the input mel leaves out (HiFi-GAN's fmax_for_loss).
+        self._rated: frozenset[str] = frozenset()
+        # The loss covers the full band, whatever the input mel leaves out (HiFi-GAN's fmax_for_loss).
         preprocess = settings.preprocess
         self._full_band = MelSpectrogram.from_settings(
             preprocess.model_copy(update={"fmax": preprocess.sample_rate / 2})
@@ -93,7 +93,7 @@ class GanVocoderTask:
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
         """Return one process's share of the whole validation recordings, one by one."""
         items, stores = self._open("valid")
-        self._listened_to = frozenset(id_ for id_, _ in items[:_MOST_LISTENED_TO])
+        self._rated = frozenset(id_ for id_, _ in items[:_MOST_RATED])
         data = WholeRecordings(items, stores, self._mel_feature)
         workers = min(self._settings.train.num_workers, 1)
         return OrderedBatches(
@@ -139,18 +139,18 @@ class GanVocoderTask:
         is_adversarial = step >= train.adversarial_start_step
         real, fake = batch.waveform, self.modules["generator"](batch.mel)
         if is_adversarial:
-            heard = self._judge(torch.cat([real, fake.detach()]))
-            yield Update("discriminator", {"adversarial": Term(discriminator_loss(heard))})
-            del heard
+            judgements = self._judge(torch.cat([real, fake.detach()]))
+            yield Update("discriminator", {"adversarial": Term(discriminator_loss(judgements))})
+            del judgements
         else:
             yield Update("discriminator", {})
         terms = {"mel": Term(self._mel_error(fake, real), train.mel_loss_weight)}
         if is_adversarial:
             with torch.no_grad():
-                wanted = self._judge(real)
-            answers = self._judge(fake)
-            terms["adversarial"] = Term(adversarial_loss(answers))
-            terms["feature"] = Term(feature_matching_loss(wanted, answers), train.feature_loss_weight)
+                of_real = self._judge(real)
+            of_fake = self._judge(fake)
+            terms["adversarial"] = Term(adversarial_loss(of_fake))
+            terms["feature"] = Term(feature_matching_loss(of_real, of_fake), train.feature_loss_weight)
         stft_weight = train.adversarial_stft_loss_weight if is_adversarial else train.stft_loss_weight
         if stft_weight:
             distance = multi_resolution_stft(fake, real)
@@ -159,18 +159,18 @@ class GanVocoderTask:
         yield Update("generator", terms)
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
-        """Return a sentence when one side runs away from the other."""
+        """Return a warning if the discriminators have saturated or training is unstable."""
         loss = losses.get("train/discriminator/adversarial")
         settled = self._settings.train.adversarial_start_step + _SETTLING_STEPS
         if loss is None or step < settled:
             return ()
         per_discriminator = loss / self._n_discriminators
-        if per_discriminator < _HAVE_WON:
+        if per_discriminator < _SATURATED:
             return (
-                "the discriminators tell made from real with ease, so the generator learns little from them: "
+                "the discriminator loss is near 0: the discriminators have saturated and give no useful gradient; "
                 "lower train.learning_rate, or begin with a later train.adversarial_start_step",
             )
-        if per_discriminator > _HAVE_LOST:
+        if per_discriminator > _UNSTABLE:
             return (
                 "the discriminators judge worse than by chance: the training is unstable; lower train.learning_rate",
             )
@@ -189,17 +189,17 @@ class GanVocoderTask:
             "mel": Sum(mel_error, n_frames),
             "spectral_convergence": Sum(distance.spectral_convergence * n_frames, n_frames),
             "log_magnitude": Sum(distance.log_magnitude * n_frames, n_frames),
-            **self._listen(fake, batch),
+            **self._rate(fake, batch),
         }
 
-    def _listen(self, fake: Tensor, batch: VocoderBatch) -> dict[str, Sum]:
-        listeners = {name: measure for name, measure in _LISTENERS.items() if is_installed(name)}
-        rows = [row for row, id_ in enumerate(batch.ids) if id_ in self._listened_to]
-        pairs = [(_array(batch.waveform[row]), _array(fake[row]).clip(-1, 1)) for row in rows if listeners]
+    def _rate(self, fake: Tensor, batch: VocoderBatch) -> dict[str, Sum]:
+        metrics = {name: measure for name, measure in _PERCEPTUAL_METRICS.items() if is_installed(name)}
+        rows = [row for row, id_ in enumerate(batch.ids) if id_ in self._rated]
+        pairs = [(_array(batch.waveform[row]), _array(fake[row]).clip(-1, 1)) for row in rows if metrics]
         sums = {}
-        for name, measure in listeners.items():
-            heard = (measure(real, made, self._settings.preprocess.sample_rate) for real, made in pairs)
-            scores = [score for score in heard if score is not None]
+        for name, measure in metrics.items():
+            measured = (measure(real, made, self._settings.preprocess.sample_rate) for real, made in pairs)
+            scores = [score for score in measured if score is not None]
             sums[name] = Sum(sum(scores), len(scores))
         return sums
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 Decay = Literal["inverse_sqrt", "cosine"]
 
-# Where a cosine ends: not at 0, so that whoever trains on still learns.
+# Share at the end of a cosine: not 0, so that longer training still has an effect.
 _LOWEST_SHARE = 0.01
 
 

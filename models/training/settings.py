@@ -64,7 +64,7 @@ class GanVocoderTrainSettings(AdamTrainSettings):
 
     segment_size: int = setting("samples per segment, a multiple of hop_size; shorter recordings are left out", ge=1)
     mel_source: Literal["recorded", "predicted"] = setting(
-        "whether the generator hears the recordings' mels, or those that bins.predict_mels wrote"
+        "train on the recordings' mels, or on mels predicted with teacher forcing by bins.predict_mels"
     )
     adversarial_start_step: int = setting(
         "steps in which the generator learns from mel and multi-resolution STFT losses alone, at a fraction of the "

@@ -99,7 +99,7 @@ def test_training_writes_checkpoints_logbook_settings_and_bundle(train, tmp_path
 def test_the_same_command_resumes(train, tmp_path):
     train("--set", "train.max_steps=4")
     code, printed, _ = train("--set", "train.max_steps=8")
-    assert code == 0 and "going on from" in printed and "trained to step 8" in printed
+    assert code == 0 and "resuming from" in printed and "trained to step 8" in printed
     stopped = weights(tmp_path / "ckpts/first", 8)
     train("--name", "straight")
     assert torch.equal(stopped, weights(tmp_path / "ckpts/straight", 8))
@@ -214,7 +214,7 @@ def test_finetuning_under_an_existing_name_resumes_only_with_the_same_weights(tr
     assert train(*second, "--checkpoint", str(place), "--set", "train.max_steps=4")[0] == 0
     for same in (place, place / "checkpoint" / "step-00000008"):
         code, printed, errors = train(*second, "--checkpoint", str(same))
-        assert code == 0 and "going on from" in printed and "step-0000000" in printed, errors
+        assert code == 0 and "resuming from" in printed and "step-0000000" in printed, errors
     code, _, errors = train(*second, "--checkpoint", str(other))
     assert code == 1 and f"has begun with the weights of {place}, and not with those of --checkpoint {other}" in errors
     code, _, errors = train("--resume_type", "finetune", "--checkpoint", str(other))

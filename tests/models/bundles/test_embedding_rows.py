@@ -135,7 +135,7 @@ def test_a_single_speakers_model_is_finetuned_to_several_and_resumes_exactly(tin
     assert "speakers: 1 kept; 1 added (b), which begin near the mean of those learned" in printed
     train("broken", tiny.processed_dir, *settings, "train.max_steps=2", more=finetune)
     code, printed, errors = train("broken", tiny.processed_dir, *settings, "train.max_steps=4", more=finetune)
-    assert code == 0 and "going on from" in printed, errors
+    assert code == 0 and "resuming from" in printed, errors
     straight, broken = (
         open_checkpoint(tiny.folder / name / "checkpoint" / "step-00000004") for name in ("straight", "broken")
     )
@@ -249,7 +249,7 @@ def test_the_same_names_in_another_folder_resume(tiny, train):
         return tiny.folder / "others"
 
     code, printed, errors = train_twice(tiny, train, elsewhere)
-    assert code == 0 and "going on from" in printed, errors
+    assert code == 0 and "resuming from" in printed, errors
 
 
 def test_names_of_an_older_experiment_are_read_from_its_bundle(tiny, train):

@@ -199,11 +199,11 @@ def test_missing_predicted_mels_are_refused_with_the_command(tiny):
 
 
 def test_stoi_is_measured_on_the_first_validation_recordings_alone(tiny, monkeypatch):
-    monkeypatch.setattr(gan_vocoder_task, "_MOST_LISTENED_TO", 2)
+    monkeypatch.setattr(gan_vocoder_task, "_MOST_RATED", 2)
     monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: True)
     heard = []
     monkeypatch.setattr(
-        gan_vocoder_task, "_LISTENERS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5}
+        gan_vocoder_task, "_PERCEPTUAL_METRICS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5}
     )
     task = tiny.task()
     with torch.no_grad():
