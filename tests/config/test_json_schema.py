@@ -119,7 +119,7 @@ def test_every_setting_is_described(model_type, schema):
     assert shown == dict(describe(settings_class(model_type)))
 
 
-def test_the_loader_passes_over_the_schema_that_a_file_names(tmp_path):
+def test_the_loader_ignores_the_schema_key(tmp_path):
     path = tmp_path / "exp_config.json"
     path.write_text(EXPERIMENT.read_text(encoding="utf-8").replace("{", '{ $schema: "schema.json",', 1))
     assert load_settings(path, [], settings_class).settings == load_settings(EXPERIMENT, [], settings_class).settings
@@ -131,7 +131,7 @@ def test_the_command_prints_the_schema(command, schema):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--schema", "--config", EXPERIMENT), ("--schema", "train")])
-def test_the_command_refuses_what_does_not_go_together(command, capsys, arguments):
+def test_the_command_refuses_flags_that_exclude_each_other(command, capsys, arguments):
     code, _, errors = command(settings_command, *arguments)
     assert code == 2
     assert "--schema" in errors

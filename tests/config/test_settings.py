@@ -1,4 +1,4 @@
-"""Settings: layers merge, every problem is told at once, and nothing unchecked is used."""
+"""Settings: merging of layers, and errors that list every problem."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def problems(path, *overrides):
     return str(caught.value)
 
 
-def test_objects_merge_lists_replace_and_set_wins(config):
+def test_objects_merge_lists_are_replaced_and_set_overrides(config):
     resolved = load_settings(config(), ["train.batch_size=8", "preprocess.alignment=textgrid"], schema_of)
     assert resolved.settings.preprocess.n_fft == 1024
     assert resolved.settings.train.batch_size == 8
@@ -93,7 +93,7 @@ def test_settings_are_frozen(config):
         settings.train.batch_size = 3
 
 
-def test_every_problem_is_told_at_once_with_file_name_found_and_nearest(config):
+def test_every_problem_is_listed_with_file_name_value_and_suggestion(config):
     message = problems(
         config(
             train={"max_steps": 5, "learning_rate": 0.001, "batchsize": 8, "seed": "7"},
@@ -130,12 +130,12 @@ def test_a_dataset_does_not_share_the_aligners_folder(config):
     assert "rename the corpus" in problems(config(dataset=["aligner"], dataset_path={"aligner": "x"}))
 
 
-def test_mfa_is_not_asked_for_letters(config):
+def test_mfa_is_refused_for_letters(config):
     wishes = {"alignment": "mfa", "mfa_dictionary": "x", "mfa_acoustic_model": "x", "phone_extractor": "char"}
     assert "choose learned" in problems(config(), *(f"preprocess.{name}={value}" for name, value in wishes.items()))
 
 
-def test_a_misspelt_corpus_is_told_the_name_that_was_meant(config):
+def test_a_misspelt_corpus_gets_a_suggestion(config):
     assert "did you mean mine?" in problems(config(dataset=["mien"]))
     for name in ("dataset_weight", "dataset_subset"):
         value = 2.0 if name == "dataset_weight" else ["a"]
@@ -199,7 +199,7 @@ def test_differing_settings_are_listed(config):
     assert differing_settings(ours, theirs) == ["train.batch_size: 4 -> 16"]
 
 
-def test_every_setting_says_what_it_means():
+def test_every_setting_has_a_description():
     for name, meaning in describe(ToySettings):
         assert meaning, name
 

@@ -1,4 +1,4 @@
-"""How far two alignments of one recording lie apart."""
+"""Comparison of two alignments of one recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web server on this machine that misbehaves as asked."""
+"""A local web server with configurable faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A corpus of seconds, made of tones and noise, whose alignment is known."""
+"""A small corpus of tones and noise with known alignments."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def alignment_of(text: str) -> Alignment:
 
 
 def waveform_of(text: str, seed: int = 0) -> np.ndarray:
-    """A tone where a vowel is, else noise, near silence at both ends."""
+    """Tones for vowels, noise for other phones, near silence at both ends."""
     generator = np.random.default_rng(seed)
     alignment = alignment_of(text)
     waveform = 1e-4 * generator.standard_normal(round(alignment.end_s * RATE))
@@ -80,7 +80,7 @@ def write_metadata(folder: Path, of_id: dict[str, str]) -> None:
 
 
 def make_corpus(folder: Path, count: int) -> dict[str, str]:
-    """Write an LJSpeech-like corpus with TextGrids; give its ids and texts."""
+    """Write an LJSpeech-like corpus with TextGrids; return its ids and texts."""
     of_id = texts(count)
     for name, text in of_id.items():
         write_clip(folder, name, text)

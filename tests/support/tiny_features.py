@@ -1,4 +1,4 @@
-"""Made-up features in the form that stage 1 leaves them, for tests that train."""
+"""Synthetic features in the form that stage 1 writes, for tests of training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PREPROCESS = (
     f"preprocess.n_mel={N_MEL}",
     "preprocess.fmax=4000",
 )
-"""Settings that agree with the features."""
+"""Settings that match the features."""
 
 
 def _preprocess_settings() -> PreprocessSettings:
@@ -47,7 +47,7 @@ def write_features(
     speakers: tuple[str, ...] = ("a", "b"),
     inventory: tuple[str, ...] = INVENTORY,
 ) -> list[Utterance]:
-    """Leave in `processed_dir` what training needs; lengths, pitch and energy differ between utterances."""
+    """Write the training data to `processed_dir`; lengths, pitch and energy differ between utterances."""
     chance = np.random.default_rng(1)
     symbols = SymbolTable(inventory)
     folder = processed_dir / dataset

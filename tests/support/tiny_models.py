@@ -93,7 +93,7 @@ class TinyModel:
         return batch
 
     def train(self, name: str, max_steps: int, *overrides: str, resume: bool = False, **options) -> Trainer:
-        """Train in a folder of this name, from its newest checkpoint if told so; return the trainer."""
+        """Train in a folder of this name, from its newest checkpoint if asked to; return the trainer."""
         task = self.task("train.batch_size=3", *overrides)
         options = TrainerOptions(max_steps=max_steps, **options)
         folder = self.folder / name

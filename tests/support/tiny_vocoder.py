@@ -1,4 +1,4 @@
-"""An untrained HiFi-GAN of a few thousand parameters as a bundle, for tests of what makes sound of mels."""
+"""An untrained HiFi-GAN of a few thousand parameters as a bundle, for tests of vocoding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TINY = (
 
 
 def tiny_vocoder_bundle(*overrides: str) -> Bundle:
-    """A bundle as training would write it, its weights drawn with a fixed seed, loud enough to be heard."""
+    """A bundle as written by training, with random weights of a fixed seed and audible output."""
     torch.manual_seed(0)
     settings = load_settings(REPOSITORY / "config/hifigan_v1.json", [*TINY, *overrides], settings_class).settings
     assert isinstance(settings, HiFiGANSettings)

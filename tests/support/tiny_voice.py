@@ -1,4 +1,4 @@
-"""An untrained FastSpeech 2 of a few thousand parameters as a bundle, for tests of what speaks."""
+"""An untrained FastSpeech 2 of a few thousand parameters as a bundle, for tests of synthesis."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ TINY = (
 
 
 def tiny_settings(*overrides: str):
-    """The settings of the recipe, at a size for tests."""
+    """The recipe's settings with a tiny network."""
     config = REPOSITORY / "egs/tts/FastSpeech2/exp_config.json"
     return load_settings(config, [*TINY, *overrides], settings_class).settings
 
 
 def tiny_bundle(*overrides: str, speakers: tuple[str, ...] = ("anna",)) -> Bundle:
-    """A bundle as training would write it, its weights drawn with a fixed seed."""
+    """A bundle as written by training, with random weights of a fixed seed."""
     torch.manual_seed(0)
     settings = tiny_settings(*overrides)
     symbols = SymbolTable(INVENTORY)

@@ -1,4 +1,4 @@
-"""Small tasks that bring out what a trainer can get wrong: a regression with one update, a GAN with two.
+"""Small tasks that expose errors of a trainer: a regression with one update, a GAN with two.
 
 Run as a script, it trains the regression in a folder: `python -m tests.support.toy_tasks FOLDER [OPTION=VALUE ...]`.
 """
@@ -48,7 +48,7 @@ class ToyBatch:
 
 
 def make_batch(members: np.ndarray) -> ToyBatch:
-    """A batch of the toy utterances of these numbers; each is a pure function of its number."""
+    """A batch of toy utterances, each a pure function of its number."""
     lengths = torch.tensor([2 + 3 * int(member) % 11 for member in members])
     inputs = torch.zeros(len(members), int(lengths.max()), 3)
     targets = torch.zeros(len(members), int(lengths.max()), 1)
@@ -84,7 +84,7 @@ class ToyBatches:
 
 
 class ToyRegression:
-    """A small network that learns targets frame by frame, and their mean utterance by utterance."""
+    """A small network trained on targets per frame, and their mean per utterance."""
 
     def __init__(self, dropout=0.0, learning_rate=0.05, ema_decay=0.0):
         network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 1))
@@ -128,9 +128,9 @@ class ToyRegression:
 
 
 class ToyGan:
-    """Two acts per batch: a discriminator, then the generator it judges; schedules per epoch.
+    """Two updates per batch: of a discriminator, then of the generator; schedules per epoch.
 
-    The discriminator rests in the first `start_step` steps.
+    The discriminator skips the first `start_step` steps.
     """
 
     def __init__(self, start_step=0):
@@ -177,7 +177,7 @@ class ToyGan:
 
 
 class BadAt:
-    """Batches that are sound but for one step, whose second micro-batch holds an infinite target."""
+    """Valid batches except for one step, whose second micro-batch holds an infinite target."""
 
     def __init__(self, batches, step):
         self.batches, self.step = batches, step
@@ -201,7 +201,7 @@ def train_toy(
     adjustable=None,
     **changes,
 ) -> tuple[TrainingResult, Trainer]:
-    """Train a toy task in a folder, going on from its newest checkpoint."""
+    """Train a toy task in a folder, resuming from its newest checkpoint."""
     options = dataclasses.replace(options or TrainerOptions(max_steps=12, save_every_steps=4), **changes)
     processes = Processes(cpu=True)
     torch.manual_seed(options.seed)

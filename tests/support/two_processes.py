@@ -1,4 +1,4 @@
-"""What two processes do together, each case in a folder of its own; `test_trainer.py` looks at what is left.
+"""Trainings of two processes, each case in its own folder; `test_trainer.py` checks the results.
 
 Run as `python -m torch.distributed.run --standalone --nproc_per_node 2 -m tests.support.two_processes FOLDER`.
 """

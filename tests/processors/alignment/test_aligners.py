@@ -35,7 +35,7 @@ def test_auto_picks_what_the_language_and_its_phones_allow(language, phone_extra
     assert picked == expected
 
 
-def test_an_aligner_asked_for_is_taken():
+def test_a_named_aligner_is_used():
     for name in ("pocketsphinx", "learned", "mfa"):
         assert own_aligner(name, language="de", phone_extractor="lexicon", has_textgrids=True) == name
     assert own_aligner("textgrid", language="en", phone_extractor="lexicon", has_textgrids=False) == ""

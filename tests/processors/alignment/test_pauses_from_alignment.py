@@ -1,4 +1,4 @@
-"""Punctuation meets the silences that were heard."""
+"""Matching of the text's pauses with silences of the alignment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def word(text, phones=""):
     return Word(text, (tuple(phones.split()),))
 
 
-def heard(*phones):
+def alignment_of(*phones):
     """An alignment from (word, phone, duration) where None is silence; a word's phones follow each other."""
     words, intervals, at = [], [], 0.0
     for text, phone, duration_s in phones:
@@ -38,7 +38,7 @@ HI_YOU = [word("hi", "HH AY1"), Pause(","), word("you", "Y UW1"), Pause("!")]
 
 
 def test_phones_read_as_the_text_gives_them():
-    alignment = heard(
+    alignment = alignment_of(
         silence(0.2),
         ("hi", "HH", 0.1),
         ("hi", "AY1", 0.2),
@@ -53,8 +53,8 @@ def test_phones_read_as_the_text_gives_them():
     assert aligned.ends_s == pytest.approx([0.2, 0.3, 0.5, 0.8, 0.9, 1.1, 1.5])
 
 
-def test_pauses_without_silence_last_no_time():
-    aligned = phones_with_pauses(HI_YOU, heard(("hi", "AY1", 0.2), ("you", "Y", 0.1)))
+def test_pauses_without_silence_have_no_duration():
+    aligned = phones_with_pauses(HI_YOU, alignment_of(("hi", "AY1", 0.2), ("you", "Y", 0.1)))
     assert aligned.phones == ("sil", "AY1", ",", "Y", "!")
     assert aligned.starts_s == pytest.approx([0, 0, 0.2, 0.2, 0.3])
     assert aligned.ends_s == pytest.approx([0, 0.2, 0.2, 0.3, 0.3])
@@ -63,7 +63,8 @@ def test_pauses_without_silence_last_no_time():
 def test_a_silence_without_punctuation_is_sp_unless_very_short():
     tokens = [word("a"), word("b"), word("c"), Pause(".")]
     aligned = phones_with_pauses(
-        tokens, heard(("a", "EY1", 0.2), silence(0.06), ("b", "B", 0.1), silence(0.03), ("c", "S", 0.1), silence(0.01))
+        tokens,
+        alignment_of(("a", "EY1", 0.2), silence(0.06), ("b", "B", 0.1), silence(0.03), ("c", "S", 0.1), silence(0.01)),
     )
     assert aligned.phones == ("sil", "EY1", "sp", "B", "S", ".")
     assert aligned.starts_s == pytest.approx([0, 0, 0.2, 0.26, 0.36, 0.49])
@@ -71,13 +72,13 @@ def test_a_silence_without_punctuation_is_sp_unless_very_short():
 
 def test_a_silence_inside_a_word_is_sp():
     aligned = phones_with_pauses(
-        [word("ab"), Pause(",")], heard(("ab", "AE1", 0.2), (None, None, 0.1), ("ab", "B", 0.2))
+        [word("ab"), Pause(",")], alignment_of(("ab", "AE1", 0.2), (None, None, 0.1), ("ab", "B", 0.2))
     )
     assert aligned.phones == ("sil", "AE1", "sp", "B", ",")
 
 
 def test_spoken_noise_and_any_phone_pass_through():
-    aligned = phones_with_pauses([word("ab"), Pause(".")], heard(("<unk>", "SPN", 0.2), ("x", "ɑː", 0.1)))
+    aligned = phones_with_pauses([word("ab"), Pause(".")], alignment_of(("<unk>", "SPN", 0.2), ("x", "ɑː", 0.1)))
     assert aligned.phones == ("sil", "spn", "ɑː", ".")
 
 
@@ -86,7 +87,7 @@ def test_pauses_keep_their_place_among_words_written_otherwise():
         word("in"), word("fourteen"), word("fifty"), word("five"), Pause(","), word("it's"), word("so"), Pause("!"),
         word("mother"), word("in"), word("law"), Pause("?"),
     ]  # fmt: skip
-    alignment = heard(
+    alignment = alignment_of(
         ("in", "IH0", 0.1), ("1455", "spn", 0.9), silence(0.2), ("it", "IH0", 0.1), ("'s", "S", 0.1), ("so", "OW", 0.2),
         ("Mother-in-law", "M", 0.4),
     )  # fmt: skip
@@ -96,21 +97,27 @@ def test_pauses_keep_their_place_among_words_written_otherwise():
 
 def test_a_pause_among_unmatched_words_goes_to_a_silence():
     tokens = [word("one"), word("two"), Pause(","), word("three"), word("four"), word("five"), Pause(".")]
-    alignment = heard(
+    alignment = alignment_of(
         ("1", "W", 0.1), ("2", "T", 0.1), ("3", "TH", 0.1), silence(0.2), ("4", "F", 0.1), ("5", "F", 0.1)
     )
     assert phones_with_pauses(tokens, alignment).phones == ("sil", "W", "T", "TH", ",", "F", "F", ".")
 
 
-def test_pauses_of_words_that_were_not_said_become_the_strongest():
+def test_pauses_around_unspoken_words_are_merged_to_the_strongest():
     tokens = [word("a"), Pause(","), word("skipped"), Pause("?"), word("b"), Pause(",")]
-    assert phones_with_pauses(tokens, heard(("a", "EY1", 0.1), ("b", "B", 0.1))).phones == ("sil", "EY1", "?", "B", ",")
+    assert phones_with_pauses(tokens, alignment_of(("a", "EY1", 0.1), ("b", "B", 0.1))).phones == (
+        "sil",
+        "EY1",
+        "?",
+        "B",
+        ",",
+    )
 
 
 def test_a_text_without_final_pause_ends_with_a_full_stop():
-    assert phones_with_pauses([word("a")], heard(("a", "EY1", 0.1))).phones == ("sil", "EY1", ".")
+    assert phones_with_pauses([word("a")], alignment_of(("a", "EY1", 0.1))).phones == ("sil", "EY1", ".")
 
 
 def test_an_alignment_of_silence_is_refused():
     with pytest.raises(AlignmentError, match="silence only"):
-        phones_with_pauses([word("a")], heard(silence(1.0)))
+        phones_with_pauses([word("a")], alignment_of(silence(1.0)))

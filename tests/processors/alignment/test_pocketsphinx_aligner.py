@@ -61,7 +61,7 @@ def test_phones_begin_where_the_montreal_forced_aligner_has_them(shared_data, ex
     assert (apart_s <= 0.050).mean() >= 0.95
 
 
-def test_phones_begin_where_they_were_made_to(spoken, extractor, aligner):
+def test_phones_begin_at_the_times_of_espeak(spoken, extractor, aligner):
     apart_s: list[float] = []
     for text, waveform, exact in spoken:
         ours = aligner.align(text, waveform, SAMPLE_RATE, extractor.tokens(text))
@@ -70,7 +70,7 @@ def test_phones_begin_where_they_were_made_to(spoken, extractor, aligner):
     assert np.mean(np.array(apart_s) <= 0.050) >= 0.9
 
 
-def test_tiers_touch_from_the_first_to_the_last_moment(spoken, extractor, aligner):
+def test_tiers_have_no_gaps_from_start_to_end(spoken, extractor, aligner):
     text, waveform, _ = spoken[1]
     alignment = aligner.align("clip", waveform, SAMPLE_RATE, extractor.tokens(text))
     for tier in (alignment.words, alignment.phones):
@@ -85,7 +85,7 @@ def test_tiers_touch_from_the_first_to_the_last_moment(spoken, extractor, aligne
     assert aligned.phones[0] == "sil" and aligned.phones[-1] == "?" and "," in aligned.phones
 
 
-def test_the_pronunciation_heard_is_chosen_with_its_stress(spoken, aligner, extractor):
+def test_the_spoken_pronunciation_is_chosen_with_its_stress(spoken, aligner, extractor):
     text, waveform, _ = spoken[0]
     tokens = [
         Word("rain", (("R", "AH0", "P", "IY1", "T"), ("R", "EY2", "N"), ("R", "EY1", "N")))
@@ -97,7 +97,7 @@ def test_the_pronunciation_heard_is_chosen_with_its_stress(spoken, aligner, extr
     assert labels(aligner.align("clip", waveform, SAMPLE_RATE, tokens))[-3:] == ["R", "EY2", "N"]
 
 
-def test_a_recording_is_aligned_alike_whatever_came_before(spoken, extractor, aligner):
+def test_alignments_do_not_depend_on_earlier_recordings(spoken, extractor, aligner):
     clips = [(waveform, extractor.tokens(text)) for text, waveform, _ in spoken]
     alone = [PocketsphinxAligner().align("clip", waveform, SAMPLE_RATE, tokens) for waveform, tokens in clips]
     for order in ((0, 1, 0), (1, 1, 0)):

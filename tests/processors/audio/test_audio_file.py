@@ -30,7 +30,7 @@ def refused(path: Path, fault: str, *words: str, **limits: float) -> None:
         assert word in message
 
 
-def test_sixteen_bit_samples_come_back_to_the_bit(tmp_path):
+def test_sixteen_bit_samples_are_read_back_bit_equal(tmp_path):
     samples = np.random.default_rng(0).integers(-32768, 32768, 4000, dtype=np.int16)
     samples[:2] = -32768, 32767
     write_wav(tmp_path / "a.wav", samples, RATE)
@@ -61,7 +61,7 @@ def test_writing_refuses_nan_and_leaves_nothing(tmp_path):
     "ending, subtype", [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_16")]
 )
 @pytest.mark.parametrize("sample_rate", [8000, 16000, 22050, 44100, 48000])
-def test_any_rate_and_format_becomes_the_rate_asked_for(tmp_path, ending, subtype, sample_rate):
+def test_any_rate_and_format_is_resampled(tmp_path, ending, subtype, sample_rate):
     path = tmp_path / f"tone.{ending}"
     soundfile.write(path, tone(sample_rate=sample_rate), sample_rate, subtype=subtype)
     waveform = read_audio(path, RATE)
@@ -89,35 +89,35 @@ def test_resampling_never_leaves_the_range(tmp_path):
     assert waveform.max() < 1 and waveform.min() >= -1
 
 
-def test_header_alone_gives_rate_channels_and_length(tmp_path):
+def test_the_header_has_rate_channels_and_length(tmp_path):
     soundfile.write(tmp_path / "a.flac", np.stack([tone(), tone()], axis=1), RATE)
     info = audio_info(tmp_path / "a.flac")
     assert (info.sample_rate, info.channels, info.samples, info.duration_s) == (RATE, 2, RATE, 1.0)
 
 
-def test_missing_file(tmp_path):
+def test_a_missing_file_is_refused(tmp_path):
     refused(tmp_path / "a.wav", "unreadable", "no such file")
 
 
-def test_folder_instead_of_a_file(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     (tmp_path / "a.wav").mkdir()
     refused(tmp_path / "a.wav", "unreadable")
 
 
-def test_zero_bytes(tmp_path):
+def test_a_file_of_zero_bytes_is_refused(tmp_path):
     (tmp_path / "a.wav").touch()
     refused(tmp_path / "a.wav", "empty", "zero bytes")
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "raw"])
-def test_text_is_no_sound(tmp_path, ending):
+def test_a_text_file_is_refused(tmp_path, ending):
     (tmp_path / f"a.{ending}").write_text("This is no sound at all.\n" * 40)
     refused(tmp_path / f"a.{ending}", "unreadable")
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
 @pytest.mark.parametrize("kept", [0.5, 0.02])
-def test_wav_cut_in_half(tmp_path, subtype, kept):
+def test_a_truncated_wav_is_refused(tmp_path, subtype, kept):
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(), RATE, subtype=subtype)
     content = path.read_bytes()
@@ -125,14 +125,14 @@ def test_wav_cut_in_half(tmp_path, subtype, kept):
     refused(path, "cut short", "1.00 s stated in its header")
 
 
-def test_wav_cut_within_its_header(tmp_path):
+def test_a_wav_truncated_in_its_header_is_refused(tmp_path):
     write_wav(tmp_path / "whole.wav", tone(), RATE)
     (tmp_path / "a.wav").write_bytes((tmp_path / "whole.wav").read_bytes()[:30])
     refused(tmp_path / "a.wav", "cut short")
 
 
 @pytest.mark.parametrize("ending", ["flac", "mp3", "aiff"])  # Ogg states no length
-def test_other_formats_cut_in_half(tmp_path, ending):
+def test_truncated_files_of_other_formats_are_refused(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     soundfile.write(path, tone(3.0), RATE)
     content = path.read_bytes()
@@ -142,7 +142,7 @@ def test_other_formats_cut_in_half(tmp_path, ending):
     assert caught.value.fault in ("cut short", "unreadable")
 
 
-def test_header_of_a_pipe_is_no_cut(tmp_path):
+def test_the_header_of_a_pipe_is_not_a_truncation(tmp_path):
     path = tmp_path / "a.wav"
     write_wav(path, tone(), RATE)
     content = bytearray(path.read_bytes())
@@ -151,7 +151,7 @@ def test_header_of_a_pipe_is_no_cut(tmp_path):
     assert len(read_audio(path, RATE)) == RATE
 
 
-def test_header_wrong_by_some_bytes_is_no_cut(tmp_path):
+def test_a_header_wrong_by_some_bytes_is_not_a_truncation(tmp_path):
     path = tmp_path / "a.wav"
     write_wav(path, tone(), RATE)
     content = bytearray(path.read_bytes())
@@ -160,26 +160,26 @@ def test_header_wrong_by_some_bytes_is_no_cut(tmp_path):
     assert len(read_audio(path, RATE)) == RATE
 
 
-def test_eight_channels(tmp_path):
+def test_eight_channels_are_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.stack([tone()] * 8, axis=1), RATE)
     refused(tmp_path / "a.wav", "channels", "8 channels")
 
 
 @pytest.mark.parametrize("level", [0.0, 2e-4])
-def test_silence(tmp_path, level):
+def test_a_silent_recording_is_refused(tmp_path, level):
     soundfile.write(tmp_path / "a.wav", level * tone(), RATE)
     refused(tmp_path / "a.wav", "silent")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers(tmp_path, value):
+def test_nan_and_infinite_samples_are_refused(tmp_path, value):
     samples = tone()
     samples[500] = value
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     refused(tmp_path / "a.wav", "not a number", "NaN")
 
 
-def test_samples_in_another_unit(tmp_path):
+def test_samples_in_another_unit_are_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", 20000 * tone(), RATE, subtype="FLOAT")
     refused(tmp_path / "a.wav", "scale", "10000")
 
@@ -190,18 +190,18 @@ def test_ten_minutes_are_refused_undecoded(tmp_path, monkeypatch):
     refused(tmp_path / "a.flac", "too long", "600.0 s", max_duration_s=30)
 
 
-def test_tiny_recording(tmp_path):
+def test_a_tiny_recording_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(0.05), RATE)
     refused(tmp_path / "a.wav", "too short", "0.05 s", min_duration_s=0.3)
     assert len(read_audio(tmp_path / "a.wav", RATE)) == 1102
 
 
-def test_no_samples(tmp_path):
+def test_a_recording_without_samples_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), RATE)
     refused(tmp_path / "a.wav", "empty", "no samples")
 
 
-def test_the_error_survives_the_way_between_processes():
+def test_the_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(AudioError("a.wav: is silent", "silent")))
     assert str(error) == "a.wav: is silent" and error.fault == "silent"
 

@@ -32,7 +32,7 @@ def voice(n_samples: int, f0_hz: float = 150.0) -> torch.Tensor:
         {"hop_size": 275, "n_fft": 1024, "win_size": 1000},
     ],
 )
-def test_the_mel_comes_back(changes: dict):
+def test_the_mel_of_the_waveform_is_the_given_one(changes: dict):
     mel = mel_definition(**changes)
     log_mel = mel(voice(mel.hop_size * 60))
     waveform = griffin_lim(log_mel, mel)
@@ -42,7 +42,7 @@ def test_the_mel_comes_back(changes: dict):
     assert (mel(waveform) - log_mel).abs()[:, :2][loud[:, :2]].mean() < 0.5  # the edges are no worse than that
 
 
-def test_speech_comes_back(shared_data: Path):
+def test_speech_is_reconstructed(shared_data: Path):
     import soundfile
 
     mel = mel_definition()
@@ -51,7 +51,7 @@ def test_speech_comes_back(shared_data: Path):
     assert (mel(griffin_lim(log_mel, mel)) - log_mel).abs().mean() < 0.11
 
 
-def test_more_iterations_come_nearer():
+def test_more_iterations_reduce_the_error():
     mel = mel_definition()
     log_mel = mel(voice(256 * 60))
     errors = [(mel(griffin_lim(log_mel, mel, iterations=n)) - log_mel).abs().mean().item() for n in (0, 5, 60)]
@@ -95,7 +95,7 @@ def test_a_few_frames_are_enough(n_frames: int):
     assert waveform.shape == (256 * n_frames,) and torch.isfinite(waveform).all()
 
 
-def test_half_precision_input_and_autocast_are_lifted_to_float32():
+def test_half_precision_input_and_autocast_are_computed_in_float32():
     mel = mel_definition()
     log_mel = mel(voice(256 * 20))
     with torch.autocast("cpu", dtype=torch.bfloat16):

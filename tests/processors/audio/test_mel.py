@@ -123,7 +123,7 @@ def test_autocast_and_half_precision_input_change_little(mel: MelSpectrogram):
     assert mel(waveform.double()).dtype == torch.float64
 
 
-def test_nothing_of_it_goes_into_a_checkpoint(mel: MelSpectrogram):
+def test_it_adds_nothing_to_checkpoints(mel: MelSpectrogram):
     assert not mel.state_dict()
 
 

@@ -76,7 +76,7 @@ def test_voicing_begins_and_ends_with_the_tone(extractor: str):
 
 
 @pytest.mark.parametrize("extractor", FAST_EXTRACTORS)
-def test_pitch_outside_the_range_is_never_given(extractor: str):
+def test_pitch_outside_the_range_is_unvoiced(extractor: str):
     for f0_hz in (70.0, 100.0, 350.0):
         waveform = voice(22050, 0.4, f0_hz)
         found = extract_pitch(

@@ -76,7 +76,7 @@ def test_metadata_of_three_columns_gives_the_normalised_text(tmp_path):
     ],
     ids=["byte-order mark", "CRLF", "CR", "blank lines", "UTF-16", "spaces and endings"],
 )
-def test_habits_of_other_programs_are_accepted(tmp_path, metadata):
+def test_variants_of_other_programs_are_accepted(tmp_path, metadata):
     corpus = ljspeech(tmp_path, metadata, "a b")
     assert texts(corpus) == {"a": "One.", "b": "Two."} and not corpus.problems and not corpus.notes
 
@@ -85,7 +85,7 @@ def test_separators_that_only_unicode_knows_do_not_end_a_line(tmp_path):
     assert texts(ljspeech(tmp_path, "a|One\u2028two\x85three.\nb|Four.\n"))["a"] == "One two three."
 
 
-def test_latin_1_names_file_and_line_and_the_way_out(tmp_path):
+def test_latin_1_is_refused_with_file_line_and_conversion(tmp_path):
     with pytest.raises(ManifestError) as caught:
         ljspeech(tmp_path, "a|One.\nb|Déjà vu.\n".encode("latin-1"))
     assert str(caught.value).startswith(f"{tmp_path}/metadata.csv:2: byte 0xe9 is not UTF-8")
@@ -119,11 +119,11 @@ def test_an_id_that_is_no_file_name_is_left_out(tmp_path, name):
     assert problem.where.endswith("metadata.csv:2") and "the id" in problem.reason and "rename" in problem.reason
 
 
-def test_a_text_of_a_line_left_out_may_come_again(tmp_path):
+def test_the_id_of_an_excluded_line_may_be_used_again(tmp_path):
     assert texts(ljspeech(tmp_path, "a|\na|Fine.\n")) == {"a": "Fine."}
 
 
-def test_wav_and_flac_in_any_case_and_unlisted_recordings_are_told(tmp_path):
+def test_wav_and_flac_are_found_in_any_case_and_unlisted_ones_are_warned_about(tmp_path):
     record(tmp_path / "wavs" / "a.flac")
     record(tmp_path / "wavs" / "b.WAV")
     record(tmp_path / "wavs" / "spare.wav")
@@ -134,7 +134,7 @@ def test_wav_and_flac_in_any_case_and_unlisted_recordings_are_told(tmp_path):
     assert corpus.notes == (f"{tmp_path}/metadata.csv: 1 recordings in wavs/ are not listed: spare",)
 
 
-def test_decomposed_file_names_meet_composed_ids(tmp_path):
+def test_decomposed_file_names_match_composed_ids(tmp_path):
     record(tmp_path / "wavs" / "cafe\u0301.wav")
     assert texts(ljspeech(tmp_path, "café|One.\n", names="")) == {"café": "One."}
 
@@ -157,7 +157,7 @@ def test_missing_parts_of_the_layout_are_named(tmp_path):
         read_corpus("toy", "ljspeech", inner / "metadata.csv", language="en")
 
 
-def test_a_folder_of_another_layout_is_told_which(tmp_path):
+def test_a_folder_of_another_layout_gets_a_suggestion(tmp_path):
     ljspeech(tmp_path / "metadata", "a|One.\n", "a")
     record(tmp_path / "folders" / "anna" / "a.wav").with_suffix(".lab").write_text("Fine.")
     jsonl(tmp_path / "manifest", {"audio_filepath": "audio/a.flac", "text": "A."})
@@ -174,7 +174,7 @@ def test_a_folder_of_another_layout_is_told_which(tmp_path):
         read_corpus("toy", "ljspeech", tmp_path / "metadata", language="en")
 
 
-def test_a_corpus_without_anything_usable_is_an_error_that_says_why(tmp_path):
+def test_a_corpus_without_usable_recordings_is_an_error(tmp_path):
     with pytest.raises(CorpusError, match=r"2 are unusable, the first: .*metadata\.csv:1: expected id\|text"):
         ljspeech(tmp_path, "a,One.\nb,Two.\n")
     with pytest.raises(CorpusError, match="it lists none"):
@@ -215,7 +215,7 @@ def test_recordings_and_transcripts_without_their_other_half_are_left_out(tmp_pa
     assert "no transcript silent.lab" in corpus.problems[2].reason
 
 
-def test_recordings_outside_speakers_folders_are_told(tmp_path):
+def test_recordings_outside_speakers_folders_are_warned_about(tmp_path):
     record(tmp_path / "stray.wav")
     with pytest.raises(CorpusError, match="are not in a speaker's folder; move them"):
         read_corpus("toy", "speaker_folders", tmp_path, language="en")
@@ -281,7 +281,7 @@ def test_bad_lines_of_a_manifest_are_left_out_with_file_and_line(tmp_path):
         assert word in problem.reason and not problem.reason.startswith(str(tmp_path))
 
 
-def test_what_is_not_unicode_is_left_out_and_can_be_told(tmp_path):
+def test_invalid_unicode_is_excluded_and_printable(tmp_path):
     half = r'"\ud83d"'  # as JSON may hold it, and as Python gives the stray bytes of a file name
     corpus = jsonl(
         tmp_path / "lines",
@@ -359,14 +359,14 @@ def test_manifests_by_split_come_back_as_they_were_written(tmp_path):
 # Names
 
 
-def test_layouts_are_found_by_name_and_settings_go_first():
+def test_layouts_are_found_by_name_unless_set():
     assert layout_of("LJSpeech", {}) == "ljspeech"
     assert layout_of("my_voice", {"my_voice": "jsonl"}) == "jsonl"
     assert layout_of("LJSpeech", {"LJSpeech": "jsonl"}) == "jsonl"
     assert all(layout_of("x", {"x": layout}) == layout for layout in LAYOUTS)
 
 
-def test_famous_corpora_are_in_their_own_language():
+def test_published_corpora_have_their_own_language():
     assert [language_of(name, {}, "en-gb") for name in ("VCTK", "Baker", "AISHELL-3", "demo")] == [
         "en-gb", "zh", "zh", "en-gb"
     ]  # fmt: skip

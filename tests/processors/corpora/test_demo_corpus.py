@@ -48,9 +48,9 @@ def test_the_sentences_are_many_short_and_different():
 
 
 def test_every_phone_of_american_english_is_spoken(spoken):
-    heard = {phone.label for _, _, alignment in spoken for phone in alignment.phones if not phone.is_silence}
-    assert heard <= set(PHONES)
-    assert {label.rstrip("012") for label in heard} == {*VOWELS, *CONSONANTS}
+    phones_found = {phone.label for _, _, alignment in spoken for phone in alignment.phones if not phone.is_silence}
+    assert phones_found <= set(PHONES)
+    assert {label.rstrip("012") for label in phones_found} == {*VOWELS, *CONSONANTS}
 
 
 def test_every_word_has_its_phones_and_its_own_place(spoken):
@@ -83,7 +83,7 @@ def test_pauses_are_silent_and_vowels_are_not(spoken):
                 assert np.sqrt(np.mean(sound**2)) > 0.01, (text, phone)
 
 
-def test_a_comma_and_the_ends_are_heard_as_pauses():
+def test_a_comma_and_the_ends_are_pauses():
     pytest.importorskip("espeakng_loader")
     _, alignment = speak("Careful, the soup is hot.")
     pauses = [interval for interval in alignment.words if interval.is_silence]
@@ -91,7 +91,7 @@ def test_a_comma_and_the_ends_are_heard_as_pauses():
     assert all(pause.end_s - pause.start_s >= 0.145 for pause in pauses)
 
 
-def test_stops_hold_their_closures_and_bursts(spoken):
+def test_stops_include_their_closures_and_bursts(spoken):
     """Where a voiceless stop follows a vowel, it begins with silence and ends with sound."""
     checked = 0
     for _, waveform, alignment in spoken:
@@ -132,7 +132,7 @@ def test_words_are_pronounced_as_a_dictionary_has_them(word, expected):
     assert labels(word) == expected.split()
 
 
-def test_words_that_run_together_are_still_two():
+def test_words_that_espeak_merges_are_still_two():
     pytest.importorskip("espeakng_loader")
     _, alignment = speak("one of the cats in the house, don't you see it?")
     words = " ".join(word.label for word in alignment.words if not word.is_silence)
@@ -183,7 +183,7 @@ def test_more_sentences_than_there_are_is_an_error(tmp_path, count):
         make_demo_corpus(tmp_path, count=count)
 
 
-def test_nothing_to_say_is_an_error():
+def test_a_text_without_words_is_an_error():
     pytest.importorskip("espeakng_loader")
     with pytest.raises(DemoCorpusError, match="finds no words"):
         speak("  ")

@@ -47,24 +47,24 @@ def get(server: FileServer, folder: Path, checksum: str = SHA256, **options) -> 
 
 
 @pytest.mark.parametrize("checksum", [SHA256, MD5, ""])
-def test_a_file_comes_whole(server, tmp_path, checksum):
+def test_a_file_is_downloaded_completely(server, tmp_path, checksum):
     get(server, tmp_path, checksum)
 
 
-def test_a_dropped_connection_goes_on_where_it_broke_off(server, tmp_path):
+def test_a_dropped_connection_is_resumed(server, tmp_path):
     server.drops_after = 70_000
     get(server, tmp_path, attempts=1)
     assert server.asked == ["", "bytes=70000-", "bytes=140000-", "bytes=210000-", "bytes=280000-"]
 
 
-def test_a_killed_download_goes_on_in_the_next_call(server, tmp_path):
+def test_a_killed_download_is_resumed_by_the_next_call(server, tmp_path):
     (tmp_path / "a.bin.part").write_bytes(CONTENT[:123_456])
     (tmp_path / "a.bin.part.json").write_text(json.dumps({"url": f"{server.url}/a.bin", "mark": '"1"'}))
     get(server, tmp_path)
     assert server.asked == ["bytes=123456-"]
 
 
-def test_what_came_whole_before_a_kill_is_not_brought_again(server, tmp_path):
+def test_a_complete_part_is_not_downloaded_again_after_a_kill(server, tmp_path):
     (tmp_path / "a.bin.part").write_bytes(CONTENT)
     (tmp_path / "a.bin.part.json").write_text(json.dumps({"url": f"{server.url}/a.bin", "mark": '"1"'}))
     get(server, tmp_path)
@@ -72,7 +72,7 @@ def test_what_came_whole_before_a_kill_is_not_brought_again(server, tmp_path):
 
 
 @pytest.mark.parametrize("note", ['{"url": "http://elsewhere/a.bin", "mark": "1"}', '{"url"', "[]", None])
-def test_a_beginning_of_unknown_origin_is_not_built_upon(server, tmp_path, note):
+def test_a_part_of_unknown_origin_is_discarded(server, tmp_path, note):
     (tmp_path / "a.bin.part").write_bytes(b"something else")
     if note is not None:
         (tmp_path / "a.bin.part.json").write_text(note)
@@ -80,14 +80,14 @@ def test_a_beginning_of_unknown_origin_is_not_built_upon(server, tmp_path, note)
     assert server.asked == [""]
 
 
-def test_a_file_that_changed_meanwhile_comes_from_the_beginning(server, tmp_path):
+def test_a_changed_file_is_downloaded_from_the_start(server, tmp_path):
     (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)
     (tmp_path / "a.bin.part.json").write_text(json.dumps({"url": f"{server.url}/a.bin", "mark": '"0"'}))
     get(server, tmp_path)
     assert server.asked == ["bytes=1000-"]
 
 
-def test_a_server_without_ranges_is_no_hindrance(server, tmp_path):
+def test_a_server_without_ranges_is_supported(server, tmp_path):
     server.knows_ranges = False
     (tmp_path / "a.bin.part").write_bytes(CONTENT[:1000])
     (tmp_path / "a.bin.part.json").write_text(json.dumps({"url": f"{server.url}/a.bin", "mark": '"1"'}))
@@ -99,26 +99,26 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
     get(server, tmp_path)
 
 
-def test_a_connection_that_brings_nothing_ends_with_the_way_on(server, tmp_path):
+def test_a_stalled_download_ends_with_advice_to_resume(server, tmp_path):
     server.failures = [503] * 9
     with pytest.raises(DownloadError, match=r"interrupted after .*503.*run the same command again to continue"):
         download(f"{server.url}/a.bin", tmp_path / "a.bin", pause_s=0, attempts=3)
     assert len(server.asked) == 3
 
 
-def test_a_missing_file_is_told_at_once(server, tmp_path):
+def test_a_missing_file_is_an_error_at_once(server, tmp_path):
     with pytest.raises(DownloadError, match=r"the server answers 404 .*mirror"):
         download(f"{server.url}/b.bin", tmp_path / "b.bin", pause_s=0)
     assert len(server.asked) == 1
 
 
-def test_a_server_that_is_not_there_is_told(server, tmp_path):
+def test_an_unreachable_server_is_an_error(server, tmp_path):
     with pytest.raises(DownloadError, match="run the same command again"):
         download("http://127.0.0.1:9/a.bin", tmp_path / "a.bin", pause_s=0, attempts=2)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/a", "a.bin"])
-def test_only_the_web_is_asked(tmp_path, url):
+def test_only_http_and_https_are_accepted(tmp_path, url):
     with pytest.raises(DownloadError, match="not an http or https address"):
         download(url, tmp_path / "a.bin")
 
@@ -130,7 +130,7 @@ def test_a_wrong_checksum_is_refused_and_nothing_stays(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_there_and_right_costs_no_connection(server, tmp_path):
+def test_an_intact_file_needs_no_connection(server, tmp_path):
     get(server, tmp_path)
     server.asked.clear()
     get(server, tmp_path)
@@ -140,7 +140,7 @@ def test_a_file_that_is_there_and_right_costs_no_connection(server, tmp_path):
     assert server.asked == [""]
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_comes(server, tmp_path, monkeypatch):
+def test_a_disk_too_small_is_an_error_before_downloading(server, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 500_000))
     with pytest.raises(DownloadError, match=r"0\.8 MB are needed to download and unpack .*, 0\.5 MB are free"):
@@ -224,7 +224,7 @@ def test_a_hostile_zip_writes_nothing_outside(tmp_path, member):
     assert_refused(zip_of(tmp_path / "a.zip", ("good.txt", b"good", FILE), member), tmp_path)
 
 
-def test_no_link_comes_into_being_that_a_later_member_could_follow(tmp_path, capsys):
+def test_no_link_is_created_that_a_later_member_could_follow(tmp_path, capsys):
     archive = tar_of(tmp_path / "a.tar.gz", ("a", "sub", SYM), ("a/b.txt", b"x", REG), ("c.txt", "a/b.txt", HARD))
     unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out" / "a").is_symlink()
@@ -232,7 +232,7 @@ def test_no_link_comes_into_being_that_a_later_member_could_follow(tmp_path, cap
     assert "1 symbolic links in it were left out" in capsys.readouterr().err
 
 
-def test_damaged_archives_are_told(tmp_path):
+def test_damaged_archives_are_refused(tmp_path):
     whole = tar_of(tmp_path / "a.tar.gz", ("b", CONTENT, REG)).read_bytes()
     for name, content in (("cut", whole[: len(whole) // 2]), ("none", b"no archive"), ("empty", b"")):
         (tmp_path / name).write_bytes(content)
@@ -241,7 +241,7 @@ def test_damaged_archives_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("packing", ["gz", "bz2", "xz"])
-def test_an_archive_damaged_in_its_middle_is_told(tmp_path, packing):
+def test_an_archive_damaged_in_its_middle_is_refused(tmp_path, packing):
     archive, chance = tmp_path / f"a.tar.{packing}", random.Random(0)
     with tarfile.open(archive, f"w:{packing}") as tar:
         for name in "abc":
@@ -287,7 +287,7 @@ PARTS = {part: [f"{part}/a.wav", f"{part}/b/c.wav"] for part in ("dev-two", "tra
 ALWAYS = [".downloads.json", "README.txt"]
 
 
-def test_a_corpus_is_brought_into_its_folder_and_only_once(toy, server, tmp_path, capsys):
+def test_a_corpus_is_downloaded_to_its_folder_once(toy, server, tmp_path, capsys):
     download_corpus("Toy", tmp_path / "toy")
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["dev-two"], *PARTS["train-one"]])
     assert "has the published checksum" in capsys.readouterr().out
@@ -296,7 +296,7 @@ def test_a_corpus_is_brought_into_its_folder_and_only_once(toy, server, tmp_path
     assert server.asked == [] and f"Toy: is in {tmp_path / 'toy'}" in capsys.readouterr().out
 
 
-def test_only_the_parts_asked_for_are_brought(toy, server, tmp_path):
+def test_only_the_requested_parts_are_downloaded(toy, server, tmp_path):
     download_corpus("Toy", tmp_path / "toy", subset=["dev-two"])
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["dev-two"]])
     download_corpus("Toy", tmp_path / "toy", subset=["one"])
@@ -304,14 +304,14 @@ def test_only_the_parts_asked_for_are_brought(toy, server, tmp_path):
     assert len(server.asked) == 2
 
 
-def test_a_corpus_brought_by_hand_is_left_alone(toy, server, tmp_path):
+def test_a_manually_downloaded_corpus_is_kept(toy, server, tmp_path):
     for part in PARTS:
         (tmp_path / "toy" / part).mkdir(parents=True)
     download_corpus("Toy", tmp_path / "toy")
     assert server.asked == [] and names_in(tmp_path / "toy") == []
 
 
-def test_of_a_corpus_brought_by_hand_other_parts_come_only_where_they_are_named(toy, server, tmp_path, capsys):
+def test_further_parts_of_a_manual_corpus_are_downloaded_only_by_name(toy, server, tmp_path, capsys):
     (tmp_path / "toy" / "dev-two").mkdir(parents=True)
     download_corpus("Toy", tmp_path / "toy")
     assert server.asked == [] and "toy has dev-two; name other parts" in capsys.readouterr().out
@@ -321,26 +321,26 @@ def test_of_a_corpus_brought_by_hand_other_parts_come_only_where_they_are_named(
     assert names_in(tmp_path / "toy") == sorted([*ALWAYS, *PARTS["train-one"]])
 
 
-def test_speakers_are_looked_for_in_the_parts_that_were_brought(toy, server, tmp_path):
+def test_speakers_do_not_download_further_parts(toy, server, tmp_path):
     download_corpus("Toy", tmp_path / "toy", subset=["dev-two"])
     download_corpus("Toy", tmp_path / "toy", subset=["a speaker"])
     assert len(server.asked) == 1
 
 
-def test_a_misspelt_part_does_not_bring_all_of_them(toy, server, tmp_path):
+def test_a_misspelt_part_does_not_download_all(toy, server, tmp_path):
     with pytest.raises(CorpusError, match=r"dataset_subset\.Toy: unknown part 'dev-tow'; did you mean dev-two"):
         download_corpus("Toy", tmp_path / "toy", subset=["dev-tow"])
     assert server.asked == []
 
 
-def test_another_version_of_a_corpus_brought_by_hand_is_left_alone(server, tmp_path, capsys):
+def test_another_version_of_a_manual_corpus_is_kept(server, tmp_path, capsys):
     for inner in ("txt", "wav48"):  # VCTK as it was before 0.92
         (tmp_path / inner).mkdir()
     download_corpus("VCTK", tmp_path, mirror=server.url)
     assert server.asked == [] and f"VCTK: is in {tmp_path}" in capsys.readouterr().out
 
 
-def test_a_kill_while_unpacking_is_made_good(toy, tmp_path, monkeypatch):
+def test_a_kill_while_unpacking_is_repaired(toy, tmp_path, monkeypatch):
     def killed(source, target):
         (target / "train-one").mkdir()
         (target / "train-one" / "a.wav").write_bytes(b"ha")
@@ -354,7 +354,7 @@ def test_a_kill_while_unpacking_is_made_good(toy, tmp_path, monkeypatch):
     assert (tmp_path / "toy" / "train-one" / "a.wav").read_bytes() == b"train-one"
 
 
-def test_an_unpublished_checksum_is_remembered(server, tmp_path, monkeypatch, capsys):
+def test_an_unpublished_checksum_is_recorded(server, tmp_path, monkeypatch, capsys):
     packed = tar_of(tmp_path / "x.tgz", ("data/info.txt", b"1", REG))
     server.files["x.tgz"] = packed.read_bytes()
     monkeypatch.setitem(downloads.ARCHIVES, "Toy", (Archive(f"{server.url}/x.tgz", "info.txt"),))
@@ -369,7 +369,7 @@ def test_an_unpublished_checksum_is_remembered(server, tmp_path, monkeypatch, ca
     assert names_in(tmp_path / "toy") == [".download/x.tgz", ".downloads.json", "info.txt"]
 
 
-def test_an_archive_of_something_else_is_told(server, tmp_path, monkeypatch):
+def test_an_archive_of_something_else_is_refused(server, tmp_path, monkeypatch):
     server.files["x.tgz"] = tar_of(tmp_path / "x.tgz", ("other.txt", b"1", REG)).read_bytes()
     monkeypatch.setitem(downloads.ARCHIVES, "Toy", (Archive(f"{server.url}/x.tgz", "info.txt"),))
     with pytest.raises(CorpusError, match=r"x\.tgz: holds no info\.txt"):
@@ -397,7 +397,7 @@ def test_the_list_of_archives_is_well_formed():
                 assert len(digits) == lengths[kind] and int(digits, 16)
 
 
-def test_a_corpus_of_ones_own_under_a_famous_name_is_never_brought():
+def test_a_users_corpus_under_a_published_name_is_not_downloaded():
     assert is_downloadable("LJSpeech", "ljspeech") and is_downloadable("LJSpeech", "ljspeech_official")
     assert not is_downloadable("LJSpeech", "jsonl") and not is_downloadable("my_voice", "ljspeech")
 
@@ -406,7 +406,7 @@ def command(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return call("bins.download", "--config", config, *arguments, no_proxy="127.0.0.1")
 
 
-def test_the_command_brings_what_can_be_had_and_passes_over_the_rest(server, tmp_path):
+def test_the_command_downloads_published_corpora_and_skips_others(server, tmp_path):
     packed = tar_of(tmp_path / "a.tgz", ("data_aishell3/spk-info.txt", b"1", REG), ("data_aishell3/train/x", b"2", REG))
     server.files["data_aishell3.tgz"] = packed.read_bytes()
     config = tmp_path / "exp_config.json"

@@ -128,7 +128,7 @@ SENTENCES = {
 }
 
 
-def test_vctk_is_heard_through_its_second_microphone(tmp_path):
+def test_vctk_uses_the_second_microphone_by_default(tmp_path):
     corpus = read("VCTK", vctk(tmp_path, SENTENCES))
     assert listed(corpus) == [(name, name.split("_")[0], text) for name, text in SENTENCES.items()]
     first = corpus.utterances[0]
@@ -136,7 +136,7 @@ def test_vctk_is_heard_through_its_second_microphone(tmp_path):
     assert not corpus.problems and not corpus.notes and {utterance.split for utterance in corpus.utterances} == {""}
 
 
-def test_vctk_gives_the_microphone_and_the_speakers_asked_for(tmp_path):
+def test_vctk_reads_the_requested_microphone_and_speakers(tmp_path):
     corpus = read("VCTK", vctk(tmp_path, SENTENCES), "mic1", "p226", "s5")
     assert [utterance.id for utterance in corpus.utterances] == ["p226_001", "s5_001"]
     assert corpus.utterances[0].audio_path.name == "p226_001_mic1.flac"
@@ -144,7 +144,7 @@ def test_vctk_gives_the_microphone_and_the_speakers_asked_for(tmp_path):
     assert [utterance.id for utterance in both.utterances] == ["p226_001_mic1", "p226_001_mic2"]
 
 
-def test_what_vctk_lacks_costs_itself_alone(tmp_path):
+def test_missing_files_of_vctk_exclude_only_themselves(tmp_path):
     folder = vctk(tmp_path, SENTENCES)
     (folder / "wav48_silence_trimmed" / "p225" / "p225_002_mic2.flac").unlink()
     write(folder / "txt" / "p280" / "p280_001.txt", "Never recorded by the second.")  # as in the real one
@@ -222,7 +222,7 @@ def test_an_unknown_part_of_a_subset_is_refused_with_the_known_ones(tmp_path):
         read("LibriTTS", folder, "train-clean-100", "dev-clean")
 
 
-def test_a_text_without_recording_and_a_damaged_recording_are_no_end(tmp_path):
+def test_missing_and_damaged_recordings_of_libritts_exclude_only_themselves(tmp_path):
     folder = libritts(tmp_path, LIBRITTS)
     place = folder / "train-clean-100" / "103" / "1240"
     (place / "103_1240_000003_000000.wav").unlink()
@@ -258,7 +258,7 @@ def test_hifitts_has_readers_kinds_and_splits(tmp_path):
     assert {utterance.speaker for utterance in read("HiFiTTS", folder, "clean").utterances} == {"92"}
 
 
-def test_a_manifest_that_hifitts_lacks_is_told(tmp_path):
+def test_a_missing_manifest_of_hifitts_is_warned_about(tmp_path):
     manifests = {f"92_manifest_clean_{split}": [split] for split in ("train", "dev", "test")}
     folder = hifitts(tmp_path, manifests)
     assert not read("HiFiTTS", folder).notes
@@ -296,7 +296,7 @@ def test_baker_is_read_without_its_marks_of_prosody(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["VCTK", "LibriTTS", "HiFiTTS", "CMU_ARCTIC", "AISHELL-3", "Baker"])
-def test_another_folder_is_told_at_once(tmp_path, name):
+def test_another_folder_is_an_error_at_once(tmp_path, name):
     record(tmp_path / "inner" / "a.wav")
     with pytest.raises(
         CorpusError, match=f"dataset_path.{name}: {tmp_path}: does not look like .*, whose folder holds"
@@ -310,20 +310,20 @@ def test_the_folder_above_names_the_right_one(tmp_path):
         read("LibriTTS", tmp_path)
 
 
-def test_a_tree_that_a_recipe_cannot_read_is_an_error_without_traceback(tmp_path):
+def test_a_failing_recipe_is_an_error_without_traceback(tmp_path):
     folder = aishell3(tmp_path)
     (folder / "spk-info.txt").unlink()
     with pytest.raises(CorpusError, match=r"lhotse's recipe for aishell3 cannot read it .*spk-info\.txt"):
         read("AISHELL-3", folder)
 
 
-def test_without_lhotse_the_way_out_is_named(tmp_path, monkeypatch):
+def test_without_lhotse_the_installation_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lhotse", None)
     with pytest.raises(CorpusError, match=r"sh env\.sh corpora"):
         read("VCTK", vctk(tmp_path, SENTENCES))
 
 
-def test_lhotse_itself_is_left_as_it_was(tmp_path):
+def test_lhotse_is_restored_after_reading(tmp_path):
     from lhotse import Recording, RecordingSet
 
     before = Recording.from_file, RecordingSet.__getitem__, RecordingSet.__contains__
@@ -332,7 +332,7 @@ def test_lhotse_itself_is_left_as_it_was(tmp_path):
     assert Recording.from_file(record(tmp_path / "a.wav")).num_samples == 160
 
 
-def test_reading_costs_no_more_per_recording_the_more_there_are(tmp_path):
+def test_reading_takes_linear_time(tmp_path):
     def n_calls(count: int) -> int:
         """Count what Python does instead of the time, which depends on who else is at work."""
         place = tmp_path / str(count) / "train-clean-100" / "103" / "1240"
@@ -374,7 +374,7 @@ def test_an_official_split_of_known_speakers_is_taken_as_it_is(tmp_path):
     assert len(found["test"]) == 2 and len(found["train"]) == 6  # it brings no test set
 
 
-def test_strangers_sets_are_kept_and_known_speakers_drawn_besides(tmp_path):
+def test_sets_of_unseen_speakers_are_kept_and_others_drawn(tmp_path):
     found = splits_of(read("LibriTTS", libritts(tmp_path, LIBRITTS)), tmp_path, valid_size=2, test_size=1)
     assert "84_121123_000000_000000" in found["valid"] and len(found["valid"]) == 3
     assert "1089_134686_000001_000001" in found["test"] and len(found["test"]) == 2
@@ -405,7 +405,7 @@ def test_the_usual_split_of_ljspeech_has_a_hundred_and_five_hundred():
     assert sum(split == "test" for split in split_of.values()) == 500
 
 
-def test_several_famous_corpora_go_through_stage_1_together(tmp_path):
+def test_several_published_corpora_are_prepared_together(tmp_path):
     of_id = list(texts(24).values())
     spoken = {f"p{225 + i % 2}_{i:03d}": text for i, text in enumerate(of_id[:12])}
     vctk(tmp_path / "vctk", spoken)
@@ -434,7 +434,7 @@ def test_several_famous_corpora_go_through_stage_1_together(tmp_path):
     assert json.loads((tmp_path / "processed" / "speakers.json").read_text()) == {"103": 0, "p225": 1}
 
 
-def test_strangers_that_no_model_by_name_can_be_judged_by_are_told(tmp_path, capsys):
+def test_sets_of_unseen_speakers_are_warned_about(tmp_path, capsys):
     from processors.features import VOCODER_FEATURES
 
     folder = libritts(tmp_path / "libritts", LIBRITTS)
@@ -445,5 +445,5 @@ def test_strangers_that_no_model_by_name_can_be_judged_by_are_told(tmp_path, cap
     config.write_text(json.dumps(tree | {"dataset_layout": {"toy": "libritts"}}))
     summary = prepare(load(config), features=VOCODER_FEATURES)
     assert summary.utterances == {"train": 7, "valid": 1, "test": 1}
-    told = "toy: 2 utterances of speakers without training utterances are in no split: 1089, 84"
-    assert told in capsys.readouterr().out
+    message = "toy: 2 utterances of speakers without training utterances are in no split: 1089, 84"
+    assert message in capsys.readouterr().out

@@ -52,7 +52,7 @@ def names(processed: Path, split: str) -> set[str]:
 # The layout
 
 
-def test_sound_files_of_any_kind_in_any_folder_are_found_and_named_by_their_path(tmp_path):
+def test_sound_files_in_any_folder_are_named_by_their_path(tmp_path):
     for name in ("a.wav", "anna/b c.flac", "anna/deep/d.ogg", "bert/e.wav", "anna/.hidden.wav"):
         write_sound(tmp_path / name)
     (tmp_path / "anna" / "notes.txt").write_text("nothing")
@@ -66,7 +66,7 @@ def test_sound_files_of_any_kind_in_any_folder_are_found_and_named_by_their_path
     assert {each.text for each in read(tmp_path).utterances} == {""}
 
 
-def test_no_recording_is_lost_to_another_of_a_like_or_an_odd_name(tmp_path):
+def test_recordings_with_similar_or_odd_names_are_all_kept(tmp_path):
     odd = ["x/y.wav", "x_y.wav", "X_Y.wav", "???.wav", f"{'long' * 60}.wav", "日本語.wav"]
     for name in odd:
         write_sound(tmp_path / name)
@@ -80,7 +80,7 @@ def test_no_recording_is_lost_to_another_of_a_like_or_an_odd_name(tmp_path):
     assert before.items() <= {each.audio_path: each.id for each in read(tmp_path).utterances}.items()
 
 
-def test_of_a_recording_in_two_formats_one_is_taken(tmp_path):
+def test_a_recording_in_two_formats_is_read_once(tmp_path):
     write_sound(tmp_path / "a.flac")
     write_sound(tmp_path / "a.wav")
     assert [each.audio_path.name for each in read(tmp_path).utterances] == ["a.wav"]
@@ -91,7 +91,7 @@ def test_an_empty_folder_is_named(tmp_path):
         read(tmp_path)
 
 
-def test_an_acoustic_model_is_told_that_it_needs_transcripts(tmp_path):
+def test_recordings_are_refused_for_acoustic_models(tmp_path):
     write_sound(tmp_path / "a.wav")
     with pytest.raises(
         CorpusError, match=r"dataset_layout.toy: .*transcripts.*\(ljspeech, speaker_folders, jsonl, ljsp.*\)"
@@ -99,7 +99,7 @@ def test_an_acoustic_model_is_told_that_it_needs_transcripts(tmp_path):
         read_corpus("toy", "recordings", tmp_path, language="en")
 
 
-def test_a_vocoder_also_takes_what_a_transcript_lacks(tmp_path):
+def test_vocoders_use_recordings_without_transcripts(tmp_path):
     make_corpus(tmp_path, 4)
     write_metadata(tmp_path, {**texts(4), "clip_001": " "})
     of_voice = read_corpus("toy", "ljspeech", tmp_path, language="en")
@@ -113,7 +113,7 @@ def test_a_vocoder_also_takes_what_a_transcript_lacks(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["ljspeech", "speaker_folders", "jsonl"])
-def test_a_vocoder_asks_no_recording_what_became_of_its_text(tmp_path, layout):
+def test_vocoders_ignore_problems_of_texts(tmp_path, layout):
     folder = tmp_path / {"ljspeech": "wavs", "speaker_folders": "anna", "jsonl": "."}[layout]
     for name in ("fine", "none", "odd"):
         write_sound(folder / f"{name}.wav")
@@ -177,7 +177,7 @@ def test_a_folder_of_recordings_is_prepared_for_a_vocoder(tmp_path):
         open_acoustic(write_config(tmp_path, tmp_path / "sounds"))
 
 
-def test_the_command_asks_a_vocoder_for_no_text(tmp_path, monkeypatch):
+def test_the_command_needs_no_texts_for_vocoders(tmp_path, monkeypatch):
     from bins import preprocess
 
     asked = []
@@ -220,7 +220,7 @@ def test_a_vocoder_uses_the_store_of_a_voice_and_leaves_the_voice_unchanged(tmp_
     assert (prepare(load(voice)).prepared, prepare(load(voice)).prepared) == (1, 0)
 
 
-def test_a_voice_makes_the_utterances_of_a_vocoder_anew_as_it_wants_them(tmp_path):
+def test_a_voice_prepares_the_utterances_of_a_vocoder_again(tmp_path):
     make_corpus(tmp_path / "corpus", 12)
     voice = write_config(tmp_path, tmp_path / "corpus")
     processed = tmp_path / "processed"
@@ -235,7 +235,7 @@ def test_a_voice_makes_the_utterances_of_a_vocoder_anew_as_it_wants_them(tmp_pat
     assert len(open_acoustic(voice)) == len(train)
 
 
-def test_half_of_a_store_made_for_a_voice_is_whole_for_a_vocoder(tmp_path):
+def test_a_partial_store_of_a_voice_is_complete_for_a_vocoder(tmp_path):
     # As after a kill: some utterances are trimmed, the others are not.
     make_corpus(tmp_path / "corpus", 12)
     vocoder = vocoder_config(tmp_path, tmp_path / "corpus")
@@ -249,7 +249,7 @@ def test_half_of_a_store_made_for_a_voice_is_whole_for_a_vocoder(tmp_path):
     assert_adds_up(tmp_path / "processed")
 
 
-def test_a_recording_that_changed_leaves_nothing_of_the_voice_behind(tmp_path):
+def test_a_changed_recording_removes_the_voices_old_features(tmp_path):
     make_corpus(tmp_path / "corpus", 12)
     voice = write_config(tmp_path, tmp_path / "corpus")
     prepare(load(voice))
@@ -266,7 +266,7 @@ def test_a_recording_that_changed_leaves_nothing_of_the_voice_behind(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_a_voice_is_tested_on_no_vocoder_has_heard(tmp_path, seed):
+def test_test_utterances_of_a_voice_are_not_in_vocoder_training(tmp_path, seed):
     make_corpus(tmp_path / "corpus", 20)
     spoken = texts(20)
     for number in range(0, 20, 3):  # recordings without a text must not shift the others
@@ -285,7 +285,7 @@ def test_what_a_voice_is_tested_on_no_vocoder_has_heard(tmp_path, seed):
 @pytest.mark.parametrize(
     ("layout", "other"), [("recordings", {}), ("ljspeech", {"split_seed": 7}), ("ljspeech", {"test_size": 1})]
 )
-def test_a_vocoder_is_refused_what_a_voice_is_tested_on(tmp_path, layout, other):
+def test_a_vocoder_with_test_utterances_of_a_voice_is_refused(tmp_path, layout, other):
     make_corpus(tmp_path / "corpus", 20)
     options = {"valid_size": 3, "test_size": 4}
     voice = write_config(tmp_path, tmp_path / "corpus", **options)
@@ -298,7 +298,7 @@ def test_a_vocoder_is_refused_what_a_voice_is_tested_on(tmp_path, layout, other)
     assert len(open_acoustic(voice)) == len(before["train"])
 
 
-def test_a_vocoder_follows_a_voice_whose_corpus_has_grown(tmp_path):
+def test_a_vocoder_follows_a_voice_with_a_grown_corpus(tmp_path):
     make_corpus(tmp_path / "corpus", 20)
     write_metadata(tmp_path / "corpus", dict(list(texts(20).items())[:12]))
     options = {"valid_size": 0.2, "test_size": 0.2}

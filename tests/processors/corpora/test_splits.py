@@ -1,4 +1,4 @@
-"""Splits stay where they are, whoever asks and however the corpus grows."""
+"""Splits: sizes, and stability when the corpus grows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_sizes_are_met():
     assert Counter(split_of(distinct(500), valid_size=0, test_size=0).values()) == {"train": 500}
 
 
-def test_order_plays_no_part():
+def test_order_does_not_matter():
     utterances = distinct(300)
     shuffled = random.Random(0).sample(utterances, len(utterances))
     assert split_of(utterances) == split_of(shuffled)
@@ -53,13 +53,13 @@ def test_only_the_split_changes():
         assert dataclasses.replace(after, split="") == before
 
 
-def test_a_recording_left_out_moves_few_others():
+def test_an_excluded_recording_moves_few_others():
     utterances = distinct(500)
     whole, fewer = split_of(utterances), split_of(utterances[5:])
     assert sum(whole[name] != split for name, split in fewer.items()) <= 10
 
 
-def test_what_was_trained_on_never_moves_into_test_when_recordings_are_added():
+def test_training_utterances_never_move_to_test_when_a_corpus_grows():
     before, after = split_of(distinct(300)), split_of(distinct(400))
     assert not any(before[name] == "train" and after[name] != "train" for name in before)
 
@@ -68,7 +68,7 @@ def test_another_seed_gives_another_split():
     assert split_of(distinct(300), seed=1) != split_of(distinct(300), seed=2)
 
 
-def test_equal_texts_stay_on_one_side():
+def test_equal_texts_stay_in_one_set():
     spoken = [f"Sentence {index}." for index in range(100)]
     again = [f"sentence {index}!" for index in range(100)]
     splits = split_of(corpus(spoken + again))
@@ -107,7 +107,7 @@ def test_tiny_corpora_keep_something_to_train_on(count, expected):
     st.one_of(st.integers(0, 30), st.floats(0, 0.99)),
     st.one_of(st.integers(0, 30), st.floats(0, 0.99)),
 )
-def test_train_is_never_empty_and_texts_never_straddle(texts, valid_size, test_size):
+def test_train_is_never_empty_and_texts_are_never_split(texts, valid_size, test_size):
     utterances = assign_splits(corpus(texts), valid_size=valid_size, test_size=test_size, seed=3)
     sides = defaultdict(set)
     for utterance in utterances:

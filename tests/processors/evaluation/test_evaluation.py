@@ -58,7 +58,7 @@ def test_stoi_falls_with_noise_and_is_1_for_the_recording_itself(speech):
 
 
 @needs("mos")
-def test_predicted_opinion_falls_with_noise(speech):
+def test_predicted_mos_falls_with_noise(speech):
     assert 5 > predicted_mos(speech, RATE) > predicted_mos(noisy(speech, 0.1), RATE) > 1
 
 
@@ -89,7 +89,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", sorted(ODD))
-def test_odd_recordings_end_no_measure(odd, monkeypatch):
+def test_odd_recordings_raise_no_error(odd, monkeypatch):
     monkeypatch.setattr("processors.evaluation.metrics.predicted_mos", lambda *_: None)  # it takes a second each
     for reference, degraded in ((tone(), ODD[odd]), (ODD[odd], tone()), (ODD[odd], ODD[odd])):
         found = compare(reference, degraded, RATE)
@@ -100,12 +100,12 @@ def test_odd_recordings_end_no_measure(odd, monkeypatch):
 
 
 @pytest.mark.parametrize("odd", ["silence", "nothing", "one sample", "beyond full scale"])
-def test_odd_recordings_end_no_prediction_of_opinions(odd):
+def test_odd_recordings_raise_no_error_in_predicted_mos(odd):
     score = predicted_mos(ODD[odd], RATE)
     assert score is None or 0 < score < 5
 
 
-def test_what_is_not_installed_is_left_out(monkeypatch):
+def test_metrics_of_missing_packages_are_skipped(monkeypatch):
     monkeypatch.setattr(perception.importlib.util, "find_spec", lambda _: None)
     assert compare(tone(), noisy(tone(), 0.1), RATE).keys() == {"mel", "spectral_convergence", "log_magnitude"}
 
@@ -145,7 +145,7 @@ def test_folders_that_cannot_be_compared_are_refused(tmp_path):
     assert not (tmp_path / "out.json").exists()
 
 
-def test_the_command_tells_where_the_figures_are(tmp_path):
+def test_the_command_prints_the_path_of_the_report(tmp_path):
     for folder in ("gt", "pred"):
         write_wav(tmp_path / folder / "a.wav", tone(), RATE)
     flags = ["--reference_dir", tmp_path / "gt", "--made_dir", tmp_path / "pred", "--output", tmp_path / "out.json"]

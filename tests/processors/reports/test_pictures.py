@@ -69,7 +69,7 @@ def test_dollar_signs_in_a_text_are_no_formula():
     pixels(figure)
 
 
-def test_letters_that_the_font_lacks_are_drawn_without_a_word():
+def test_letters_that_the_font_lacks_are_drawn_without_a_warning():
     # In a process of its own, for pytest has filters of its own for warnings.
     program = (
         "import numpy as np\nfrom processors.reports.speech_pictures import utterance_picture\n"

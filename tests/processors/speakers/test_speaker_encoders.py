@@ -50,7 +50,7 @@ def recording(seed, *, f0_hz=150.0, tilt=0.02, level=0.0, frames=200):
     return StoredRecording(waveform, RATE, mel.astype(np.float32), f0.astype(np.float32))
 
 
-def test_recordings_of_one_voice_are_more_alike_than_of_two():
+def test_recordings_of_one_speaker_are_more_similar_than_of_two():
     encoder = StatisticsEncoder()
     one, again, high, dark = (
         encoder.embed(stored)
@@ -60,7 +60,7 @@ def test_recordings_of_one_voice_are_more_alike_than_of_two():
     assert one.shape == (43,) and within < np.linalg.norm(one - high) / 2 and within < np.linalg.norm(one - dark) / 2
 
 
-def test_loudness_and_pauses_do_not_change_a_voice():
+def test_loudness_and_pauses_do_not_change_an_embedding():
     encoder = StatisticsEncoder()
     stored = recording(1)
     louder = recording(1, level=2.0)
@@ -115,14 +115,14 @@ def test_onnx_network_gets_waveforms_at_16_khz(tmp_path):
         (lambda path: write_onnx(path, (1, 0, 80)), r"takes x tensor\(float\)\[1, 'T', 80\]; a speaker encoder must"),
     ],
 )
-def test_files_that_hear_otherwise_are_refused(tmp_path, make, message):
+def test_networks_with_other_inputs_are_refused(tmp_path, make, message):
     pytest.importorskip("onnxruntime")
     with pytest.raises(SpeakerEncoderError, match=message):
         OnnxEncoder(make(tmp_path / "voice.onnx"))
 
 
 @pytest.mark.parametrize(("encoder", "package"), [("resemblyzer", "resemblyzer"), ("onnx", "onnxruntime")])
-def test_what_is_not_installed_is_told_before_any_work(tmp_path, monkeypatch, encoder, package):
+def test_a_missing_package_is_an_error_before_any_work(tmp_path, monkeypatch, encoder, package):
     make_corpus(tmp_path / "corpus", 12)
     path = "voice.onnx" if encoder == "onnx" else ""
     settings = load(write_config(tmp_path, tmp_path / "corpus", speaker_encoder=encoder, speaker_encoder_path=path))
@@ -133,7 +133,7 @@ def test_what_is_not_installed_is_told_before_any_work(tmp_path, monkeypatch, en
     assert not (tmp_path / "processed" / "toy").exists()
 
 
-def test_resemblyzer_is_asked_as_its_package_wants(tmp_path, monkeypatch):
+def test_resemblyzer_gets_preprocessed_waveforms(tmp_path, monkeypatch):
     class VoiceEncoder:
         def __init__(self, device, verbose):
             assert device == "cpu" and not verbose
@@ -218,7 +218,7 @@ def test_a_run_resumes_exactly(tiny):
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
-def test_the_bundle_holds_the_voices(tiny):
+def test_the_bundle_holds_the_embeddings(tiny):
     task = tiny.train("run", 2).task
     [batch, *_] = batches_of(tiny.task())
     task.bundle(tiny.folder / "bundle")

@@ -66,7 +66,7 @@ def test_memory_stays_flat():
     assert many == one
 
 
-def test_outliers_move_little_and_are_brought_in():
+def test_outliers_have_little_effect_and_are_clipped():
     f0_hz, energy = utterance(0, n_frames=20_000)
     clean = statistics_of(f0_hz, energy)
     f0_hz[np.flatnonzero(f0_hz)[:40]] = 590.0
@@ -107,7 +107,7 @@ def test_an_unvoiced_speaker_gets_everyones_pitch():
     assert not alone.normalize_pitch(unvoiced[0]).any()
 
 
-def test_silence_and_machine_tones_have_finite_statistics():
+def test_silence_and_synthetic_tones_have_finite_statistics():
     for f0_hz, energy in [(200.0, 1.0), (0.0, 0.0), (1e-3, 1e9), (1e9, 1e-9)]:
         of_speaker = statistics_of(np.full(10, f0_hz, np.float32), np.full(10, energy, np.float32))
         assert np.isfinite(of_speaker.normalize_pitch(np.array([f0_hz, 0.0]))).all()

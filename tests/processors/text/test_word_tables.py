@@ -1,4 +1,4 @@
-"""What tables of words in files promise."""
+"""Tables of words in files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model for tests of what serves every model."""
+"""A toy model, for tests of code shared by all models."""
 
 from models.registry import Model
 

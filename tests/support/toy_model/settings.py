@@ -1,4 +1,4 @@
-"""What may be set of the toy model."""
+"""Settings of the toy model."""
 
 from __future__ import annotations
 
