@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from config.load import write_settings
 from config.schema import ExperimentSettings
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
+from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION, FrontEndVersion
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import unfitting

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from models.benchmarks.made_up import (
     random_lengths,
     untrained_bundle,
 )
-from models.benchmarks.timing import Plan, Section, Stepper, percentiles_ms, ratio, time_in_turn
+from models.benchmarks.timing import Plan, Section, Stepper, percentiles_ms, time_in_turn
 from models.contracts import AcousticModel, PhonemeBatch, Prosody, prosody_levels
 from models.registry import open_acoustic, reference_of
 from processors.datasets.acoustic_data import AcousticBatch, AcousticExample, collate_acoustic
@@ -30,81 +29,15 @@ _PHONES_SPOKEN = 90
 _MOST_TRIES = 30
 
 
-class AcousticReference(Protocol):
-    """The class that the registry names as an acoustic model's reference: a network of the same size, written plainly.
-
-    Made with `(settings.model, n_symbols=, n_mel=)`; a module whose call returns the loss of an `AcousticBatch`.
-    """
-
-    def infer(self, phoneme_ids: Tensor, phoneme_lengths: Tensor, durations: Tensor) -> Tensor:
-        """Return a (B, T_mel, M) mel with predicted pitch and energy; durations are predicted and then replaced."""
-
-
-@dataclass(frozen=True)
-class TrainingSpeed:
-    """Speed of whole training steps: forward, backward, clipping, optimizer.
-
-    Attributes:
-        frames_per_second: real mel frames, ours.
-        plain_frames_per_second: the same of the plain formulation in batches drawn at random; None without one.
-        padding_share: of our batches' frames.
-        plain_padding_share: of the random batches' frames.
-    """
-
-    frames_per_second: float
-    plain_frames_per_second: float | None
-    padding_share: float
-    plain_padding_share: float
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Time from the phones of one sentence to its mel, batch of one, each time by itself.
-
-    Attributes:
-        frames: of the sentence.
-        seconds: (runs,) ours.
-        plain_seconds: (runs,) of the plain formulation; None without one.
-    """
-
-    frames: int
-    seconds: np.ndarray
-    plain_seconds: np.ndarray | None
-
-
 def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Section]:
     """Measure training and inference of one configuration on the CPU."""
     trained, spoken = [], []
-    seconds_per_frame = settings.preprocess.hop_size / settings.preprocess.sample_rate
     for precision in plan.precisions:
         training = measure_training(settings, precision=precision, steps=plan.steps)
-        trained.append(
-            {
-                "config": config,
-                "parameters": f"{n_parameters(settings) / 1e6:.1f} M",
-                "batch": settings.train.batch_size,
-                "precision": precision,
-                "frames per s": training.frames_per_second,
-                "plain": training.plain_frames_per_second or "-",
-                "times plain": ratio(training.frames_per_second, training.plain_frames_per_second),
-                "padding": f"{training.padding_share:.1%}",
-                "padding, plain": f"{training.plain_padding_share:.1%}",
-            }
-        )
-        latency = measure_latency(settings, precision=precision, runs=plan.runs)
-        median_s = float(np.median(latency.seconds))
-        plain_s = None if latency.plain_seconds is None else float(np.median(latency.plain_seconds))
-        spoken.append(
-            {
-                "config": config,
-                "precision": precision,
-                "frames": latency.frames,
-                **percentiles_ms(latency.seconds),
-                "plain p50 ms": "-" if plain_s is None else plain_s * 1e3,
-                "times plain": ratio(plain_s, median_s),
-                "speech s per s": latency.frames * seconds_per_frame / median_s,
-            }
-        )
+        size = {"parameters": f"{n_parameters(settings) / 1e6:.1f} M", "batch": settings.train.batch_size}
+        trained.append({"config": config, **size, "precision": precision, **training})
+        inference = measure_inference(settings, precision=precision, runs=plan.runs)
+        spoken.append({"config": config, "precision": precision, **inference})
     return [
         Section(
             "Acoustic training",
@@ -122,13 +55,17 @@ def n_parameters(settings: ExperimentSettings) -> int:
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def measure_training(settings: ExperimentSettings, *, precision: Precision, steps: int) -> TrainingSpeed:
+def measure_training(settings: ExperimentSettings, *, precision: Precision, steps: int) -> dict[str, Any]:
     """Measure training steps at the settings' batch size, on LJSpeech's lengths and made-up features.
 
     Args:
         settings: of the experiment.
         precision: of the networks' arithmetic.
         steps: of each formulation; spread evenly over the lengths that batches have.
+
+    Returns:
+        Real mel frames per second and the share of padding, ours and those of the plain formulation in batches drawn at
+        random, with the ratio of the speeds; "-" where there is no plain formulation.
     """
     reference = _reference(settings)
     ours = [_batch(lengths, settings) for lengths in bucketed_lengths(settings, steps)]
@@ -143,13 +80,23 @@ def measure_training(settings: ExperimentSettings, *, precision: Precision, step
         # Turn by turn, so that whatever else the machine does slows both alike.
         for stepper, batches in learners:
             stepper.take(batches[number])
-    speeds = [stepper.frames / stepper.seconds for stepper, _ in learners]
-    plain_speed = speeds[1] if reference is not None else None
-    return TrainingSpeed(speeds[0], plain_speed, _padding_share(ours), _padding_share(random))
+    speed, *plain = [stepper.frames / stepper.seconds for stepper, _ in learners]
+    return {
+        "frames per s": speed,
+        "plain": plain[0] if plain else "-",
+        "times plain": speed / plain[0] if plain else "-",
+        "padding": f"{_padding_share(ours):.1%}",
+        "padding, plain": f"{_padding_share(random):.1%}",
+    }
 
 
-def measure_latency(settings: ExperimentSettings, *, precision: Precision, runs: int) -> Latency:
-    """Measure free-running inference of one sentence of about 540 frames, batch of one."""
+def measure_inference(settings: ExperimentSettings, *, precision: Precision, runs: int) -> dict[str, Any]:
+    """Measure free-running inference of one sentence of about 540 frames, batch of one.
+
+    Returns:
+        The sentence's frames, percentiles of the time from its phones to its mel, the plain formulation's median and
+        how many times ours that is, or "-", and seconds of speech per second.
+    """
     network, reference = open_acoustic(untrained_bundle(settings)), _reference(settings)
     chance = torch.Generator().manual_seed(0)
     phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _PHONES_SPOKEN), generator=chance)
@@ -162,7 +109,14 @@ def measure_latency(settings: ExperimentSettings, *, precision: Precision, runs:
             formulations["plain"] = lambda: plain.infer(phoneme_ids, phones.phoneme_lengths, durations)
             assert formulations["plain"]().shape[1] == durations.sum()
         times = time_in_turn(formulations, runs)
-    return Latency(int(durations.sum()), times["ours"], times.get("plain"))
+    frames, medians_s = int(durations.sum()), {name: float(np.median(seconds)) for name, seconds in times.items()}
+    return {
+        "frames": frames,
+        **percentiles_ms(times["ours"]),
+        "plain p50 ms": medians_s["plain"] * 1e3 if "plain" in times else "-",
+        "times plain": medians_s["plain"] / medians_s["ours"] if "plain" in times else "-",
+        "speech s per s": frames * settings.preprocess.hop_size / settings.preprocess.sample_rate / medians_s["ours"],
+    }
 
 
 def _usual_durations(network: AcousticModel, phones: PhonemeBatch) -> tuple[Prosody, Tensor]:
@@ -201,7 +155,12 @@ class _ReferenceTask:
 
 
 def _reference(settings: ExperimentSettings) -> Any:
-    """Return the reference of a model, with random weights; None where it has none."""
+    """Return the reference of a model, with random weights; None where it has none.
+
+    It is a network of the same size, written plainly: its call returns the loss of an `AcousticBatch`, and its `infer`,
+    of (phoneme_ids, phoneme_lengths, durations), a (B, T_mel, M) mel with predicted pitch and energy; durations are
+    predicted and then replaced.
+    """
     reference = reference_of(settings.model_type)
     if reference is None:
         return None

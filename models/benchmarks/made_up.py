@@ -16,8 +16,8 @@ from models.bundle import Bundle
 from models.bundles.locate import open_bundle
 from models.registry import make_task, settings_class
 from processors.datasets.batches import BatchPlan
-from processors.speakers.speaker_table import SPEAKERS_FILE
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, Spread, save_statistics
+from processors.speakers.voice_folder import SPEAKERS_FILE
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.files import write_atomically

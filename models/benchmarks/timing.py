@@ -137,11 +137,6 @@ def percentiles_ms(seconds: np.ndarray) -> dict[str, float]:
     return {f"p{rank} ms": float(value) for rank, value in zip((50, 90, 95, 99), values, strict=True)}
 
 
-def ratio(numerator: float | None, denominator: float | None) -> float | str:
-    """Return a quotient for a table; "-" where either was not measured."""
-    return "-" if numerator is None or denominator is None else numerator / denominator
-
-
 def as_table(sections: Sequence[Section]) -> str:
     """Write sections as tables in Markdown, those of one title together."""
     lines: list[str] = []

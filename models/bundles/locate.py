@@ -15,8 +15,8 @@ from models.bundle import SETTINGS_FILE, VERSION_FILE, WEIGHTS_FILE, Bundle, Bun
 from models.bundles.formats import published_layout
 from models.registry import settings_class
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
 from processors.speakers.statistics import STATISTICS_FILE, open_statistics
+from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
 from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import average_name

@@ -18,9 +18,8 @@ from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, co
 from processors.feature_store import FeatureStore
 from processors.features import DataError
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, open_statistics
-from processors.speakers.voice_folder import voice_folder
+from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages, voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
 

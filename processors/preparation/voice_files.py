@@ -19,9 +19,8 @@ from processors.preparation.corpus_result import CorpusCounts, CorpusResult, Pre
 from processors.preparation.report import write_report
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, embed_speakers
 from processors.speakers.speaker_encoders import SpeakerEncoder
-from processors.speakers.speaker_table import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, StatisticsCollector, save_statistics
-from processors.speakers.voice_folder import kept_voice_folder
+from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, kept_voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance, write_manifest
 from utils.console import say, warn

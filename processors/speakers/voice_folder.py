@@ -1,4 +1,4 @@
-"""Place of the symbols, speakers and statistics of a set of corpora in `processed_dir`.
+"""Symbols, speakers, languages and statistics of a set of corpora: their files, and their place in `processed_dir`.
 
 At its top they are those of the last set that stage 1 was run for; `.voices/<stamp of the names>` keeps those of each.
 """
@@ -9,8 +9,11 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
+from processors.features import DataError
 from utils.fingerprint import stamp
 
+SPEAKERS_FILE = "speakers.json"
+LANGUAGES_FILE = "languages.json"
 _KEPT = ".voices"
 
 
@@ -27,3 +30,20 @@ def voice_folder(processed_dir: Path, datasets: Collection[str]) -> Path:
     except (OSError, ValueError, KeyError, TypeError):
         at_top = ()
     return kept if set(at_top) != set(datasets) and kept.is_dir() else processed_dir
+
+
+def open_languages(path: Path) -> dict[str, str]:
+    """Read the language of each speaker; empty if there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        languages = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read ({error}); run stage 1 again") from None
+    if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):
+        raise DataError(f"{path}: must map each speaker to a language; run stage 1 again")
+    return languages

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
 from processors.text.characters import composed
 from processors.text.errors import TextError, shortened
@@ -53,11 +52,8 @@ class CharacterFrontEnd:
         plain = (each for each in unicodedata.normalize("NFKD", symbol) if not unicodedata.combining(each))
         return tuple(each for each in plain if each in known)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"arguments": self._arguments}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(*state["arguments"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), self._arguments
 
 
 def _words(written: str) -> list[str]:

@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import zip_longest
-from typing import Any
 
 from processors.text.characters import composed
 from processors.text.errors import TextError, shortened
@@ -104,11 +103,8 @@ class EspeakFrontEnd:
     def _pronounce_alone(self, written: str) -> tuple[Pronunciation, ...]:
         return tuple(tuple(phones_from_pieces(word)) for word in espeak().words(_spoken(written), self._voice))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"arguments": self._arguments}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(*state["arguments"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), self._arguments
 
 
 def _spoken(written: str) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from bins.benchmark import _parser, main
 from config.load import SettingsError
-from models.benchmarks.acoustic import measure, measure_latency, measure_training
+from models.benchmarks.acoustic import measure, measure_inference, measure_training
 from models.benchmarks.end_to_end import measure_system
 from models.benchmarks.made_up import made_up_settings, made_up_task
 from models.benchmarks.timing import Plan, percentiles_ms, time_in_turn
@@ -57,11 +57,11 @@ def test_the_full_size_is_about_35_million_parameters():
 def test_speeds_count_real_frames_and_speech_of_usual_length():
     settings = made_up_settings(CONFIG, [*TINY, "train.batch_size=4"])
     training = measure_training(settings, precision="bf16", steps=1)
-    assert training.frames_per_second > 0 < training.plain_frames_per_second
-    assert training.padding_share < training.plain_padding_share < 1
-    latency = measure_latency(settings, precision="bf16", runs=1)
-    assert latency.frames == pytest.approx(540, rel=0.05)
-    assert latency.seconds.shape == latency.plain_seconds.shape == (1,) and latency.seconds.min() > 0
+    assert training["frames per s"] > 0 < training["plain"]
+    assert float(training["padding"].rstrip("%")) < float(training["padding, plain"].rstrip("%")) < 100
+    spoken = measure_inference(settings, precision="bf16", runs=1)
+    assert spoken["frames"] == pytest.approx(540, rel=0.05)
+    assert spoken["p50 ms"] > 0 < spoken["plain p50 ms"]
 
 
 def test_a_model_without_a_reference_is_measured_alone(monkeypatch):
