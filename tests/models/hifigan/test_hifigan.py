@@ -141,12 +141,12 @@ def test_the_discriminator_update_gives_the_generator_no_gradients(tiny):
 
 
 @pytest.mark.parametrize(
-    ("per_discriminator", "told"), [(0.001, "with ease"), (0.4, None), (1.5, "worse than by chance")]
+    ("per_discriminator", "warning"), [(0.001, "have saturated"), (0.4, None), (1.5, "worse than by chance")]
 )
-def test_a_saturated_discriminator_or_generator_is_warned_of(tiny, per_discriminator, told):
+def test_a_saturated_discriminator_or_generator_is_warned_of(tiny, per_discriminator, warning):
     task = tiny.task("train.adversarial_start_step=1000")
     losses = {"train/discriminator/adversarial": per_discriminator * (2 + 3)}
-    assert [told in concern for concern in task.diagnose(losses, 1500)] == ([True] if told else [])
+    assert [warning in concern for concern in task.diagnose(losses, 1500)] == ([True] if warning else [])
     assert not task.diagnose(losses, 1499)  # just after the adversary begins
     assert not task.diagnose({"train/generator/mel": 1.0}, 1500)
 
