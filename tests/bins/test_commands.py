@@ -1,4 +1,4 @@
-"""Every command answers --help at once and refuses what it does not know."""
+"""Commands: `--help`, `--version`, wrong usage, devices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = sorted(
 
 
 def call(command: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run a command; give its result and the processor seconds it took."""
+    """Run a command; return its result and the processor seconds it took."""
     # Compiled files are what a user has from the second call on, and here the first call makes them.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -42,7 +42,7 @@ def call(command: str, *arguments: str) -> tuple[subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "bins").glob("*.py")), ids=lambda path: path.stem)
 def test_a_command_parses_loads_and_calls_one_thing(path):
-    """What needs more lines, or what another command has, belongs into a room below."""
+    """More lines, and what two commands share, belong in a folder below."""
     source = path.read_text(encoding="utf-8")
     imported = re.findall(r"^ *(?:from|import) (bins[\w.]*)", source, re.MULTILINE)
     assert set(imported) <= {"bins.command"}

@@ -1,4 +1,4 @@
-"""Training that fails ends, with an exit code and a sentence; with loader workers, and with two processes."""
+"""Failing trainings: they end with exit code 1 and a sentence, with loader workers and with two processes."""
 
 from __future__ import annotations
 

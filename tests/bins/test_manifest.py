@@ -1,4 +1,4 @@
-"""Corpora go out as JSON lines, before and after stage 1, and come back with their splits."""
+"""Manifests of corpora, before and after stage 1, read back with their splits."""
 
 from __future__ import annotations
 

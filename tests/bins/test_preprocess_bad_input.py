@@ -1,4 +1,4 @@
-"""What people do to stage 1 by mistake ends in a message they can act on, and costs nothing that was made."""
+"""Mistakes in the input of stage 1: each ends in a message that helps, and no finished work is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def preprocess(config: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str, code: int = 1) -> None:
-    """It says what is wrong in one or two lines, without a traceback."""
+    """Assert exit code 1 and a message of one or two lines without a traceback."""
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     (told,) = [line for line in done.stderr.splitlines() if "error: " in line]
@@ -119,7 +119,7 @@ def test_metadata_in_latin_1_is_refused(tmp_path, corpus):
 
 
 def damaged(folder: Path) -> dict[str, tuple[str, str]]:
-    """Write one recording of every bad kind; give text, and what the report should say of it."""
+    """Write one recording of every bad kind; return its text and its expected reason in the report."""
     wavs = folder / "wavs"
     good = waveform_of("So.")
 

@@ -1,4 +1,4 @@
-"""Stage 2 as a user meets it."""
+"""Stage 2 as users call it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def config(tmp_path) -> Path:
 
 @pytest.fixture
 def train(config, monkeypatch, capsys):
-    """Call the command; gives its exit code and what it printed."""
+    """Return a function that calls the command, and returns its exit code and output."""
     monkeypatch.setitem(MODELS, "Toy", TOY)
     monkeypatch.setattr(os, "environ", os.environ.copy())
 
@@ -130,7 +130,7 @@ def test_experiment_with_other_settings_is_refused_listing_what_differs(train, t
 
 
 def test_batch_and_optimizer_settings_may_change_from_the_next_epoch(train, tmp_path):
-    """The epoch in which training stopped is left there, and the next one begins."""
+    """The rest of the epoch in which training stopped is skipped."""
     folder = tmp_path / "ckpts" / "first"
     train()
     changes = {

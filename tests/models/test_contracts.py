@@ -1,8 +1,8 @@
 """The contracts of models (`models.contracts`), held by every registered one; nothing here names any of them.
 
-Two further models, registered for these tests alone, hold them with the shared code and little more.
+Two further models, registered for these tests alone, pass them with little more than the shared code.
 
-`tests/support/tiny_models.py` holds what makes a model small and free of chance.
+`tests/support/tiny_models.py` holds the settings that make a model small and deterministic.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def tiny(request, tmp_path):
 
 
 def term_sums(task, batches):
-    """Play all acts in eval mode; give each term's sum over real units, with its number of them."""
+    """Run all updates in eval mode; return each term's sum over real units, and their number."""
     for module in task.modules.values():
         module.eval()
     sums: dict[str, float] = {}
@@ -62,7 +62,7 @@ def term_sums(task, batches):
 
 
 def tensors_of(thing, name=""):
-    """Find all tensors in nested records, by name."""
+    """Return all tensors in nested records, by name."""
     if isinstance(thing, torch.Tensor):
         return {name: thing}
     if dataclasses.is_dataclass(thing):
@@ -291,7 +291,7 @@ def test_a_streamed_waveform_is_the_whole_one(used, n_frames):
 
 
 def spread_out(bundle):
-    """Return a bundle whose weights are large enough for what comes out to depend on what goes in."""
+    """Return a bundle with weights large enough for outputs to depend on inputs."""
     chance = torch.Generator().manual_seed(0)
     weights = {
         name: torch.randn(weight.shape, generator=chance) / weight[0].numel() ** 0.5 if weight.ndim > 1 else weight

@@ -1,4 +1,4 @@
-"""The registry names what exists, and settings of experiments that began long ago still load."""
+"""The registry's entries, and older settings that still load."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
 
 @pytest.mark.parametrize("path", sorted(SETTINGS_BEFORE_ROOMS.glob("*.json")), ids=lambda path: path.stem)
 def test_every_setting_added_later_has_a_default(path):
-    """Without, experiments, bundles and feature stores made before it could not be opened any more."""
+    """Without one, older experiments, bundles and feature stores could not be opened."""
     held = json.loads(path.read_text(encoding="utf-8"))
     settings = read_settings(path, settings_class)
 

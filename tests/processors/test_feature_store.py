@@ -1,4 +1,4 @@
-"""The store keeps features whole, finds the newest, reads only what is asked, and says when it cannot."""
+"""The feature store: whole features, newest first, slices, damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent."""
+"""Checkpoints: atomic, rotated, checked on loading."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_saving_a_step_again_replaces_it(tmp_path):
 
 @pytest.mark.parametrize("limit", [400, 20_000])
 def test_full_disk_is_named_and_leaves_the_older_checkpoint(tmp_path, limit):
-    """A limit on the size of files stands for the disk: writing fails after some bytes, wherever that is."""
+    """A limit on the size of files stands in for a full disk: writing fails after some bytes."""
     pytest.importorskip("resource")
     code = f"""
 import resource, signal, sys, torch

@@ -1,4 +1,4 @@
-"""Parts of networks that stay as they are, or learn at a pace of their own."""
+"""Frozen parts of networks, and parts with learning rates of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work spread over processes: everything is done once, and a death is news, not a hang."""
+"""Process pool: every task is done once, and a worker's death is an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the one trainer promises to every model."""
+"""The trainer: exact resuming, accumulation, processes, precision, validation, warnings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def greatest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Ten
 
 
 def steady_lines(folder: Path) -> list[dict]:
-    """The logbook without what depends on the clock."""
+    """Return the logbook's lines without times."""
     lines = read_logbook(folder / "logbook.jsonl")
     return [{name: value for name, value in line.items() if not name.startswith("speed/")} for line in lines]
 
@@ -65,7 +65,7 @@ def test_generator_updates_leave_no_gradients_in_the_discriminator(tmp_path):
 
 
 def test_gan_steps_are_those_of_a_plain_loop(tmp_path):
-    """The loop as it would be written for this model alone gives the same weights."""
+    """A loop written for this model alone ends in the same weights."""
     torch.manual_seed(0)
     start, batches = ToyGan(), ToyBatches()
     alone = copy.deepcopy(start)
@@ -99,7 +99,7 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path, make_task):
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory) -> Path:
-    """The folder in which two gloo processes have done all of `tests/support/two_processes.py`."""
+    """Return the folder in which two gloo processes ran `tests/support/two_processes.py`."""
     folder = tmp_path_factory.mktemp("two_processes")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     run = subprocess.run(
@@ -222,7 +222,7 @@ def test_a_killed_run_resumes_exactly(tmp_path):
 
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGINT, signal.SIGINT]], ids=str)
 def test_signal_ends_a_run_with_a_checkpoint_of_its_last_step(tmp_path, numbers):
-    """Also where a launcher passes on a Ctrl-C that the run got itself."""
+    """Also if a launcher passes on a Ctrl-C that the run received itself."""
     process = start_toy(tmp_path, max_steps=100_000, save_every_steps=50_000)
     wait_for_step(tmp_path, 3, process)
     for number in numbers:
@@ -235,7 +235,7 @@ def test_signal_ends_a_run_with_a_checkpoint_of_its_last_step(tmp_path, numbers)
 
 
 def test_a_repeated_signal_after_the_block_is_ignored():
-    """But a later Ctrl-C does what it did before."""
+    """But a later Ctrl-C has its former effect."""
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores SIGINT
     with StopRequest() as request:
         os.kill(os.getpid(), signal.SIGINT)
@@ -331,7 +331,7 @@ def test_bf16_learns_with_weights_in_float32(tmp_path):
 
 
 def test_fp16_leaves_out_steps_that_overflow_and_resumes_with_its_loss_scale(tmp_path, monkeypatch):
-    """On the CPU, where fp16 is only good for a test."""
+    """On the CPU, where fp16 is allowed in this test only."""
     monkeypatch.setattr("utils.train_step.why_not", lambda precision, device: "")
 
     class Counting(ToyRegression):

@@ -1,4 +1,4 @@
-"""The aligner: what is special about it."""
+"""The aligner's search, forward sum, states and prior."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from processors.alignment.phone_states import StateScores, phone_states
 
 
 def ways(n_phones, n_frames, optional):
-    """Every way to deal frames to phones, one or more each, but for optional ones, which may get none."""
+    """Yield every monotonic path: one or more frames per phone, none or more per optional one."""
     for durations in itertools.product(range(n_frames + 1), repeat=n_phones):
         if sum(durations) == n_frames and all(duration or optional[phone] for phone, duration in enumerate(durations)):
             yield durations
@@ -48,7 +48,7 @@ def made_up(case, seed):
 
 
 def batch_of(seed):
-    """All cases in one batch, with anything on padding."""
+    """Return all cases in one batch, with arbitrary values on padding."""
     cases = [made_up(case, seed) for case in CASES]
     n_frames, n_phones = max(case[0] for case in CASES), max(case[1] for case in CASES)
     values = np.random.default_rng(seed + 1).normal(size=(len(CASES), n_frames, n_phones)).astype(np.float32)

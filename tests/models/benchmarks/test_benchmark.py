@@ -1,4 +1,4 @@
-"""The benchmark compares like with like, and says on what machine."""
+"""Benchmarks: equal models, equal work, named machines."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_mistyped_override_is_refused():
 
 
 def test_percentiles_are_computed_from_all_runs():
-    """Not a mean and a few deviations: one slow run in a hundred is the 99th percentile's alone."""
+    """Not estimated from mean and deviation: one slow run in a hundred changes the 99th percentile alone."""
     told = percentiles_ms(np.array([*[0.001] * 98, 0.5, 0.5]))
     assert told["p50 ms"] == told["p95 ms"] == pytest.approx(1.0) and told["p99 ms"] == pytest.approx(500.0)
 
@@ -104,7 +104,7 @@ def test_plain_generator_gives_the_same_waveform():
 
 @pytest.fixture
 def run_benchmark(tmp_path, capsys):
-    """Return a function that runs the command, and returns what it printed and the tables that it wrote."""
+    """Return a function that runs the command, and returns its output and the tables that it wrote."""
 
     def run(*arguments):
         fewest = ["--precision", "fp32", "--steps", "1", "--runs", "1", "--batch_size", "2"]

@@ -1,4 +1,4 @@
-"""A bundle is enough to speak, and one that is not is refused with the reason."""
+"""Bundles: complete for inference, or refused with the reason."""
 
 from __future__ import annotations
 

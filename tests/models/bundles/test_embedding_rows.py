@@ -1,4 +1,4 @@
-"""Fine-tuning to other symbols and speakers, and refusing to take one's rows for another's."""
+"""Embedding rows: carried over by name in fine-tuning, checked by name in resuming."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def others(tiny):
 
 @pytest.fixture
 def train(tiny, command):
-    """Call the command with the tiny FastSpeech 2; gives its exit code and what it printed."""
+    """Return a function that trains the tiny FastSpeech 2, and returns exit code and output."""
 
     def call(name, processed_dir, *overrides, more=()):
         few = ("train.batch_size=3", "train.precision=fp32", f"preprocess.processed_dir={processed_dir}")
@@ -192,14 +192,14 @@ def test_rows_without_names_are_refused_if_their_number_differs(tiny, train):
 
 
 def train_twice(tiny, train, change, *, resumed=()):
-    """Train one step, change what `processed_dir` holds, and ask for another; gives what the second call gives."""
+    """Train one step, change `processed_dir`, and train another; return the result of the second call."""
     assert train("first", tiny.processed_dir, "train.max_steps=1")[0] == 0
     processed_dir = change() or tiny.processed_dir
     return train("first", processed_dir, "train.max_steps=2", more=resumed)
 
 
 def renamed(tiny, old, new):
-    """Rename a speaker, as stage 1 would after their folder was renamed: rows follow the sorted names."""
+    """Rename a speaker, as stage 1 would after the folder was renamed: rows follow the sorted names."""
     names = sorted({"a": "a", "b": "b", old: new}.values())
     (tiny.processed_dir / "speakers.json").write_text(json.dumps({name: row for row, name in enumerate(names)}))
     statistics = json.loads((tiny.processed_dir / "statistics.json").read_text().replace(f'"{old}"', f'"{new}"'))

@@ -1,4 +1,4 @@
-"""FastSpeech 2: what is special about it."""
+"""FastSpeech 2: layers, padding, controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The generator made ready to speak."""
+"""The generator prepared for inference."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_tiling_changes_no_waveform(shape, n_frames, fused, monkeypatch):
 
 
 def test_a_long_mel_takes_no_more_memory_than_its_waveform():
-    """At once, these 400,000 frames would take over a gigabyte."""
+    """In one piece, these 400,000 frames would take over a gigabyte."""
     program = """
 import torch
 from utils.machine import peak_memory_mib as peak

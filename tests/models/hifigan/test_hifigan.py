@@ -1,4 +1,4 @@
-"""HiFi-GAN: what is special about it."""
+"""HiFi-GAN: sizes, discriminators, losses, segments, training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tiny(tmp_path):
 
 
 def n_parameters(module, folded=True):
-    """Without the lengths that folding weight norm takes away."""
+    """Count parameters without weight norm's magnitudes."""
     return sum(p.numel() for name, p in module.named_parameters() if not (folded and name.endswith("weight_g")))
 
 
@@ -68,7 +68,7 @@ def test_discriminators_have_the_published_sizes():
 
 
 def test_period_discriminator_equals_convolutions_of_planes():
-    """As the paper draws them: the waveform folded into a plane of width `period`, kernels of width 1."""
+    """As in the paper: the waveform reshaped to a plane of width `period`, kernels of width 1."""
     torch.manual_seed(0)
     multi = MultiPeriodDiscriminator((3,), channel_divisor=16)
     waveform = torch.randn(2, 100)

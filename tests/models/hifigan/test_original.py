@@ -1,4 +1,4 @@
-"""HiFi-GAN's original checkpoints are at home: opened, gone on with, and written."""
+"""HiFi-GAN's original checkpoints: opened, resumed and exported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 @pytest.fixture
 def original(tmp_path):
-    """The tiny vocoder in the original layout."""
+    """Write the tiny vocoder in the original layout."""
     folder = tmp_path / "original"
     write_published(folder, tiny_vocoder_bundle(), None)
     return folder
@@ -99,7 +99,7 @@ def test_the_newest_generator_of_a_folder_is_taken_or_the_one_that_is_named(orig
 
 
 def test_a_generator_without_weight_norm_sounds_the_same(original):
-    """One channel is silent: it has no direction that a weight norm could keep."""
+    """One channel is 0: it has no direction for weight norm to keep."""
 
     def quieten(weights):
         weights["ups.0.weight_g"][0] = 0.0
@@ -283,7 +283,7 @@ def test_an_exported_v1_has_the_published_names_and_shapes(golden, tmp_path):
 
 @pytest.fixture
 def train(tmp_path, command):
-    """Train the tiny HiFi-GAN, or another model; gives the exit code and what was printed."""
+    """Return a function that trains the tiny HiFi-GAN, or another model, and returns exit code and output."""
 
     def call(name, *settings, more=(), model_type="HiFiGAN"):
         flags = TinyModel(model_type, tmp_path).flags("train.precision=fp32", "train.batch_size=2", *settings)
@@ -294,7 +294,7 @@ def train(tmp_path, command):
 
 @pytest.fixture
 def experiment(train, tmp_path):
-    """Three steps, with a moving average."""
+    """Train three steps with a moving average; return the experiment's folder."""
     code, _, errors = train("first", "train.max_steps=3", "train.ema_decay=0.5")
     assert code == 0, errors
     return tmp_path / "first"
@@ -340,7 +340,7 @@ def test_an_experiment_is_exported_with_all_its_training_needs(experiment, tmp_p
 
 
 def by_torch(module):
-    """The same layers under the same names, normed by torch itself, as the published code has them."""
+    """Return the same layers under the same names with torch's own norms, as in the published code."""
     twin = nn.Module()
     for name, layer in module.named_children():
         if isinstance(layer, WeightNormed | SpectralNormed):
@@ -463,7 +463,7 @@ def test_training_starts_from_a_bundle_or_from_a_checkpoint_with_its_state(exper
 
 
 def test_generator_and_discriminators_are_exported_from_one_checkpoint(experiment, tmp_path, command):
-    """Also where a kill came between a checkpoint and its bundle, so that the bundle is of an older one."""
+    """Also if a kill came between a checkpoint and its bundle, so that the bundle is of an older one."""
     bundle = open_bundle(experiment / "bundle")
     replace(bundle, weights={name: tensor + 1 for name, tensor in bundle.weights.items()}).save(experiment / "bundle")
     folder = exported(experiment, tmp_path / "original", command)

@@ -1,4 +1,4 @@
-"""TextGrids by a trained aligner, alone and within stage 1."""
+"""TextGrids by the learned aligner, alone and within stage 1."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SOUNDS = {phone: number for number, phone in enumerate(sorted({each for word in 
 
 
 def spoken(text, chance):
-    """A recording in which every phone has its own tone and some length, with a pause between some words."""
+    """Return a recording with a tone per phone, random durations, and pauses between some words."""
     words, phones, waveform = [], [], []
 
     def say(label, seconds):
@@ -92,7 +92,7 @@ def spoken(text, chance):
 
 @pytest.fixture
 def recipe(tmp_path):
-    """A recipe over such recordings that asks for a learned alignment, and the true one of each."""
+    """Write a recipe over such recordings with learned alignment; return it with the true alignments."""
     corpus, chance = tmp_path / "corpus", np.random.default_rng(0)
     (corpus / "wavs").mkdir(parents=True)
     of_id, true = texts(32), {}

@@ -1,4 +1,4 @@
-"""A vocoder learns from what an acoustic model makes of the same recordings, of one model and frame for frame."""
+"""Predicted mels: teacher-forced, frame for frame with the recordings, by one model only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ N_UTTERANCES = 13
 
 
 class House:
-    """Features, and bundles of acoustic models that were trained on them, or could have been."""
+    """Features, and bundles of acoustic models that fit them."""
 
     def __init__(self, folder):
         self.folder, self.processed_dir = folder, folder / "processed"
@@ -203,8 +203,8 @@ def test_a_model_of_other_features_is_refused_by_name(house):
 
 
 def test_symbols_collected_later_are_compared_by_name(house):
-    """The store's own stamp covers only those that it began with."""
-    for found, fault in (("c", None), ("d", "a symbol table that differs")):
+    """The store's stamp covers the first symbols only."""
+    for found, fault in (("c", None), ("d", "knows by other numbers")):
         SymbolTable([*INVENTORY, LATER, "c"]).save(house.processed_dir / "symbols.json")
         bundle = house.bundle()
         SymbolTable([*INVENTORY, LATER, found]).save(house.processed_dir / "symbols.json")

@@ -1,4 +1,4 @@
-"""The voice that comes with the project speaks where no other is named."""
+"""The shipped voice, used if no other is named."""
 
 from __future__ import annotations
 

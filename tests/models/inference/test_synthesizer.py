@@ -1,4 +1,4 @@
-"""A voice speaks any text, alone or in a batch, and says when it says what."""
+"""The Synthesizer: texts alone, in batches, in threads and as streams, with their alignments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 3 of a vocoder: mels of a store, of files and of recordings become sound, the bad ones are told."""
+"""Stage 3 of a vocoder: mels of stores, files and recordings vocoded, bad ones listed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mel(vocoder):
 
 @pytest.fixture(scope="module")
 def processed_dir(tmp_path_factory):
-    """Two corpora, each with a test set of three."""
+    """Prepare two corpora, each with a test split of three."""
     folder = tmp_path_factory.mktemp("processed")
     for dataset in ("tiny", "other"):
         utterances = write_features(folder, dataset)
@@ -200,7 +200,7 @@ def test_existing_files_are_replaced_only_on_request(vocoder, mel, tmp_path):
 
 @pytest.fixture(scope="module")
 def recipe(processed_dir, tmp_path_factory):
-    """An exp_config.json over the two corpora, and a bundle."""
+    """Write an exp_config.json over the two corpora, and a bundle."""
     folder = tmp_path_factory.mktemp("recipe")
     tiny_vocoder_bundle(*OVERRIDES).save(folder / "ckpts" / "mine" / "bundle")
     config = {

@@ -1,4 +1,4 @@
-"""A trained vocoder is opened from what a user may point at, and only where it fits."""
+"""Vocoders: opened from experiments, checkpoints, bundles and original files, if their mels fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one convolution over time."""
+"""The convolution over time."""
 
 from __future__ import annotations
 

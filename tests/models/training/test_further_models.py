@@ -1,4 +1,4 @@
-"""Further models: what the shared code leaves for a model to write, and that models need not have energy."""
+"""Further models: few lines besides the shared code, and no energy."""
 
 from __future__ import annotations
 

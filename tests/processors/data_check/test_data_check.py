@@ -32,7 +32,7 @@ RATE = 24000
 
 
 def speech(seed: int, seconds: float = 2.0) -> np.ndarray:
-    """Something like speech: syllables of coloured noise with pauses, over a faint background."""
+    """Return synthetic speech: syllables of coloured noise with pauses, over a faint background."""
     chance = np.random.default_rng(seed)
     n_samples = int(seconds * RATE)
     loudness = chance.uniform(0.2, 1.0, n_samples // 2400 + 1) * chance.choice([0, 1, 1], n_samples // 2400 + 1)
@@ -188,7 +188,7 @@ def test_seconds_of_speech_outside_words_are_measured(good):
 
 @pytest.fixture
 def config(good, tmp_path):
-    """A corpus of two speakers with one text in characters' reach, and settings that name it."""
+    """Write a corpus of two speakers, and settings for it."""
     for number, (id_, waveform) in enumerate(good.items()):
         folder = tmp_path / "corpus" / ("anna" if number % 2 else "otto")
         folder.mkdir(parents=True, exist_ok=True)

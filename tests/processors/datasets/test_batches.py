@@ -1,4 +1,4 @@
-"""Batches: an order that can be told in advance, little padding, and nothing read twice."""
+"""Batches: a deterministic order, little padding, and nothing read twice."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_weighted_epoch_resumes_in_the_middle_exactly():
 
 
 class Numbers(Dataset):
-    """Gives its index, and remembers which were asked for."""
+    """Returns its index, and records the indices that were read."""
 
     def __init__(self, length):
         self.length = length

@@ -1,4 +1,4 @@
-"""Values of frames become values of phones, and unvoiced frames are bridged."""
+"""Averages per phone, and interpolation over unvoiced frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stage 1 says of alignments that look wrong."""
+"""Anomalies of alignments, and their place in stage 1's report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def utterance(name, durations, phones=PHONES):
 
 
 def check_of(chance, n=60, **planted):
-    """Utterances whose phones last 60 to 140 ms, but for what is planted."""
+    """Return a check of utterances with phones of 60 to 140 ms, except the planted ones."""
     check = AlignmentCheck(FRAME_S)
     for number in range(n):
         durations = chance.integers(6, 15, size=len(PHONES))
@@ -115,7 +115,7 @@ def test_an_utterance_is_listed_once_with_its_worst_anomaly():
 
 
 def planted(alignment):
-    """Take the middle out of the last word, and give most of what is behind it to its last phone."""
+    """Return an alignment whose last phone lasts 380 ms, into the closing silence."""
     *phones, end = alignment.phones
     before, last = phones[-2:]
     moved = Interval(last.start_s, last.start_s + 0.38, last.label)

@@ -1,4 +1,4 @@
-"""Corpora in several languages become one symbol table, and each speaker speaks their own language."""
+"""Corpora in several languages: one symbol table, and a language per speaker."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_new_symbols_leave_the_numbers_of_others(tmp_path):
 
 
 def test_each_set_of_corpora_keeps_its_symbols_and_speakers(tmp_path):
-    """So swapping `dataset` back needs no stage 1."""
+    """So switching `dataset` back does not require stage 1."""
     processed, found = tmp_path / "processed", {}
     make_dataset(tmp_path / "karin", ["abba", "baba", "aba"], "char", "de")
     make_dataset(tmp_path / "joop", ["zee", "ad"], "char", "nl")

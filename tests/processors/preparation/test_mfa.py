@@ -1,4 +1,4 @@
-"""The Montreal Forced Aligner as stage 1 runs it; here a program of a few lines stands in for it."""
+"""The Montreal Forced Aligner in stage 1, replaced here by a program of a few lines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ for lab in sorted(Path(corpus).rglob("*.lab")):
 
 @pytest.fixture
 def mfa(tmp_path, monkeypatch):
-    """Put a program called mfa first in PATH; gives the function that tells what it was called with."""
+    """Put a program called mfa first in PATH; return a function that returns the arguments of its calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "mfa"

@@ -1,4 +1,4 @@
-"""Stage 1 makes what adds up, makes nothing twice, and gives the same however often it was stopped."""
+"""Stage 1: consistent features, nothing made twice, the same result after any interruption."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from utils.lock import sole_user
 
 @pytest.fixture
 def corpus(tmp_path):
-    """A corpus of 24 clips; each test may change it."""
+    """Write a corpus of 24 clips, which the test may change."""
     make_corpus(tmp_path / "corpus", 24)
     return tmp_path / "corpus"
 
@@ -70,7 +70,7 @@ def utterances(processed: Path, split: str | None = None) -> dict[str, Utterance
 
 
 def everything(processed: Path) -> dict[str, object]:
-    """All that stage 1 has made, whatever files it lies in."""
+    """Return all output of stage 1, regardless of how it is divided into files."""
     store = FeatureStore.open(processed / "toy")
     made: dict[str, object] = {
         f"{id_} {feature}": store.read(id_, feature).tobytes()
@@ -497,7 +497,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_nothing_half_written(tmp_path):
 
 
 def make_deadly_work(settings, features):
-    """The real work, but the process dies at clip_002: each time, or once if told by a file."""
+    """Return the real work, whose process dies at clip_002: always, or once if a file says so."""
     work = make_work(settings, features)
     mark = Path(settings.processed_dir) / "died"
 
@@ -532,7 +532,7 @@ def test_a_killed_worker_is_replaced_and_what_kills_two_is_left_out(tmp_path, co
 
 
 def make_clumsy_work(settings, features):
-    """The real work, but clip_002 meets a fault of the program."""
+    """Return the real work, with a program error at clip_002."""
     from processors.preparation import utterance_preparer
 
     real = utterance_preparer.extract_pitch

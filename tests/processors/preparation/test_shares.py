@@ -1,4 +1,4 @@
-"""Several machines share stage 1: whoever dies, and whenever, the last makes of it what one alone would have made."""
+"""Stage 1 shared by several machines: whichever is killed, the result is that of one machine."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_shares_number_collected_letters_alike(tmp_path):
 
 
 def spelled(text: str, end_s: float) -> Alignment:
-    """An alignment in which all letters of a text last as long as each other."""
+    """Return an alignment in which all letters of a text have the same duration."""
     words = "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").split()
     letter_s, at = (end_s - 0.2) / sum(map(len, words)), 0.1
     word_tier, phone_tier = [Interval(0.0, at, "")], [Interval(0.0, at, "")]

@@ -1,4 +1,4 @@
-"""A feature store can be looked into, taken apart and mended by hand, and stays whole."""
+"""Inspection of feature stores: list, show, export, replace."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def processed(made, tmp_path):
 
 @pytest.fixture
 def call(command, processed):
-    """Call `bins.features` on the copied features."""
+    """Return a function that calls `bins.features` on the copied features."""
     return lambda *arguments: command(features_command, processed, *arguments)
 
 
