@@ -204,7 +204,7 @@ def test_a_model_of_other_features_is_refused_by_name(house):
 
 def test_symbols_collected_later_are_compared_by_name(house):
     """The store's stamp covers the first symbols only."""
-    for found, fault in (("c", None), ("d", "knows by other numbers")):
+    for found, fault in (("c", None), ("d", "a symbol table that differs")):
         SymbolTable([*INVENTORY, LATER, "c"]).save(house.processed_dir / "symbols.json")
         bundle = house.bundle()
         SymbolTable([*INVENTORY, LATER, found]).save(house.processed_dir / "symbols.json")
