@@ -29,8 +29,8 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str, code: in
     """Assert exit code 1 and a message of one or two lines without a traceback."""
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    (told,) = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert all(word in done.stderr[done.stderr.index(told) :] for word in words), done.stderr
+    (error_line,) = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert all(word in done.stderr[done.stderr.index(error_line) :] for word in words), done.stderr
 
 
 def report(folder: Path) -> str:
@@ -105,9 +105,9 @@ def test_metadata_may_have_a_byte_order_mark_crlf_and_bad_lines(tmp_path, corpus
     assert "6 usable" in done.stdout
     assert "5 left out" in done.stdout
     assert good_ids(tmp_path) == set(texts(6))
-    told = report(tmp_path)
+    written = report(tmp_path)
     for line, words in ((7, "no \\| in"), (8, "../"), (9, "no recording"), (10, "already"), (11, "empty")):
-        assert any(f"metadata.csv:{line}" in row and words in row for row in told.splitlines()), (line, told)
+        assert any(f"metadata.csv:{line}" in row and words in row for row in written.splitlines()), (line, written)
 
 
 def test_metadata_in_latin_1_is_refused(tmp_path, corpus):
@@ -174,9 +174,9 @@ def test_every_bad_recording_is_left_out_with_its_reason(tmp_path, corpus):
     assert done.returncode == 0, done.stderr
     assert good_ids(tmp_path) == set(texts(6))
     assert f"{len(bad)} left out" in done.stdout
-    told = report(tmp_path)
+    written = report(tmp_path)
     for name, (_, reason) in bad.items():
-        assert any(f"| {name} |" in row and reason in row for row in told.splitlines()), (name, told)
+        assert any(f"| {name} |" in row and reason in row for row in written.splitlines()), (name, written)
     # They are not tried again before something about them has changed.
     assert "nothing to do" in preprocess(config).stdout
     write_clip(corpus, "zero_bytes", "So.")

@@ -72,8 +72,8 @@ def weights(folder: Path, step: int) -> torch.Tensor:
 
 
 def test_training_that_cannot_begin_leaves_no_experiment(train, tmp_path):
-    code, _, told = train("--resume_type", "resume")
-    assert code == 1 and "has no checkpoint to resume from" in told
+    code, _, errors = train("--resume_type", "resume")
+    assert code == 1 and "has no checkpoint to resume from" in errors
     assert not (tmp_path / "ckpts" / "first").exists()
 
 

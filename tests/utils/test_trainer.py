@@ -535,8 +535,8 @@ def test_a_warning_is_repeated_only_after_it_was_absent(tmp_path, capsys):
             return ["the loss is high"] * (self.lines != 4) + ["it is late"] * (self.lines > 6)
 
     train_toy(tmp_path, Worried(), max_steps=8, log_every_steps=1)
-    told = re.findall(r"step (\d): (the loss is high|it is late)", capsys.readouterr().err)
-    assert told == [("1", "the loss is high"), ("5", "the loss is high"), ("7", "it is late")]
+    warnings = re.findall(r"step (\d): (the loss is high|it is late)", capsys.readouterr().err)
+    assert warnings == [("1", "the loss is high"), ("5", "the loss is high"), ("7", "it is late")]
 
 
 def test_stalled_validation_is_warned_of_in_resumed_runs_too(tmp_path, capsys):
@@ -548,8 +548,8 @@ def test_stalled_validation_is_warned_of_in_resumed_runs_too(tmp_path, capsys):
 
     for max_steps in (7, 23):
         train_toy(tmp_path, Scripted(), max_steps=max_steps, valid_every_steps=1)
-    told = re.findall(r"step (\d+): the validation loss has not decreased in 10", capsys.readouterr().err)
-    assert told == ["12", "23"]
+    warnings = re.findall(r"step (\d+): the validation loss has not decreased in 10", capsys.readouterr().err)
+    assert warnings == ["12", "23"]
 
 
 def test_diverging_losses_are_warned_of_but_single_outliers_are_not():

@@ -84,8 +84,8 @@ def test_a_mistyped_override_is_refused():
 
 def test_percentiles_are_computed_from_all_runs():
     """Not estimated from mean and deviation: one slow run in a hundred changes the 99th percentile alone."""
-    told = percentiles_ms(np.array([*[0.001] * 98, 0.5, 0.5]))
-    assert told["p50 ms"] == told["p95 ms"] == pytest.approx(1.0) and told["p99 ms"] == pytest.approx(500.0)
+    times = percentiles_ms(np.array([*[0.001] * 98, 0.5, 0.5]))
+    assert times["p50 ms"] == times["p95 ms"] == pytest.approx(1.0) and times["p99 ms"] == pytest.approx(500.0)
 
 
 def test_implementations_are_measured_in_turns():
@@ -142,7 +142,7 @@ def test_the_command_measures_a_vocoder(run_benchmark):
     ]
     assert all(row["p50 ms"] <= row["p99 ms"] for row in tables["Mel to waveform"])
     fast = [row for row in tables["Mel to waveform"] if row["formulation"] != "plain fp32"]
-    # Of real arithmetic: were only the biases heard, there would be no noise at all.
+    # Of real arithmetic: if only the biases counted, there would be no noise at all.
     assert all(60 < row["SNR dB"] < 200 for row in fast)
     assert [row["step"] for row in tables["Training"]] == ["before the adversary", "adversarial"]
     assert [round(row["speech s"]) for row in tables["Long speech"]] == [60, 70]

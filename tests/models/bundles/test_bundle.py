@@ -197,8 +197,8 @@ def test_an_exported_bundle_is_smaller_and_holds_no_paths_of_this_machine(tmp_pa
     arguments = ("--bundle", tmp_path / "bundle", "--format", "bundle", "--precision", precision)
     code, printed, _ = command(bins.export, *arguments, "--output_dir", tmp_path / "for_others")
     assert code == 0 and "model.safetensors" in printed
-    told = (tmp_path / "for_others" / "settings.json").read_text()
-    assert str(tmp_path) not in told and ".." not in told
+    settings_text = (tmp_path / "for_others" / "settings.json").read_text()
+    assert str(tmp_path) not in settings_text and ".." not in settings_text
     opened = open_bundle(tmp_path / "for_others")
     assert opened.settings.dataset_path == {"LJSpeech": "LJSpeech"}
     assert opened.settings.preprocess.processed_dir == "features"

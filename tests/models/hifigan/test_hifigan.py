@@ -201,9 +201,9 @@ def test_missing_predicted_mels_are_refused_with_the_command(tiny):
 def test_stoi_is_measured_on_the_first_validation_recordings_alone(tiny, monkeypatch):
     monkeypatch.setattr(gan_vocoder_task, "_MOST_RATED", 2)
     monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: True)
-    heard = []
+    measured = []
     monkeypatch.setattr(
-        gan_vocoder_task, "_PERCEPTUAL_METRICS", {"stoi": lambda real, made, rate: heard.append((real, made)) or 0.5}
+        gan_vocoder_task, "_PERCEPTUAL_METRICS", {"stoi": lambda real, made, rate: measured.append((real, made)) or 0.5}
     )
     task = tiny.task()
     with torch.no_grad():
@@ -213,7 +213,7 @@ def test_stoi_is_measured_on_the_first_validation_recordings_alone(tiny, monkeyp
         "utterance-11": (0.5, 1),
         "utterance-12": (0, 0),
     }
-    assert all(len(real) == len(made) for real, made in heard)
+    assert all(len(real) == len(made) for real, made in measured)
     monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: False)
     assert "stoi" not in task.validate(next(iter(task.valid_batches())))
 
@@ -234,7 +234,7 @@ def test_training_never_reads_validation_or_test_recordings(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("model.upsample_rates=[8, 4]", "8 x 4 is 32, but hop_size is 64"),
         ("model.upsample_kernel_sizes=[16, 15]", "15 for rate 8"),
@@ -247,8 +247,8 @@ def test_training_never_reads_validation_or_test_recordings(tiny, monkeypatch):
         ("train.max_frames_per_batch=100", "batch_size"),
     ],
 )
-def test_impossible_settings_are_refused(tiny, override, told):
-    with pytest.raises(SettingsError, match=told):
+def test_impossible_settings_are_refused(tiny, override, message):
+    with pytest.raises(SettingsError, match=message):
         tiny.settings(override)
 
 

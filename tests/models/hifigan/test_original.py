@@ -190,13 +190,13 @@ def test_tensors_that_do_not_fit_are_named(original):
         return weights | {"extra": torch.zeros(1), "conv_post.weight_v": torch.zeros(2, 2, 2)}
 
     rewrite(original, spoil)
-    told = r"conv_pre\.bias is missing; extra is unknown; conv_post\.weight_v has shape \(2, 2, 2\)"
-    with pytest.raises(BundleError, match=told):
+    message = r"conv_pre\.bias is missing; extra is unknown; conv_post\.weight_v has shape \(2, 2, 2\)"
+    with pytest.raises(BundleError, match=message):
         open_vocoder(original)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"hop_size": 256}, "8 x 16 is 128, but hop_size is 256"),
         ({"resblock": "3"}, "model.resblock"),
@@ -205,11 +205,11 @@ def test_tensors_that_do_not_fit_are_named(original):
         ({"learning_rate": -1}, "train.learning_rate"),
     ],
 )
-def test_impossible_settings_are_refused_with_the_file(original, changes, told):
+def test_impossible_settings_are_refused_with_the_file(original, changes, message):
     change(original / "config.json", **changes)
     with pytest.raises(SettingsError) as caught:
         find_bundle(original)
-    assert told in str(caught.value) and str(original / "config.json") in str(caught.value)
+    assert message in str(caught.value) and str(original / "config.json") in str(caught.value)
 
 
 def test_a_missing_or_incomplete_config_is_named(original):

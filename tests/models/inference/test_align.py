@@ -152,13 +152,13 @@ def test_new_phones_or_corpora_require_a_new_aligner(recipe, tmp_path):
     task.bundle(experiment / "bundle")
     assert why_to_train_again(experiment, one) == ""
 
-    told = json.loads((experiment / "bundle" / "settings.json").read_text())
+    stored = json.loads((experiment / "bundle" / "settings.json").read_text())
     for model, fault in (({"n_states": 1}, "phoneme_places"), ({"n_states": None}, "n_states")):
-        of_old = told | {"model": {k: v for k, v in (told["model"] | model).items() if v is not None}}
+        of_old = stored | {"model": {k: v for k, v in (stored["model"] | model).items() if v is not None}}
         (experiment / "bundle" / "settings.json").write_text(json.dumps(of_old))
         reason = why_to_train_again(experiment, one)
         assert reason.startswith("cannot be used any more") and fault in reason
-    (experiment / "bundle" / "settings.json").write_text(json.dumps(told))
+    (experiment / "bundle" / "settings.json").write_text(json.dumps(stored))
 
     two = one.model_copy(update={"dataset": ("toy", "other")})
     assert why_to_train_again(experiment, two) == "does not know the corpora other"

@@ -80,8 +80,8 @@ def test_predicted_mels_are_the_networks_teacher_forced_ones(house, level):
     predicted = house.predicted()
     with torch.no_grad():
         for batch in task.valid_batches():
-            told = network(batch)
-            mels = told.mel if told.refined_mel is None else told.refined_mel
+            outputs = network(batch)
+            mels = outputs.mel if outputs.refined_mel is None else outputs.refined_mel
             for id_, mel, length in zip(batch.ids, mels, batch.mel_lengths, strict=True):
                 np.testing.assert_allclose(predicted[id_], mel[:, :length].T, rtol=1e-4, atol=1e-4)
 
@@ -123,7 +123,7 @@ def test_a_stopped_run_is_continued(house, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         house.predict(house.bundle(1), overwrite=True)
     monkeypatch.setattr(prediction.ShardWriter, "add", real)
-    # The second was to replace all: it may go on without being told again, the first may not.
+    # The second was to replace all: it may continue without the flag, the first may not.
     with pytest.raises(PredictionError, match="voice-1"):
         house.bundle(2)
         house.predict(find_bundle(house.folder / "voice-2"))

@@ -32,8 +32,8 @@ def test_several_experiments_require_a_name(tmp_path, command):
 
 
 def test_the_shipped_voice_holds_no_paths_of_the_machine_that_trained_it():
-    told = (SHIPPED_VOICE / "settings.json").read_text()
-    assert not re.search(r'"(/|~|\.\.)', told)
+    settings_text = (SHIPPED_VOICE / "settings.json").read_text()
+    assert not re.search(r'"(/|~|\.\.)', settings_text)
     settings = open_bundle(SHIPPED_VOICE).settings
     assert settings.dataset_path == {"kathleen": "kathleen"}
     assert sum(path.stat().st_size for path in SHIPPED_VOICE.iterdir() if path.is_file()) < 20e6

@@ -90,11 +90,11 @@ def test_a_vocoder_of_other_mels_is_refused_with_every_difference(bundle):
     expect = tiny_settings("preprocess.sample_rate=22050", "preprocess.n_mel=40", "preprocess.fmin=20").preprocess
     with pytest.raises(VocoderError) as caught:
         open_vocoder(bundle, expect=expect)
-    told = str(caught.value)
-    assert str(bundle) in told
+    message = str(caught.value)
+    assert str(bundle) in message
     for difference in ("sample_rate 16000 (wanted: 22050)", "n_mel 20 (wanted: 40)", "fmin 0.0 (wanted: 20.0)"):
-        assert difference in told
-    assert "hop_size" not in told
+        assert difference in message
+    assert "hop_size" not in message
 
 
 def test_settings_that_do_not_shape_mels_may_differ(bundle):

@@ -206,8 +206,8 @@ def test_an_aligner_keeps_held_out_speakers_and_embeds_none(tmp_path, corpus):
     settings = load(config, 'dataset_layout={toy:"jsonl"}')
     summary = prepare(settings, features=ALIGNER_FEATURES)
     assert summary.utterances["valid"] >= 2
-    heard = {each.speaker for each in read_manifest(tmp_path / "processed" / "toy" / "valid.jsonl")}
-    assert "bob" in heard
+    speakers = {each.speaker for each in read_manifest(tmp_path / "processed" / "toy" / "valid.jsonl")}
+    assert "bob" in speakers
     assert not (tmp_path / "processed" / "speaker_embeddings.json").exists()
 
 
@@ -223,8 +223,8 @@ def test_a_text_of_more_phones_than_frames_is_left_out(tmp_path, wanted, too_lon
     config = write_config(tmp_path, folder, valid_size=0, test_size=0, max_bad_share=0.5)
     prepare(load(config, 'dataset_layout={toy:"jsonl"}'), features=wanted)
     report = (tmp_path / "processed" / "toy" / "report.md").read_text()
-    heard = {each.id for each in read_manifest(tmp_path / "processed" / "toy" / "train.jsonl")}
-    assert heard == {f"toy_{i}" for i in range(4)} - {too_long}
+    ids = {each.id for each in read_manifest(tmp_path / "processed" / "toy" / "train.jsonl")}
+    assert ids == {f"toy_{i}" for i in range(4)} - {too_long}
     assert ("too few for the 10000 phones of its text" in report) == bool(too_long)
 
 
@@ -521,11 +521,11 @@ def test_a_killed_worker_is_replaced_and_what_kills_two_is_left_out(tmp_path, co
     config = write_config(tmp_path / often, corpus)
     summary = prepare(load(config))
     assert (summary.usable, summary.rejected) == (24 - bad, bad)
-    told = capsys.readouterr().err
-    assert "SIGKILL" in told
-    assert "clip_002" in told
-    told = (tmp_path / often / "processed" / "toy" / "report.md").read_text()
-    assert ("| clip_002 | crash |" in told) == bool(bad)
+    errors = capsys.readouterr().err
+    assert "SIGKILL" in errors
+    assert "clip_002" in errors
+    written = (tmp_path / often / "processed" / "toy" / "report.md").read_text()
+    assert ("| clip_002 | crash |" in written) == bool(bad)
     # A crash is not remembered: with more memory the utterance may do.
     monkeypatch.undo()
     assert prepare(load(config)).usable == 24
@@ -551,9 +551,9 @@ def test_a_program_error_rejects_one_utterance_until_the_next_run(tmp_path, corp
     monkeypatch.setattr(extraction, "make_work", make_clumsy_work)
     config = write_config(tmp_path, corpus, num_workers=1)
     assert prepare(load(config)).rejected == 1
-    told = (tmp_path / "processed" / "toy" / "report.md").read_text()
-    assert "| clip_002 | unexpected |" in told
-    assert "IndexError at test_prepare.py" in told
+    written = (tmp_path / "processed" / "toy" / "report.md").read_text()
+    assert "| clip_002 | unexpected |" in written
+    assert "IndexError at test_prepare.py" in written
     monkeypatch.undo()
     summary = prepare(load(config))
     assert (summary.prepared, summary.usable) == (1, 24)

@@ -122,9 +122,9 @@ def test_one_machine_trains_the_aligner_for_all(tmp_path):
     machines = [
         start("bins.preprocess", "--config", configs[name], *flags, start_method="") for name, *flags in commands
     ]
-    told = [machine.communicate(timeout=200) for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0, 0], told
-    assert any("training the aligner" in printed for printed, _ in told[1:])
+    outputs = [machine.communicate(timeout=200) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0, 0], outputs
+    assert any("training the aligner" in printed for printed, _ in outputs[1:])
     assert call("bins.preprocess", "--config", configs["shared"]).returncode == 0
     ours, theirs = (
         # but for settings.json, which names its own folder, and the times at which TextGrids were written
@@ -145,8 +145,8 @@ def test_a_share_may_be_empty(tmp_path, corpus, capsys):
     ids = [utterance.id for utterance in read_dataset(settings, "toy").utterances]
     empty = next(share for n in range(1, 1000) if not any((share := Share(n, 1000)).has(id_) for id_ in ids))
     assert prepare_share(settings, empty) is None
-    told = capsys.readouterr().out
-    assert "up to date" not in told and "48 utterances are left for other machines" in told
+    printed = capsys.readouterr().out
+    assert "up to date" not in printed and "48 utterances are left for other machines" in printed
     summary = prepare_share(settings, Share(1, 1))
     assert summary is not None and summary.usable == 47
 
@@ -203,8 +203,8 @@ def test_the_last_share_finishes_although_another_still_counts_what_is_left(tmp_
         time.sleep(0.01)
     time.sleep(1.0)  # in which it finds that the slow one is still there
     (tmp_path / "go on").touch()
-    told = [machine.communicate(timeout=100)[0].splitlines()[-1] for machine in (slow, last)]
-    assert told == ["left the whole", "finished the whole"]
+    outputs = [machine.communicate(timeout=100)[0].splitlines()[-1] for machine in (slow, last)]
+    assert outputs == ["left the whole", "finished the whole"]
 
 
 def test_exclusive_and_shared_locks_exclude_each_other(tmp_path):
