@@ -88,7 +88,7 @@ def test_failure_of_one_of_two_processes_ends_both_and_their_launcher(config, la
     command = [sys.executable, "-m", launcher, *TWO_PROCESSES.split(), "-m", PROGRAM, "bug", "--config", str(config)]
     ended = subprocess.run([*command, "--name", launcher], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1 and ended.stderr.count("\nValueError: a mistake in the program") == 1, ended.stderr
-    assert sum(line.startswith("error: another of the processes") for line in ended.stderr.splitlines()) == 1
+    assert sum(line.startswith("error: another training process") for line in ended.stderr.splitlines()) == 1
     assert ("torch.distributed.elastic" in ended.stderr) == (launcher != "utils.launch"), ended.stderr
 
 

@@ -189,7 +189,7 @@ def test_recordings_shorter_than_a_segment_are_left_out(tiny, capsys):
     lengths = sorted(stores["tiny"].length(id_, "mel") for id_, _ in items)
     data = Segments(items, stores, "mel", segment_frames=lengths[3], seed=0)
     assert len(data) == len(items) - 3
-    assert "3 of 10 recordings" in capsys.readouterr().err
+    assert "3 of 10 training recordings" in capsys.readouterr().err
 
 
 def test_missing_predicted_mels_are_refused_with_the_command(tiny):
