@@ -64,3 +64,11 @@ def command(monkeypatch, capsys):
         return left.value.code, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def own_denormals():
+    """Undo what commands called within a test set for the whole process: hypothesis draws denormal numbers."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)

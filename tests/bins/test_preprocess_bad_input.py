@@ -151,7 +151,7 @@ def damaged(folder: Path) -> dict[str, tuple[str, str]]:
     grid.write_text(grid.read_text().replace('"OW1"', '"əʊ"'))
     return {
         "zero_bytes": ("So.", "zero bytes"),
-        "of_text": ("So.", "no sound file"),
+        "of_text": ("So.", "not a readable sound file"),
         "cut_in_half": ("So.", "cut short"),
         "eight_channels": ("So.", "8 channels"),
         "all_zeros": ("So.", "silent"),
