@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from config.paths import REPOSITORY
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.alignment.textgrid_folders import TextGrids
@@ -28,11 +26,12 @@ from processors.preparation.corpus_result import PreparationError
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.jobs import Job, groups_of
 from processors.preparation.prepare import prepare
-from processors.preparation.worker import make_work
 from processors.speakers.statistics import open_statistics
 from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SymbolTable
 from processors.utterance import SPLITS, Utterance, read_manifest
+from tests.support.commands import call, start
+from tests.support.failing_preparation import make_clumsy_work, make_deadly_work
 from tests.support.small_corpus import (
     EDGE_S,
     PHONE_S,
@@ -421,10 +420,6 @@ def test_a_textgrid_holds_its_origin_in_both_formats(tmp_path):
 # However it was stopped
 
 
-def command(config: Path, *flags: str) -> list[str]:
-    return [sys.executable, "-m", "bins.preprocess", "--config", str(config), *flags]
-
-
 def wait_for(condition, process, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -446,19 +441,13 @@ def children_of(process_id: int) -> set[int]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-@pytest.mark.parametrize("kills", [2])
-def test_killed_runs_end_in_the_result_of_an_unbroken_one(tmp_path, kills):
+@pytest.mark.slow
+def test_killed_runs_end_in_the_result_of_an_unbroken_one(tmp_path):
     make_corpus(tmp_path / "corpus", 150)
     whole, killed = (write_config(tmp_path / name, tmp_path / "corpus") for name in ("whole", "killed"))
     shards = tmp_path / "killed" / "processed" / "toy" / "features"
-    for kill in range(kills):
-        process = subprocess.Popen(
-            command(killed),
-            cwd=REPOSITORY,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    for kill in range(2):
+        process = start("bins.preprocess", "--config", killed)
         wait_for(lambda kill=kill: len(list(shards.glob("*.safetensors"))) > kill, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -474,45 +463,23 @@ def test_killed_runs_end_in_the_result_of_an_unbroken_one(tmp_path, kills):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_ctrl_c_ends_all_processes_and_leaves_nothing_half_written(tmp_path):
-    make_corpus(tmp_path / "corpus", 150)
+    make_corpus(tmp_path / "corpus", 80)
     config = write_config(tmp_path, tmp_path / "corpus")
     shards = tmp_path / "processed" / "toy" / "features"
-    process = subprocess.Popen(
-        command(config), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
+    process = start("bins.preprocess", "--config", config)
     wait_for(lambda: list(shards.glob("*.safetensors")), process)
     children = children_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors.decode().endswith("interrupted\n")
-    assert "Traceback" not in errors.decode()
+    assert errors.endswith("interrupted\n") and "Traceback" not in errors
     assert len(children) >= 2
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
     assert not list((tmp_path / "processed").rglob("*.partial"))
-    assert prepare(load(config)).usable == 150
-
-
-def make_deadly_work(settings, features):
-    """Return the real work, whose process dies at clip_002: always, or once if a file says so."""
-    work = make_work(settings, features)
-    mark = Path(settings.processed_dir) / "died"
-
-    def deadly(group, note):
-        def deadly_note(done):
-            note(done)
-            following = group.jobs[done.index + 1 : done.index + 2]
-            if following and following[0].utterance.id == "clip_002" and not mark.exists():
-                if "once" in settings.processed_dir:
-                    mark.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        work(group, deadly_note)
-
-    return deadly
+    assert prepare(load(config)).usable == 80
 
 
 @pytest.mark.parametrize(("often", "bad"), [("once", 0), ("always", 1)])
@@ -531,29 +498,13 @@ def test_a_killed_worker_is_replaced_and_what_kills_two_is_left_out(tmp_path, co
     assert prepare(load(config)).usable == 24
 
 
-def make_clumsy_work(settings, features):
-    """Return the real work, with a program error at clip_002."""
-    from processors.preparation import utterance_preparer
-
-    real = utterance_preparer.extract_pitch
-    count = iter(range(1000))
-
-    def clumsy(*arguments, **options):
-        if next(count) == 2:
-            raise IndexError("off by one")
-        return real(*arguments, **options)
-
-    utterance_preparer.extract_pitch = clumsy
-    return make_work(settings, features)
-
-
 def test_a_program_error_rejects_one_utterance_until_the_next_run(tmp_path, corpus, monkeypatch):
     monkeypatch.setattr(extraction, "make_work", make_clumsy_work)
     config = write_config(tmp_path, corpus, num_workers=1)
     assert prepare(load(config)).rejected == 1
     written = (tmp_path / "processed" / "toy" / "report.md").read_text()
     assert "| clip_002 | unexpected |" in written
-    assert "IndexError at test_prepare.py" in written
+    assert "IndexError at failing_preparation.py" in written
     monkeypatch.undo()
     summary = prepare(load(config))
     assert (summary.prepared, summary.usable) == (1, 24)
@@ -573,12 +524,7 @@ def test_damaged_shard_is_made_again(tmp_path, corpus, capsys):
 def test_two_runs_in_one_folder_are_refused(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     with sole_user(tmp_path / "processed"):
-        refused = subprocess.run(
-            [sys.executable, "-m", "bins.preprocess", "--config", str(config)],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-        )
+        refused = call("bins.preprocess", "--config", config)
     assert refused.returncode == 1
     assert "another run is using this folder" in refused.stderr
     prepare(load(config))
