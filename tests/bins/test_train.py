@@ -17,6 +17,7 @@ from bins.command import run
 from bins.train import _parser, main
 from config.paths import REPOSITORY
 from models.registry import MODELS
+from tests.support.commands import call, start, start_two
 from tests.support.toy_model import TOY
 from utils.checkpoint import open_checkpoint
 from utils.lock import InUseError, sole_user
@@ -295,19 +296,20 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
         pass
 
 
-def start(config: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "tests.support.toy_model.train", "--config", str(config), *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+PROGRAM = "tests.support.toy_model.train"
+
+
+def launch(launcher: str, *arguments: str) -> str:
+    """Return what a training printed that a launcher started."""
+    command = [sys.executable, *launcher.split(), "-m", PROGRAM, *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_ctrl_c_saves_a_checkpoint_and_says_how_to_resume(config, tmp_path):
-    process = start(config, "--name", "first", "--set", "train.max_steps=1000000", "--set", "train.log_every_steps=1")
+    forever = ("--set", "train.max_steps=1000000", "--set", "train.log_every_steps=1")
+    process = start(PROGRAM, "--config", config, "--name", "first", *forever)
     lines = tmp_path / "ckpts/first/logbook.jsonl"
     while process.poll() is None and not (lines.exists() and read_logbook(lines)):
         time.sleep(0.01)
@@ -317,23 +319,21 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_resume(config, tmp_path):
     assert "which is saved; the same command goes on from there" in printed and "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_several_processes_train_one_experiment(config, tmp_path):
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    process = start(config, "--name", "two", "--set", "model.dropout=0.0", launcher=launcher)
-    printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    common = ("--config", str(config), "--set", "model.dropout=0.0")
+    launcher = "-m torch.distributed.run --standalone --nproc_per_node 2"
+    printed = launch(launcher, *common, "--name", "two")
     assert printed.count("trained to step 8") == 1 and "2 processes on cpu" in printed
-    arguments = ("--name", "one", "--set", "model.dropout=0.0", "--set", "train.batch_size=4")
-    assert start(config, *arguments).wait(timeout=60) == 0
+    assert call(PROGRAM, *common, "--name", "one", "--set", "train.batch_size=4").returncode == 0
     assert torch.allclose(weights(tmp_path / "ckpts/two", 8), weights(tmp_path / "ckpts/one", 8), atol=1e-6)
-    process = start(config, "--name", "two", "--set", "train.seed=5", launcher=launcher)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0 and "train.seed: 0 -> 5" in errors
+    processes = start_two(PROGRAM, *common, "--name", "two", "--set", "train.seed=5")
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1], errors
+    assert any("train.seed: 0 -> 5" in each for each in errors)
 
 
+@pytest.mark.slow
 def test_accelerate_launch_trains(config):
-    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
-    process = start(config, "--name", "first", launcher=launcher)
-    printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "trained to step 8" in printed
+    launcher = "-m accelerate.commands.launch --cpu --num_processes 1"
+    assert "trained to step 8" in launch(launcher, "--config", str(config), "--name", "first")

@@ -1,6 +1,6 @@
 """Trainings of two processes, each case in its own folder; `test_trainer.py` checks the results.
 
-Run as `python -m torch.distributed.run --standalone --nproc_per_node 2 -m tests.support.two_processes FOLDER`.
+Run by `tests.support.commands.start_two("tests.support.two_processes", FOLDER)`.
 """
 
 from __future__ import annotations

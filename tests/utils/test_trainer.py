@@ -9,8 +9,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from config.paths import REPOSITORY
+from tests.support.commands import start, start_two
 from tests.support.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, make_batch, train_toy
 from tests.support.two_processes import TASKS
 from utils.checkpoint import CheckpointError, open_checkpoint
@@ -101,16 +99,9 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path, make_task):
 def two_processes(tmp_path_factory) -> Path:
     """Return the folder in which two gloo processes ran `tests/support/two_processes.py`."""
     folder = tmp_path_factory.mktemp("two_processes")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    run = subprocess.run(
-        [*launcher, "-m", "tests.support.two_processes", str(folder)],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[-4000:]
+    for process in start_two("tests.support.two_processes", folder):
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors[-4000:]
     return folder
 
 
@@ -181,19 +172,11 @@ def test_a_run_with_changed_settings_resumes_exactly(tmp_path, stops):
     assert rates[10] == pytest.approx(0.05 * 0.99**10) and rates[50] == pytest.approx(0.02 * 0.99**50, rel=1e-12)
 
 
-def start_toy(folder: Path, **changes) -> subprocess.Popen:
-    arguments = [f"{name}={json.dumps(value)}" for name, value in changes.items()]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.toy_tasks", str(folder), *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_toy(folder: Path, **changes):
+    return start("tests.support.toy_tasks", folder, *(f"{name}={json.dumps(value)}" for name, value in changes.items()))
 
 
-def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
+def wait_for_step(folder: Path, step: int, process) -> None:
     while process.poll() is None:
         path = folder / "logbook.jsonl"
         if path.exists() and any(line["step"] >= step for line in read_logbook(path)):
