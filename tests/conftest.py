@@ -19,22 +19,24 @@ from tests.support.further_models import FURTHER_MODELS
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def beside_the_project(name: str, content: str) -> Path:
+    """Return a folder of `../shared`, or skip the test that needs it."""
+    folder = REPOSITORY.parent / "shared" / name
+    if not folder.is_dir():
+        pytest.skip(f"needs the {content} in ../shared/{name}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real recordings beside the project; tests that need it are skipped without it."""
-    folder = REPOSITORY.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("needs the real recordings in ../shared/data")
-    return folder
+    """Return the folder of real recordings; tests that need it are skipped without it."""
+    return beside_the_project("data", "real recordings")
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """The folder of reference values beside the project; tests that need it are skipped without it."""
-    folder = REPOSITORY.parent / "shared" / "golden"
-    if not folder.is_dir():
-        pytest.skip("needs the reference values in ../shared/golden")
-    return folder
+    """Return the folder of reference values; tests that need it are skipped without it."""
+    return beside_the_project("golden", "reference values")
 
 
 @pytest.fixture(scope="module")

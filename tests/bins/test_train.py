@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bins.command import run
-from bins.train import _parser, main
+import bins.train
 from config.paths import REPOSITORY
 from models.registry import MODELS
 from tests.support.commands import call, start, start_two
@@ -54,18 +53,10 @@ def config(tmp_path) -> Path:
 
 
 @pytest.fixture
-def train(config, monkeypatch, capsys):
+def train(config, command, monkeypatch):
     """Return a function that calls the command, and returns its exit code and output."""
     monkeypatch.setitem(MODELS, "Toy", TOY)
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bins.train", "--config", str(config), "--name", "first", *arguments])
-        with pytest.raises(SystemExit) as left:
-            run(main, _parser())
-        return left.value.code, *capsys.readouterr()
-
-    return call
+    return lambda *arguments: command(bins.train, "--config", config, "--name", "first", *arguments)
 
 
 def weights(folder: Path, step: int) -> torch.Tensor:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import runpy
 import sys
 from collections.abc import Callable
 
 import torch
 
-from bins.command import run
-from bins.train import _parser, main
 from models.fastspeech2.task import FastSpeech2Task
 from utils.checkpoint import CheckpointFolder
 from utils.task import Term, Update
@@ -80,4 +79,4 @@ FAILURES = {
 if __name__ == "__main__":
     FAILURES[sys.argv.pop(1)]()
     torch.set_num_threads(1)
-    run(main, _parser())
+    runpy.run_module("bins.train", run_name="__main__")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bins.benchmark import _parser, main
+import bins.benchmark
 from config.load import SettingsError
 from models.benchmarks.acoustic import measure, measure_inference, measure_training
 from models.benchmarks.end_to_end import measure_system
@@ -103,13 +103,14 @@ def test_plain_generator_gives_the_same_waveform():
 
 
 @pytest.fixture
-def run_benchmark(tmp_path, capsys):
+def run_benchmark(tmp_path, command):
     """Return a function that runs the command, and returns its output and the tables that it wrote."""
 
     def run(*arguments):
         fewest = ["--precision", "fp32", "--steps", "1", "--runs", "1", "--batch_size", "2"]
-        assert main(_parser().parse_args([*arguments, *fewest, "--output", str(tmp_path / "b.json")])) == 0
-        printed, result = capsys.readouterr().out, json.loads((tmp_path / "b.json").read_text())
+        code, printed, errors = command(bins.benchmark, *arguments, *fewest, "--output", tmp_path / "b.json")
+        assert code == 0, errors
+        result = json.loads((tmp_path / "b.json").read_text())
         assert result["machine"]["processor"] in printed and result["peak_memory_mib"] > 100
         return printed, {section["title"]: section["rows"] for section in result["sections"]}
 

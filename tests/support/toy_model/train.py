@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bins.command import run
-from bins.train import _parser, main
+import runpy
+
 from models.registry import MODELS
 from tests.support.toy_model import TOY
 
 MODELS["Toy"] = TOY
 
 if __name__ == "__main__":
-    run(main, _parser())
+    runpy.run_module("bins.train", run_name="__main__")
