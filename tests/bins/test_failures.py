@@ -63,6 +63,7 @@ def test_nan_loss_with_debug_ends_training(config):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
@@ -92,6 +93,7 @@ def test_failure_of_one_of_two_processes_ends_both_and_their_launcher(config, la
     assert ("torch.distributed.elastic" in ended.stderr) == (launcher != "utils.launch"), ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
@@ -125,6 +127,7 @@ def test_interrupted_launcher_leaves_a_checkpoint_and_no_traceback(config):
     assert CheckpointFolder(checkpoints).newest() is not None
 
 
+@pytest.mark.slow
 def test_launcher_names_missing_gpus(config):
     asked = ",".join(map(str, range(max(torch.cuda.device_count(), 1) + 1)))
     ended = subprocess.run(

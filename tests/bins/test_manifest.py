@@ -41,6 +41,7 @@ def test_a_corpus_is_listed_before_stage_1(tmp_path, flag):
         assert line["duration"] > 0.5 and line["speaker"] == "toy"
 
 
+@pytest.mark.slow
 def test_after_stage_1_usable_utterances_are_listed_with_the_same_splits(tmp_path):
     make_corpus(tmp_path / "corpus", 10)
     config = write_config(tmp_path, tmp_path / "corpus", num_workers=1)

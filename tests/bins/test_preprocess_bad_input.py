@@ -185,6 +185,7 @@ def test_every_bad_recording_is_left_out_with_its_reason(tmp_path, corpus):
     assert f"{len(bad) - 1} left out" in again.stdout
 
 
+@pytest.mark.slow
 def test_too_many_bad_recordings_fail_after_the_report_is_written(tmp_path, corpus):
     config = write_config(tmp_path, corpus, max_bad_share=0.2)
     assert preprocess(config).returncode == 0
@@ -207,6 +208,7 @@ def test_a_corpus_without_usable_training_utterances_fails(tmp_path, corpus):
 # The disk
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_full_disk_is_named_and_leaves_no_partial_files(tmp_path):
     make_corpus(tmp_path / "corpus", 100)

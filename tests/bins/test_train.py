@@ -198,6 +198,7 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
 
 
+@pytest.mark.slow
 def test_finetuning_under_an_existing_name_resumes_only_with_the_same_weights(train, tmp_path):
     train()
     place, other = tmp_path / "ckpts" / "first", tmp_path / "ckpts" / "other"

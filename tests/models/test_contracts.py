@@ -133,6 +133,7 @@ def test_one_batch_is_learned_by_heart(tiny):
 OFTEN = {"save_every_steps": 3, "valid_every_steps": 2, "sample_every_steps": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_pictures")
 def test_a_run_resumes_exactly(tiny):
     unbroken = tiny.train("unbroken", 7, **OFTEN).task

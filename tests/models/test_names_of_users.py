@@ -16,6 +16,7 @@ def test_a_short_name_is_the_module_itself(name):
     assert importlib.import_module(f"models.{name}") is importlib.import_module(f"models.inference.{name}")
 
 
+@pytest.mark.slow
 def test_short_names_are_imported_lazily_like_any_module():
     program = """
 import sys

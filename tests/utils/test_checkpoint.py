@@ -115,6 +115,7 @@ def test_saving_a_step_again_replaces_it(tmp_path):
     assert names(checkpoints) == ["step-00000001"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [400, 20_000])
 def test_full_disk_is_named_and_leaves_the_older_checkpoint(tmp_path, limit):
     """A limit on the size of files stands in for a full disk: writing fails after some bytes."""

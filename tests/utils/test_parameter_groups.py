@@ -93,6 +93,7 @@ def test_frozen_parameters_stay_bit_equal_and_others_are_trained(tiny):
             assert same == (f"{name}.{key}" not in changed)
 
 
+@pytest.mark.slow
 def test_a_run_with_frozen_parts_resumes_exactly(tiny):
     patterns = FROZEN[tiny.model_type]
     _, unbroken = train(tiny, "unbroken", 4, patterns)

@@ -35,6 +35,7 @@ def test_threads_sleep_soon_unless_the_environment_says_otherwise(package):
     assert python(show, OMP_WAIT_POLICY="active") == "None False"
 
 
+@pytest.mark.slow
 def test_denormals_are_flushed_on_every_thread():
     code = (
         "import torch\n"

@@ -184,6 +184,7 @@ def wait_for_step(folder: Path, step: int, process) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_exactly(tmp_path):
     """Killed with SIGKILL at random moments, many of them while saving, which happens at every other step."""
     steps, options = 120, {"save_every_steps": 2, "keep_last": 2}

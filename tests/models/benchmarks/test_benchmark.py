@@ -130,6 +130,7 @@ def test_the_command_measures_an_aligner(run_benchmark):
     assert tables["Aligner training"][0]["frames per s"] > 0 < tables["Alignment"][0]["speech s per s"]
 
 
+@pytest.mark.slow
 def test_the_command_measures_a_vocoder(run_benchmark):
     overrides = [argument for override in VOCODER for argument in ("--set", override)]
     arguments = ["--configs", "config/hifigan_v3.json", *overrides, "--speaking_batch_size", "1", "2", "--long_s", "70"]
@@ -159,6 +160,7 @@ def test_amplified_generators_depend_on_their_mel():
     assert one.std() > 0.05 and (one - other).std() > 0.05
 
 
+@pytest.mark.slow
 def test_whole_voices_are_measured_in_each_precision_of_the_vocoder(tmp_path):
     tiny_bundle().save(tmp_path / "voice")
     tiny_vocoder_bundle().save(tmp_path / "vocoder")

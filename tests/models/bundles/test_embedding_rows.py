@@ -98,6 +98,7 @@ def test_vocoders_have_no_embedding_rows(tmp_path, tiny):
     assert not isinstance(TinyModel("HiFiGAN", tmp_path / "vocoder").task(), HasEmbeddingRows)
 
 
+@pytest.mark.slow
 def test_finetuning_keeps_adds_and_drops_symbols_and_speakers_by_name(tiny, train):
     code, _, errors = train("first", tiny.processed_dir, "train.max_steps=2")
     assert code == 0, errors
@@ -125,6 +126,7 @@ def test_finetuning_keeps_adds_and_drops_symbols_and_speakers_by_name(tiny, trai
                     torch.testing.assert_close(new.weights[key][row], was, atol=1e-6, rtol=0.0)
 
 
+@pytest.mark.slow
 def test_a_single_speakers_model_is_finetuned_to_several_and_resumes_exactly(tiny, train):
     write_features(tiny.folder / "one", speakers=("a",))
     assert train("first", tiny.folder / "one", "train.max_steps=2")[0] == 0
@@ -208,6 +210,7 @@ def renamed(tiny, old, new):
         manifest.write_text(manifest.read_text().replace(f'"speaker": "{old}"', f'"speaker": "{new}"'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumed", [(), ("--resume_type", "resume")])
 def test_a_renamed_speaker_does_not_get_anothers_row(tiny, train, resumed):
     code, _, errors = train_twice(tiny, train, lambda: renamed(tiny, "a", "z"), resumed=resumed)
@@ -243,6 +246,7 @@ def test_other_features_of_equal_size_are_refused(tiny, train):
     assert code == 1 and f"symbols: {INVENTORY[-1]} gone, XX new; speakers: b gone, c new." in errors
 
 
+@pytest.mark.slow
 def test_the_same_names_in_another_folder_resume(tiny, train):
     def elsewhere():
         write_features(tiny.folder / "others")
@@ -252,6 +256,7 @@ def test_the_same_names_in_another_folder_resume(tiny, train):
     assert code == 0 and "resuming from" in printed, errors
 
 
+@pytest.mark.slow
 def test_names_of_an_older_experiment_are_read_from_its_bundle(tiny, train):
     def forget_names():
         (tiny.folder / "first" / "origin.json").unlink()
@@ -264,6 +269,7 @@ def test_names_of_an_older_experiment_are_read_from_its_bundle(tiny, train):
     assert code == 1 and "speakers: b gone, c new." in errors
 
 
+@pytest.mark.slow
 def test_an_experiment_without_names_resumes_with_a_warning(tiny, train):
     def forget_names():
         (tiny.folder / "first" / "origin.json").unlink()

@@ -89,6 +89,7 @@ def test_tiling_changes_no_waveform(shape, n_frames, fused, monkeypatch):
         torch.testing.assert_close(generator.for_inference()(mel), generator(mel), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_long_mel_takes_no_more_memory_than_its_waveform():
     """In one piece, these 400,000 frames would take over a gigabyte."""
     program = """

@@ -289,6 +289,7 @@ def weights_at(folder, step):
     return {f"{name}.{key}": value for name in names for key, value in checkpoint.weights(name).items()}
 
 
+@pytest.mark.slow
 def test_a_killed_adversarial_training_resumes_exactly(tiny):
     """Killed with SIGKILL before and after the adversary begins."""
     settings = ("train.max_steps=12", "train.adversarial_start_step=5")
@@ -309,6 +310,7 @@ def test_a_killed_adversarial_training_resumes_exactly(tiny):
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(tiny):
     settings = ("train.max_steps=4", "train.adversarial_start_step=2")
     two = start_two("bins.train", *arguments(tiny, "two", *settings))

@@ -308,6 +308,7 @@ def exported(experiment, folder, command):
     return folder
 
 
+@pytest.mark.slow
 def test_an_experiment_is_exported_with_all_its_training_needs(experiment, tmp_path, command):
     folder = exported(experiment, tmp_path / "original", command)
     checkpoint = open_checkpoint(experiment / "checkpoint" / "step-00000003")
@@ -422,6 +423,7 @@ def finetune(place):
     return "--resume_type", "finetune", "--checkpoint", place
 
 
+@pytest.mark.slow
 def test_training_resumes_from_original_checkpoints(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     code, printed, errors = train("second", *STILL, more=finetune(folder))
@@ -437,6 +439,7 @@ def test_training_resumes_from_original_checkpoints(experiment, tmp_path, train,
     assert state["generator"]["param_groups"][0]["lr"] == 1e-9
 
 
+@pytest.mark.slow
 def test_missing_discriminators_start_from_scratch_with_a_message(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     (folder / "do_00000003").rename(folder / "do_00000002")
@@ -449,6 +452,7 @@ def test_missing_discriminators_start_from_scratch_with_a_message(experiment, tm
     assert not nearly(weights_after(tmp_path / "second", 1, "mpd"), weights_after(experiment, 3, "mpd"))
 
 
+@pytest.mark.slow
 def test_training_starts_from_a_bundle_or_from_a_checkpoint_with_its_state(experiment, tmp_path, train):
     code, printed, errors = train("second", *STILL, more=finetune(experiment / "bundle"))
     assert code == 0 and "beginning afresh: mpd, msd, optimizer" in printed, errors
@@ -471,6 +475,7 @@ def test_generator_and_discriminators_are_exported_from_one_checkpoint(experimen
     assert_same(find_bundle(folder).weights, checkpoint.weights("generator_average"))
 
 
+@pytest.mark.slow
 def test_resting_discriminators_are_exported_without_optimizer_state(train, tmp_path, command):
     code, _, errors = train("resting", "train.max_steps=3", "train.adversarial_start_step=100")
     assert code == 0, errors
@@ -481,6 +486,7 @@ def test_resting_discriminators_are_exported_without_optimizer_state(train, tmp_
     assert code == 0 and "discriminator and generator at step 3" in printed, errors
 
 
+@pytest.mark.slow
 def test_parameter_groups_and_frozen_parts_are_exported_as_one_group(train, tmp_path, command):
     groups = ("train.lr_groups={'generator.ups': 0.1, 'msd': 0.5}", "train.freeze=['mpd', 'conv_pre']")
     code, _, errors = train("first", "train.max_steps=3", *groups)
@@ -501,6 +507,7 @@ def test_parameter_groups_and_frozen_parts_are_exported_as_one_group(train, tmp_
     assert {float(each["step"]) for of in state.values() for each in of["state"].values()} == {4.0}
 
 
+@pytest.mark.slow
 def test_weights_and_states_that_do_not_fit_are_refused_by_name(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     for place in (folder, experiment / "bundle", experiment):
@@ -520,6 +527,7 @@ def test_weights_and_states_that_do_not_fit_are_refused_by_name(experiment, tmp_
     assert code == 1 and "holds a FastSpeech2, and the settings ask for a HiFiGAN" in errors
 
 
+@pytest.mark.slow
 def test_starting_from_a_vocoder_of_other_mels_is_warned_of(experiment, tmp_path, train):
     settings = json.loads((experiment / "bundle" / "settings.json").read_text())
     settings["preprocess"]["fmin"] = 20.0
@@ -528,6 +536,7 @@ def test_starting_from_a_vocoder_of_other_mels_is_warned_of(experiment, tmp_path
     assert code == 0 and "it was trained on other mels; it had -> now asked for: fmin: 20.0 -> 0.0" in printed, errors
 
 
+@pytest.mark.slow
 def test_an_acoustic_model_starts_from_a_bundle(tmp_path, train):
     code, _, errors = train("first", "train.max_steps=2", model_type="FastSpeech2")
     assert code == 0, errors

@@ -115,6 +115,7 @@ def preprocess(config, *flags):
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_stage_1_trains_an_aligner_that_finds_the_phones(recipe, tmp_path):
     config, true = recipe
     preprocess(config)

@@ -44,6 +44,7 @@ def labels(alignment):
     return [phone.label for phone in alignment.phones if not phone.is_silence]
 
 
+@pytest.mark.slow
 def test_phones_begin_where_the_montreal_forced_aligner_has_them(shared_data, extractor, aligner):
     corpus = shared_data / "ljspeech_mini"
     with (corpus / "LJSpeech-1.1" / "metadata.csv").open(encoding="utf-8", newline="") as file:

@@ -405,6 +405,7 @@ def test_the_usual_split_of_ljspeech_has_a_hundred_and_five_hundred():
     assert sum(split == "test" for split in split_of.values()) == 500
 
 
+@pytest.mark.slow
 def test_several_published_corpora_are_prepared_together(tmp_path):
     of_id = list(texts(24).values())
     spoken = {f"p{225 + i % 2}_{i:03d}": text for i, text in enumerate(of_id[:12])}

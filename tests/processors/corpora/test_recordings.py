@@ -191,6 +191,7 @@ def test_the_command_needs_no_texts_for_vocoders(tmp_path, monkeypatch):
     assert asked == [VOCODER_FEATURES, ACOUSTIC_FEATURES]
 
 
+@pytest.mark.slow
 def test_a_vocoder_uses_the_store_of_a_voice_and_leaves_the_voice_unchanged(tmp_path):
     make_corpus(tmp_path / "corpus", 12)
     write_metadata(tmp_path / "corpus", {**texts(12), "clip_003": "日本語"})  # no word of it can be aligned
@@ -298,6 +299,7 @@ def test_a_vocoder_with_test_utterances_of_a_voice_is_refused(tmp_path, layout, 
     assert len(open_acoustic(voice)) == len(before["train"])
 
 
+@pytest.mark.slow
 def test_a_vocoder_follows_a_voice_with_a_grown_corpus(tmp_path):
     make_corpus(tmp_path / "corpus", 20)
     write_metadata(tmp_path / "corpus", dict(list(texts(20).items())[:12]))

@@ -209,6 +209,7 @@ def config(good, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_table_and_list(config, command, tmp_path):
     code, printed, errors = command(bins.check_data, "--config", config, "--no_mos", "--num_workers", "1")
     assert code == 0, errors
@@ -225,6 +226,7 @@ def test_the_command_writes_page_table_and_list(config, command, tmp_path):
     assert "preprocess.leave_out" in printed + errors
 
 
+@pytest.mark.slow
 def test_texts_are_read_in_their_own_languages_and_compared_in_english_alone(config, command, tmp_path):
     overrides = ["preprocess.phone_extractor=char", "dataset_language.mine/otto=de"]
     flags = [flag for each in overrides for flag in ("--set", each)]
@@ -236,6 +238,7 @@ def test_texts_are_read_in_their_own_languages_and_compared_in_english_alone(con
     assert "Letters" in page and "Never" not in page
 
 
+@pytest.mark.slow
 def test_a_vocoder_s_corpus_is_checked_without_texts(config, command, tmp_path):
     for text in (tmp_path / "corpus").glob("*/*.lab"):
         text.unlink()

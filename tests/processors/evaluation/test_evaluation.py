@@ -57,6 +57,7 @@ def test_stoi_falls_with_noise_and_is_1_for_the_recording_itself(speech):
     assert same > near > far
 
 
+@pytest.mark.slow
 @needs("mos")
 def test_predicted_mos_falls_with_noise(speech):
     assert 5 > predicted_mos(speech, RATE) > predicted_mos(noisy(speech, 0.1), RATE) > 1
@@ -99,6 +100,7 @@ def test_odd_recordings_raise_no_error(odd, monkeypatch):
     mel_error(tone(), ODD[odd], RATE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ["silence", "nothing", "one sample", "beyond full scale"])
 def test_odd_recordings_raise_no_error_in_predicted_mos(odd):
     score = predicted_mos(ODD[odd], RATE)
@@ -145,6 +147,7 @@ def test_folders_that_cannot_be_compared_are_refused(tmp_path):
     assert not (tmp_path / "out.json").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_path_of_the_report(tmp_path):
     for folder in ("gt", "pred"):
         write_wav(tmp_path / folder / "a.wav", tone(), RATE)

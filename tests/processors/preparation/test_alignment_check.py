@@ -124,6 +124,7 @@ def planted(alignment):
     return Alignment((*words, silence), (*phones[:-1], moved, silence))
 
 
+@pytest.mark.slow
 def test_stage_1_reports_planted_faults_and_shows_them(tmp_path):
     corpus = tmp_path / "corpus"
     of_id = make_corpus(corpus, 24)

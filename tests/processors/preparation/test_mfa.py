@@ -59,6 +59,7 @@ def settings_for(tmp_path, count=8, **changes):
     return load(config), texts
 
 
+@pytest.mark.slow
 def test_stage_1_uses_the_textgrids_of_mfa(tmp_path, mfa):
     settings, texts = settings_for(tmp_path)
     align_by_mfa(settings, num_workers=2)

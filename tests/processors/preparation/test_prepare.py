@@ -171,6 +171,7 @@ def test_vocoder_features_are_not_made_again_after_acoustic_ones(tmp_path, corpu
     assert everything(tmp_path / "processed") == before
 
 
+@pytest.mark.slow
 def test_several_corpora_share_statistics_and_speakers(tmp_path, corpus):
     other = tmp_path / "other"
     for speaker in ("anna", "bert"):
@@ -240,6 +241,7 @@ def test_second_run_makes_nothing_and_changes_nothing(tmp_path, corpus, capsys):
     assert everything(tmp_path / "processed") == before
 
 
+@pytest.mark.slow
 def test_changed_text_recording_or_textgrid_makes_that_utterance_again(tmp_path, corpus):
     settings = load(write_config(tmp_path, corpus))
     prepare(settings)
@@ -259,6 +261,7 @@ def test_changed_text_recording_or_textgrid_makes_that_utterance_again(tmp_path,
     assert seven == eight
 
 
+@pytest.mark.slow
 def test_new_utterances_are_added_and_missing_ones_dropped(tmp_path, corpus):
     settings = load(write_config(tmp_path, corpus))
     prepare(settings)
@@ -299,6 +302,7 @@ def test_own_textgrids_are_found_by_id_and_the_users_by_file_name_too(tmp_path):
     assert TextGrids(None, own).own(two) == of_one
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_by_name_until_overwritten(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     prepare(load(config))
@@ -311,6 +315,7 @@ def test_other_settings_are_refused_by_name_until_overwritten(tmp_path, corpus):
     assert all(each.frames < 160 for each in utterances(tmp_path / "processed").values())
 
 
+@pytest.mark.slow
 def test_a_store_keeps_the_version_of_the_front_end_that_made_its_first_phones(tmp_path, corpus, monkeypatch):
     settings = load(write_config(tmp_path, corpus))
     store = tmp_path / "processed" / "toy" / "store_settings.json"
@@ -344,6 +349,7 @@ def test_a_store_from_before_front_ends_had_versions_is_used_as_it_is(tmp_path, 
         front_end_version_of(tmp_path / "processed", ["toy"])
 
 
+@pytest.mark.slow
 def test_limits_of_duration_may_change_without_new_features(tmp_path, corpus):
     config = write_config(tmp_path, corpus, max_bad_share=1.0)
     write_clip(corpus, "clip_000", "So so so so so so so so so so.")
@@ -357,6 +363,7 @@ def test_limits_of_duration_may_change_without_new_features(tmp_path, corpus):
 # Alignment
 
 
+@pytest.mark.slow
 def test_own_alignments_are_kept_as_textgrids_with_their_origin(tmp_path, shared_data):
     folder = tmp_path / "corpus"
     lines = (shared_data / "kathleen" / "metadata.csv").read_text().splitlines()[:3]
@@ -390,6 +397,7 @@ def test_missing_textgrids_are_refused_before_extraction(tmp_path, corpus):
         prepare(load(config))
 
 
+@pytest.mark.slow
 def test_foreign_textgrids_in_our_folder_are_used_and_never_replaced(tmp_path, corpus):
     own = tmp_path / "processed" / "toy" / "TextGrid" / "toy"
     shutil.copytree(corpus / "TextGrid", own)
@@ -461,6 +469,7 @@ def test_killed_runs_end_in_the_result_of_an_unbroken_one(tmp_path):
     assert not list(shards.parent.rglob("*.partial"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_ctrl_c_ends_all_processes_and_leaves_nothing_half_written(tmp_path):
     make_corpus(tmp_path / "corpus", 80)
@@ -482,6 +491,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_nothing_half_written(tmp_path):
     assert prepare(load(config)).usable == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("often", "bad"), [("once", 0), ("always", 1)])
 def test_a_killed_worker_is_replaced_and_what_kills_two_is_left_out(tmp_path, corpus, monkeypatch, capsys, often, bad):
     monkeypatch.setattr(extraction, "make_work", make_deadly_work)
@@ -498,6 +508,7 @@ def test_a_killed_worker_is_replaced_and_what_kills_two_is_left_out(tmp_path, co
     assert prepare(load(config)).usable == 24
 
 
+@pytest.mark.slow
 def test_a_program_error_rejects_one_utterance_until_the_next_run(tmp_path, corpus, monkeypatch):
     monkeypatch.setattr(extraction, "make_work", make_clumsy_work)
     config = write_config(tmp_path, corpus, num_workers=1)
@@ -510,6 +521,7 @@ def test_a_program_error_rejects_one_utterance_until_the_next_run(tmp_path, corp
     assert (summary.prepared, summary.usable) == (1, 24)
 
 
+@pytest.mark.slow
 def test_damaged_shard_is_made_again(tmp_path, corpus, capsys):
     settings = load(write_config(tmp_path, corpus))
     prepare(settings)
@@ -550,6 +562,7 @@ def test_groups_shrink_towards_the_end_and_never_grow_with_the_corpus(count, wor
 # The report
 
 
+@pytest.mark.slow
 def test_page_shows_pictures_and_sound_without_any_other_file(tmp_path, corpus):
     prepare(load(write_config(tmp_path, corpus)))
     page = (tmp_path / "processed" / "toy" / "report.html").read_text()
@@ -558,6 +571,7 @@ def test_page_shows_pictures_and_sound_without_any_other_file(tmp_path, corpus):
     assert "http" not in page.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_little_speech_is_warned_of_for_voices_but_not_for_aligners(tmp_path, corpus, capsys):
     config = write_config(tmp_path, corpus)
     prepare(load(config))

@@ -58,6 +58,7 @@ def test_every_utterance_belongs_to_one_share():
         assert all(sum(column) > 200 / count for column in zip(*held, strict=True))
 
 
+@pytest.mark.slow
 def test_the_last_share_finishes_the_whole(tmp_path, corpus):
     alone = load(write_config(tmp_path / "alone", corpus, num_workers=1))
     prepare(alone)
@@ -76,6 +77,7 @@ def test_the_last_share_finishes_the_whole(tmp_path, corpus):
     }
 
 
+@pytest.mark.slow
 def test_shares_number_collected_letters_alike(tmp_path):
     corpus = tmp_path / "corpus"
     of_id = {name: text if i else f"Zoé! {text}" for i, (name, text) in enumerate(texts(16).items())}
@@ -139,6 +141,7 @@ def test_one_machine_trains_the_aligner_for_all(tmp_path):
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_a_share_may_be_empty(tmp_path, corpus, capsys):
     shutil.copytree(corpus / "TextGrid", tmp_path / "processed" / "toy" / "TextGrid")
     settings = load(write_config(tmp_path, corpus, num_workers=1, textgrid_dir="", alignment="textgrid"))
@@ -192,6 +195,7 @@ def test_a_share_waits_while_another_machine_finishes_the_whole(tmp_path, corpus
     assert "waiting" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_last_share_finishes_although_another_still_counts_what_is_left(tmp_path, corpus):
     config = write_config(tmp_path, corpus, num_workers=1)
     slow = start("tests.support.share_machine", config, "1", "2", tmp_path)

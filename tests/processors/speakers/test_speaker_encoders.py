@@ -209,6 +209,7 @@ def test_every_parameter_gets_a_gradient_and_speakers_differ(tiny):
     assert isinstance(task, HasEmbeddingRows) and list(task.embedding_rows()) == ["network.phoneme_embedding.weight"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_pictures")
 def test_a_run_resumes_exactly(tiny):
     unbroken = tiny.train("unbroken", 4, valid_every_steps=2).task
@@ -218,6 +219,7 @@ def test_a_run_resumes_exactly(tiny):
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
+@pytest.mark.slow
 def test_the_bundle_holds_the_embeddings(tiny):
     task = tiny.train("run", 2).task
     [batch, *_] = batches_of(tiny.task())

@@ -180,6 +180,7 @@ def test_processes_return_the_same_phones(method):
         assert pool.map_async(_phones, list(_TEXTS)).get(60) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_during_a_call_does_not_lock_the_child():
     extractor = make_front_end("espeak", language="de")
