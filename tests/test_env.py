@@ -110,7 +110,7 @@ def test_a_changed_lock_is_installed(house):
     assert len(house.installations) == 2
 
 
-def test_a_failed_installation_is_told_and_continued(house):
+def test_a_failed_installation_is_reported_and_continued(house):
     done = house.run(STUB_PIP="1")
     assert (done.returncode, done.stdout) == (1, "")
     assert "run this again to continue" in done.stderr
@@ -133,7 +133,7 @@ def test_a_killed_installation_is_continued(house):
     assert not (house.root / ".venv.lock").exists()
 
 
-def test_a_half_made_environment_is_made_anew(house):
+def test_a_partial_environment_is_made_again(house):
     (house.root / ".venv" / "bin").mkdir(parents=True)
     (house.root / ".venv" / "bin" / "python").symlink_to("/nowhere/python")
     done = house.run()

@@ -210,7 +210,7 @@ def test_the_readme_lists_the_same_flags(recipe):
         ["--infer_text", "x"],
     ],
 )
-def test_what_the_vocoder_cannot_do_is_told_before_training(vocoder_house, arguments):
+def test_impossible_uses_of_the_vocoder_are_refused_before_training(vocoder_house, arguments):
     done = vocoder_house.run("--stage", "all", "--name", "voice", *arguments)
     assert done.returncode == 2
     assert re.match(r"error: .*--help\n\Z", done.stderr, re.DOTALL), done.stderr
@@ -333,7 +333,7 @@ def test_the_flags_of_the_launcher_stand_before_the_command(house):
         ("egs/vocoder", (), "sh '{root}/egs/tts/FastSpeech2/run.sh'"),
     ],
 )
-def test_commands_are_told_the_recipes_own_call_from_where_the_user_stands(house, where, flags, own_call):
+def test_commands_advise_the_recipes_own_call_from_the_users_folder(house, where, flags, own_call):
     house.run("--stage", "1", *flags, where=(house.root / where).resolve())
     assert house.calls[0]["own_call"] == own_call.format(root=house.root)
 
@@ -404,7 +404,7 @@ def test_the_demo_ends_by_naming_what_it_made(house):
     assert f"{result}/said.png\n" in done.stdout
 
 
-def test_an_interrupted_demo_goes_on_and_a_finished_one_begins_anew(house):
+def test_an_interrupted_demo_is_continued_and_a_finished_one_starts_over(house):
     corpus = house.root / "data" / "demo" / "corpus"
     corpus.mkdir(parents=True)
     (corpus / "metadata.csv").touch()

@@ -230,8 +230,8 @@ def test_unknown_phones_are_replaced_with_one_warning(capsys):
     first, second = voice("Mein. [[mθ]]"), voice("Mein")
     assert first.phones == ("sil", "m", "a", "ɪ", "n", ".", "m", ".") or first.phones[:5] == ("sil", "m", "a", "ɪ", "n")
     assert second.phones == ("sil", "m", "a", "ɪ", "n", ".")
-    told = capsys.readouterr()
-    assert (told.out + told.err).count("was not trained on the phone 'aɪ'") + (told.out + told.err).count(
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("was not trained on the phone 'aɪ'") + (printed.out + printed.err).count(
         "was not trained on the phone 'ˈaɪ'"
     ) == 1
 
