@@ -22,17 +22,8 @@ from utils.errors import RecitalError
 # The folder of the package `utils`; not config.paths.REPOSITORY, since utils imports no other floor.
 _IMPORT_ROOT = Path(__file__).resolve().parent.parent
 # One process per core leaves no core for helper threads: with two threads each they wait for one another.
-ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-    ),
-    "1",
-)
+_LIBRARIES = ("OMP_NUM", "MKL_NUM", "OPENBLAS_NUM", "VECLIB_MAXIMUM", "NUMEXPR_NUM", "NUMBA_NUM")
+ONE_THREAD = {f"{library}_THREADS": "1" for library in _LIBRARIES}
 DEATHS_WHILE_STARTING = 3
 
 Note = Callable[[Any], None]

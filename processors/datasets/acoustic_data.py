@@ -14,7 +14,13 @@ from torch import Tensor
 
 from processors.datasets.open_split import open_split
 from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
-from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
+from processors.datasets.utterance_data import (
+    UtteranceBatch,
+    UtteranceData,
+    UtteranceExample,
+    collate_utterances,
+    pad_arrays,
+)
 from processors.feature_store import FeatureStore
 from processors.features import DataError
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
@@ -44,14 +50,11 @@ class AcousticBatch(UtteranceBatch):
 
 
 @dataclass(frozen=True)
-class AcousticExample:
-    """One utterance of an `AcousticBatch`, without padding."""
+class AcousticExample(UtteranceExample):
+    """One utterance of an `AcousticBatch`."""
 
-    id: str
     speaker_id: int
-    phoneme_ids: np.ndarray
     durations: np.ndarray
-    mel: np.ndarray  # (T_mel, M)
     pitch: np.ndarray | None
     energy: np.ndarray | None
 

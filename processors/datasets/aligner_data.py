@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from processors.datasets.open_split import open_split
-from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances
+from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, UtteranceExample, collate_utterances
 from processors.feature_store import FeatureStore
 from processors.features import ALIGNER_FEATURES, DataError
 from processors.speakers.voice_folder import voice_folder
@@ -30,12 +28,9 @@ class AlignerBatch(UtteranceBatch):
 
 
 @dataclass(frozen=True)
-class AlignerExample:
-    """One utterance of an `AlignerBatch`: its id, (T_text,) `phoneme_ids`, (T_mel, M) `mel`, and its corpus."""
+class AlignerExample(UtteranceExample):
+    """One utterance of an `AlignerBatch`, with its corpus."""
 
-    id: str
-    phoneme_ids: np.ndarray
-    mel: np.ndarray
     dataset: str = ""
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -64,15 +64,13 @@ class UtteranceBatch(Batch):
         return {"frames": self.mel.shape[0] * self.mel.shape[2], "phonemes": self.phoneme_ids.numel()}
 
 
-class UtteranceExample(Protocol):
+@dataclass(frozen=True)
+class UtteranceExample:
     """One utterance of a batch, without padding: (T_text,) `phoneme_ids` and (T_mel, M) `mel`."""
 
-    @property
-    def id(self) -> str: ...
-    @property
-    def phoneme_ids(self) -> np.ndarray: ...
-    @property
-    def mel(self) -> np.ndarray: ...
+    id: str
+    phoneme_ids: np.ndarray
+    mel: np.ndarray
 
 
 def pad_arrays(arrays: Sequence[np.ndarray], *, padding_value: float = 0.0, length_step: int = 1) -> Tensor:
