@@ -1,4 +1,4 @@
-"""TextGrids that only a whole corpus can give: by an aligner that is trained on it, or by MFA."""
+"""Alignment of whole corpora: by an aligner trained on them, or by MFA."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def align_whole_corpora(
     is_shared: bool = False,
     device: str = "cpu",
 ) -> int:
-    """Write the TextGrids that a recipe's alignment takes from its corpora as a whole; of other alignments nothing.
+    """Write the TextGrids of a recipe whose alignment is `learned` or `mfa`; nothing for other alignments.
 
     Args:
         settings: of the recipe.
@@ -46,7 +46,7 @@ def align_whole_corpora(
         device: of the aligner.
 
     Returns:
-        The exit code of what was stopped early, else 0.
+        The exit code of a stopped training, else 0.
     """
     aligner = aligner_of(settings.preprocess)
     if aligner not in ("learned", "mfa"):
@@ -60,10 +60,10 @@ def align_whole_corpora(
 
 
 def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite: bool, device: str) -> int:
-    """Prepare phones and mels, train an aligner on them, and write its TextGrids, each where it was left off."""
+    """Prepare phones and mels, train an aligner on them, and write its TextGrids, resuming each."""
     own = aligner_settings(settings)
     experiment = own.log_path / _NAME
-    say("alignment: preparing what the aligner learns from")
+    say("alignment: preparing the aligner's training data")
     prepare(own, num_workers=num_workers, overwrite=overwrite, features=ALIGNER_FEATURES)
     goes_on = bool(CheckpointFolder(experiment / "checkpoint").folders()) and not overwrite
     if goes_on and (reason := why_to_train_again(experiment, own)):
@@ -76,12 +76,12 @@ def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite
         if changed := [line for line in what_has_changed(experiment, own) if not line.startswith(CHANGEABLE)]:
             warn(
                 "\n  ".join(
-                    [f"{experiment} stays as it is; --overwrite trains another. It has -> not taken over:", *changed]
+                    [f"{experiment} is kept; --overwrite trains another. Its settings -> ignored ones:", *changed]
                 )
             )
     else:
         say("alignment: training the aligner")
-        # What began with other settings that matter to features was refused before.
+        # Other settings of features were refused before.
         if code := train(own, _NAME, "resume" if goes_on else None):
             return code
     say("alignment: writing TextGrids")
@@ -99,7 +99,7 @@ def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite
 
 
 def _delete(experiment: Path) -> None:
-    """Delete an experiment; a kill leaves no half of it under its name."""
+    """Delete an experiment; a kill leaves no part of it under its name."""
     deleted = experiment.with_name(f".{experiment.name}.partial")
     shutil.rmtree(deleted, ignore_errors=True)
     if experiment.is_dir():
@@ -108,7 +108,7 @@ def _delete(experiment: Path) -> None:
 
 
 def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
-    """Return the settings of the aligner that a recipe's stage 1 trains on its corpora, in a folder of its own.
+    """Return the settings of the aligner that a recipe's stage 1 trains on its corpora, in a separate folder.
 
     Raises:
         SettingsError: the file that `preprocess.aligner_config` names cannot be used.
@@ -134,18 +134,18 @@ def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
     source = preprocess.aligner_config
     own = refined_settings(rooted(source), layer, source, settings_class)
     if kind_of(own.model_type) != "aligner":
-        raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which aligns nothing")
+        raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which is not an aligner")
     return own
 
 
 def is_trained(experiment: Path, settings: ExperimentSettings) -> bool:
-    """Return whether the training of an aligner has reached the last step that today's settings ask for."""
+    """Return whether the training of an aligner has reached the last step of the settings."""
     newest = CheckpointFolder(experiment / "checkpoint").newest()
     return newest is not None and 0 < settings.train.max_steps <= newest.step
 
 
 def what_has_changed(experiment: Path, settings: ExperimentSettings) -> list[str]:
-    """List how today's settings of an aligner and its training differ from those it was trained with."""
+    """List the differences between the settings of an aligner and those it was trained with."""
     ours, theirs = (
         each.model_dump(mode="json", include={"model_type", "model", "train"})
         for each in (settings, find_bundle(experiment).settings)
@@ -154,11 +154,11 @@ def what_has_changed(experiment: Path, settings: ExperimentSettings) -> list[str
 
 
 def why_to_train_again(experiment: Path, settings: ExperimentSettings) -> str:
-    """Return why an aligner whose training has begun cannot align today's corpora; "" if it can, or can once trained.
+    """Return why an existing aligner cannot align the present corpora; "" if it can, or can once trained.
 
     Args:
         experiment: of the aligner.
-        settings: those that `aligner_settings` gives today, with stage 1 done for them.
+        settings: present ones from `aligner_settings`, with stage 1 done for them.
     """
     try:
         bundle = find_bundle(experiment)
@@ -172,9 +172,9 @@ def why_to_train_again(experiment: Path, settings: ExperimentSettings) -> str:
     if new := [symbol for symbol in symbols if symbol not in known and symbol != LATER]:
         unknown.append(f"the phones {' '.join(new)}")
     if unknown:
-        return f"does not know {' and '.join(unknown)}"
+        return f"was not trained on {' and '.join(unknown)}"
     if symbols != known:
-        return "numbers phones in another way"
+        return "has other phoneme ids"
     if set(settings.dataset) != set(bundle.settings.dataset) and not is_trained(experiment, settings):
-        return f"was stopped while it learned from {', '.join(bundle.settings.dataset)}"
+        return f"was stopped while training on {', '.join(bundle.settings.dataset)}"
     return ""

@@ -1,4 +1,4 @@
-"""Settings of an experiment: those it began with, what may change on going on, and what the trainer takes of them."""
+"""Settings of an experiment: its own, those that may change when it is resumed, and the trainer's options."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from utils.console import warn
 from utils.errors import RecitalError
 from utils.trainer import TrainerOptions
 
-# What may change between two calls that train one experiment: when it ends, how it is watched and kept, where things
-# lie. Everything else makes another model, or another way to it.
+# May change between two calls that train one experiment: when it ends, logging and checkpoints, paths. Any other
+# setting changes the model or its training.
 CHANGEABLE = (
     "base_config",
     "dataset_path",
@@ -36,7 +36,7 @@ CHANGEABLE = (
     "train.save_every_steps",
     "train.valid_every_steps",
 )
-# What may change besides, where the experiment's own settings are not asked for: how the steps to come are taken.
+# May change as well, unless `--resume_type resume` asks for the experiment's own settings: how further steps are taken.
 ADJUSTABLE = (
     "train.batch_size",
     "train.gradient_accumulation_steps",
@@ -48,23 +48,23 @@ ADJUSTABLE = (
 
 
 def settled(today: ExperimentSettings, folder: Path, *, resuming: bool, quiet: bool) -> ExperimentSettings:
-    """Return the settings to train with: today's, or for an experiment that has begun, those it began with.
+    """Return the settings to train with: the present ones, or for an existing experiment, its own.
 
     Args:
-        today: of the recipe.
+        today: present settings of the recipe.
         folder: of the experiment.
-        resuming: whether to go on with its own settings wherever today's differ.
-        quiet: whether another process warns of what is not taken over.
+        resuming: whether to keep the experiment's settings where the present ones differ.
+        quiet: whether another process warns of ignored settings.
 
     Raises:
-        RecitalError: the experiment has other settings and was not asked to go on with them.
+        RecitalError: the experiment has other settings and `resuming` is false.
     """
     path = folder / "settings.json"
     if not path.exists() or not CheckpointFolder(folder / "checkpoint").folders():
-        return today  # nothing has been learned that other settings could spoil
+        return today  # nothing has been trained yet
     began = read_settings(path, settings_class)
     ours, theirs = today.model_dump(mode="json"), began.model_dump(mode="json")
-    if 0 in (ours["train"]["num_threads"], theirs["train"]["num_threads"]):  # not asked for, or never kept
+    if 0 in (ours["train"]["num_threads"], theirs["train"]["num_threads"]):  # not set, or not recorded
         _copy_setting(theirs, ours, ["train", "num_threads"])
     free = CHANGEABLE if resuming else (*CHANGEABLE, *ADJUSTABLE)
     fixed = [line for line in differing_settings(ours, theirs) if not _is_among(line.partition(": ")[0], free)]
@@ -72,14 +72,14 @@ def settled(today: ExperimentSettings, folder: Path, *, resuming: bool, quiet: b
         raise RecitalError(
             "\n  ".join(
                 [
-                    f"{folder} was trained with other settings; take another --name, or go on with its own by "
-                    "--resume_type resume. It has -> now asked for:",
+                    f"{folder} was trained with other settings; choose another --name, or keep its own settings with "
+                    "--resume_type resume. Its settings -> present ones:",
                     *fixed,
                 ]
             )
         )
     if fixed and not quiet:
-        warn("\n  ".join([f"{folder} goes on with the settings it began with. It has -> not taken over:", *fixed]))
+        warn("\n  ".join([f"{folder} is resumed with its own settings. Its settings -> ignored ones:", *fixed]))
     tree = theirs
     for name in free:
         _copy_setting(ours, tree, name.split("."))
@@ -87,9 +87,9 @@ def settled(today: ExperimentSettings, folder: Path, *, resuming: bool, quiet: b
 
 
 def with_threads(settings: ExperimentSettings) -> ExperimentSettings:
-    """Return settings whose `train.num_threads` is the number that this process computes with from now on.
+    """Set the number of threads by `train.num_threads`, and return the settings with the number in use.
 
-    Sums over threads depend on how many there are: an experiment keeps its number, so that going on changes no bit.
+    Sums depend on the number of threads: an experiment keeps its number, so that resuming is bit-exact.
     """
     if settings.train.num_threads:
         torch.set_num_threads(settings.train.num_threads)
@@ -115,14 +115,14 @@ def _copy_setting(source: dict[str, Any], target: dict[str, Any], parts: list[st
 
 
 def memory_settings(settings: ExperimentSettings) -> dict[str, Any]:
-    """Return the settings by which training takes less memory, with their values."""
+    """Return the settings that reduce memory when lowered, with their values."""
     length = "segment_size" if hasattr(settings.train, "segment_size") else "max_frames_per_batch"
     names = ["batch_size", length, *(["precision"] if settings.train.precision == "fp32" else [])]
     return {f"train.{name}": getattr(settings.train, name) for name in names}
 
 
 def trainer_options(settings: ExperimentSettings, **changes: Any) -> TrainerOptions:
-    """Return the trainer's options of an experiment, some of them changed."""
+    """Return the trainer's options of an experiment, with changes."""
     names = [field.name for field in fields(TrainerOptions)]
     return TrainerOptions(
         **{name: getattr(settings.train, name) for name in names if hasattr(settings.train, name)} | changes

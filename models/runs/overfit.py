@@ -19,7 +19,7 @@ from utils.trainer import Trainer
 
 
 def overfit_one_batch(settings: ExperimentSettings, steps: int) -> int:
-    """Train on the first batches alone, in a folder that is deleted; return 0 if their loss at least halves, else 1."""
+    """Train on the first batches only, in a temporary folder; return 0 if their loss at least halves, else 1."""
     with Processes() as processes, failures_in_training("", memory_settings(settings)):
         return _overfit(settings, steps, processes)
 

@@ -1,4 +1,4 @@
-"""Training of an experiment: where it begins or goes on from, and the call of the trainer."""
+"""Training of an experiment: new, resumed or fine-tuned."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _SIGNALLED = 128  # shells give a program ended by signal N the exit code 128 + 
 def train(
     settings: ExperimentSettings, name: str, resume_type: str | None = None, checkpoint: str | None = None
 ) -> int:
-    """Train the experiment of a name in `log_dir`, or go on where it stopped.
+    """Train the experiment of a name in `log_dir`, or resume it.
 
     Args:
-        settings: today's; of an experiment that has begun only some may differ.
+        settings: present ones; only some may differ from those of an existing experiment.
         name: of the experiment.
-        resume_type: `resume`: go on with its own settings; `finetune`: begin with the weights of `checkpoint`.
+        resume_type: `resume`: keep its own settings; `finetune`: start with the weights of `checkpoint`.
         checkpoint: what to resume or fine-tune from.
 
     Returns:
-        The exit code: 0, or of a run that a signal stopped 128 and its number.
+        The exit code: 0, or 128 plus the number of the signal that stopped the run.
 
     Raises:
-        RecitalError: the experiment cannot be trained like that.
+        RecitalError: the experiment cannot be trained with these arguments.
     """
     folder = settings.log_path / _checked_name(name)
     asked = Path(checkpoint) if checkpoint else None
@@ -91,13 +91,13 @@ def _train(
         _announce(folder, settings, task.modules, processes, resume, initial, list(trainer.train_step.optimizations))
         for line in trainer.train_step.describe_parts():
             say(line)
-        _warn_of_steps_past_the_decay(settings, batches.groups_per_epoch(0))
+        _warn_of_steps_after_the_decay(settings, batches.groups_per_epoch(0))
     outcome = trainer.fit(resume)
     if processes.is_main:
         if outcome.finished:
             say(f"trained to step {outcome.step}: {folder / 'bundle'} is enough to use the model")
         else:
-            say(f"stopped at step {outcome.step}, which is saved; the same command goes on from there")
+            say(f"stopped at step {outcome.step}, which is saved; the same command resumes from there")
     return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
 
 
@@ -110,17 +110,17 @@ def _checked_name(name: str) -> str:
 def _checkpoints(
     own: CheckpointFolder, resume_type: str | None, asked: Path | None, processes: Processes
 ) -> tuple[Checkpoint | None, Path | None]:
-    """Return the checkpoint to go on from, and the place of initial weights; each may be None."""
+    """Return the checkpoint to resume from, and the place of initial weights; each may be None."""
     if asked is not None and resume_type is None:
-        raise RecitalError("--checkpoint: say with --resume_type whether to resume or to finetune")
+        raise RecitalError("--checkpoint: needs --resume_type, resume or finetune")
     if asked is None and resume_type == "finetune":
-        raise RecitalError("--resume_type finetune: name with --checkpoint whose weights to begin with")
+        raise RecitalError("--resume_type finetune: needs --checkpoint, the initial weights")
     if resume_type == "resume" and asked is not None:
         chosen = processes.in_main(lambda: _open_asked(asked), share=True)
         assert chosen is not None
         if chosen.folder.resolve().parent != own.path.resolve():
             raise RecitalError(
-                f"--checkpoint {asked}: is not of this experiment ({own.path}); --resume_type finetune begins a new "
+                f"--checkpoint {asked}: is not of this experiment ({own.path}); --resume_type finetune starts a new "
                 "experiment with its weights"
             )
         return chosen, None
@@ -128,7 +128,7 @@ def _checkpoints(
     if newest is not None:
         return newest, None
     if resume_type == "resume":
-        raise RecitalError(f"{own.path}: has no checkpoint to resume from; leave --resume_type out to begin")
+        raise RecitalError(f"{own.path}: has no checkpoint to resume from; omit --resume_type to start")
     return None, asked
 
 
@@ -170,13 +170,13 @@ def _announce(
         )
 
 
-def _warn_of_steps_past_the_decay(settings: ExperimentSettings, steps_per_epoch: int) -> None:
+def _warn_of_steps_after_the_decay(settings: ExperimentSettings, steps_per_epoch: int) -> None:
     train = settings.train
     last = min(steps for steps in (train.max_steps, train.max_epochs * steps_per_epoch) if steps)
     if 0 < train.last_decay_step < last:
         warn(
             f"train.decay_steps: training ends at step {last}, and from step {train.last_decay_step} on the learning "
-            "rate stays at a hundredth of train.learning_rate: little is learned there. Begin with a train.decay_steps "
-            "of that many steps; to go on from an experiment that has begun with fewer, train under another --name "
-            "with --resume_type finetune"
+            "rate stays at a hundredth of train.learning_rate, with little effect. Set train.decay_steps to that step; "
+            "to continue an experiment that was started with fewer, train under another --name with --resume_type "
+            "finetune"
         )

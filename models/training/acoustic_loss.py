@@ -14,15 +14,15 @@ from utils.task import Term
 
 
 def acoustic_loss_terms(predicted: Prediction, target: AcousticBatch, levels: Mapping[str, Level]) -> dict[str, Term]:
-    """Compare predicted with true mels, durations, pitch and energy, over real frames and phonemes only.
+    """Compute the losses of predicted mels, durations, pitch and energy, over real frames and phones only.
 
-    FastSpeech 2 (arXiv:2006.04558, section 2.2): absolute error of the mel, before and behind the postnet, and squared
+    FastSpeech 2 (arXiv:2006.04558, section 2.2): absolute error of the mel, before and after the postnet, and squared
     errors of log durations, pitch and energy.
 
     Args:
         predicted: teacher-forced outputs.
-        target: the recordings.
-        levels: per what each of the predicted quantities is.
+        target: ground truth.
+        levels: `phone` or `frame`, per predicted quantity.
     """
     is_frame_padding = padding_mask(target.mel_lengths, target.mel.shape[2])
     is_phoneme_padding = padding_mask(target.phoneme_lengths, target.phoneme_ids.shape[1])

@@ -66,7 +66,7 @@ class AcousticTask:
         self.modules: dict[str, nn.Module] = {"network": network}
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
-        """Return the tables of phonemes and speakers (`models.contracts.HasEmbeddingRows`)."""
+        """Return the tables of symbols and speakers (`models.contracts.HasEmbeddingRows`)."""
         speakers = self._voice.speakers
         tables = {"network.phoneme_embedding.weight": EmbeddingRows("symbol", self._voice.symbols.symbols)}
         if self._settings.model.speaker_conditioning == "table":
@@ -107,15 +107,15 @@ class AcousticTask:
         return adam(self.modules, train, share, train.adam_eps)
 
     def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:
-        """Predict with true durations, pitch and energy, and compare."""
+        """Compute the losses of teacher-forced outputs."""
         yield Update("network", self._loss_terms(self.modules["network"](batch), batch, self._levels))
 
     def validate(self, batch: AcousticBatch) -> Mapping[str, Sum]:
-        """Return the teacher-forced losses, and how far free-running speech is from the recording.
+        """Compute the teacher-forced losses, and the errors of free-running outputs.
 
-        `free_mel` is the absolute error of the free-running mel, each phone stretched to its true duration;
-        `free_duration` the error of the phones' durations in frames, and `free_length` that of the whole
-        utterance as a share of it.
+        `free_mel` is the absolute error of the free-running mel, each phone stretched to its ground-truth duration;
+        `free_duration` the error of the phones' durations in frames, and `free_length` the relative error of the
+        utterance's length.
         """
         terms = self._loss_terms(self._network(batch), batch, self._levels)
         sums = {name: Sum(term.value * batch.counts[term.per], batch.counts[term.per]) for name, term in terms.items()}
@@ -131,7 +131,7 @@ class AcousticTask:
         }
 
     def samples(self, batch: AcousticBatch) -> Samples:
-        """Return pictures and sounds of some utterances: recorded, with true durations, and free-running."""
+        """Return mels and audio of some utterances: ground truth, teacher-forced, and free-running."""
         predicted: Prediction = self._network(batch)
         free = self._network.infer(PhonemeBatch.of(batch))
         preprocess = self._settings.preprocess
@@ -156,11 +156,11 @@ class AcousticTask:
         return Samples(pictures, audio, preprocess.sample_rate, texts)
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
-        """Return nothing beyond what the trainer sees itself."""
+        """Return no warnings besides the trainer's own."""
         return ()
 
     def bundle(self, folder: Path) -> None:
-        """Write a bundle of the network as it is now."""
+        """Write a bundle of the network's present weights."""
         voice, weights = self._voice, self.modules["network"].state_dict()
         embeddings = voice.embeddings if self._settings.model.speaker_conditioning == "encoder" else None
         Bundle(
@@ -209,7 +209,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _free_mel_error(free: GeneratedSpeech, batch: AcousticBatch) -> Tensor:
-    """Return the summed error of the free-running mel over true frames, each against the same place of its phone."""
+    """Return the summed error of the free-running mel, comparing frames at the same relative place of their phone."""
     phone, is_padding = frame_index(batch.durations, batch.mel.shape[2])
 
     def starts_and_durations(durations: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Optimizers that tasks share."""
+"""Optimizers shared by tasks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from utils.task import Optimization
 def adam(
     modules: Mapping[str, nn.Module], train: AdamTrainSettings, share: Callable[[int], float], eps: float = 1e-8
 ) -> Mapping[str, Optimization]:
-    """Return Adam over a task's one module, `network`, by the name of `network` too.
+    """Return Adam over a task's only module `network`, under the same name.
 
     Args:
         modules: of the task.
         train: its settings.
-        share: from optimizer steps done to the share of the learning rate.
+        share: maps optimizer steps done to the share of the learning rate.
         eps: Adam's epsilon.
     """
     optimizer = torch.optim.Adam(
@@ -29,6 +29,6 @@ def adam(
         lr=train.learning_rate,
         betas=train.adam_betas,
         eps=eps,
-        fused=True,  # three times as fast as one parameter after the other, on CPU too
+        fused=True,  # three times as fast as a loop over parameters, on the CPU too
     )
     return {"network": Optimization(optimizer, ("network",), LambdaLR(optimizer, share), ema_decay=train.ema_decay)}

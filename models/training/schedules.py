@@ -21,7 +21,7 @@ def learning_rate_share(
     anneal_steps: Sequence[int] = (),
     anneal_rate: float = 1.0,
 ) -> Callable[[int], float]:
-    """Return the function from optimizer steps done to the share of the highest learning rate.
+    """Return the function from optimizer steps done to the share of the peak learning rate.
 
     A linear warm-up, then the decay; with `inverse_sqrt` this is the schedule of the Transformer (arXiv:1706.03762,
     section 5.3), and `anneal_steps` drop it further, as FastSpeech 2 is commonly trained.

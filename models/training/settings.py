@@ -1,4 +1,4 @@
-"""Settings that experiments of one kind of model share."""
+"""Settings shared by all models of one kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.layers.acoustic_settings import AcousticModelSettings
 class AdamTrainSettings(TrainSettings):
     """Training with Adam."""
 
-    learning_rate: float = setting("highest learning rate, reached at the end of the warm-up", gt=0)
+    learning_rate: float = setting("peak learning rate, at the end of the warm-up", gt=0)
     adam_betas: tuple[float, float] = setting("Adam's decay of the gradients' mean and of their square")
 
     def contradictions(self) -> Iterator[Contradiction]:
@@ -27,7 +27,7 @@ class AcousticTrainSettings(AdamTrainSettings):
     adam_eps: float = setting("Adam's epsilon", gt=0)
     warmup_steps: int = setting("optimizer steps over which the learning rate rises", ge=0)
     decay: Literal["inverse_sqrt", "cosine"] = setting(
-        "how the learning rate falls after the warm-up: with one over the square root of the step, "
+        "decay of the learning rate after the warm-up: with one over the square root of the step, "
         "or along a cosine that ends at decay_steps"
     )
     decay_steps: int = setting("optimizer step at which the cosine ends, at a hundredth of learning_rate", ge=1)
@@ -41,21 +41,21 @@ class AcousticTrainSettings(AdamTrainSettings):
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
         if self.decay == "cosine" and self.decay_steps <= self.warmup_steps:
-            yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not behind warmup_steps")
+            yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not above warmup_steps")
 
 
 class AcousticSettings(ExperimentSettings):
-    """Everything a recipe of an acoustic model can set; a model narrows `model`."""
+    """All settings of a recipe for an acoustic model; a model narrows `model`."""
 
     model: AcousticModelSettings = setting("the network")
-    train: AcousticTrainSettings = setting("how the network is trained")
+    train: AcousticTrainSettings = setting("training")
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
         if self.model.speaker_conditioning == "encoder" and self.preprocess.speaker_encoder == "none":
             yield Contradiction(
                 ("model.speaker_conditioning", "preprocess.speaker_encoder"),
-                '"encoder" wants a preprocess.speaker_encoder, such as "statistics"',
+                '"encoder" needs a preprocess.speaker_encoder, such as "statistics"',
             )
 
 
@@ -67,15 +67,14 @@ class GanVocoderTrainSettings(AdamTrainSettings):
         "train on the recordings' mels, or on mels predicted with teacher forcing by bins.predict_mels"
     )
     adversarial_start_step: int = setting(
-        "steps in which the generator learns from mel and multi-resolution STFT losses alone, at a fraction of the "
-        "cost; 0 for the paper's training",
+        "first steps with mel and multi-resolution STFT losses only, at a fraction of the cost; 0 as in the paper",
         ge=0,
     )
     mel_loss_weight: float = setting("weight of the mel's absolute error", ge=0)
     feature_loss_weight: float = setting("weight of the feature matching loss", ge=0)
     stft_loss_weight: float = setting("weight of the multi-resolution STFT loss before adversarial_start_step", ge=0)
     adversarial_stft_loss_weight: float = setting("weight of the same loss from adversarial_start_step on", ge=0)
-    learning_rate: float = setting("learning rate of both optimizers at the beginning", gt=0)
+    learning_rate: float = setting("initial learning rate of both optimizers", gt=0)
     adam_betas: tuple[float, float] = setting("AdamW's decay of the gradients' mean and of their square")
     weight_decay: float = setting("AdamW's weight decay", ge=0)
     lr_decay: float = setting("factor on both learning rates after each epoch", gt=0, le=1)
@@ -89,9 +88,9 @@ class GanVocoderTrainSettings(AdamTrainSettings):
 
 
 class GanVocoderSettings(ExperimentSettings):
-    """Everything a recipe of a GAN vocoder can set; a model narrows `model`."""
+    """All settings of a recipe for a GAN vocoder; a model narrows `model`."""
 
-    train: GanVocoderTrainSettings = setting("how they are trained")
+    train: GanVocoderTrainSettings = setting("training")
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()

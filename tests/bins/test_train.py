@@ -236,10 +236,10 @@ def test_frozen_parts_are_listed_and_stay_frozen_on_resuming(train, tmp_path):
     ("arguments", "message"),
     [
         (("--resume_type", "resume"), "has no checkpoint to resume from"),
-        (("--resume_type", "finetune"), "name with --checkpoint whose weights"),
+        (("--resume_type", "finetune"), "needs --checkpoint, the initial weights"),
         (("--resume_type", "finetune", "--checkpoint", "no/where"), "no/where: there is no such folder"),
         (("--resume_type", "resume", "--checkpoint", "tests"), "tests: is no checkpoint"),
-        (("--checkpoint", "tests"), "say with --resume_type"),
+        (("--checkpoint", "tests"), "needs --resume_type"),
         (("--name", "../elsewhere"), "cannot be the name of a folder"),
         (("--set", "train.precision=fp16"), "fp16 needs a GPU"),
         (("--set", "train.batchsize=3"), "did you mean train.batch_size?"),
@@ -308,7 +308,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_resume(config, tmp_path):
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "which is saved; the same command goes on from there" in printed and "Traceback" not in errors
+    assert "which is saved; the same command resumes from there" in printed and "Traceback" not in errors
 
 
 @pytest.mark.slow

@@ -162,15 +162,15 @@ def test_new_phones_or_corpora_require_a_new_aligner(recipe, tmp_path):
     (experiment / "bundle" / "settings.json").write_text(json.dumps(stored))
 
     two = one.model_copy(update={"dataset": ("toy", "other")})
-    assert why_to_train_again(experiment, two) == "does not know the corpora other"
+    assert why_to_train_again(experiment, two) == "was not trained on the corpora other"
     SymbolTable(["sil", "a", "b", LATER, "c"]).save(processed / "symbols.json")
-    assert why_to_train_again(experiment, one) == "does not know the phones c"
+    assert why_to_train_again(experiment, one) == "was not trained on the phones c"
     SymbolTable(["sil", "b", "a"]).save(processed / "symbols.json")
-    assert why_to_train_again(experiment, one) == "numbers phones in another way"
+    assert why_to_train_again(experiment, one) == "has other phoneme ids"
 
     known.save(processed / "symbols.json")
     none = one.model_copy(update={"dataset": ()})
-    assert why_to_train_again(experiment, none) == "was stopped while it learned from toy"
+    assert why_to_train_again(experiment, none) == "was stopped while training on toy"
     state = {"network": task.modules["network"].state_dict()}
     CheckpointFolder(experiment / "checkpoint").save(one.train.max_steps, weights=state, training_state={}, facts={})
     assert why_to_train_again(experiment, none) == ""

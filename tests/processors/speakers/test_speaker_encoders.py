@@ -255,7 +255,7 @@ def test_missing_damaged_and_foreign_embeddings_are_refused(tiny):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("preprocess.speaker_encoder=none",), '"encoder" wants a preprocess.speaker_encoder'),
+        (("preprocess.speaker_encoder=none",), '"encoder" needs a preprocess.speaker_encoder'),
         (("preprocess.speaker_encoder=onnx",), "a file is needed for"),
         (("preprocess.speaker_encoder_path=voice.onnx",), "and only then"),
         (("preprocess.speaker_encoder=resemblizer",), "resemblyzer"),
