@@ -42,13 +42,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.align",
         "Write a TextGrid, with a score, of every recording that stage 1 of an aligner's recipe has prepared. Only "
-        "what is missing or has changed is aligned, so a run that was stopped goes on where it was.",
+        "what is missing or has changed is aligned, so that an interrupted run is resumed.",
     )
     add = parser.add_argument
     add("--infer_expt_dir", metavar="DIR", help="the aligner: an experiment, a checkpoint inside one, or a bundle")
     add("--name", help="the experiment in log_dir, instead of --infer_expt_dir")
     add("--infer_output_dir", metavar="DIR", help="where the TextGrids go; the experiment's result unless given")
-    add("--batch_size", type=int, default=32, metavar="N", help="utterances that are aligned at once")
+    add("--batch_size", type=int, default=32, metavar="N", help="utterances per batch")
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="also align what an aligner has aligned before")
     return parser

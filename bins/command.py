@@ -116,17 +116,17 @@ def chosen_experiment(
     verb: str,
     otherwise: Path | None = None,
 ) -> Path:
-    """Find what stage 3 uses: the folder given, else the experiment of that name, else the only one there is.
+    """Return the experiment for stage 3: the given folder, else the one of that name, else the only one in `log_dir`.
 
     Args:
         settings: those of `--config`, whose `log_dir` is searched.
         infer_expt_dir: the flag.
         name: the flag.
-        verb: what it shall do, for the message.
-        otherwise: what comes with the project and is used where there is no experiment yet.
+        verb: what it is used for, for messages.
+        otherwise: the bundled model, used if there is no experiment yet.
 
     Raises:
-        RecitalError: there is no experiment and nothing else, or there are several.
+        RecitalError: there is no experiment and no bundled model, or there are several experiments.
     """
     from utils.console import say
     from utils.errors import RecitalError
@@ -140,10 +140,10 @@ def chosen_experiment(
     if len(found) == 1:
         return found[0]
     if not found and otherwise is not None:
-        say(f"{folder}: no experiment yet; what comes with Recital shall {verb}: {otherwise}")
+        say(f"{folder}: no experiment yet: using the bundled model {otherwise} to {verb}")
         return otherwise
     there = f"found {', '.join(path.name for path in found)}" if found else "none has a bundle yet: run stage 2"
-    raise RecitalError(f"{folder}: which experiment shall {verb}? Give --infer_expt_dir or --name; {there}")
+    raise RecitalError(f"{folder}: which experiment to {verb} with? Set --infer_expt_dir or --name; {there}")
 
 
 def run(
@@ -154,9 +154,9 @@ def run(
     """Parse the arguments, run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
 
     Args:
-        command: gets the arguments and gives the exit code; None is 0.
+        command: takes the arguments and returns the exit code; None is 0.
         parser: from `make_parser`.
-        check: may call `parser.error` on arguments that do not go together.
+        check: may call `parser.error` on conflicting arguments.
     """
     from utils.errors import RecitalError
     from utils.failures import disk_sentence, is_disk_full
@@ -171,7 +171,7 @@ def run(
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong, and the exit must not complain either.
+        # The reader of the output has closed the pipe (`| head`): no error, and none while exiting.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:

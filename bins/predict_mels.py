@@ -10,7 +10,7 @@ from bins.command import choose_device, choose_gpus, chosen_experiment, load, ma
 def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     settings = load(arguments).settings
-    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the mels")
+    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "predict mels")
 
     from models.bundles.locate import find_bundle
     from models.inference.predict_mels import predict_mels
@@ -30,9 +30,9 @@ def main(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.predict_mels",
-        "Write the mels that an acoustic model makes with the true durations, pitch and energy of every recording that "
-        "stage 1 has stored, frame for frame beside the recordings' own; a vocoder is trained on them by "
-        "train.mel_source. Only what is missing is made, so a run that was stopped goes on where it was.",
+        "Predict the mels of all recordings of stage 1 with teacher forcing (ground-truth durations, pitch, energy), "
+        "and store them frame for frame beside the recordings' own; a vocoder is trained on them by "
+        "train.mel_source. Only missing ones are predicted, so that an interrupted run is resumed.",
     )
     add = parser.add_argument
     add("--infer_expt_dir", metavar="DIR", help="the acoustic model: an experiment, a checkpoint inside one, a bundle")

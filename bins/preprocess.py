@@ -72,26 +72,26 @@ def _numbers_of(shard: str) -> tuple[int, int]:
 if __name__ == "__main__":
     parser = make_parser(
         "bins.preprocess",
-        "Make features, manifests, statistics and a report of the corpora that a recipe names. Only what is missing "
-        "is made, so a run that was stopped goes on where it was.",
+        "Make features, manifests, statistics and a report of the corpora that a recipe names. Only what is missing is "
+        "made, so that an interrupted run is resumed.",
     )
     parser.add_argument(
         "--num_workers",
         type=int,
         default=0,
         metavar="N",
-        help="processes; 0 for what preprocess.num_workers says, which is one per core unless set",
+        help="processes; 0 for preprocess.num_workers, which is one per core by default",
     )
     parser.add_argument(
         "--shard",
         metavar="N/M",
-        help="do only the N-th of M shares, as one of several machines with the same processed_dir; who is last "
-        "finishes the whole",
+        help="prepare only the N-th of M shares, as one of several machines with the same processed_dir; the last one "
+        "completes the whole",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="make all features afresh, also those of other recipes over the same corpora, as is needed when settings "
+        help="make all features again, also those of other recipes over the same corpora, as is needed when settings "
         "have changed; TextGrids are kept, except those of alignment: learned, whose aligner is trained again",
     )
     run(main, parser, check)

@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     settings = load(arguments).settings
     expt_dir, name = arguments.infer_expt_dir, arguments.name
-    experiment = chosen_experiment(settings, expt_dir, name, "speak", otherwise=SHIPPED_VOICE)
+    experiment = chosen_experiment(settings, expt_dir, name, "synthesize", otherwise=SHIPPED_VOICE)
 
     from models.contracts import Prosody
     from models.inference.synthesize import announce, speak_all

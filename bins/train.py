@@ -21,23 +21,21 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser(
-        "bins.train", "Train a model on what stage 1 prepared; the same command again goes on where it stopped."
-    )
+    parser = make_parser("bins.train", "Train a model on what stage 1 prepared; the same command again resumes it.")
     add = parser.add_argument
     add("--name", required=True, help="the experiment, which is its folder in log_dir")
     add(
         "--resume_type",
         choices=["resume", "finetune"],
-        help="resume goes on with the settings the experiment began with, whatever the config says today; finetune "
-        "begins a new experiment with the weights of --checkpoint",
+        help="resume keeps the experiment's own settings, whatever the present config says; finetune "
+        "starts a new experiment with the weights of --checkpoint",
     )
     add(
         "--checkpoint",
         metavar="DIR",
         help="what to resume or fine-tune from: a checkpoint, the experiment's newest unless given; to fine-tune also "
         "another experiment, a bundle, or a checkpoint as the model's authors publish it "
-        f"({describe_published()}), with discriminators and optimizer states where those lie beside it",
+        f"({describe_published()}), with discriminators and optimizer states if they are beside it",
     )
     add("--gpu", metavar="LIST", help='GPUs to choose from, as in "0,1"; "" for the CPU; all unless given')
     add(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def main(arguments: argparse.Namespace) -> int:
     choose_gpus(arguments.gpu)
     settings = load(arguments).settings
-    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "make the sound")
+    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "vocode")
 
     from models.inference.vocode import vocode_all
     from models.inference.vocoder import open_vocoder

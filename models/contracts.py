@@ -251,21 +251,21 @@ class InitialState:
             load_weights(modules[name], weights, f"{self.place}: the weights of {name}")
 
     def describe(self, modules: Sequence[str], optimizers: Sequence[str]) -> Iterator[str]:
-        """Yield lines that name what is taken over and what starts from random weights.
+        """Yield lines that name the loaded weights, and what starts from random ones.
 
         Args:
             modules: names of all that the task has.
             optimizers: likewise.
         """
-        taken = f"beginning with the weights of {self.place}: {', '.join(self.modules)}"
+        taken = f"starting with the weights of {self.place}: {', '.join(self.modules)}"
         if self.optimizers:
             known = [name for name in optimizers if name in self.optimizers]
             taken += f"; with the optimizer states of {' and '.join(known)} at step {self.step}"
         yield taken
-        afresh = [name for name in modules if name not in self.modules]
-        afresh += [f"optimizer of {name}" for name in optimizers if name not in self.optimizers]
-        if afresh:
-            yield f"beginning afresh: {', '.join(afresh)}"
+        missing = [name for name in modules if name not in self.modules]
+        missing += [f"optimizer of {name}" for name in optimizers if name not in self.optimizers]
+        if missing:
+            yield f"without initial state: {', '.join(missing)}"
         yield from self.remarks
 
 
@@ -279,9 +279,9 @@ class PublishedLayout(Protocol):
         """Read what is needed to use the model."""
 
     def published_training(self, place: Path) -> InitialState:
-        """Read all that is there for going on with training, by the names that the model's task uses."""
+        """Read the training state, by the names of the model's task."""
 
     def write_published(
         self, folder: Path, bundle: Bundle, training: InitialState | None, overwrite: bool = False
     ) -> Sequence[str]:
-        """Write a checkpoint of this layout, with what there is for going on with training; return the file names."""
+        """Write a checkpoint of this layout, with the training state if there is one; return the file names."""

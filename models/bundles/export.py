@@ -85,5 +85,5 @@ def _write_published(format_name: str, bundle: Bundle, wanted: Export) -> Sequen
         bundle = find_bundle(training.place)  # an experiment's bundle may be older than its newest checkpoint
     names = layout_of_format(format_name).write_published(wanted.folder, bundle, training, wanted.overwrite)
     if training is None or not training.optimizers:
-        say(f"{wanted.place} has only the model; an experiment or a checkpoint has what its training needs to go on")
+        say(f"{wanted.place} has only the model; an experiment or a checkpoint also has the training state")
     return names

@@ -20,7 +20,7 @@ ORIGIN_FILE = "origin.json"
 
 
 class OriginError(RecitalError):
-    """An experiment that cannot go on with what it is given."""
+    """An experiment that cannot be resumed with these weights or features."""
 
 
 def row_names(task: Task) -> dict[RowKind, Sequence[str]]:
@@ -31,13 +31,13 @@ def row_names(task: Task) -> dict[RowKind, Sequence[str]]:
 
 
 def write_origin(folder: Path, task: Task, initial_weights: Sequence[Path] | None) -> None:
-    """Write the origin of an experiment that begins, or of one that began before there were any.
+    """Write the origin of a new experiment, or of one from before origins were recorded.
 
     Args:
         folder: of the experiment.
-        task: as it begins.
-        initial_weights: the place that was named for them, and the one where they were found; nothing for random ones,
-            None where nothing is known of them.
+        task: at its start.
+        initial_weights: the place that was named for them, and the one where they were found; empty for random ones,
+            None if unknown.
     """
     origin: dict[str, Any] = {"rows": {kind: list(names) for kind, names in row_names(task).items()}}
     if initial_weights is not None:
@@ -46,15 +46,15 @@ def write_origin(folder: Path, task: Task, initial_weights: Sequence[Path] | Non
 
 
 def require_same_initial_weights(folder: Path, asked: Path) -> None:
-    """Raise an `OriginError` unless an experiment that has begun did so with the weights that are asked for."""
+    """Raise an `OriginError` unless an existing experiment was started with the requested weights."""
     began_with = _read(folder).get("initial_weights")
     if began_with is None:
-        warn(f"{folder}: has begun, with which weights is not recorded; it goes on without --checkpoint {asked}")
+        warn(f"{folder}: its initial weights are not recorded; it is resumed without --checkpoint {asked}")
     elif str(asked.resolve()) not in began_with:
         how = f"with the weights of {began_with[0]}" if began_with else "with random weights"
         raise OriginError(
-            f"{folder}: has begun {how}, and not with those of --checkpoint {asked}; fine-tune under another --name, "
-            "or leave out --resume_type and --checkpoint to go on"
+            f"{folder}: was started {how}, not with those of --checkpoint {asked}; fine-tune under another --name, "
+            "or omit --resume_type and --checkpoint to resume"
         )
 
 
@@ -64,7 +64,7 @@ def require_same_rows(folder: Path, task: Task, processed_dir: Path) -> None:
     Otherwise the row that one of them learned would be taken for another's.
 
     Args:
-        folder: of the experiment, which has begun.
+        folder: of the existing experiment.
         task: made of today's features.
         processed_dir: where these are, for the message.
     """

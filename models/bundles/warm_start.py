@@ -62,10 +62,10 @@ def _find(place: Path, settings: ExperimentSettings, task: Task) -> InitialState
 
 
 def find_training(place: Path | str, settings: ExperimentSettings) -> InitialState | None:
-    """Read what is needed for going on with a training just where it stands; None where a place has only a model.
+    """Read the complete state of a training run; None if a place has only a model.
 
     Args:
-        place: a checkpoint of ours, an experiment, or a checkpoint in a published layout.
+        place: a checkpoint, an experiment, or a checkpoint in a published layout.
         settings: those it was trained with.
 
     Raises:
@@ -152,7 +152,7 @@ def _with_our_rows(initial: InitialState, settings: ExperimentSettings, task: Ta
         module, _, name = parameter.partition(".")
         table = weights.get(module, {}).get(name)
         if table is None:
-            continue  # the module begins afresh, or loading will say that its weights are not this network's
+            continue  # no initial weights of this module, or loading will raise an error
         theirs = initial.names.get(ours.kind)
         if theirs is None and len(table) == len(ours.names):
             remarks.append(
@@ -160,9 +160,9 @@ def _with_our_rows(initial: InitialState, settings: ExperimentSettings, task: Ta
             )
             continue
         if theirs is None or len(theirs) != len(table):
-            named = "nothing says for which" if theirs is None else f"its bundle names {len(theirs)}"
+            named = "their names are unknown" if theirs is None else f"its bundle names {len(theirs)}"
             raise BundleError(
-                f"{initial.place}: {parameter} has {len(table)} rows of {ours.kind}s, and {named}; begin with the "
+                f"{initial.place}: {parameter} has {len(table)} rows of {ours.kind}s, and {named}; start with the "
                 "experiment's bundle"
             )
         weights[module][name], transfer = transfer_rows(table, theirs, ours, generator)

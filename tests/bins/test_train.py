@@ -191,7 +191,7 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     place = str(tmp_path / "ckpts" / "first")
     arguments = ("--name", "second", "--resume_type", "finetune", "--checkpoint", place)
     code, printed, _ = train(*arguments, "--set", "train.max_steps=1", "--set", "train.learning_rate=1e-9")
-    assert code == 0 and "beginning with the weights of" in printed
+    assert code == 0 and "starting with the weights of" in printed
     before, after = weights(tmp_path / "ckpts/first", 8), weights(tmp_path / "ckpts/second", 1)
     assert torch.allclose(before, after, atol=1e-6)
     code, _, errors = train("--name", "third", *arguments[2:], "--set", "model.hidden_size=4")
@@ -209,12 +209,12 @@ def test_finetuning_under_an_existing_name_resumes_only_with_the_same_weights(tr
         code, printed, errors = train(*second, "--checkpoint", str(same))
         assert code == 0 and "resuming from" in printed and "step-0000000" in printed, errors
     code, _, errors = train(*second, "--checkpoint", str(other))
-    assert code == 1 and f"has begun with the weights of {place}, and not with those of --checkpoint {other}" in errors
+    assert code == 1 and f"was started with the weights of {place}, not with those of --checkpoint {other}" in errors
     code, _, errors = train("--resume_type", "finetune", "--checkpoint", str(other))
-    assert code == 1 and f"{place}: has begun with random weights, and not with" in errors
+    assert code == 1 and f"{place}: was started with random weights, not with" in errors
     (tmp_path / "ckpts" / "second" / "origin.json").unlink()  # as of an experiment that began before these were kept
     code, printed, errors = train(*second, "--checkpoint", str(other))
-    assert code == 0 and "with which weights is not recorded; it goes on without --checkpoint" in errors
+    assert code == 0 and "its initial weights are not recorded; it is resumed without --checkpoint" in errors
     train("--name", "second")
     assert "initial_weights" not in json.loads((tmp_path / "ckpts" / "second" / "origin.json").read_text())
 

@@ -180,7 +180,7 @@ def test_rows_without_names_are_refused_if_their_number_differs(tiny, train):
     settings, task = others(tiny)
     bundle = tiny.folder / "first" / "bundle"
     bundle.rename(tiny.folder / "elsewhere")
-    with pytest.raises(BundleError, match="has 2 rows of speakers, and nothing says for which; begin with the"):
+    with pytest.raises(BundleError, match="has 2 rows of speakers, and their names are unknown; start with the"):
         find_initial_state(tiny.folder / "first", settings, task)
     initial = find_initial_state(tiny.folder / "first", tiny.settings(), tiny.task())
     assert any(f"the names of the rows of {SPEAKERS} are unknown" in remark for remark in initial.remarks)

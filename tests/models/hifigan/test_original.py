@@ -429,7 +429,7 @@ def test_training_resumes_from_original_checkpoints(experiment, tmp_path, train,
     code, printed, errors = train("second", *STILL, more=finetune(folder))
     assert code == 0, errors
     assert f"the weights of {folder / 'g_00000003'}: generator, mpd, msd; with the optimizer states of" in printed
-    assert "discriminator and generator at step 3" in printed and "beginning afresh" not in printed
+    assert "discriminator and generator at step 3" in printed and "without initial state" not in printed
     assert "its learning rate was 0.002" in printed
     assert nearly(weights_after(tmp_path / "second", 1, "generator"), weights_after(experiment, 3, "generator_average"))
     for name in ("mpd", "msd"):
@@ -445,7 +445,7 @@ def test_missing_discriminators_start_from_scratch_with_a_message(experiment, tm
     (folder / "do_00000003").rename(folder / "do_00000002")
     code, printed, errors = train("second", *STILL, more=finetune(folder / "g_00000003"))
     assert code == 0, errors
-    afresh = "beginning afresh: mpd, msd, optimizer of discriminator, optimizer of generator"
+    afresh = "without initial state: mpd, msd, optimizer of discriminator, optimizer of generator"
     assert f"the weights of {folder / 'g_00000003'}: generator\n{afresh}" in printed
     assert "has no do_* for g_00000003, only do_00000002: none is used" in printed
     assert nearly(weights_after(tmp_path / "second", 1, "generator"), weights_after(experiment, 3, "generator_average"))
@@ -455,13 +455,13 @@ def test_missing_discriminators_start_from_scratch_with_a_message(experiment, tm
 @pytest.mark.slow
 def test_training_starts_from_a_bundle_or_from_a_checkpoint_with_its_state(experiment, tmp_path, train):
     code, printed, errors = train("second", *STILL, more=finetune(experiment / "bundle"))
-    assert code == 0 and "beginning afresh: mpd, msd, optimizer" in printed, errors
+    assert code == 0 and "without initial state: mpd, msd, optimizer" in printed, errors
     found = weights_after(tmp_path / "second", 1, "generator")
     assert nearly(found, weights_after(experiment, 3, "generator_average"))
     assert not nearly(found, weights_after(experiment, 3, "generator"))
     for number, place in enumerate((experiment, experiment / "checkpoint" / "step-00000003")):
         code, printed, errors = train(f"third-{number}", *STILL, "train.ema_decay=0.5", more=finetune(place))
-        assert code == 0 and "step-00000003: generator, mpd, msd\nbeginning afresh: optimizer" in printed, errors
+        assert code == 0 and "step-00000003: generator, mpd, msd\nwithout initial state: optimizer" in printed, errors
         found = weights_after(tmp_path / f"third-{number}", 1, "generator")
         assert nearly(found, weights_after(experiment, 3, "generator"))
 
@@ -542,7 +542,7 @@ def test_an_acoustic_model_starts_from_a_bundle(tmp_path, train):
     assert code == 0, errors
     bundle = tmp_path / "first" / "bundle"
     code, printed, errors = train("second", *STILL, more=finetune(bundle), model_type="FastSpeech2")
-    assert code == 0 and f"the weights of {bundle}: network\nbeginning afresh: optimizer of" in printed, errors
+    assert code == 0 and f"the weights of {bundle}: network\nwithout initial state: optimizer of" in printed, errors
     assert "symbols: 77 kept\nspeakers: 2 kept\n" in printed
     assert nearly(weights_after(tmp_path / "second", 1, "network"), weights_after(tmp_path / "first", 2, "network"))
     other = "model.hidden_size=32"

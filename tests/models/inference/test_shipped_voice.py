@@ -28,7 +28,7 @@ def test_several_experiments_require_a_name(tmp_path, command):
         (tmp_path / name / "bundle").mkdir(parents=True)
     config = ("--config", "egs/tts/FastSpeech2/exp_config.json", "--set", f"log_dir={tmp_path}")
     code, _, errors = command(bins.synthesize, *config, "--infer_text", "Hello.")
-    assert code == 1 and "which experiment shall speak" in errors and "found anna, otto" in errors
+    assert code == 1 and "which experiment to synthesize with" in errors and "found anna, otto" in errors
 
 
 def test_the_shipped_voice_holds_no_paths_of_the_machine_that_trained_it():

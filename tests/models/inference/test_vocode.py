@@ -254,7 +254,7 @@ def test_the_command_exits_with_1_if_anything_failed(recipe, tmp_path):
         (["--precision", "fp16", "--gpu", ""], 1, "precision fp16: needs a GPU"),
         (["--infer_mode", "infer_from_audio", "--infer_audio_dir", "nowhere"], 1, "nowhere: there is no such folder"),
         (["--name", "nobody"], 1, "there is no such folder"),
-        (["--set", "log_dir=nowhere"], 1, "which experiment shall make the sound"),
+        (["--set", "log_dir=nowhere"], 1, "which experiment to vocode with"),
     ],
 )
 def test_wrong_usage_is_refused(recipe, arguments, code, message):
