@@ -56,9 +56,20 @@ def _find(place: Path, settings: ExperimentSettings, task: Task) -> InitialState
     if (layout := _published_layout(place)) is not None:
         bundle = layout.open_published(place)
         _require_same_model(bundle, place, settings)
-        initial = layout.published_training(place)
+        initial = _for_task(layout.published_training(place), task)
         return replace(initial, remarks=(*initial.remarks, *_remarks(bundle, settings)))
     return _of_bundle(find_bundle(place), place, settings, task.modules)
+
+
+def _for_task(initial: InitialState, task: Task) -> InitialState:
+    """Leave out modules that the task has not, and the states of optimizers over any of them."""
+    modules = {name: weights for name, weights in initial.modules.items() if name in task.modules}
+    optimizers = {
+        name: state
+        for name, state in initial.optimizers.items()
+        if all(parameter.partition(".")[0] in modules for parameter in state.moments)
+    }
+    return replace(initial, modules=modules, optimizers=optimizers)
 
 
 def find_training(place: Path | str, settings: ExperimentSettings) -> InitialState | None:

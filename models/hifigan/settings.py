@@ -21,8 +21,8 @@ class HiFiGANModelSettings(Settings):
     resblock: Literal["1", "2"] = setting("1: two convolutions per dilation (V1, V2); 2: one (V3)")
     resblock_kernel_sizes: tuple[int, ...] = setting("kernel size of each residual block of a stage; odd", min_length=1)
     resblock_dilation_sizes: tuple[tuple[int, ...], ...] = setting("dilations within each residual block", min_length=1)
-    mpd_periods: tuple[int, ...] = setting("periods of the multi-period discriminator, in samples", min_length=1)
-    discriminator_channel_divisor: int = setting("the paper's discriminator channels are divided by it", ge=1)
+    mpd_periods: tuple[int, ...] = setting("periods of mpd and mpd_small, in samples", min_length=1)
+    discriminator_channel_divisor: int = setting("the published channels of mpd, msd and mrd are divided by it", ge=1)
 
     def contradictions(self) -> Iterator[Contradiction]:
         rates, kernels = self.upsample_rates, self.upsample_kernel_sizes

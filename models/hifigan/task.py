@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANSettings
-from models.layers.period_discriminator import MultiPeriodDiscriminator
-from models.layers.scale_discriminator import MultiScaleDiscriminator
+from models.training.discriminators import make_discriminators
 from models.training.gan_vocoder_task import GanVocoderTask
 
 if TYPE_CHECKING:
@@ -15,21 +14,22 @@ if TYPE_CHECKING:
 
 
 class HiFiGANTask(GanVocoderTask):
-    """Trains HiFi-GAN (arXiv:2010.05646) against its multi-period and multi-scale discriminators.
+    """Trains HiFi-GAN (arXiv:2010.05646), by default against its multi-period and multi-scale discriminators.
 
     Args:
         settings: of the experiment.
     """
 
     def __init__(self, settings: HiFiGANSettings) -> None:
-        model, divisor = settings.model, settings.model.discriminator_channel_divisor
+        model = settings.model
         super().__init__(
             settings,
             Generator(model, settings.preprocess.n_mel),
-            {
-                "mpd": MultiPeriodDiscriminator(model.mpd_periods, channel_divisor=divisor),
-                "msd": MultiScaleDiscriminator(channel_divisor=divisor),
-            },
+            make_discriminators(
+                settings.train.discriminators,
+                periods=model.mpd_periods,
+                channel_divisor=model.discriminator_channel_divisor,
+            ),
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from models.layers.discriminator import Discriminators, DiscriminatorStack, Judg
 from models.layers.normed_convolution import WeightNormed
 
 CHANNELS = (32, 128, 512, 1024, 1024)
+PERIODS = (2, 3, 5, 7, 11)
 
 
 class PeriodDiscriminator(DiscriminatorStack):

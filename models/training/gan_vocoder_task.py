@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ExponentialLR
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 
 from models.bundle import Bundle
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.layers.discriminator import Discriminators, Judgement
+from models.training.schedules import learning_rate_share
 from models.training.settings import GanVocoderSettings
 from processors.audio.mel import MelSpectrogram
 from processors.audio.stft_distance import multi_resolution_stft
@@ -46,7 +47,8 @@ class GanVocoderTask:
     """Trains a GAN vocoder: first the discriminators act on each batch, then the generator (`utils.task.Task`).
 
     Before `train.adversarial_start_step` the discriminators rest, and the generator learns from the mel loss and the
-    multi-resolution STFT loss alone (arXiv:1910.11480, section 2.2).
+    multi-resolution STFT loss alone (arXiv:1910.11480, section 2.2), as it does for another
+    `train.generator_alone_steps` while the discriminators find their bearings.
 
     Args:
         settings: of the experiment.
@@ -115,30 +117,36 @@ class GanVocoderTask:
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Return AdamW for the discriminators and for the generator, decaying from epoch to epoch."""
+        """Return AdamW for the discriminators and for the generator, decaying alike."""
+        train = self._settings.train
+        discriminator_rate = train.discriminator_learning_rate or train.learning_rate
         return {
-            "discriminator": self._optimization(self._discriminators),
-            "generator": self._optimization(("generator",), self._settings.train.ema_decay),
+            "discriminator": self._optimization(self._discriminators, discriminator_rate),
+            "generator": self._optimization(("generator",), train.learning_rate, train.ema_decay),
         }
 
-    def _optimization(self, names: tuple[str, ...], ema_decay: float = 0.0) -> Optimization:
+    def _optimization(self, names: tuple[str, ...], learning_rate: float, ema_decay: float = 0.0) -> Optimization:
         train = self._settings.train
         optimizer = torch.optim.AdamW(
-            learning_groups(self.modules, names, train.lr_groups, train.learning_rate),
-            lr=train.learning_rate,
+            learning_groups(self.modules, names, train.lr_groups, learning_rate),
+            lr=learning_rate,
             betas=train.adam_betas,
             weight_decay=train.weight_decay,
             fused=True,
         )
-        schedule = ExponentialLR(optimizer, train.lr_decay)
-        return Optimization(optimizer, names, schedule, scheduled_by="epoch", ema_decay=ema_decay)
+        if train.decay == "exponential":
+            schedule = ExponentialLR(optimizer, train.lr_decay)
+            return Optimization(optimizer, names, schedule, scheduled_by="epoch", ema_decay=ema_decay)
+        share = learning_rate_share(warmup_steps=train.warmup_steps, decay="cosine", decay_steps=train.decay_steps)
+        return Optimization(optimizer, names, LambdaLR(optimizer, share), ema_decay=ema_decay)
 
     def updates(self, batch: VocoderBatch, step: int) -> Iterator[Update]:
         """Train the discriminators on real and fake segments, then the generator against them."""
         train = self._settings.train
-        is_adversarial = step >= train.adversarial_start_step
+        has_begun = step >= train.adversarial_start_step
+        is_adversarial = step >= train.adversarial_start_step + train.generator_alone_steps
         real, fake = batch.waveform, self.modules["generator"](batch.mel)
-        if is_adversarial:
+        if has_begun:
             judgements = self._judge(torch.cat([real, fake.detach()]))
             yield Update("discriminator", {"adversarial": Term(discriminator_loss(judgements))})
             del judgements
@@ -149,7 +157,7 @@ class GanVocoderTask:
             with torch.no_grad():
                 of_real = self._judge(real)
             of_fake = self._judge(fake)
-            terms["adversarial"] = Term(adversarial_loss(of_fake))
+            terms["adversarial"] = Term(adversarial_loss(of_fake), train.adversarial_loss_weight)
             terms["feature"] = Term(feature_matching_loss(of_real, of_fake), train.feature_loss_weight)
         stft_weight = train.adversarial_stft_loss_weight if is_adversarial else train.stft_loss_weight
         if stft_weight:
@@ -160,8 +168,8 @@ class GanVocoderTask:
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return a warning if the discriminators have saturated or training is unstable."""
-        loss = losses.get("train/discriminator/adversarial")
-        settled = self._settings.train.adversarial_start_step + _SETTLING_STEPS
+        loss, train = losses.get("train/discriminator/adversarial"), self._settings.train
+        settled = train.adversarial_start_step + train.generator_alone_steps + _SETTLING_STEPS
         if loss is None or step < settled:
             return ()
         per_discriminator = loss / self._n_discriminators

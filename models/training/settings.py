@@ -8,6 +8,11 @@ from typing import Literal
 from config.schema import Contradiction, ExperimentSettings, TrainSettings, setting
 from models.layers.acoustic_settings import AcousticModelSettings
 
+DiscriminatorName = Literal["mpd", "msd", "mrd", "mpd_small", "mrd_small"]
+
+REFLECTED_SAMPLES = {"mrd": 904, "mrd_small": 768}
+"""Samples that a discriminator reflects at each end of a segment, which has to be longer."""
+
 
 class AdamTrainSettings(TrainSettings):
     """Training with Adam."""
@@ -21,18 +26,12 @@ class AdamTrainSettings(TrainSettings):
             yield Contradiction(("adam_betas",), f"{list(self.adam_betas)} are not both from 0 to below 1")
 
 
-class AcousticTrainSettings(AdamTrainSettings):
-    """Training with Adam: warm-up, a long decay, and annealing."""
+class CosineTrainSettings(AdamTrainSettings):
+    """Training with Adam and a schedule that may be a warm-up and a cosine."""
 
-    adam_eps: float = setting("Adam's epsilon", gt=0)
     warmup_steps: int = setting("optimizer steps over which the learning rate rises", ge=0)
-    decay: Literal["inverse_sqrt", "cosine"] = setting(
-        "decay of the learning rate after the warm-up: with one over the square root of the step, "
-        "or along a cosine that ends at decay_steps"
-    )
+    decay: str = setting("decay of the learning rate after the warm-up")
     decay_steps: int = setting("optimizer step at which the cosine ends, at a hundredth of learning_rate", ge=1)
-    anneal_steps: tuple[int, ...] = setting("optimizer steps after each of which anneal_rate is applied once more")
-    anneal_rate: float = setting("factor on the learning rate at each of anneal_steps", gt=0, le=1)
 
     @property
     def last_decay_step(self) -> int:
@@ -42,6 +41,18 @@ class AcousticTrainSettings(AdamTrainSettings):
         yield from super().contradictions()
         if self.decay == "cosine" and self.decay_steps <= self.warmup_steps:
             yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not above warmup_steps")
+
+
+class AcousticTrainSettings(CosineTrainSettings):
+    """Training with Adam: warm-up, a long decay, and annealing."""
+
+    adam_eps: float = setting("Adam's epsilon", gt=0)
+    decay: Literal["inverse_sqrt", "cosine"] = setting(
+        "decay of the learning rate after the warm-up: with one over the square root of the step, "
+        "or along a cosine that ends at decay_steps"
+    )
+    anneal_steps: tuple[int, ...] = setting("optimizer steps after each of which anneal_rate is applied once more")
+    anneal_rate: float = setting("factor on the learning rate at each of anneal_steps", gt=0, le=1)
 
 
 class AcousticSettings(ExperimentSettings):
@@ -59,7 +70,7 @@ class AcousticSettings(ExperimentSettings):
             )
 
 
-class GanVocoderTrainSettings(AdamTrainSettings):
+class GanVocoderTrainSettings(CosineTrainSettings):
     """Adversarial training on segments of recordings."""
 
     segment_size: int = setting("samples per segment, a multiple of hop_size; shorter recordings are left out", ge=1)
@@ -70,17 +81,58 @@ class GanVocoderTrainSettings(AdamTrainSettings):
         "first steps with mel and multi-resolution STFT losses only, at a fraction of the cost; 0 as in the paper",
         ge=0,
     )
+    generator_alone_steps: int = setting(
+        "steps from adversarial_start_step on in which the discriminators learn, but the generator does not yet learn "
+        "from them",
+        default=0,
+        ge=0,
+    )
+    discriminators: tuple[DiscriminatorName, ...] = setting(
+        "which discriminators: mpd (multi-period) and msd (multi-scale) as in HiFi-GAN, mrd (multi-resolution) as in "
+        "UnivNet; mpd_small and mrd_small cost a hundredth and train on CPUs",
+        default=("mpd", "msd"),
+        min_length=1,
+    )
     mel_loss_weight: float = setting("weight of the mel's absolute error", ge=0)
-    feature_loss_weight: float = setting("weight of the feature matching loss", ge=0)
-    stft_loss_weight: float = setting("weight of the multi-resolution STFT loss before adversarial_start_step", ge=0)
-    adversarial_stft_loss_weight: float = setting("weight of the same loss from adversarial_start_step on", ge=0)
-    learning_rate: float = setting("initial learning rate of both optimizers", gt=0)
+    adversarial_loss_weight: float = setting(
+        "weight of the generator's adversarial loss, which is a sum over discriminators", default=1.0, ge=0
+    )
+    feature_loss_weight: float = setting(
+        "weight of the feature matching loss, a sum over all layers of all discriminators", ge=0
+    )
+    stft_loss_weight: float = setting(
+        "weight of the multi-resolution STFT loss before the generator learns from the discriminators", ge=0
+    )
+    adversarial_stft_loss_weight: float = setting("weight of the same loss from then on", ge=0)
+    learning_rate: float = setting("highest learning rate of the generator's optimizer", gt=0)
+    discriminator_learning_rate: float = setting(
+        "highest learning rate of the discriminators' optimizer; 0 for learning_rate", default=0.0, ge=0
+    )
     adam_betas: tuple[float, float] = setting("AdamW's decay of the gradients' mean and of their square")
     weight_decay: float = setting("AdamW's weight decay", ge=0)
-    lr_decay: float = setting("factor on both learning rates after each epoch", gt=0, le=1)
+    warmup_steps: int = setting("with decay cosine, steps over which the learning rates rise", default=0, ge=0)
+    decay: Literal["exponential", "cosine"] = setting(
+        "decay of the learning rates: exponential, by lr_decay after each epoch, or cosine, after a warm-up and until "
+        "decay_steps",
+        default="exponential",
+    )
+    decay_steps: int = setting(
+        "with decay cosine, the step at which it ends, at a hundredth of the highest learning rates", default=0, ge=0
+    )
+    lr_decay: float = setting("with decay exponential, the factor on both learning rates after each epoch", gt=0, le=1)
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
+        if self.decay != "cosine" and self.warmup_steps:
+            yield Contradiction(("warmup_steps", "decay"), f'{self.warmup_steps} is for decay "cosine" alone')
+        if len(set(self.discriminators)) != len(self.discriminators):
+            yield Contradiction(("discriminators",), f"{list(self.discriminators)} names one twice")
+        reflected = max(REFLECTED_SAMPLES.get(name, 0) for name in self.discriminators)
+        if self.segment_size <= reflected:
+            yield Contradiction(
+                ("segment_size", "discriminators"),
+                f"{self.segment_size} is too short for {list(self.discriminators)}; more than {reflected} are needed",
+            )
         if self.max_frames_per_batch:
             yield Contradiction(
                 ("max_frames_per_batch",), "segments are all of one length: leave it at 0 and set batch_size"

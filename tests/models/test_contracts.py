@@ -1,6 +1,7 @@
 """The contracts of models (`models.contracts`), held by every registered one; nothing here names any of them.
 
-Two further models, registered for these tests alone, pass them with little more than the shared code.
+Two further models, registered for these tests alone, pass them with little more than the shared code; the vocoder among
+them against every set of discriminators.
 
 `tests/support/tiny_models.py` holds the settings that make a model small and deterministic.
 """
@@ -33,6 +34,10 @@ from tests.support.tiny_models import TinyModel, batches_of
 from utils.task import Batch
 
 ALL_MODELS = {**MODELS, **FURTHER_MODELS}
+# Sets of discriminators beside the models' own; multi-resolution ones need longer segments.
+DISCRIMINATORS = tuple(
+    (f"train.discriminators={names}", "train.segment_size=1024") for names in ("['mrd']", "['mrd_small', 'mpd_small']")
+)
 USE = {
     "acoustic": lambda network, batch: network(batch),
     "vocoder": lambda network, batch: network(batch.mel),
@@ -41,9 +46,16 @@ USE = {
 pytestmark = pytest.mark.usefixtures("further_models")
 
 
-@pytest.fixture(params=sorted(ALL_MODELS))
+TRAINED = {name: (name,) for name in sorted(ALL_MODELS)}
+TRAINED |= {
+    f"ConvVocoder-{overrides[0].partition('=')[2]}": ("ConvVocoder", *overrides) for overrides in DISCRIMINATORS
+}
+
+
+@pytest.fixture(params=TRAINED.values(), ids=TRAINED)
 def tiny(request, tmp_path):
-    return TinyModel(request.param, tmp_path)
+    model_type, *overrides = request.param
+    return TinyModel(model_type, tmp_path, *overrides)
 
 
 def term_sums(task, batches):

@@ -49,7 +49,7 @@ def make_generator(folder, size):
     return Generator(settings.model, settings.preprocess.n_mel), settings.preprocess
 
 
-@pytest.mark.parametrize(("size", "millions"), [("v1", 13.92), ("v2", 0.92), ("v3", 1.46)])
+@pytest.mark.parametrize(("size", "millions"), [("v1", 13.92), ("v2", 0.92), ("v2_cpu", 0.92), ("v3", 1.46)])
 def test_sizes_are_the_published_ones(tmp_path, size, millions):
     generator, _ = make_generator(tmp_path, size)
     assert n_parameters(generator) / 1e6 == pytest.approx(millions, abs=0.01)
@@ -129,6 +129,39 @@ def test_discriminators_rest_until_the_adversarial_start(tiny):
     late = {update.name: set(update.terms) for update in task.updates(batch, 5)}
     assert early == {"discriminator": set(), "generator": {"mel", "spectral_convergence", "log_magnitude"}}
     assert late["discriminator"] == {"adversarial"} and {"adversarial", "feature", "mel"} < late["generator"]
+
+
+def test_discriminators_may_be_trained_some_steps_before_the_generator_is_trained_against_them(tiny):
+    settings = "train.adversarial_start_step=5", "train.generator_alone_steps=3", "train.adversarial_stft_loss_weight=0"
+    task = tiny.task(*settings, "train.adversarial_loss_weight=0.25")
+    [batch, *_] = next(task.train_batches().groups(0))
+    alone = {update.name: set(update.terms) for update in task.updates(batch, 7)}
+    assert alone == {"discriminator": {"adversarial"}, "generator": {"mel", "spectral_convergence", "log_magnitude"}}
+    late = {update.name: update.terms for update in task.updates(batch, 8)}
+    assert set(late["generator"]) == {"mel", "adversarial", "feature"}
+    assert late["generator"]["adversarial"].weight == 0.25
+
+
+def rate_after(optimization, n_steps):
+    for _ in range(n_steps):
+        optimization.optimizer.step()
+        optimization.scheduler.step()
+    return optimization.optimizer.param_groups[0]["lr"]
+
+
+def test_learning_rates_fall_by_epoch_or_along_one_cosine(tiny):
+    usual = tiny.task().optimizers()
+    assert {each.scheduled_by for each in usual.values()} == {"epoch"}
+    assert [rate_after(each, 2) for each in usual.values()] == pytest.approx([0.002 * 0.999**2] * 2)
+    cosine = ("train.decay=cosine", "train.warmup_steps=2", "train.decay_steps=6")
+    task = tiny.task(*cosine, "train.discriminator_learning_rate=0.001")
+    for name, highest in (("discriminator", 0.001), ("generator", 0.002)):
+        optimization = task.optimizers()[name]
+        assert optimization.scheduled_by == "step"
+        assert optimization.optimizer.param_groups[0]["lr"] == highest / 2
+        assert [rate_after(optimization, 1) for _ in range(6)] == pytest.approx(
+            [highest * share for share in (1, 1, 0.855018, 0.505, 0.154982, 0.01)], rel=1e-4
+        )
 
 
 def test_the_discriminator_update_gives_the_generator_no_gradients(tiny):
@@ -245,6 +278,10 @@ def test_training_never_reads_validation_or_test_recordings(tiny, monkeypatch):
         ("train.segment_size=500", "not a multiple of hop_size"),
         ("train.segment_size=64", "too short for n_fft"),
         ("train.max_frames_per_batch=100", "batch_size"),
+        ("train.discriminators=['mpd', 'mpd']", "names one twice"),
+        ("train.discriminators=['mpd', 'mrd']", "512 is too short for .*; more than 904 are needed"),
+        ("train.decay=cosine", "0 is not behind warmup_steps"),
+        ("train.warmup_steps=100", 'is for decay "cosine" alone'),
     ],
 )
 def test_impossible_settings_are_refused(tiny, override, message):

@@ -440,6 +440,17 @@ def test_training_resumes_from_original_checkpoints(experiment, tmp_path, train,
 
 
 @pytest.mark.slow
+def test_published_discriminators_that_are_not_trained_are_left_out(experiment, tmp_path, train, command):
+    folder = exported(experiment, tmp_path / "original", command)
+    others = "train.discriminators=['mpd', 'mpd_small']"
+    code, printed, errors = train("second", *STILL, others, more=finetune(folder))
+    assert code == 0, errors
+    assert "generator, mpd; with the optimizer states of generator at step 3" in printed
+    assert "beginning afresh: mpd_small, optimizer of discriminator" in printed
+    assert nearly(weights_after(tmp_path / "second", 1, "mpd"), weights_after(experiment, 3, "mpd"))
+
+
+@pytest.mark.slow
 def test_missing_discriminators_start_from_scratch_with_a_message(experiment, tmp_path, train, command):
     folder = exported(experiment, tmp_path / "original", command)
     (folder / "do_00000003").rename(folder / "do_00000002")
