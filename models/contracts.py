@@ -156,7 +156,14 @@ def require_controls(model: AcousticModel, prosody: Prosody, name: str) -> None:
 
 
 class InferenceVocoder(Protocol):
-    """A vocoder prepared for inference; its weights no longer change."""
+    """A vocoder prepared for inference; its weights no longer change.
+
+    Attributes:
+        takes_f0: whether it is an `F0InferenceVocoder`.
+    """
+
+    @property
+    def takes_f0(self) -> bool: ...
 
     def waveform(self, mel: Tensor) -> Tensor:
         """Return (T_mel * hop_size,) float32 samples of an (M, T_mel) log-mel of any length, in bounded memory."""
@@ -168,6 +175,21 @@ class InferenceVocoder(Protocol):
             mel: whole, or in pieces in their order, of which no more are asked for than the next samples need.
             chunk_frames: at least 1.
         """
+
+
+class F0InferenceVocoder(InferenceVocoder, Protocol):
+    """A vocoder that can be given F0 beside the mel, and predicts it from the mel where it is not."""
+
+    def waveform(self, mel: Tensor, f0_hz: Tensor | None = None) -> Tensor:
+        """Return the samples of an (M, T_mel) log-mel at (T_mel,) F0 in Hz, 0 where unvoiced."""
+
+    def stream(
+        self,
+        mel: Tensor | Iterable[Tensor],
+        chunk_frames: int = ...,
+        f0_hz: Tensor | Iterable[Tensor] | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield the same samples in order; F0 in pieces as long as those of the mel."""
 
 
 class VocoderNetwork(Protocol):

@@ -92,6 +92,15 @@ MODELS = {
         published="models.hifigan.original",
         published_files="g_* and config.json",
     ),
+    "Lyre": Model(
+        package="models.lyre",
+        kind="vocoder",
+        settings="LyreSettings",
+        network="Lyre",
+        config="config/lyre.json",
+        features=("mel", "f0", "waveform"),
+        task="LyreTask",
+    ),
 }
 
 

@@ -17,6 +17,8 @@ ALIGNER_FEATURES = ("mel", "phonemes")
 """Features for aligners; `phonemes` holds the text's phones, without durations."""
 VOCODER_FEATURES = ("mel", "waveform")
 """Features for vocoders."""
+F0_VOCODER_FEATURES = ("mel", "f0", "waveform")
+"""Features for vocoders that take F0 beside the mel."""
 
 SOURCE = "source"
 """Fingerprints of what an utterance's other features were computed from, (4, 8) uint8."""
@@ -35,16 +37,8 @@ PREDICTED_BY = "predicted_by"
 
 # Raise it when a change of the code computes other features from the same settings.
 _FEATURES_VERSION = 1
-_TEXT_AND_PITCH_SETTINGS = (
-    "pitch_extractor",
-    "f0_min",
-    "f0_max",
-    "language",
-    "phone_extractor",
-    "normalizer",
-    "trim_silence",
-    "edge_silence_ms",
-)
+_PITCH_SETTINGS = ("pitch_extractor", "f0_min", "f0_max")
+_TEXT_SETTINGS = ("language", "phone_extractor", "normalizer", "trim_silence", "edge_silence_ms")
 
 
 class DataError(RecitalError):
@@ -65,8 +59,10 @@ def store_settings(settings: PreprocessSettings, features: Sequence[str], invent
     """Return the settings with which a store of these features must have been made."""
     chosen: dict[str, Any] = {name: getattr(settings, name) for name in MEL_SETTINGS}
     chosen["features_version"] = _FEATURES_VERSION
+    if needs_text(features) or "f0" in features:
+        chosen |= {name: getattr(settings, name) for name in _PITCH_SETTINGS}
     if needs_text(features):
-        chosen |= {name: getattr(settings, name) for name in _TEXT_AND_PITCH_SETTINGS}
+        chosen |= {name: getattr(settings, name) for name in _TEXT_SETTINGS}
         chosen["symbols"] = stamp_of_symbols(inventory)
     return chosen
 

@@ -162,4 +162,6 @@ def _batch(settings: ExperimentSettings) -> VocoderBatch:
     mel = torch.randn(batch_size, settings.preprocess.n_mel, frames, generator=chance) * 2.0 - 5.0
     waveform = torch.rand(batch_size, frames * hop_size, generator=chance) - 0.5
     ids = tuple(f"made-up-{number}" for number in range(batch_size))
-    return VocoderBatch(ids, mel, waveform, {"frames": batch_size * frames, "utterances": batch_size})
+    f0_hz = torch.rand(batch_size, frames, generator=chance) * 200.0 + 100.0
+    counts = {"frames": batch_size * frames, "utterances": batch_size}
+    return VocoderBatch(ids, mel, waveform, torch.arange(batch_size), counts, f0_hz)

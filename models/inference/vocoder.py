@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from config.schema import PreprocessSettings
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
+from models.contracts import F0InferenceVocoder
 from models.registry import kind_of, open_vocoder_network
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
@@ -81,15 +82,43 @@ class NeuralVocoder:
             raise VocoderError(f"precision {precision}: {reason}")
         self._network = open_vocoder_network(bundle, self._device).for_inference(dtype_of(precision))
 
-    @torch.inference_mode()
-    def waveform(self, mel: Tensor) -> Tensor:
-        return self._network.waveform(mel.to(self._device, torch.float32)).float()
+    @property
+    def takes_f0(self) -> bool:
+        """Whether F0 can be given beside mels; without, a vocoder that takes it predicts it from the mel."""
+        return self._network.takes_f0
 
     @torch.inference_mode()
-    def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
+    def waveform(self, mel: Tensor, f0_hz: Tensor | None = None) -> Tensor:
+        """Return the waveform of a mel, at (T_mel,) F0 in Hz, 0 where unvoiced, for a vocoder that takes it.
+
+        Raises:
+            VocoderError: the vocoder takes no F0.
+        """
+        mel = self._moved(mel)
+        if f0_hz is None:
+            return self._network.waveform(mel).float()
+        return self._with_f0.waveform(mel, self._moved(f0_hz)).float()
+
+    @torch.inference_mode()
+    def stream(self, mels: Iterable[Tensor], contours: Iterable[Tensor] | None = None) -> Iterator[Tensor]:
+        """Yield the waveform of consecutive mels; `contours` are their F0, as for `waveform`."""
         # As one mel: the network's receptive field reaches across each seam, so that none clicks.
-        for piece in self._network.stream(mel.to(self._device, torch.float32) for mel in mels):
+        moved = map(self._moved, mels)
+        if contours is None:
+            pieces = self._network.stream(moved)
+        else:
+            pieces = self._with_f0.stream(moved, f0_hz=map(self._moved, contours))
+        for piece in pieces:
             yield piece.float()
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._device, torch.float32)
+
+    @property
+    def _with_f0(self) -> F0InferenceVocoder:
+        if not self.takes_f0:
+            raise VocoderError(f"a {self.settings.model_type} takes no F0; leave f0_hz out")
+        return cast(F0InferenceVocoder, self._network)
 
 
 def _require_vocoder(bundle: Bundle) -> None:

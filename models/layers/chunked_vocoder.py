@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ class ChunkedVocoder:
         hop_size: samples per frame.
         receptive_frames: frames before and after its own that a sample depends on.
     """
+
+    takes_f0 = False
 
     def __init__(self, generate: Callable[[Tensor], Tensor], *, hop_size: int, receptive_frames: int) -> None:
         self._generate, self._hop_size, self._overlap = generate, hop_size, receptive_frames
@@ -60,34 +63,61 @@ class ChunkedVocoder:
     def stream(self, mel: Tensor | Iterable[Tensor], chunk_frames: int = CHUNK_FRAMES) -> Iterator[Tensor]:
         """Yield the same waveform piece by piece, `chunk_frames` frames each; the last may be shorter.
 
-        Each piece is generated with its receptive field on both sides, so that the pieces put together are the whole:
-
-            mel            |----------------------------------------|
-            generated          |< overlap >|=== chunk ===|< overlap >|
-            yielded                        |=============|
+        Each piece is generated with its receptive field on both sides, so that the pieces put together are the whole.
 
         Args:
             mel: (M, T_mel), or pieces of it in order; a chunk is yielded as soon as its overlap is available.
             chunk_frames: frames generated at once, without the overlap.
         """
-        held: Tensor | None = None  # from the overlap before the next chunk on
-        start = 0  # of the next chunk within it
-        for piece in [mel] if isinstance(mel, Tensor) else mel:
-            held = piece if held is None else torch.cat([held, piece], dim=1)
-            while held.shape[1] >= start + chunk_frames + self._overlap:
-                yield self._chunk(held, start, chunk_frames)
-                first = max(start + chunk_frames - self._overlap, 0)
-                held, start = held[:, first:], start + chunk_frames - first
-        while held is not None and start < held.shape[1]:
-            yield self._chunk(held, start, chunk_frames)
-            start += chunk_frames
-
-    def _chunk(self, mel: Tensor, start: int, n_frames: int) -> Tensor:
-        first, stop = max(start - self._overlap, 0), min(start + n_frames, mel.shape[1])
-        generated = self(mel[None, :, first : stop + self._overlap])[0]
-        return generated[(start - first) * self._hop_size : (stop - first) * self._hop_size]
+        for chunk in overlapping_chunks([mel] if isinstance(mel, Tensor) else mel, chunk_frames, self._overlap):
+            generated = self(chunk.frames[None])[0]
+            yield generated[chunk.start * self._hop_size : chunk.stop * self._hop_size]
 
     @torch.inference_mode()
     def __call__(self, mel: Tensor) -> Tensor:
         """Return (B, T_mel * hop_size) float32 waveforms of (B, M, T_mel) log-mels, all at once."""
         return self._generate(mel).float()
+
+
+class Chunk(NamedTuple):
+    """Frames with their overlap.
+
+    Attributes:
+        frames: (rows, T).
+        start: where the chunk begins within them.
+        stop: where it ends.
+    """
+
+    frames: Tensor
+    start: int
+    stop: int
+
+
+def overlapping_chunks(pieces: Iterable[Tensor], chunk_frames: int, overlap: int) -> Iterator[Chunk]:
+    """Cut frames into chunks with an overlap on both sides, less of it at the ends; the last chunk may be shorter.
+
+        frames         |----------------------------------------|
+        chunk              |< overlap >|=== chunk ===|< overlap >|
+                                       start         stop
+
+    Args:
+        pieces: (rows, T) stretches of the frames in order; a chunk is yielded as soon as its overlap is available.
+        chunk_frames: frames per chunk, without the overlap.
+        overlap: frames on each side.
+    """
+    held: Tensor | None = None  # from the overlap before the next chunk on
+    start = 0  # of the next chunk within it
+    for piece in pieces:
+        held = piece if held is None else torch.cat([held, piece], dim=1)
+        while held.shape[1] >= start + chunk_frames + overlap:
+            yield _chunk(held, start, chunk_frames, overlap)
+            first = max(start + chunk_frames - overlap, 0)
+            held, start = held[:, first:], start + chunk_frames - first
+    while held is not None and start < held.shape[1]:
+        yield _chunk(held, start, chunk_frames, overlap)
+        start += chunk_frames
+
+
+def _chunk(held: Tensor, start: int, n_frames: int, overlap: int) -> Chunk:
+    first, stop = max(start - overlap, 0), min(start + n_frames, held.shape[1])
+    return Chunk(held[:, first : stop + overlap], start - first, stop - first)

@@ -17,3 +17,8 @@ def as_log_mel(mel: Tensor, is_padding: Tensor) -> Tensor:
     """Return the (B, M, T_mel) log-mel of a network's (B, T_mel, M) output, with silence on padding."""
     log_mel = (mel * _STD + _MEAN).masked_fill(is_padding.unsqueeze(2), math.log(MEL_FLOOR))
     return log_mel.transpose(1, 2)  # (B, T_mel, M) -> (B, M, T_mel)
+
+
+def from_log_mel(mel: Tensor) -> Tensor:
+    """Return (B, M, T_mel) log-mels as a network's (B, T_mel, M) input."""
+    return (mel.transpose(1, 2) - _MEAN) / _STD

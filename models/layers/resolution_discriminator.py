@@ -112,7 +112,7 @@ class ResolutionDiscriminator(nn.Module):
 
 
 class MultiResolutionDiscriminator(Discriminators):
-    """One discriminator for each window size; UnivNet's unless told otherwise."""
+    """One discriminator for each window size; by default UnivNet's."""
 
     def __init__(
         self,

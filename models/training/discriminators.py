@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from models.layers.discriminator import Discriminators
 from models.layers.period_discriminator import PERIODS, MultiPeriodDiscriminator
@@ -32,7 +32,7 @@ def make_discriminators(
         periods: of `mpd` and `mpd_small`, in samples.
         channel_divisor: divides the channels of `mpd`, `msd` and `mrd`.
     """
-    makers = {
+    makers: dict[str, Callable[[], Discriminators]] = {
         "mpd": lambda: MultiPeriodDiscriminator(periods, channel_divisor=channel_divisor),
         "msd": lambda: MultiScaleDiscriminator(channel_divisor=channel_divisor),
         "mrd": lambda: MultiResolutionDiscriminator(channels=CHANNELS // channel_divisor),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +44,18 @@ _SATURATED, _UNSTABLE = 0.02, 0.8
 _SETTLING_STEPS = 500
 
 
+class Generated(NamedTuple):
+    """A generator's outputs for a batch.
+
+    Attributes:
+        waveform: (B, T_mel * hop_size).
+        terms: of the generator's loss, beside those that compare waveforms.
+    """
+
+    waveform: Tensor
+    terms: Mapping[str, Term]
+
+
 class GanVocoderTask:
     """Trains a GAN vocoder: first the discriminators act on each batch, then the generator (`utils.task.Task`).
 
@@ -55,6 +68,9 @@ class GanVocoderTask:
         generator: from (B, M, T_mel) log-mels to (B, T_mel * hop_size) waveforms.
         discriminators: by the names of their modules.
     """
+
+    features: ClassVar[Sequence[str]] = VOCODER_FEATURES
+    """Those of the store that training reads; with `f0` among them, batches have it."""
 
     def __init__(
         self, settings: GanVocoderSettings, generator: nn.Module, discriminators: Mapping[str, Discriminators]
@@ -74,7 +90,15 @@ class GanVocoderTask:
         train = self._settings.train
         segment_frames = train.segment_size // self._settings.preprocess.hop_size
         items, stores = self._open("train")
-        data = Segments(items, stores, self._mel_feature, segment_frames=segment_frames, seed=train.seed)
+        data = Segments(
+            items,
+            stores,
+            self._mel_feature,
+            segment_frames=segment_frames,
+            seed=train.seed,
+            with_f0="f0" in self.features,
+            blur_share=train.mel_blur_share,
+        )
         plan = BatchPlan(
             np.full(len(data), segment_frames),
             batch_size=train.batch_size,
@@ -96,7 +120,7 @@ class GanVocoderTask:
         """Return one process's share of the whole validation recordings, one by one."""
         items, stores = self._open("valid")
         self._rated = frozenset(id_ for id_, _ in items[:_MOST_RATED])
-        data = WholeRecordings(items, stores, self._mel_feature)
+        data = WholeRecordings(items, stores, self._mel_feature, with_f0="f0" in self.features)
         workers = min(self._settings.train.num_workers, 1)
         return OrderedBatches(
             data, collate_vocoder, data.lengths, batch_size=1, rank=rank, world_size=world_size, num_workers=workers
@@ -113,7 +137,8 @@ class GanVocoderTask:
             self._settings.dataset,
             split,
             mel_feature=self._mel_feature,
-            expect=store_settings(preprocess, VOCODER_FEATURES, ()),
+            features=self.features,
+            expect=store_settings(preprocess, self.features, ()),
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:
@@ -140,12 +165,16 @@ class GanVocoderTask:
         share = learning_rate_share(warmup_steps=train.warmup_steps, decay="cosine", decay_steps=train.decay_steps)
         return Optimization(optimizer, names, LambdaLR(optimizer, share), ema_decay=ema_decay)
 
+    def generate(self, batch: VocoderBatch) -> Generated:
+        """Return the generator's waveforms for a batch; a model whose generator takes more than mels overrides this."""
+        return Generated(self.modules["generator"](batch.mel), {})
+
     def updates(self, batch: VocoderBatch, step: int) -> Iterator[Update]:
         """Train the discriminators on real and fake segments, then the generator against them."""
         train = self._settings.train
         has_begun = step >= train.adversarial_start_step
         is_adversarial = step >= train.adversarial_start_step + train.generator_alone_steps
-        real, fake = batch.waveform, self.modules["generator"](batch.mel)
+        real, (fake, terms_of_its_own) = batch.waveform, self.generate(batch)
         if has_begun:
             judgements = self._judge(torch.cat([real, fake.detach()]))
             yield Update("discriminator", {"adversarial": Term(discriminator_loss(judgements))})
@@ -164,7 +193,7 @@ class GanVocoderTask:
             distance = multi_resolution_stft(fake, real)
             terms["spectral_convergence"] = Term(distance.spectral_convergence, stft_weight)
             terms["log_magnitude"] = Term(distance.log_magnitude, stft_weight)
-        yield Update("generator", terms)
+        yield Update("generator", terms | dict(terms_of_its_own))
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return a warning if the discriminators have saturated or training is unstable."""
@@ -189,7 +218,7 @@ class GanVocoderTask:
 
         Where their packages are installed, PESQ and STOI of the first recordings, too.
         """
-        fake, n_frames = self.modules["generator"](batch.mel), batch.counts["frames"]
+        fake, n_frames = self.generate(batch).waveform, batch.counts["frames"]
         mel_error = self._mel_error(fake, batch.waveform) * n_frames
         distance = multi_resolution_stft(fake, batch.waveform)
         return {
@@ -214,7 +243,7 @@ class GanVocoderTask:
     def samples(self, batch: VocoderBatch) -> Samples:
         """Return picture and sound of a recording and of what the generator makes of its mel."""
         preprocess = self._settings.preprocess
-        fake = self.modules["generator"](batch.mel)
+        fake = self.generate(batch).waveform
         sounds = {"recorded": batch.waveform[0], "made": fake[0].float()}
         definition = self._full_band.to(fake.device)
         mels = {name: _array(definition(sound)).T for name, sound in sounds.items()}

@@ -77,6 +77,12 @@ class GanVocoderTrainSettings(CosineTrainSettings):
     mel_source: Literal["recorded", "predicted"] = setting(
         "train on the recordings' mels, or on mels predicted with teacher forcing by bins.predict_mels"
     )
+    mel_blur_share: float = setting(
+        "share of the segments whose input mel is blurred, as predicted mels are; the waveform stays as it is",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
     adversarial_start_step: int = setting(
         "first steps with mel and multi-resolution STFT losses only, at a fraction of the cost; 0 as in the paper",
         ge=0,

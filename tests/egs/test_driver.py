@@ -16,6 +16,7 @@ from config.paths import REPOSITORY
 SHELLS = [shell for shell in ("dash", "bash", "ksh", "zsh", "busybox") if shutil.which(shell)] or ["sh"]
 RECIPE = Path("egs/tts/FastSpeech2")
 VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
+LYRE_RECIPE = Path("egs/vocoder/Lyre")
 ALIGNER_RECIPE = Path("egs/align")
 
 # Stands for Python: notes what it is called with, writes the files named by STUB_WRITES where stage 3 writes, and
@@ -98,7 +99,9 @@ def value_of(call: dict, flag: str) -> str:
 
 
 def flags_of(recipe: Path) -> list[str]:
-    source = (REPOSITORY / "egs" / "driver.sh").read_text() + (REPOSITORY / recipe / "run.sh").read_text()
+    folder = REPOSITORY / recipe
+    scripts = [REPOSITORY / "egs" / "driver.sh", folder / "run.sh", folder.parent / "stage_3.sh"]
+    source = "".join(script.read_text() for script in scripts if script.is_file())
     return re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
 
 
@@ -106,6 +109,7 @@ STAGES = {0: "bins.download", 1: "bins.preprocess", 2: "bins.train", 3: "bins.sy
 STAGES_OF = {
     RECIPE: STAGES,
     VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"},
+    LYRE_RECIPE: {**STAGES, 3: "bins.vocode"},
     ALIGNER_RECIPE: {**STAGES, 3: "bins.align"},
 }
 DEMO_STAGES = {recipe: [stages[number] for number in (1, 2, 3)] for recipe, stages in STAGES_OF.items()}
@@ -427,6 +431,7 @@ OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]
         (VOCODER_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
         (VOCODER_RECIPE, 3, "infer_from_feature", [*OF_A_DATASET, "infer_audio_dir"]),
         (VOCODER_RECIPE, 3, "infer_from_audio", [*OF_A_DATASET, "infer_feature_dir"]),
+        (LYRE_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
     ],
 )
 def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, recipe, stage, mode, others):

@@ -289,6 +289,7 @@ def test_a_streamed_waveform_is_the_whole_one(used, n_frames):
     mel = torch.randn(N_MEL, n_frames, generator=torch.Generator().manual_seed(n_frames)) * 2.0 - 5.0
     network = open_vocoder_network(spread_out(used.bundle))
     exact, rough = network.for_inference(torch.float32), network.for_inference(torch.bfloat16)
+    assert exact.takes_f0 == ("f0" in used.entry.features)
     [whole] = exact.stream(mel, chunk_frames=n_frames)
     assert whole.shape == (n_frames * HOP_SIZE,) and whole.dtype == torch.float32
     assert whole.abs().max() <= 1 and whole.std() > 0.01
@@ -304,12 +305,14 @@ def test_a_streamed_waveform_is_the_whole_one(used, n_frames):
 
 
 def spread_out(bundle):
-    """Return a bundle with weights large enough for outputs to depend on inputs."""
-    chance = torch.Generator().manual_seed(0)
-    weights = {
-        name: torch.randn(weight.shape, generator=chance) / weight[0].numel() ** 0.5 if weight.ndim > 1 else weight
-        for name, weight in bundle.weights.items()
-    }
+    """Return a bundle with weights large enough for the output to depend on the input, yet of the layer's own scale."""
+    generator = torch.Generator().manual_seed(0)
+
+    def spread(weight):
+        std = min(weight[0].numel() ** -0.5, 15.0 * weight.square().mean().sqrt().item())
+        return torch.randn(weight.shape, generator=generator) * std
+
+    weights = {name: spread(weight) if weight.ndim > 1 else weight for name, weight in bundle.weights.items()}
     return dataclasses.replace(bundle, weights=weights)
 
 

@@ -14,8 +14,10 @@ from config.load import load_settings, read_settings
 from config.paths import REPOSITORY
 from config.schema import ExperimentSettings
 from models.contracts import PublishedLayout
+from models.hifigan.task import HiFiGANTask
+from models.lyre.task import LyreTask
 from models.registry import MODELS, NoTrainingError, UnknownModelError, features_of, make_task, settings_class
-from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES
+from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, F0_VOCODER_FEATURES, VOCODER_FEATURES
 
 # What a resolved settings.json held when the rooms were made; files of the kind are never changed, only added.
 SETTINGS_BEFORE_ROOMS = Path(__file__).with_name("settings_before_rooms")
@@ -43,7 +45,8 @@ DATASET = ("dataset=['ljspeech']", "dataset_path={ljspeech: 'data/LJSpeech-1.1'}
 
 def test_a_models_features_are_those_of_stage_1():
     assert features_of("FastSpeech2") == ACOUSTIC_FEATURES
-    assert features_of("HiFiGAN") == VOCODER_FEATURES
+    assert features_of("HiFiGAN") == VOCODER_FEATURES == HiFiGANTask.features
+    assert features_of("Lyre") == F0_VOCODER_FEATURES == LyreTask.features
     assert features_of("Aligner") == ALIGNER_FEATURES
     assert all(set(model.features) <= {*ACOUSTIC_FEATURES} for model in MODELS.values())
 

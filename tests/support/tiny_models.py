@@ -50,6 +50,20 @@ SMALL = {
         "train.learning_rate=0.002",
         "train.adversarial_stft_loss_weight=1",
     ),
+    "Lyre": (
+        "model.hidden_size=16",
+        "model.inner_size=24",
+        "model.n_blocks=2",
+        "model.f0_hidden_size=12",
+        "model.f0_inner_size=16",
+        "model.f0_n_blocks=1",
+        "train.segment_size=1024",
+        "train.adversarial_start_step=0",
+        "train.generator_alone_steps=0",
+        "train.learning_rate=0.01",
+        "train.warmup_steps=0",
+        "train.mel_blur_share=0",
+    ),
 }
 
 

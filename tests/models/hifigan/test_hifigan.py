@@ -280,7 +280,7 @@ def test_training_never_reads_validation_or_test_recordings(tiny, monkeypatch):
         ("train.max_frames_per_batch=100", "batch_size"),
         ("train.discriminators=['mpd', 'mpd']", "names one twice"),
         ("train.discriminators=['mpd', 'mrd']", "512 is too short for .*; more than 904 are needed"),
-        ("train.decay=cosine", "0 is not behind warmup_steps"),
+        ("train.decay=cosine", "0 is not above warmup_steps"),
         ("train.warmup_steps=100", 'is for decay "cosine" alone'),
     ],
 )

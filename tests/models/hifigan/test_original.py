@@ -446,7 +446,7 @@ def test_published_discriminators_that_are_not_trained_are_left_out(experiment, 
     code, printed, errors = train("second", *STILL, others, more=finetune(folder))
     assert code == 0, errors
     assert "generator, mpd; with the optimizer states of generator at step 3" in printed
-    assert "beginning afresh: mpd_small, optimizer of discriminator" in printed
+    assert "without initial state: mpd_small, optimizer of discriminator" in printed
     assert nearly(weights_after(tmp_path / "second", 1, "mpd"), weights_after(experiment, 3, "mpd"))
 
 
