@@ -74,7 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--long_s", type=float, default=0.0, metavar="S", help="also make S seconds of speech in chunks; watch memory")
     add("--extraction", action="store_true", help="also measure mel, energy and pitch of made-up recordings")
     add("--infer_expt_dir", metavar="DIR", help="also measure an acoustic model from text to sound")
-    add("--vocoder_dir", metavar="DIR", help="with this vocoder; Griffin-Lim unless given")
+    add(
+        "--vocoder_dir",
+        metavar="DIR",
+        help="with this vocoder, or griffin_lim; by default the voice's own or the shipped one",
+    )
     add("--threads", type=_positive, default=None, help="threads of torch; as many as it takes unless given")
     add("--output", metavar="FILE", help="where to write the figures as JSON")
     return parser

@@ -8,11 +8,13 @@ from pathlib import Path
 from bins.command import make_parser, run
 from models.bundles.export import OWN_FORMAT, Export, export, writers
 from models.bundles.formats import published_formats
-from utils.precision import PRECISIONS
+from utils.precision import PRECISIONS, Precision
 
 
 def main(arguments: argparse.Namespace) -> None:
-    wanted = Export(arguments.bundle, Path(arguments.output_dir), arguments.precision or "fp32", arguments.overwrite)
+    folder = Path(arguments.output_dir)
+    precision: Precision = arguments.precision or "fp32"
+    wanted = Export(arguments.bundle, folder, precision, arguments.overwrite, arguments.vocoder_dir)
     export(wanted, arguments.format)
 
 
@@ -42,6 +44,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=PRECISIONS,
         help=f"numbers in which the weights of a {OWN_FORMAT} are written (default: fp32)",
     )
+    add(
+        "--vocoder_dir",
+        metavar="DIR",
+        help=f"the vocoder that a {OWN_FORMAT} of an acoustic model is used with: a folder as for --bundle, which is "
+        "copied into it, or the name of one in ckpts/vocoder",
+    )
     add("--output_dir", required=True, metavar="DIR", help="where the files go; is made if missing")
     add("--overwrite", action="store_true", help="replace files that exist already")
     return parser
@@ -51,6 +59,8 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     """Refuse flags that contradict each other, as wrong usage."""
     if arguments.precision and arguments.format != OWN_FORMAT:
         parser.error(f"--precision needs --format {OWN_FORMAT}")
+    if arguments.vocoder_dir and arguments.format != OWN_FORMAT:
+        parser.error(f"--vocoder_dir needs --format {OWN_FORMAT}")
 
 
 if __name__ == "__main__":

@@ -25,14 +25,15 @@ def main(arguments: argparse.Namespace) -> int:
     from models.contracts import Prosody
     from models.inference.synthesize import announce, speak_all
     from models.inference.synthesizer import Synthesizer, require_plausible
+    from models.inference.vocoder import GriffinLimVocoder
     from utils.console import say
 
     prosody = Prosody(arguments.duration_control, arguments.pitch_control, arguments.energy_control)
     require_plausible(prosody)
     synthesizer = Synthesizer.open(experiment, vocoder=arguments.vocoder_dir, device=choose_device())
     requests = _requests(arguments, settings, synthesizer)
-    if arguments.vocoder_dir is None:
-        say("no --vocoder_dir given: Griffin-Lim makes the sound, which a trained vocoder does better")
+    if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
+        say("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
     folder = Path(arguments.infer_output_dir or experiment / "result")
     single = arguments.infer_mode == "single"
     announce(speak_all(synthesizer, requests, folder, prosody, overwrite=arguments.overwrite, number_existing=single))
@@ -87,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--vocoder_dir",
         metavar="DIR",
-        help="what makes the sound: an experiment, a checkpoint or a bundle of a vocoder, or a folder with an original "
-        f"{describe_published('vocoder')}; Griffin-Lim unless given",
+        help="the vocoder: an experiment, a checkpoint or a bundle, a folder with an original "
+        f"{describe_published('vocoder')}, or griffin_lim; the voice's own or the shipped one unless given",
     )
     add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
     add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")

@@ -1,4 +1,4 @@
-"""Paths: the repository's root, the bundled voice, and relative paths in settings."""
+"""Paths: the repository's root, the shipped voice and vocoder, and relative paths in settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED_VOICE = REPOSITORY / "ckpts" / "tts" / "kathleen"
+VOCODERS = REPOSITORY / "ckpts" / "vocoder"
+SHIPPED_VOCODER = VOCODERS / "lyre"
 
 
 def rooted(path: str | Path) -> Path:

@@ -119,7 +119,7 @@ only_in() {
 # Resolves a relative path against the current directory, then against the repository's root.
 whole_path() {
     case $1 in
-        '' | /* | [A-Za-z]:*) printf '%s\n' "$1" ;;
+        '' | /* | [A-Za-z]:* | griffin_lim) printf '%s\n' "$1" ;; # the last: in place of a vocoder's folder
         *)
             if [ ! -e "$start_dir/$1" ] && [ -e "$root/$1" ]; then
                 printf "%s\n" "$root/$1"

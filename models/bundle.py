@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from config.load import write_settings
+from config.paths import VOCODERS
 from config.schema import ExperimentSettings
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
@@ -26,6 +27,8 @@ WEIGHTS_FILE = "model.safetensors"
 SETTINGS_FILE = "settings.json"
 LEXICON_FILE = "lexicon.txt"
 VERSION_FILE = "version.json"
+VOCODER_FILE = "vocoder.json"
+VOCODER_FOLDER = "vocoder"
 
 
 class BundleError(RecitalError):
@@ -47,6 +50,7 @@ class Bundle:
         folder: where the bundle was opened; `Path()` for one that is being made.
         version: of the Recital that wrote it; empty for a bundle from before 0.2.0.
         front_end: version of the front end that pronounced the training's texts; meaningless without `symbols`.
+        vocoder_name: folder within `ckpts/vocoder` with the vocoder to use; "" where none is named.
     """
 
     settings: ExperimentSettings
@@ -59,6 +63,7 @@ class Bundle:
     folder: Path = Path()
     version: str = VERSION
     front_end: FrontEndVersion = FRONT_END_VERSION
+    vocoder_name: str = ""
 
     def save(self, folder: Path | str) -> None:
         """Write the bundle's files into a folder, made if missing; each file appears whole."""
@@ -81,6 +86,16 @@ class Bundle:
             write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
         versions = {"recital": VERSION} | ({FRONT_END: self.front_end.as_dict()} if self.symbols is not None else {})
         write_atomically(folder / VERSION_FILE, json.dumps(versions) + "\n")
+        if self.vocoder_name:
+            write_atomically(folder / VOCODER_FILE, json.dumps({"name": self.vocoder_name}) + "\n")
+
+    @property
+    def vocoder_folder(self) -> Path | None:
+        """The vocoder that came with the bundle: the one within it, else the one it names; None without either."""
+        within = self.folder / VOCODER_FOLDER
+        if self.folder != Path() and within.is_dir():
+            return within
+        return VOCODERS / self.vocoder_name if self.vocoder_name else None
 
     @property
     def lexicon_path(self) -> Path | None:

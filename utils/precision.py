@@ -28,6 +28,14 @@ def autocast(precision: Precision, device_type: str) -> contextlib.AbstractConte
     return torch.autocast(device_type, dtype=dtype_of(precision))
 
 
+def fastest(device: torch.device) -> Precision:
+    """Return bf16 for a CPU with instructions for it, else fp32."""
+    import torch
+
+    has_bf16 = device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bf16" if has_bf16 else "fp32"
+
+
 def why_not(precision: Precision, device: torch.device) -> str:
     """Return why a device cannot compute in a precision, and what to choose instead; "" where it can."""
     import torch

@@ -13,7 +13,7 @@ from config.schema import PreprocessSettings
 from models.benchmarks.timing import Plan, Section, percentiles_ms, time_in_turn
 from models.bundles.locate import find_bundle
 from models.inference.synthesizer import Synthesizer
-from models.inference.vocoder import open_vocoder
+from models.inference.vocoder import GRIFFIN_LIM, GriffinLimVocoder, open_vocoder_for
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
 
@@ -31,7 +31,7 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
 
     Args:
         acoustic: an experiment, a checkpoint or a bundle.
-        vocoder: likewise; None for Griffin-Lim.
+        vocoder: likewise, or "griffin_lim"; None for the voice's own or the shipped one.
         plan: how often to speak, and in which precisions of the vocoder; the acoustic model and Griffin-Lim are fp32.
 
     Raises:
@@ -39,13 +39,10 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
         VocoderError: the vocoder was trained on mels of another kind.
     """
     bundle = find_bundle(acoustic)
-    if vocoder is None:
-        voices = {"fp32": Synthesizer(bundle)}
-    else:
-        expect = bundle.settings.preprocess
-        voices = {
-            name: Synthesizer(bundle, open_vocoder(vocoder, expect=expect, precision=name)) for name in plan.precisions
-        }
+    voices: dict[str, Synthesizer] = {}
+    for name in plan.precisions:
+        chosen = open_vocoder_for(bundle, vocoder, precision=name)
+        voices["fp32" if isinstance(chosen, GriffinLimVocoder) else name] = Synthesizer(bundle, chosen)
     rows = []
     for text in _TEXTS:
         times = time_in_turn({precision: partial(voice, text) for precision, voice in voices.items()}, plan.runs)
@@ -54,7 +51,7 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
             rows.append(
                 {
                     "voice": acoustic,
-                    "vocoder": vocoder or "Griffin-Lim",
+                    "vocoder": str(getattr(voices[precision].vocoder, "folder", GRIFFIN_LIM)),
                     "precision": precision,
                     "characters": len(text),
                     "speech s": speech_s,

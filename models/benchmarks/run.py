@@ -64,7 +64,7 @@ def benchmark(
         plan: how much to measure.
         extraction: also of stage 1's features, with the settings of the first config.
         voice: also of an acoustic model from text to sound: an experiment, a checkpoint or a bundle.
-        vocoder: its vocoder, likewise; None for Griffin-Lim.
+        vocoder: its vocoder, likewise, or "griffin_lim"; None for its own or the shipped one.
 
     Raises:
         SettingsError: a config or an override is faulty.

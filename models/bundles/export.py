@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config.paths import VOCODERS
 from models.bundles.formats import layout_of_format, published_formats
+from processors.audio.mel_settings import mel_differences
 from utils.console import say
 from utils.errors import RecitalError
 from utils.precision import Precision, dtype_of
@@ -28,12 +30,15 @@ class Export:
         folder: gets the files; is made if missing.
         precision: of the weights, where the format leaves the choice.
         overwrite: whether files that exist are replaced.
+        vocoder: what a bundle of an acoustic model names as its vocoder: the name of a folder in `ckpts/vocoder`, or a
+            place as for the model, which is then copied into the bundle; None to keep what it has.
     """
 
     place: str
     folder: Path
     precision: Precision = "fp32"
     overwrite: bool = False
+    vocoder: str | None = None
 
 
 Writer = Callable[["Bundle", Export], Sequence[str]]
@@ -60,7 +65,8 @@ def export(wanted: Export, format_name: str) -> None:
 
 
 def _write_bundle(bundle: Bundle, wanted: Export) -> Sequence[str]:
-    from models.bundle import SETTINGS_FILE, WEIGHTS_FILE, BundleError
+    from models.bundle import SETTINGS_FILE, VOCODER_FOLDER, WEIGHTS_FILE, BundleError
+    from models.bundles.locate import find_bundle
     from models.bundles.sharing import for_others
     from models.registry import open_network
 
@@ -69,8 +75,37 @@ def _write_bundle(bundle: Bundle, wanted: Export) -> Sequence[str]:
     there = [name for name in (WEIGHTS_FILE, SETTINGS_FILE) if (folder / name).exists()]
     if there and not wanted.overwrite:
         raise BundleError(f"{folder}: has {' and '.join(there)} already; --overwrite replaces, or name another folder")
-    for_others(bundle, dtype_of(wanted.precision)).save(folder)
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+    name, place = _vocoder_of(bundle, wanted.vocoder)
+    shared = for_others(bundle, dtype_of(wanted.precision))
+    replace(shared, vocoder_name=name).save(folder)
+    if place is not None:
+        vocoder = for_others(find_bundle(place), dtype_of(wanted.precision))
+        vocoder.save(folder / VOCODER_FOLDER)
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _vocoder_of(bundle: Bundle, wanted: str | None) -> tuple[str, Path | None]:
+    """Return the name of a bundle's vocoder in `ckpts/vocoder`, or "" and what to copy, if there is one.
+
+    Raises:
+        BundleError: there is no such vocoder, or it was trained on other mels.
+    """
+    from models.bundle import BundleError
+    from models.bundles.locate import find_bundle
+    from models.registry import kind_of
+
+    if wanted is None:
+        return bundle.vocoder_name, None if bundle.vocoder_name else bundle.vocoder_folder
+    if kind_of(bundle.settings.model_type) != "acoustic":
+        raise BundleError(f"{bundle.folder}: a {bundle.settings.model_type} needs no vocoder; leave --vocoder_dir out")
+    is_name = Path(wanted).name == wanted and (VOCODERS / wanted).is_dir()
+    place = VOCODERS / wanted if is_name else Path(wanted)
+    vocoder = find_bundle(place).settings
+    if kind_of(vocoder.model_type) != "vocoder":
+        raise BundleError(f"{place}: holds a {vocoder.model_type}, which is not a vocoder")
+    if differing := mel_differences(vars(vocoder.preprocess), vars(bundle.settings.preprocess)):
+        raise BundleError(f"{place}: this vocoder was trained on other mels: {differing}")
+    return (wanted, None) if is_name else ("", place)
 
 
 def _write_published(format_name: str, bundle: Bundle, wanted: Export) -> Sequence[str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from config.load import SettingsError, read_settings
 from config.schema import ExperimentSettings
-from models.bundle import SETTINGS_FILE, VERSION_FILE, WEIGHTS_FILE, Bundle, BundleError
+from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.formats import published_layout
 from models.registry import settings_class
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
@@ -49,6 +49,7 @@ def open_bundle(folder: Path | str) -> Bundle:
         folder=folder,
         version=version,
         front_end=front_end,
+        vocoder_name=_read_vocoder_name(folder / VOCODER_FILE),
     )
 
 
@@ -123,6 +124,18 @@ def _read_versions(path: Path) -> tuple[str, FrontEndVersion]:
             "update Recital"
         )
     return str(version), front_end
+
+
+def _read_vocoder_name(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    try:
+        name = json.loads(path.read_text(encoding="utf-8"))["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path}: is damaged: {error!r}; copy the bundle again") from error
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise BundleError(f"{path}: found {name!r}; expected the name of a folder in ckpts/vocoder")
+    return name
 
 
 def _read_settings(path: Path, version: str) -> ExperimentSettings:

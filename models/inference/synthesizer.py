@@ -18,11 +18,10 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
 from models.inference.speech_plan import PlannedChunk, SpeechPlan
-from models.inference.vocoder import GriffinLimVocoder, Vocoder, open_vocoder
+from models.inference.vocoder import Vocoder, open_vocoder_for
 from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_of_durations
 from processors.alignment.intervals import Alignment
-from processors.audio.mel import MelSpectrogram
 from processors.text.chunks import split_into_chunks
 from processors.text.front_end import FrontEnd, FrontEnds, with_known_phones
 from processors.text.phone_sequence import PhoneSequence
@@ -111,6 +110,11 @@ class Synthesizer:
 
     In three steps: `plan` runs the front end over a text, `mels` the acoustic model over plans, the vocoder computes
     the waveform; `speak` and `stream` join them. Thread-safe. The training data are not needed.
+
+    Attributes:
+        settings: of the acoustic model's training.
+        device: of both networks.
+        vocoder: a trained one or Griffin-Lim.
     """
 
     def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
@@ -130,7 +134,7 @@ class Synthesizer:
         self._warned_of: set[str] = set()
         self._lock = threading.Lock()
         self._model = open_acoustic(bundle, self.device)
-        self._vocoder = vocoder or GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(self.device))
+        self.vocoder = vocoder or open_vocoder_for(bundle, device=self.device)
 
     @classmethod
     def open(
@@ -140,7 +144,8 @@ class Synthesizer:
 
         Args:
             acoustic: folder of the acoustic model.
-            vocoder: folder of the vocoder, which may also be an original HiFi-GAN; None for Griffin-Lim.
+            vocoder: folder of the vocoder, which may also be an original HiFi-GAN, or "griffin_lim"; None for the one
+                that came with the acoustic model, the shipped one, or Griffin-Lim, whichever is the first to fit.
             device: of both networks.
 
         Raises:
@@ -148,9 +153,7 @@ class Synthesizer:
             VocoderError: the vocoder was trained on mels of another kind.
         """
         bundle = find_bundle(acoustic)
-        if vocoder is None:
-            return cls(bundle, device=device)
-        return cls(bundle, open_vocoder(vocoder, expect=bundle.settings.preprocess, device=device), device)
+        return cls(bundle, open_vocoder_for(bundle, vocoder, device=device), device)
 
     restore_from = open
     """Alias of `open`, as in NeMo."""
@@ -211,7 +214,7 @@ class Synthesizer:
         """
         plan = self.plan(text, speaker=speaker, language=language, prosody=prosody)
         mels = (mel for predicted in self.mels(plan.by_chunk()) for mel in predicted.mels)
-        return map(_as_array, self._vocoder.stream(mels))
+        return map(_as_array, self.vocoder.stream(mels))
 
     def plan(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
@@ -280,7 +283,7 @@ class Synthesizer:
         n_mel = self.settings.preprocess.n_mel
         if mel.ndim != 2 or mel.shape[0] != n_mel or mel.shape[1] == 0:
             raise SynthesisError(f"expected a log-mel of shape ({n_mel}, frames), found {tuple(mel.shape)}")
-        return _as_array(self._vocoder.waveform(mel))
+        return _as_array(self.vocoder.waveform(mel))
 
     def _language(self, speaker: str | None, language: str | None) -> str:
         if language is not None:
@@ -348,7 +351,7 @@ class Synthesizer:
         duration_s = int(durations.sum()) * frame_s
         return Speech(
             text=predicted.plan.text,
-            waveform=_as_array(torch.cat(list(self._vocoder.stream(predicted.mels)))),
+            waveform=_as_array(torch.cat(list(self.vocoder.stream(predicted.mels)))),
             sample_rate=self.sample_rate,
             mel=np.concatenate([mel.cpu().numpy() for mel in predicted.mels], axis=1),
             f0_hz=np.concatenate([chunk.f0_hz for chunk in predicted.chunks]),

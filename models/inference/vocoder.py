@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from config.paths import SHIPPED_VOCODER
 from config.schema import PreprocessSettings
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
@@ -18,7 +19,10 @@ from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.audio.mel_settings import mel_differences
 from utils.errors import RecitalError
-from utils.precision import Precision, dtype_of, why_not
+from utils.precision import Precision, dtype_of, fastest, why_not
+
+GRIFFIN_LIM = "griffin_lim"
+"""Stands for Griffin-Lim where the folder of a vocoder is expected."""
 
 
 class VocoderError(RecitalError):
@@ -64,20 +68,25 @@ class NeuralVocoder:
     Args:
         bundle: of a vocoder.
         device: of the network.
-        precision: arithmetic of the network.
+        precision: arithmetic of the network; None for the fastest that the device has, of fp32 and bf16.
 
     Attributes:
         settings: of its training.
+        folder: of the bundle.
 
     Raises:
         BundleError: the bundle is not a vocoder's, or its weights do not fit.
         VocoderError: the device does not support the precision.
     """
 
-    def __init__(self, bundle: Bundle, device: torch.device | str = "cpu", precision: Precision = "fp32") -> None:
+    def __init__(
+        self, bundle: Bundle, device: torch.device | str = "cpu", precision: Precision | None = "fp32"
+    ) -> None:
         _require_vocoder(bundle)
-        self.settings = bundle.settings
+        self.settings, self.folder = bundle.settings, bundle.folder
         self._device = torch.device(device)
+        if precision is None:
+            precision = fastest(self._device)
         if reason := why_not(precision, self._device):
             raise VocoderError(f"precision {precision}: {reason}")
         self._network = open_vocoder_network(bundle, self._device).for_inference(dtype_of(precision))
@@ -125,7 +134,7 @@ def _require_vocoder(bundle: Bundle) -> None:
     if kind_of(bundle.settings.model_type) != "vocoder":
         raise BundleError(
             f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not a vocoder; "
-            "leave the vocoder out to use Griffin-Lim"
+            f"{GRIFFIN_LIM} in its place asks for Griffin-Lim"
         )
 
 
@@ -134,7 +143,7 @@ def open_vocoder(
     *,
     expect: PreprocessSettings | None = None,
     device: torch.device | str = "cpu",
-    precision: Precision = "fp32",
+    precision: Precision | None = "fp32",
 ) -> NeuralVocoder:
     """Open a trained vocoder: an experiment, one of its checkpoints, a bundle, or an original HiFi-GAN folder.
 
@@ -142,7 +151,7 @@ def open_vocoder(
         path: the folder.
         expect: settings of the mels to vocode; None for no check.
         device: of the network.
-        precision: arithmetic of the network.
+        precision: arithmetic of the network; see `NeuralVocoder`.
 
     Raises:
         BundleError: there is no such model, or it is not a vocoder.
@@ -153,6 +162,41 @@ def open_vocoder(
     if expect is not None and (differing := mel_differences(vars(bundle.settings.preprocess), vars(expect))):
         raise VocoderError(
             f"{path}: this vocoder was trained on other mels: {differing}; choose one trained with the same "
-            "settings, or leave the vocoder out to use Griffin-Lim"
+            f"settings, or {GRIFFIN_LIM}"
         )
     return NeuralVocoder(bundle, device, precision)
+
+
+def open_vocoder_for(
+    acoustic: Bundle,
+    place: Path | str | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision | None = None,
+) -> Vocoder:
+    """Open the vocoder for an acoustic model.
+
+    Args:
+        acoustic: bundle of the acoustic model.
+        place: see `open_vocoder`, or `GRIFFIN_LIM`; None for the vocoder that came with the bundle, else the shipped
+            one if it was trained on mels of the same kind, else Griffin-Lim.
+        device: of the network.
+        precision: arithmetic of the network; see `NeuralVocoder`.
+
+    Raises:
+        BundleError: there is no such model, or it is not a vocoder.
+        VocoderError: it was trained on mels of other settings, or the device does not support the precision.
+    """
+    preprocess = acoustic.settings.preprocess
+    if place is None:
+        place = acoustic.vocoder_folder or _shipped_vocoder_for(preprocess)
+    if str(place) == GRIFFIN_LIM:
+        return GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(device))
+    return open_vocoder(place, expect=preprocess, device=device, precision=precision)
+
+
+def _shipped_vocoder_for(preprocess: PreprocessSettings) -> Path | str:
+    if not SHIPPED_VOCODER.is_dir():
+        return GRIFFIN_LIM
+    shipped = find_bundle(SHIPPED_VOCODER).settings.preprocess
+    return GRIFFIN_LIM if mel_differences(vars(shipped), vars(preprocess)) else SHIPPED_VOCODER

@@ -16,7 +16,7 @@ infer_dataset|NAME|the first of the settings|batch: corpus whose texts are synth
 infer_testing_set|SET|test|batch: its split: test, valid, train or golden_test
 infer_speaker_name|NAME|the only one|speaker, for voices with several
 infer_language|CODE|the speaker's own|language of the texts, such as de
-vocoder_dir|DIR|none: Griffin-Lim|vocoder: an experiment, checkpoint or bundle, or an original HiFi-GAN
+vocoder_dir|DIR|the voice's own, or the shipped one|vocoder: an experiment, checkpoint or bundle, an original HiFi-GAN, or griffin_lim
 pitch_control|X|1|factor on pitch, in Hz
 energy_control|X|1|factor on energy
 duration_control|X|1|factor on durations; 2 is half the pace

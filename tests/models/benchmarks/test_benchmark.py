@@ -171,7 +171,7 @@ def test_whole_voices_are_measured_in_each_precision_of_the_vocoder(tmp_path):
     ]
     assert all(row["speech s"] > 0 < row["p50 ms"] for row in section.rows)
     [section] = measure_system(str(tmp_path / "voice"), None, Plan(precisions=("bf16",), runs=1))
-    assert {(row["vocoder"], row["precision"]) for row in section.rows} == {("Griffin-Lim", "fp32")}
+    assert {(row["vocoder"], row["precision"]) for row in section.rows} == {("griffin_lim", "fp32")}
 
 
 def test_peak_memory_is_of_this_process_and_can_be_reset():

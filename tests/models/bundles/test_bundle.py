@@ -229,6 +229,60 @@ def test_only_a_bundle_is_written_in_another_precision(tmp_path, command):
     assert code == 2 and "--precision needs --format bundle" in errors
 
 
+@pytest.fixture
+def voice_and_vocoder(tmp_path):
+    tiny_bundle().save(tmp_path / "voice")
+    tiny_vocoder_bundle().save(tmp_path / "vocoders" / "mine")
+    return tmp_path / "voice", tmp_path / "vocoders" / "mine"
+
+
+def exported(command, voice, folder, *more):
+    flags = ("--format", "bundle", "--precision", "fp16", "--output_dir", folder, *more)
+    return command(bins.export, "--bundle", voice, *flags)
+
+
+def test_an_exported_voice_brings_its_vocoder(voice_and_vocoder, tmp_path, command):
+    voice, vocoder = voice_and_vocoder
+    code, printed, errors = exported(command, voice, tmp_path / "one", "--vocoder_dir", vocoder)
+    assert code == 0 and "vocoder/model.safetensors" in printed, errors
+    within = open_bundle(tmp_path / "one").vocoder_folder
+    assert within == tmp_path / "one" / "vocoder"
+    assert {weight.dtype for weight in open_bundle(within).weights.values()} == {torch.float16}
+    code, _, errors = exported(command, tmp_path / "one", tmp_path / "two")
+    assert code == 0 and (tmp_path / "two" / "vocoder" / "model.safetensors").is_file(), errors
+
+
+def test_an_exported_voice_names_a_vocoder_in_ckpts(voice_and_vocoder, tmp_path, command, monkeypatch):
+    voice, vocoder = voice_and_vocoder
+    for module in ("models.bundle", "models.bundles.export"):
+        monkeypatch.setattr(f"{module}.VOCODERS", vocoder.parent)
+    code, _, errors = exported(command, voice, tmp_path / "one", "--vocoder_dir", "mine")
+    assert code == 0 and not (tmp_path / "one" / "vocoder").exists(), errors
+    assert open_bundle(tmp_path / "one").vocoder_folder == vocoder
+    code, _, errors = exported(command, tmp_path / "one", tmp_path / "two")
+    assert code == 0 and open_bundle(tmp_path / "two").vocoder_name == "mine", errors
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("voice", "holds a FastSpeech2, which is not a vocoder"),
+        ("other", "trained on other mels: fmax"),
+        ("no", "no such"),
+    ],
+)
+def test_a_voice_is_not_exported_with_what_is_no_vocoder_for_it(voice_and_vocoder, tmp_path, command, named, message):
+    tiny_vocoder_bundle("preprocess.fmax=4000").save(tmp_path / "other")
+    code, _, errors = exported(command, voice_and_vocoder[0], tmp_path / "one", "--vocoder_dir", tmp_path / named)
+    assert code == 1 and message in errors and not (tmp_path / "one").exists()
+
+
+def test_a_vocoder_is_exported_without_a_vocoder(voice_and_vocoder, tmp_path, command):
+    _, vocoder = voice_and_vocoder
+    code, _, errors = exported(command, vocoder, tmp_path / "one", "--vocoder_dir", vocoder)
+    assert code == 1 and "a HiFiGAN needs no vocoder" in errors
+
+
 def test_a_bundle_has_the_permissions_of_new_files(tmp_path, saved):
     (tmp_path / "new").touch()
     rights = (tmp_path / "new").stat().st_mode

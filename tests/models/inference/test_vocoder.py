@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from models.bundle import BundleError
+from models.bundles.locate import open_bundle
 from models.hifigan.network import Generator
-from models.inference.vocoder import GriffinLimVocoder, NeuralVocoder, VocoderError, open_vocoder
+from models.inference.vocoder import GriffinLimVocoder, NeuralVocoder, VocoderError, open_vocoder, open_vocoder_for
 from processors.audio.mel import MelSpectrogram
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle, tiny_settings
@@ -125,3 +129,50 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         open_vocoder(tmp_path / "nowhere")
     with pytest.raises(BundleError):
         open_vocoder(tmp_path)
+
+
+@pytest.fixture
+def voice(tmp_path):
+    tiny_bundle().save(tmp_path / "voice")
+    return tmp_path / "voice"
+
+
+def test_a_voice_uses_the_vocoder_within_its_bundle(voice, bundle):
+    shutil.copytree(bundle, voice / "vocoder")
+    vocoder = open_vocoder_for(open_bundle(voice))
+    assert isinstance(vocoder, NeuralVocoder) and vocoder.folder == voice / "vocoder"
+    assert isinstance(open_vocoder_for(open_bundle(voice), "griffin_lim"), GriffinLimVocoder)
+    assert open_vocoder_for(open_bundle(voice), bundle).folder == bundle
+
+
+def test_a_voice_uses_the_vocoder_that_its_bundle_names(voice, bundle, monkeypatch):
+    monkeypatch.setattr("models.bundle.VOCODERS", bundle.parent)
+    dataclasses.replace(open_bundle(voice), vocoder_name=bundle.name).save(voice)
+    assert open_vocoder_for(open_bundle(voice)).folder == bundle
+    dataclasses.replace(open_bundle(voice), vocoder_name="bundel").save(voice)
+    with pytest.raises(BundleError, match=r"bundel: there is no such folder.*bundle"):
+        open_vocoder_for(open_bundle(voice))
+
+
+@pytest.mark.parametrize("content", ['{"name": "../lyre"}', '{"name": 3}', "{}", "lyre", '{"name": ""}'])
+def test_a_vocoders_name_is_that_of_a_folder(voice, content):
+    (voice / "vocoder.json").write_text(content)
+    with pytest.raises(BundleError, match=r"vocoder\.json"):
+        open_bundle(voice)
+
+
+def test_a_voice_without_vocoder_uses_the_shipped_one_if_it_fits(voice, bundle, tmp_path, monkeypatch):
+    acoustic = open_bundle(voice)
+    monkeypatch.setattr("models.inference.vocoder.SHIPPED_VOCODER", tmp_path / "none")
+    assert isinstance(open_vocoder_for(acoustic), GriffinLimVocoder)
+    monkeypatch.setattr("models.inference.vocoder.SHIPPED_VOCODER", bundle)
+    assert open_vocoder_for(acoustic).folder == bundle
+    tiny_vocoder_bundle("preprocess.fmax=4000").save(tmp_path / "other")
+    monkeypatch.setattr("models.inference.vocoder.SHIPPED_VOCODER", tmp_path / "other")
+    assert isinstance(open_vocoder_for(acoustic), GriffinLimVocoder)
+
+
+def test_precision_left_open_is_bf16_where_the_cpu_has_it(bundle, mel):
+    expected = "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+    chosen, same = (open_vocoder(bundle, precision=precision).waveform(mel) for precision in (None, expected))
+    assert torch.equal(chosen, same)
