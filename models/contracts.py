@@ -240,6 +240,14 @@ class HasEmbeddingRows(Protocol):
         """Return those parameters' rows by `<module>.<parameter>`."""
 
 
+@runtime_checkable
+class HasWeightsAddedLater(Protocol):
+    """A task some of whose parameters older weights lack; a task without any need not offer this."""
+
+    def weights_added_later(self) -> Sequence[str]:
+        """Return those parameters, by `<module>.<parameter>`; they start as the task made them."""
+
+
 @dataclass(frozen=True)
 class InitialState:
     """Initial weights and optimizer state of a training: a warm start.

@@ -15,7 +15,7 @@ from models.bundle import WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.embedding_rows import transfer_rows
 from models.bundles.formats import published_layout
 from models.bundles.locate import find_bundle, open_bundle
-from models.contracts import HasEmbeddingRows, InitialState, PublishedLayout, RowKind
+from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, PublishedLayout, RowKind
 from models.registry import make_task
 from processors.audio.mel_settings import MEL_SETTINGS
 from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint
@@ -41,7 +41,7 @@ def find_initial_state(place: Path | str, settings: ExperimentSettings, task: Ta
         BundleError: there is nothing of the kind, it is another model's, or its symbols or speakers are unknown.
         CheckpointError: a checkpoint is damaged.
     """
-    return _with_our_rows(_find(Path(place), settings, task), settings, task)
+    return _with_added_weights(_with_our_rows(_find(Path(place), settings, task), settings, task), task)
 
 
 def _find(place: Path, settings: ExperimentSettings, task: Task) -> InitialState:
@@ -190,6 +190,19 @@ def _with_our_rows(initial: InitialState, settings: ExperimentSettings, task: Ta
         for name, state in initial.optimizers.items()
     }
     return replace(initial, modules=weights, optimizers=optimizers, remarks=remarks)
+
+
+def _with_added_weights(initial: InitialState, task: Task) -> InitialState:
+    """Add the task's own weights where the initial ones may lack them, and do."""
+    if not isinstance(task, HasWeightsAddedLater):
+        return initial
+    weights, remarks = {name: dict(tensors) for name, tensors in initial.modules.items()}, list(initial.remarks)
+    for parameter in task.weights_added_later():
+        module, _, name = parameter.partition(".")
+        if module in weights and name not in weights[module]:
+            weights[module][name] = task.modules[module].state_dict()[name]
+            remarks.append(f"without initial state: {parameter}")
+    return replace(initial, modules=weights, remarks=remarks)
 
 
 def _require_same_model(bundle: Bundle, place: Path, settings: ExperimentSettings) -> None:

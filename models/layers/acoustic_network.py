@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from models.contracts import UNCHANGED, GeneratedSpeech, PhonemeBatch, Prosody
 from models.layers.acoustic_settings import AcousticModelSettings
 from models.layers.conv1d import Conv1d
+from models.layers.decoder_noise import DecoderNoise
 from models.layers.masks import padding_mask
-from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
+from models.layers.variance_adaptor import InferredVariances, SpeakerScales, VarianceAdaptor, Variances
 from processors.datasets.acoustic_data import AcousticBatch
 from processors.speakers.speaker_embeddings import SpeakerEmbeddings, rows_of
 from processors.speakers.statistics import SpeakerStatistics
@@ -61,9 +62,16 @@ class AcousticNetwork(nn.Module):
         is_pause: (n_symbols,) symbols that may last 0 frames; symbol 0 is padding.
         scales: of pitch and energy, one row per speaker.
         speaker_embeddings: (n_speakers, E) from a speaker encoder; None to learn a vector for each speaker.
+
+    Attributes:
+        decoder_noise: added to the decoder's input; None without.
     """
 
     variance_adaptor: VarianceAdaptor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder_noise: DecoderNoise | None = None
 
     @property
     def controls(self) -> frozenset[str]:
@@ -97,13 +105,17 @@ class AcousticNetwork(nn.Module):
         if settings.model.speaker_conditioning == "encoder":
             names = sorted(speakers, key=lambda name: speakers[name])
             speaker_embeddings = torch.from_numpy(rows_of(embeddings, names, settings.preprocess.speaker_encoder))
-        return cls(
+        make_network: Callable[..., _Network] = cls
+        network = make_network(
             settings.model,
             n_mel=settings.preprocess.n_mel,
             is_pause=torch.tensor([symbol in PAUSES for symbol in symbols.symbols]),
             scales=SpeakerScales.from_statistics(speakers, statistics),
             speaker_embeddings=speaker_embeddings,
         )
+        if settings.model.decoder_noise_size:
+            network.decoder_noise = DecoderNoise(settings.model.decoder_noise_size, settings.model.hidden_size)
+        return network
 
     @classmethod
     def from_bundle(cls: type[_Network], bundle: Bundle) -> _Network:
@@ -124,12 +136,17 @@ class AcousticNetwork(nn.Module):
             if isinstance(module, Conv1d):
                 module.prepare_for_inference()
 
-    def forward(self, batch: AcousticBatch) -> Prediction:
-        """Predict a mel with teacher forcing, and durations, pitch and energy besides."""
+    def forward(self, batch: AcousticBatch, noise_places: Tensor | None = None) -> Prediction:
+        """Predict a mel with teacher forcing, and durations, pitch and energy besides.
+
+        Args:
+            batch: with the ground truth.
+            noise_places: (B,) of the decoder's noise; None for those of inference.
+        """
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
         variances = self.variance_adaptor(hidden, is_padding, batch)
-        mel, refined_mel = self.decode(variances.frames, variances.is_padding)
+        mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids, noise_places)
         return Prediction(mel, refined_mel, variances.log_durations, variances.values)
 
     @torch.no_grad()
@@ -148,7 +165,7 @@ class AcousticNetwork(nn.Module):
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
         variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)
-        mel, refined_mel = self.decode(variances.frames, variances.is_padding)
+        mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids)
         return GeneratedSpeech(
             mel=mel if refined_mel is None else refined_mel,
             mel_lengths=variances.durations.sum(dim=1),
@@ -156,3 +173,12 @@ class AcousticNetwork(nn.Module):
             f0_hz=variances.f0_hz,
             energy=variances.energy,
         )
+
+    def _decode_with_noise(
+        self, variances: Variances | InferredVariances, phoneme_ids: Tensor, noise_places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        frames, is_padding = variances.frames, variances.is_padding
+        if self.decoder_noise is not None:
+            places = self.decoder_noise.places(phoneme_ids) if noise_places is None else noise_places
+            frames = self.decoder_noise(frames, is_padding, places)
+        return self.decode(frames, is_padding)

@@ -16,3 +16,8 @@ class AcousticModelSettings(Settings):
         "speaker embeddings of preprocess.speaker_encoder",
         default="table",
     )
+    decoder_noise_size: int = setting(
+        "values of Gaussian noise per frame in the decoder's input, so that a text need not have one mel; 0 for none",
+        default=0,
+        ge=0,
+    )

@@ -16,9 +16,11 @@ from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.length_regulator import frame_index
 from models.training.acoustic_loss import acoustic_loss_terms
-from models.training.optimization import adam
+from models.training.mel_adversary import ADVERSARY, MelAdversary
+from models.training.optimization import adam, adam_over
 from models.training.schedules import learning_rate_share
 from models.training.settings import AcousticSettings
+from models.training.utterance_draws import utterance_draws
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.datasets.acoustic_data import (
@@ -31,6 +33,7 @@ from processors.datasets.acoustic_data import (
 )
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
 from processors.datasets.utterance_data import front_end_version_of
+from processors.evaluation.sharpness import SHARPNESS_NAMES, sharpness
 from processors.features import ACOUSTIC_FEATURES, store_settings
 from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.pictures import pixels
@@ -44,7 +47,7 @@ _collate = partial(collate_acoustic, length_step=8)
 
 
 class AcousticTask:
-    """Trains an acoustic model with one optimizer (`utils.task.Task`).
+    """Trains an acoustic model (`utils.task.Task`): the network alone, or first a discriminator of its mels, then it.
 
     Args:
         settings: of the experiment.
@@ -64,6 +67,11 @@ class AcousticTask:
         self._levels = network.variance_adaptor.levels
         self._loss_terms = loss_terms
         self.modules: dict[str, nn.Module] = {"network": network}
+        self._adversary: MelAdversary | None = None
+        if settings.train.mel_adversary_start_step:
+            self._adversary = MelAdversary(settings.train)
+            n_mel, n_symbols = settings.preprocess.n_mel, len(voice.symbols.symbols)
+            self.modules[ADVERSARY] = self._adversary.make_discriminator(n_mel, n_symbols)
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
         """Return the tables of symbols and speakers (`models.contracts.HasEmbeddingRows`)."""
@@ -72,7 +80,13 @@ class AcousticTask:
         if self._settings.model.speaker_conditioning == "table":
             names = sorted(speakers, key=lambda name: speakers[name])
             tables["network.speaker_embedding.weight"] = EmbeddingRows("speaker", names)
+        if self._adversary is not None and self._settings.train.mel_adversary_condition == "phones":
+            tables[f"{ADVERSARY}.phone_planes.weight"] = tables["network.phoneme_embedding.weight"]
         return tables
+
+    def weights_added_later(self) -> Sequence[str]:
+        """Return parameters that initial weights may lack (`models.contracts.HasWeightsAddedLater`)."""
+        return [f"network.{name}" for name in self._network.state_dict() if name.startswith("decoder_noise.")]
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Return one process's share of the training data."""
@@ -95,7 +109,7 @@ class AcousticTask:
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Return Adam with warm-up, decay and annealing."""
+        """Return Adam with warm-up, decay and annealing; that of the discriminator begins where the network's is."""
         train = self._settings.train
         share = learning_rate_share(
             warmup_steps=train.warmup_steps,
@@ -104,18 +118,40 @@ class AcousticTask:
             anneal_steps=train.anneal_steps,
             anneal_rate=train.anneal_rate,
         )
-        return adam(self.modules, train, share, train.adam_eps)
+        network = adam(self.modules, train, share, train.adam_eps)
+        if self._adversary is None:
+            return network
+        start = train.mel_adversary_start_step - 1
+        rate, betas = train.mel_adversary_learning_rate, train.mel_adversary_betas
+        return adam_over(ADVERSARY, self.modules, train, rate, betas, lambda step: share(step + start)) | network
 
     def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:
-        """Compute the losses of teacher-forced outputs."""
-        yield Update("network", self._loss_terms(self.modules["network"](batch), batch, self._levels))
+        """Train the discriminator, where there is one, then compute the losses of teacher-forced outputs."""
+        predicted: Prediction = self.modules["network"](batch, *self._noise_places(batch, step))
+        terms = self._loss_terms(predicted, batch, self._levels)
+        if self._adversary is not None:
+            adversary, discriminator, fake = self._adversary, self.modules[ADVERSARY], predicted.final_mel
+            if adversary.acts_at(step):
+                windows = adversary.windows(batch, step)
+                yield Update(ADVERSARY, adversary.discriminator_terms(discriminator, windows, batch.mel, fake))
+                terms |= adversary.network_terms(discriminator, windows, batch, fake)
+            else:
+                yield Update(ADVERSARY, {})
+        yield Update("network", terms)
+
+    def _noise_places(self, batch: AcousticBatch, step: int) -> tuple[Tensor, ...]:
+        if not self._settings.model.decoder_noise_size:
+            return ()
+        draws = utterance_draws(batch.ids, 1, self._settings.train.seed, step, "decoder_noise")
+        return (draws[:, 0].to(batch.mel.device),)
 
     def validate(self, batch: AcousticBatch) -> Mapping[str, Sum]:
         """Compute the teacher-forced losses, and the errors of free-running outputs.
 
         `free_mel` is the absolute error of the free-running mel, each phone stretched to its ground-truth duration;
         `free_duration` the error of the phones' durations in frames, and `free_length` the relative error of the
-        utterance's length.
+        utterance's length. `deviation_ratio`, `frame_change_ratio` and `band_detail_ratio` compare the free-running
+        mel's sharpness with the recordings' (`processors.evaluation.sharpness`): below 1 it is smoother.
         """
         terms = self._loss_terms(self._network(batch), batch, self._levels)
         sums = {name: Sum(term.value * batch.counts[term.per], batch.counts[term.per]) for name, term in terms.items()}
@@ -128,6 +164,7 @@ class AcousticTask:
             "free_mel": Sum(_free_mel_error(free, batch), frames),
             "free_duration": Sum((free.durations - batch.durations).abs().sum(), phonemes),
             "free_length": Sum(((free.mel_lengths / batch.mel_lengths) - 1.0).abs().sum(), utterances),
+            **_sharpness_ratios(free, batch),
         }
 
     def samples(self, batch: AcousticBatch) -> Samples:
@@ -156,8 +193,10 @@ class AcousticTask:
         return Samples(pictures, audio, preprocess.sample_rate, texts)
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
-        """Return no warnings besides the trainer's own."""
-        return ()
+        """Return a warning if the mel's discriminator has saturated or is unstable."""
+        if self._adversary is None:
+            return ()
+        return self._adversary.diagnose(losses.get(f"train/{ADVERSARY}/adversarial"), step)
 
     def bundle(self, folder: Path) -> None:
         """Write a bundle of the network's present weights."""
@@ -206,6 +245,20 @@ class AcousticTask:
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().numpy()
+
+
+def _sharpness_ratios(free: GeneratedSpeech, batch: AcousticBatch) -> dict[str, Sum]:
+    """Return the sharpness of free-running mels over that of the recordings, summed over utterances."""
+    pairs = [
+        [sharpness(mels[row, :, : int(lengths[row])]) for row in range(len(batch.ids))]
+        for mels, lengths in ((free.mel, free.mel_lengths), (batch.mel, batch.mel_lengths))
+    ]
+    measured = [(ours, theirs) for ours, theirs in zip(*pairs, strict=True) if ours is not None and theirs is not None]
+    return {
+        f"{name}_ratio": Sum(*(sum(getattr(each, name) for each in side) for side in zip(*measured, strict=True)))
+        for name in SHARPNESS_NAMES
+        if measured
+    }
 
 
 def _free_mel_error(free: GeneratedSpeech, batch: AcousticBatch) -> Tensor:

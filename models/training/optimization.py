@@ -14,9 +14,12 @@ from utils.task import Optimization
 
 
 def adam(
-    modules: Mapping[str, nn.Module], train: AdamTrainSettings, share: Callable[[int], float], eps: float = 1e-8
-) -> Mapping[str, Optimization]:
-    """Return Adam over a task's only module `network`, under the same name.
+    modules: Mapping[str, nn.Module],
+    train: AdamTrainSettings,
+    share: Callable[[int], float],
+    eps: float = 1e-8,
+) -> dict[str, Optimization]:
+    """Return Adam over a task's module `network`, under the same name.
 
     Args:
         modules: of the task.
@@ -24,11 +27,25 @@ def adam(
         share: maps optimizer steps done to the share of the learning rate.
         eps: Adam's epsilon.
     """
+    return adam_over("network", modules, train, train.learning_rate, train.adam_betas, share, eps, train.ema_decay)
+
+
+def adam_over(
+    name: str,
+    modules: Mapping[str, nn.Module],
+    train: AdamTrainSettings,
+    learning_rate: float,
+    betas: tuple[float, float],
+    share: Callable[[int], float],
+    eps: float = 1e-8,
+    ema_decay: float = 0.0,
+) -> dict[str, Optimization]:
+    """Return Adam over one of a task's modules, under the same name; arguments as those of `adam`."""
     optimizer = torch.optim.Adam(
-        learning_groups(modules, ("network",), train.lr_groups, train.learning_rate),
-        lr=train.learning_rate,
-        betas=train.adam_betas,
+        learning_groups(modules, (name,), train.lr_groups, learning_rate),
+        lr=learning_rate,
+        betas=betas,
         eps=eps,
         fused=True,  # three times as fast as a loop over parameters, on the CPU too
     )
-    return {"network": Optimization(optimizer, ("network",), LambdaLR(optimizer, share), ema_decay=train.ema_decay)}
+    return {name: Optimization(optimizer, (name,), LambdaLR(optimizer, share), ema_decay=ema_decay)}

@@ -14,6 +14,12 @@ REFLECTED_SAMPLES = {"mrd": 904, "mrd_small": 768}
 """Samples that a discriminator reflects at each end of a segment, which has to be longer."""
 
 
+def _betas(settings: TrainSettings, name: str) -> Iterator[Contradiction]:
+    betas = getattr(settings, name)
+    if any(not 0 <= beta < 1 for beta in betas):
+        yield Contradiction((name,), f"{list(betas)} are not both from 0 to below 1")
+
+
 class AdamTrainSettings(TrainSettings):
     """Training with Adam."""
 
@@ -22,8 +28,7 @@ class AdamTrainSettings(TrainSettings):
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
-        if any(not 0 <= beta < 1 for beta in self.adam_betas):
-            yield Contradiction(("adam_betas",), f"{list(self.adam_betas)} are not both from 0 to below 1")
+        yield from _betas(self, "adam_betas")
 
 
 class CosineTrainSettings(AdamTrainSettings):
@@ -53,6 +58,36 @@ class AcousticTrainSettings(CosineTrainSettings):
     )
     anneal_steps: tuple[int, ...] = setting("optimizer steps after each of which anneal_rate is applied once more")
     anneal_rate: float = setting("factor on the learning rate at each of anneal_steps", gt=0, le=1)
+    mel_adversary_start_step: int = setting(
+        "first step in which a discriminator judges predicted mels, so that they become as sharp as real ones; 0 for "
+        "never",
+        default=0,
+        ge=0,
+    )
+    mel_adversary_condition: Literal["none", "phones"] = setting(
+        "whether the discriminator sees mels alone, or each frame's phone too", default="none"
+    )
+    mel_adversary_windows: tuple[int, ...] = setting(
+        "lengths of the windows that it judges, in frames", default=(32, 64, 128), min_length=1
+    )
+    mel_adversary_channels: tuple[int, ...] = setting(
+        "channels of its convolutions, each of which halves bands and frames", default=(16, 32, 32), min_length=1
+    )
+    mel_adversary_weight: float = setting("weight of the adversarial loss of the mel", default=1.0, ge=0)
+    mel_feature_weight: float = setting(
+        "weight of its feature matching loss, which is scaled to the mel's absolute error", default=1.0, ge=0
+    )
+    mel_adversary_learning_rate: float = setting(
+        "peak learning rate of the discriminator; it falls as learning_rate does", default=2e-4, gt=0
+    )
+    mel_adversary_betas: tuple[float, float] = setting("as adam_betas, of the discriminator", default=(0.5, 0.9))
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        yield from _betas(self, "mel_adversary_betas")
+        for name in ("mel_adversary_windows", "mel_adversary_channels"):
+            if any(number < 1 for number in getattr(self, name)):
+                yield Contradiction((name,), f"{list(getattr(self, name))} are not all above 0")
 
 
 class AcousticSettings(ExperimentSettings):

@@ -46,7 +46,19 @@ USE = {
 pytestmark = pytest.mark.usefixtures("further_models")
 
 
-TRAINED = {name: (name,) for name in sorted(ALL_MODELS)}
+# Trainings beside each model's own: an acoustic model with noise in its decoder, against a discriminator of its mels.
+VARIANTS = {
+    f"FastSpeech2-{condition}": (
+        "FastSpeech2",
+        "model.decoder_noise_size=4",
+        "train.mel_adversary_start_step=1",
+        f"train.mel_adversary_condition={condition}",
+        "train.mel_adversary_windows=[16, 32, 64]",
+        "train.mel_adversary_channels=[4, 8]",
+    )
+    for condition in ("none", "phones")
+}
+TRAINED = {name: (name,) for name in sorted(ALL_MODELS)} | VARIANTS
 TRAINED |= {
     f"ConvVocoder-{overrides[0].partition('=')[2]}": ("ConvVocoder", *overrides) for overrides in DISCRIMINATORS
 }
