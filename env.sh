@@ -23,13 +23,13 @@ fail() {
 }
 
 for extra in "$@"; do
-    [ -f "$requirements/$extra.txt" ] && [ "$extra" != lock ] && continue
+    case $extra in lock | *without_dependencies) ;; *) [ -f "$requirements/$extra.txt" ] && continue ;; esac
     if [ "$extra" = judge ]; then
         say "error: the extra judge is called evaluate now: sh env.sh evaluate"
         exit 2
     fi
     say "error: unknown extra $extra; known: $(cd "$requirements" && ls ./*.txt | sed 's|^\./||; s|\.txt$||' |
-        grep -v -x -e lock -e base -e without_dependencies | tr '\n' ' ')"
+        grep -v -x -e lock -e base -e '.*without_dependencies' | tr '\n' ' ')"
     exit 2
 done
 set -- base "$@"
@@ -50,7 +50,7 @@ if [ -n "$active" ] && [ "$active" != "$environment" ]; then
     python=$(python_of "$active")
     [ -x "$python" ] || python=$active/python.exe # conda on Windows
     [ -x "$python" ] || fail "the active environment $active has no Python; deactivate it and run this again"
-    lists=$(for extra in "$@"; do printf '%s\n' "$requirements/$extra.txt"; done)
+    lists=$(for extra in "$@"; do ls "$requirements/$extra.txt" "$requirements/${extra}_without_dependencies.txt"; done 2>&-)
     missing=$(printf '%s\n' "$lists" | "$python" -c '
 import importlib.metadata, re, sys
 
@@ -104,12 +104,17 @@ make_environment() {
 install() {
     quiet=--quiet
     [ -t 2 ] && quiet=''
-    # -c and not -r for the lock: it has the versions of every extra, these files list what to install.
-    set -- -c "$requirements/lock.txt" $(for extra in "$@"; do printf '%s\n' -r "./$extra.txt"; done)
     python=$(python_of "$environment")
-    cd "$requirements" &&
-        "$python" -m pip install $quiet --disable-pip-version-check "$@" >&2 &&
-        "$python" -m pip install $quiet --disable-pip-version-check --no-deps -r without_dependencies.txt >&2
+    cd "$requirements" || return
+    # -c and not -r for the lock: it has the versions of every extra, these files list what to install.
+    # shellcheck disable=SC2046 # names of files, one word each
+    "$python" -m pip install $quiet --disable-pip-version-check -c "$requirements/lock.txt" \
+        $(for extra in "$@"; do printf '%s\n' -r "./$extra.txt"; done) >&2 || return
+    # Each in a call of its own: one with hashes demands them of every package in the call.
+    for bare in without_dependencies.txt $(for extra in "$@"; do printf '%s\n' "${extra}_without_dependencies.txt"; done); do
+        [ ! -f "$bare" ] ||
+            "$python" -m pip install $quiet --disable-pip-version-check --no-deps -r "$bare" >&2 || return
+    done
 }
 
 # One installer at a time. The holder's process id distinguishes a stale lock from one in use.

@@ -16,7 +16,7 @@ def main(arguments: argparse.Namespace) -> None:
 
     settings = load(arguments).settings
     output_dir = Path(arguments.output_dir) if arguments.output_dir else None
-    with_mos = is_installed("mos") and not arguments.no_mos
+    with_mos = is_installed("dnsmos") and not arguments.no_mos
     checked = check_data(
         settings,
         output_dir=output_dir,

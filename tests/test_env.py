@@ -101,6 +101,22 @@ def test_an_extra_is_installed_when_first_asked_for(house):
     assert "-r ./base.txt" not in house.installations[0]
 
 
+def test_what_is_installed_without_dependencies_has_calls_of_its_own(house):
+    """One of them has hashes, which pip then demands of every package of the call."""
+    assert house.run("evaluate").returncode == 0
+    locked, *bare = house.installations
+    assert "-r ./evaluate.txt" in locked and "without_dependencies" not in locked
+    ends = ["--no-deps -r without_dependencies.txt", "--no-deps -r evaluate_without_dependencies.txt"]
+    assert len(bare) == 2 and all(call.endswith(end) for call, end in zip(bare, ends, strict=True))
+
+
+@pytest.mark.parametrize("name", ["lock", "without_dependencies", "evaluate_without_dependencies"])
+def test_a_list_that_is_no_extra_is_refused(house, name):
+    done = house.run(name)
+    assert done.returncode == 2
+    assert f"unknown extra {name}" in done.stderr and "without_dependencies" not in done.stderr.split("known:")[1]
+
+
 def test_a_changed_lock_is_installed(house):
     house.run()
     house.calls_path.unlink()

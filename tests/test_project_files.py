@@ -19,9 +19,12 @@ else:
     import tomli as tomllib
 
 REQUIREMENTS = REPOSITORY / "requirements"
-EXTRAS = sorted(path.stem for path in REQUIREMENTS.glob("*.txt"))
-for not_an_extra in ("base", "lock", "without_dependencies"):
-    EXTRAS.remove(not_an_extra)
+BARE = "without_dependencies"  # the end of the names of files installed with --no-deps
+EXTRAS = sorted(
+    path.stem
+    for path in REQUIREMENTS.glob("*.txt")
+    if path.stem not in ("base", "lock") and not path.stem.endswith(BARE)
+)
 
 
 def pyproject() -> dict:
@@ -31,7 +34,7 @@ def pyproject() -> dict:
 def required(name: str) -> list[str]:
     """What a file of requirements asks for, in its order; the files that it includes as one extra of the project."""
     text = (REQUIREMENTS / f"{name}.txt").read_text(encoding="utf-8")
-    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    lines = [line.split("#")[0].split(" --hash=")[0].strip() for line in text.splitlines()]
     included = [line.removeprefix("-r ").removesuffix(".txt") for line in lines if line.startswith("-r ")]
     included = [each for each in included if each != "base"]
     own = [line for line in lines if line and not line.startswith("-r ")]
@@ -60,15 +63,27 @@ def test_what_is_no_version_is_refused(text):
 
 def test_the_project_asks_for_the_packages_of_the_requirements():
     project = pyproject()["project"]
-    assert project["dependencies"] == [*required("base"), *required("without_dependencies")]
-    assert project["optional-dependencies"] == {extra: required(extra) for extra in EXTRAS}
+    assert project["dependencies"] == [*required("base"), *required(BARE)]
+    bare_too = {
+        extra: required(f"{extra}_{BARE}") for extra in EXTRAS if (REQUIREMENTS / f"{extra}_{BARE}.txt").exists()
+    }
+    assert bare_too.keys() == {"evaluate"}
+    assert project["optional-dependencies"] == {extra: required(extra) + bare_too.get(extra, []) for extra in EXTRAS}
 
 
 def test_what_is_installed_without_dependencies_has_none_for_uv_either():
-    bare = [line.split("==") for line in required("without_dependencies")]
-    assert pyproject()["tool"]["uv"]["dependency-metadata"] == [
-        {"name": name.replace("_", "-"), "version": version, "requires-dist": []} for name, version in bare
-    ]
+    bare = [line.split("==") for path in REQUIREMENTS.glob(f"*{BARE}.txt") for line in required(path.stem)]
+    found = pyproject()["tool"]["uv"]["dependency-metadata"]
+    assert {(each["name"], each["version"], len(each["requires-dist"])) for each in found} == {
+        (name.replace("_", "-"), version, 0) for name, version in bare
+    }
+    assert len(found) == len(bare)
+
+
+def test_what_an_extra_installs_without_dependencies_is_fixed_by_hashes():
+    for path in REQUIREMENTS.glob(f"*_{BARE}.txt"):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        assert lines and all(re.match(r"[\w-]+==[\w.]+ --hash=sha256:[0-9a-f]{64}\b", line) for line in lines)
 
 
 def test_uv_takes_the_versions_of_the_lock():

@@ -78,7 +78,7 @@ class TextComparison:
 def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool) -> Work:
     """Return the work of one process: run tasks `AnalyzeClip` and `CompareTexts`."""
     from processors.alignment.pocketsphinx_aligner import LONGEST_S, PocketsphinxAligner
-    from processors.evaluation.perception import predicted_mos
+    from processors.evaluation.perception import dnsmos
 
     aligner = PocketsphinxAligner()
     front_ends = FrontEnds(settings)
@@ -96,7 +96,7 @@ def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool
         except (AudioError, OSError) as error:
             return ClipAnalysis(utterance.id, None, " ".join(str(error).split()))
         clip = measure_clip(waveform, sample_rate)
-        mos = predicted_mos(waveform, sample_rate) if with_mos else None
+        mos = dnsmos(waveform, sample_rate) if with_mos else None
         analysis = ClipAnalysis(utterance.id, clip, mos=mos)
         if not with_texts:
             return analysis

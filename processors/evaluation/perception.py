@@ -9,7 +9,13 @@ import numpy as np
 
 from processors.audio.audio_file import resample
 
-_PACKAGE_OF = {"pesq": ("pesq",), "stoi": ("pystoi",), "mos": ("speechmos", "onnxruntime", "requests")}
+_PACKAGES_OF = {
+    "pesq": ("pesq",),
+    "stoi": ("pystoi",),
+    "dnsmos": ("speechmos", "onnxruntime", "requests"),
+    "distillmos": ("distillmos", "xls_r_sqa"),
+    "wer": ("faster_whisper",),
+}
 _RATE = 16000
 # The reference code supports a limited number of utterances, which long recordings would exceed.
 _MOST_PESQ_S = 20
@@ -17,8 +23,8 @@ _SILENT_PEAK = 1e-3
 
 
 def is_installed(measure: str) -> bool:
-    """Return whether the packages of `pesq`, `stoi` or `mos` are installed."""
-    return all(importlib.util.find_spec(package) is not None for package in _PACKAGE_OF[measure])
+    """Return whether the packages of `pesq`, `stoi`, `dnsmos`, `distillmos` or `wer` are installed."""
+    return all(importlib.util.find_spec(package) is not None for package in _PACKAGES_OF[measure])
 
 
 def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
@@ -39,11 +45,11 @@ def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
     from pesq import PesqError
     from pesq import pesq as measure
 
-    resampled = [_at_16_khz(waveform, sample_rate) for waveform in (reference, degraded)]
+    resampled = [at_16_khz(waveform, sample_rate) for waveform in (reference, degraded)]
     n_segments = max(1, -(-len(resampled[0]) // (_MOST_PESQ_S * _RATE)))
     scores = []
     for clean, noisy in zip(*(np.array_split(waveform, n_segments) for waveform in resampled), strict=True):
-        if not (_is_audible(clean) and _is_audible(noisy)):
+        if not (is_audible(clean) and is_audible(noisy)):
             continue
         try:
             scores.append(float(measure(_RATE, clean, noisy, "wb")))
@@ -63,7 +69,7 @@ def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
     Returns:
         None if the package is missing, or the reference holds too little speech.
     """
-    if not is_installed("stoi") or not _is_audible(reference):
+    if not is_installed("stoi") or not is_audible(reference):
         return None
     from pystoi import stoi as measure
 
@@ -75,7 +81,7 @@ def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
             return None
 
 
-def predicted_mos(waveform: np.ndarray, sample_rate: int) -> float | None:
+def dnsmos(waveform: np.ndarray, sample_rate: int) -> float | None:
     """Predict the overall mean opinion score, from 1 to 5, by DNSMOS P.835 (arXiv:2110.01763).
 
     Args:
@@ -85,18 +91,20 @@ def predicted_mos(waveform: np.ndarray, sample_rate: int) -> float | None:
     Returns:
         None if a package is missing, or the waveform is silent.
     """
-    if not is_installed("mos") or not _is_audible(waveform):
+    if not is_installed("dnsmos") or not is_audible(waveform):
         return None
-    from speechmos import dnsmos
+    from speechmos import dnsmos as networks
 
-    return _finite(dnsmos.run(_at_16_khz(waveform, sample_rate), _RATE)["ovrl_mos"])
+    return _finite(networks.run(at_16_khz(waveform, sample_rate), _RATE)["ovrl_mos"])
 
 
-def _at_16_khz(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+def at_16_khz(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Resample a waveform to the rate of the metrics' networks."""
     return resample(np.asarray(waveform, dtype=np.float32), sample_rate, _RATE)
 
 
-def _is_audible(waveform: np.ndarray) -> bool:
+def is_audible(waveform: np.ndarray) -> bool:
+    """Return whether a waveform holds more than silence."""
     return bool(len(waveform)) and float(np.abs(waveform).max()) >= _SILENT_PEAK
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from processors.audio.audio_file import read_audio, write_wav
 from processors.evaluation import perception
-from processors.evaluation.evaluate_folders import EvaluationError, evaluate_folders
-from processors.evaluation.metrics import compare, mel_error
-from processors.evaluation.perception import is_installed, pesq, predicted_mos, stoi
+from processors.evaluation.evaluate_folders import EvaluationError, Yardsticks, evaluate_folders
+from processors.evaluation.metrics import METRICS, Pair, f0_correlation, f0_rmse, measure_pair, mel_error
+from processors.evaluation.perception import dnsmos, is_installed, pesq, stoi
+from processors.evaluation.texts import Text
 from tests.support.commands import call
 
 RATE = 22050
@@ -36,6 +37,35 @@ def tone(seconds: float = 1.0) -> np.ndarray:
     return 0.3 * np.sin(2 * np.pi * 220 * np.arange(int(RATE * seconds)) / RATE).astype(np.float32)
 
 
+def glide(seconds: float, from_hz: float = 120.0, to_hz: float = 240.0) -> np.ndarray:
+    """A buzz that rises by an octave, whose harmonics fade towards the end."""
+    place = np.linspace(0, 1, int(RATE * seconds))
+    phase = 2 * np.pi * np.cumsum(from_hz * (to_hz / from_hz) ** place) / RATE
+    return sum(np.exp(-3 * place * number) * np.sin(number * phase) / 8 for number in range(1, 9)).astype(np.float32)
+
+
+def compare(recording: np.ndarray, degraded: np.ndarray, sample_rate: int) -> dict[str, float]:
+    found = measure_pair(Pair(recording, degraded, sample_rate), [each for each in METRICS if each.is_installed])
+    return {name: figure.value for name, figure in found.items()}
+
+
+class Parrot:
+    """A transcriber that repeats what it was given."""
+
+    def __init__(self, transcript: str) -> None:
+        self.transcript = transcript
+
+    def transcribe(self, waveform, sample_rate, language="en"):
+        return self.transcript
+
+
+@pytest.fixture
+def no_networks(monkeypatch):
+    """Leaves out what takes a second per recording."""
+    for name in ("dnsmos", "distillmos"):
+        monkeypatch.setattr(f"processors.evaluation.metrics.{name}", lambda *_: None)
+
+
 @needs("pesq")
 def test_pesq_falls_with_noise_and_is_best_for_the_recording_itself(speech):
     same, near, far = (pesq(speech, noisy(speech, level), RATE) for level in (0.0, 0.001, 0.03))
@@ -58,13 +88,12 @@ def test_stoi_falls_with_noise_and_is_1_for_the_recording_itself(speech):
 
 
 @pytest.mark.slow
-@needs("mos")
+@needs("dnsmos")
 def test_predicted_mos_falls_with_noise(speech):
-    assert 5 > predicted_mos(speech, RATE) > predicted_mos(noisy(speech, 0.1), RATE) > 1
+    assert 5 > dnsmos(speech, RATE) > dnsmos(noisy(speech, 0.1), RATE) > 1
 
 
-def test_a_recording_differs_from_itself_in_nothing(monkeypatch):
-    monkeypatch.setattr("processors.evaluation.metrics.predicted_mos", lambda *_: None)
+def test_a_recording_differs_from_itself_in_nothing(no_networks):
     same = compare(tone(), tone(), RATE)
     assert same["spectral_convergence"] == same["log_magnitude"] == mel_error(tone(), tone(), RATE) == 0
     worse = compare(tone(), noisy(tone(), 0.1), RATE)
@@ -90,8 +119,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", sorted(ODD))
-def test_odd_recordings_raise_no_error(odd, monkeypatch):
-    monkeypatch.setattr("processors.evaluation.metrics.predicted_mos", lambda *_: None)  # it takes a second each
+def test_odd_recordings_raise_no_error(odd, no_networks):
     for reference, degraded in ((tone(), ODD[odd]), (ODD[odd], tone()), (ODD[odd], ODD[odd])):
         found = compare(reference, degraded, RATE)
         assert all(np.isfinite(value) for value in found.values())
@@ -102,18 +130,24 @@ def test_odd_recordings_raise_no_error(odd, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", ["silence", "nothing", "one sample", "beyond full scale"])
-def test_odd_recordings_raise_no_error_in_predicted_mos(odd):
-    score = predicted_mos(ODD[odd], RATE)
+def test_odd_recordings_raise_no_error_in_dnsmos(odd):
+    score = dnsmos(ODD[odd], RATE)
     assert score is None or 0 < score < 5
 
 
 def test_metrics_of_missing_packages_are_skipped(monkeypatch):
     monkeypatch.setattr(perception.importlib.util, "find_spec", lambda _: None)
-    assert compare(tone(), noisy(tone(), 0.1), RATE).keys() == {"mel", "spectral_convergence", "log_magnitude"}
+    assert {metric.name for metric in METRICS if not metric.is_installed} == {
+        "pesq", "stoi", "distillmos", "wer", "dnsmos", "reference_dnsmos"
+    }  # fmt: skip
+    found = compare(tone(), noisy(tone(), 0.1), RATE)
+    assert {"mel", "spectral_convergence", "log_magnitude"} <= found.keys() and "pesq" not in found
+    for name in ("pesq", "wer"):
+        with pytest.raises(EvaluationError, match=f"{name}: its package is missing"):
+            Yardsticks((name,)).chosen()
 
 
-def test_two_folders_are_compared_by_name(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("processors.evaluation.metrics.predicted_mos", lambda *_: None)
+def test_two_folders_are_compared_by_name(tmp_path, capsys, no_networks):
     for name in ("a", "inner/b", "alone"):
         write_wav(tmp_path / "gt" / f"{name}.wav", tone(), RATE)
     for name, level in (("a", 0.0), ("inner/b", 0.1)):
@@ -130,7 +164,8 @@ def test_two_folders_are_compared_by_name(tmp_path, capsys, monkeypatch):
 
 def test_folders_that_cannot_be_compared_are_refused(tmp_path):
     def compare():
-        evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
+        yardsticks = Yardsticks(("mel",))
+        evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json", yardsticks=yardsticks)
 
     with pytest.raises(EvaluationError, match="no such folder"):
         compare()
@@ -145,6 +180,59 @@ def test_folders_that_cannot_be_compared_are_refused(tmp_path):
     with pytest.raises(EvaluationError, match=r"lasts 0\.50 s"):
         compare()
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.slow
+def test_free_speech_is_compared_by_what_needs_no_equal_timing(tmp_path, capsys, no_networks):
+    write_wav(tmp_path / "gt" / "a.wav", glide(1.0), RATE)
+    write_wav(tmp_path / "pred" / "a.wav", glide(1.4), RATE)
+    evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
+    means = json.loads((tmp_path / "out.json").read_text())["means"]
+    timed = {metric.name for metric in METRICS if metric.needs_equal_timing}
+    assert timed == {"mel", "spectral_convergence", "log_magnitude", "pesq", "stoi"}
+    assert not timed & means.keys() and {"f0_rmse", "f0_correlation", "mel_change"} <= means.keys()
+    assert "1 of 1 files last longer or shorter" in capsys.readouterr().err
+
+
+def test_f0_is_compared_in_cents_and_after_warping_where_the_timing_differs():
+    copied = Pair(glide(1.0), glide(1.0, 126.0, 252.0), RATE)
+    assert f0_rmse(copied) == pytest.approx(1200 * np.log2(126 / 120), abs=4)
+    assert f0_correlation(copied) > 0.999
+    slower = Pair(glide(1.0), glide(1.5), RATE, has_equal_timing=False)
+    assert f0_rmse(slower) < 60 and f0_correlation(slower) > 0.98
+    falling = Pair(glide(1.0), glide(1.0, 240.0, 120.0), RATE)
+    assert f0_rmse(falling) > 400 and f0_correlation(falling) < -0.98
+    assert f0_rmse(Pair(glide(1.0), noisy(0 * glide(1.0), 0.1), RATE)) is None
+
+
+def test_word_errors_are_weighted_by_words_and_paired_with_those_of_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("processors.evaluation.metrics.is_installed", lambda name: name == "wer")
+    texts = {"a": Text("one two three four", "en"), "b": Text("five", "en")}
+    for folder in ("made", "recorded"):
+        for name in texts:
+            write_wav(tmp_path / folder / f"{name}.wav", tone(0.3), RATE)
+    lines = evaluate_folders(
+        None,
+        tmp_path / "made",
+        tmp_path / "out.json",
+        compare_dir=tmp_path / "recorded",
+        yardsticks=Yardsticks((), texts, Parrot("one two three five")),
+    )
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["recordings"]["a"]["wer"] == 25 and found["recordings"]["b"]["wer"] == 300
+    assert found["means"]["wer"] == pytest.approx(100 * 4 / 5)
+    low, high = found["intervals"]["wer"]
+    assert low == 25 and high == 300  # with two recordings, a draw may hold one of them alone
+    assert found["comparison"]["differences"]["wer"] == found["comparison"]["intervals"]["wer"][1] == 0
+    assert found["transcripts"]["a"] == "one two three five"
+    assert "reference_dnsmos" not in found["means"] and "f0_rmse" not in found["means"]
+    assert any(line.startswith("minus ") for line in lines)
+
+
+def test_metrics_are_chosen_by_name():
+    assert [metric.name for metric in Yardsticks(("f0_rmse", "mel")).chosen()] == ["mel", "f0_rmse"]
+    with pytest.raises(EvaluationError, match=r"no metric mell; known are mel, .*did you mean"):
+        Yardsticks(("mell",)).chosen()
 
 
 @pytest.mark.slow
