@@ -197,6 +197,12 @@ class PreprocessSettings(Settings):
                 yield Contradiction((name,), f"{size} is neither a whole number nor a share below 1")
 
 
+MetricName = Literal[
+    "mel", "spectral_convergence", "log_magnitude", "pesq", "stoi", "distillmos", "wer", "dnsmos", "f0_rmse",
+    "f0_correlation", "mel_deviation", "mel_change", "mel_curvature",
+]  # fmt: skip
+
+
 class TrainSettings(Settings):
     """How any model is trained; a model adds its optimizer and schedule."""
 
@@ -239,7 +245,29 @@ class TrainSettings(Settings):
     sample_every_steps: int = setting("steps between pictures and sounds in TensorBoard", ge=1)
     save_every_steps: int = setting("steps between checkpoints", ge=1)
     keep_last: int = setting("how many of the newest checkpoints are kept", ge=1)
-    keep_best: int = setting("how many checkpoints of lowest validation loss are kept besides", ge=0)
+    keep_best: int = setting("how many of the best checkpoints are kept besides", ge=0)
+    keep_best_by: Literal["loss", "distillmos"] = setting(
+        "which checkpoints are the best: of lowest validation loss, or of the highest distillmos among those that "
+        "evaluate_every_steps has evaluated",
+        default="loss",
+    )
+    evaluate_every_steps: int = setting(
+        "steps between checkpoints whose speech is evaluated in a process of its own at low priority; 0 for none",
+        default=0,
+        ge=0,
+    )
+    evaluate_sentences: int = setting("validation utterances that are evaluated", default=8, ge=1)
+    evaluate_metrics: tuple[MetricName, ...] = setting(
+        "what they are evaluated by, as bins.evaluate computes it", default=("distillmos",)
+    )
+    evaluate_vocoder: str = setting(
+        "what evaluated acoustic models speak through: griffin_lim, or the folder of a vocoder",
+        default="griffin_lim",
+        min_length=1,
+    )
+    evaluate_whisper_model: str = setting(
+        "for the metric wer, a Whisper model: a folder in CTranslate2's format, or a name such as base.en", default=""
+    )
 
     @property
     def last_decay_step(self) -> int:
@@ -249,6 +277,15 @@ class TrainSettings(Settings):
     def contradictions(self) -> Iterator[Contradiction]:
         if not self.max_steps and not self.max_epochs:
             yield Contradiction(("max_steps", "max_epochs"), "training would never end: set max_steps or max_epochs")
+        if self.keep_best_by != "loss" and not (
+            self.evaluate_every_steps and self.keep_best_by in self.evaluate_metrics
+        ):
+            yield Contradiction(
+                ("keep_best_by", "evaluate_every_steps", "evaluate_metrics"),
+                f'"{self.keep_best_by}" needs evaluate_every_steps, and "{self.keep_best_by}" among evaluate_metrics',
+            )
+        if "wer" in self.evaluate_metrics and not self.evaluate_whisper_model:
+            yield Contradiction(("evaluate_metrics", "evaluate_whisper_model"), '"wer" needs evaluate_whisper_model')
 
 
 class ExperimentSettings(Settings):

@@ -8,7 +8,7 @@ import pickle
 import re
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from utils.files import atomic_folder, write_atomically
 _NAME = re.compile(r"step-(\d{8,})")
 _FACTS_FILE = "checkpoint.json"
 _STATE_FILE = "training_state.pt"
+_FIGURES_FILE = "evaluation.json"
 
 
 class CheckpointError(RecitalError):
@@ -75,6 +76,16 @@ class Checkpoint:
             CheckpointError: a tensor is missing, unexpected or of another shape; lists them.
         """
         load_weights(module, self.weights(name), f"{self.folder}: the weights of {name}")
+
+
+def write_figures(folder: Path, figures: Mapping[str, float]) -> None:
+    """Write the figures of a late evaluation into a checkpoint."""
+    write_atomically(folder / _FIGURES_FILE, json.dumps(figures) + "\n")
+
+
+def awaits_figures(folder: Path) -> bool:
+    """Return whether a checkpoint was saved for a late evaluation that has not ended yet."""
+    return bool(_facts(folder).get("awaits_figures")) and not (folder / _FIGURES_FILE).exists()
 
 
 def load_weights(module: nn.Module, saved: Mapping[str, Tensor], source: str) -> None:
@@ -154,6 +165,10 @@ class CheckpointFolder:
         steps = [(int(match[1]), path) for path in self.path.iterdir() if (match := _NAME.fullmatch(path.name))]
         return [path for _, path in sorted(steps)]
 
+    def folder(self, step: int) -> Path:
+        """Return the folder of a step's checkpoint, which need not exist."""
+        return self.path / f"step-{step:08d}"
+
     def newest(self) -> Checkpoint | None:
         """Open the newest intact checkpoint, with a warning for each damaged one; None if there is none.
 
@@ -191,7 +206,7 @@ class CheckpointFolder:
         Raises:
             CheckpointError: it could not be written, e.g. because the disk is full; older ones are untouched.
         """
-        place = self.path / f"step-{step:08d}"
+        place = self.folder(step)
         try:
             with atomic_folder(place) as folder:
                 for name, tensors in weights.items():
@@ -217,11 +232,19 @@ class CheckpointFolder:
             ) from error
         return place
 
-    def prune(self, keep_last: int, keep_best: int) -> None:
-        """Remove all but the newest `keep_last` checkpoints and the `keep_best` of lowest `valid_loss`."""
+    def prune(self, keep_last: int, keep_best: int, by: str = "loss", waiting: Collection[int] = ()) -> None:
+        """Remove all but the newest `keep_last` checkpoints and the `keep_best` best ones.
+
+        Args:
+            keep_last: how many of the newest are kept.
+            keep_best: how many of the best are kept.
+            by: `loss` for the lowest `valid_loss`; or the name of the figure of a late evaluation, for the highest.
+            waiting: steps of checkpoints to keep in any case.
+        """
         folders = self.folders()
-        validated = sorted((loss, folder) for folder in folders if (loss := _valid_loss(folder)) is not None)
-        kept = {*folders[-keep_last:], *(folder for _, folder in validated[:keep_best])}
+        ranked = sorted((score, folder) for folder in folders if (score := _score(folder, by)) is not None)
+        kept = {*folders[-keep_last:], *(folder for _, folder in ranked[:keep_best])}
+        kept.update(folder for folder in folders if _step(folder) in waiting)
         for folder in folders:
             if folder not in kept:
                 # Renamed first: a kill in between leaves no partial checkpoint under a checkpoint's name.
@@ -233,7 +256,7 @@ class CheckpointFolder:
         """Rename checkpoints of later steps, so that a run resumed from `step` is not mixed with them."""
         aside = []
         for folder in self.folders():
-            if int(folder.name.removeprefix("step-")) > step:
+            if _step(folder) > step:
                 target = folder.with_name(f"{folder.name}.superseded")
                 if target.exists():
                     shutil.rmtree(target)
@@ -242,12 +265,24 @@ class CheckpointFolder:
         return aside
 
 
-def _valid_loss(folder: Path) -> float | None:
-    try:
-        loss = json.loads((folder / _FACTS_FILE).read_text(encoding="utf-8")).get("valid_loss")
-    except (OSError, ValueError, AttributeError):
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def _score(folder: Path, by: str) -> float | None:
+    """Return what checkpoints are ranked by, lower for better ones; None if it is unknown."""
+    score = _facts(folder).get("valid_loss") if by == "loss" else _facts(folder, _FIGURES_FILE).get(by)
+    if not isinstance(score, float | int):
         return None
-    return loss if isinstance(loss, float | int) else None
+    return score if by == "loss" else -score
+
+
+def _facts(folder: Path, name: str = _FACTS_FILE) -> dict[str, Any]:
+    try:
+        facts = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

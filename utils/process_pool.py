@@ -135,8 +135,11 @@ class ProcessPool:
         """Put a task at the end of the queue."""
         self._waiting.append(task)
 
-    def events(self) -> Iterator[Event]:
+    def events(self, timeout_s: float | None = None) -> Iterator[Event]:
         """Distribute tasks and yield their events, as they occur, until every task is done.
+
+        Args:
+            timeout_s: end after so many seconds in which nothing occurs; the next call continues.
 
         Raises:
             WorkerError: workers die repeatedly before they are ready.
@@ -147,7 +150,9 @@ class ProcessPool:
                 if worker.is_ready and not worker.is_busy and self._waiting:
                     worker.give(self._waiting.popleft())
             by_handle = {handle: worker for worker in self._workers for handle in worker.handles()}
-            changed = {id(by_handle[handle]): by_handle[handle] for handle in wait(list(by_handle))}
+            changed = {id(by_handle[handle]): by_handle[handle] for handle in wait(list(by_handle), timeout_s)}
+            if not changed:
+                return
             for worker in changed.values():
                 yield from self._events_of(worker)
 
@@ -187,6 +192,10 @@ class ProcessPool:
             process.start()
         theirs.close()  # otherwise this copy keeps the pipe open when the worker is gone
         return _Worker(process, ours)
+
+    def kill(self) -> None:
+        """End the processes at once, whatever they do."""
+        self._end(gently=False)
 
     def __enter__(self) -> ProcessPool:
         return self

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.checkpoint import Checkpoint, CheckpointFolder
+from utils.checkpoint import Checkpoint, CheckpointFolder, awaits_figures, write_figures
 from utils.console import Progress, say, warn
 from utils.evaluation import Diagnosis, Evaluation
+from utils.evaluation_process import EvaluationProcess
 from utils.files import atomic_folder, sweep
 from utils.logbook import Logbook
 from utils.meters import SpeedMeter
@@ -23,6 +24,11 @@ from utils.random_state import kept_random_state, random_state, seed_everything,
 from utils.stop_request import StopRequest
 from utils.task import Batches, Task, ValidationBatches
 from utils.train_step import TrainStep
+
+# At the end of training, for figures that are not there yet; below the time after which NCCL gives up.
+_LONGEST_WAIT_S = 300.0
+# A process that is slower than the training does not collect checkpoints without end.
+_MOST_WAITING = 2
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,10 @@ class TrainerOptions:
         sample_every_steps: steps between pictures and sounds.
         save_every_steps: steps between checkpoints.
         keep_last: how many of the newest checkpoints are kept.
-        keep_best: how many checkpoints of lowest validation loss are kept besides; with 1 or more, every new lowest
+        keep_best: how many of the best checkpoints are kept besides; with 1 or more, and by loss, every new lowest
             loss is saved.
+        keep_best_by: which are the best: of lowest validation `loss`, or of the highest figure of this name.
+        evaluate_every_steps: steps between checkpoints for the evaluation process; 0 for none.
     """
 
     precision: Precision = "fp32"
@@ -59,6 +67,8 @@ class TrainerOptions:
     save_every_steps: int = 1000
     keep_last: int = 1
     keep_best: int = 0
+    keep_best_by: str = "loss"
+    evaluate_every_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,8 @@ class Trainer:
         options: how to train.
         processes: train together.
         adjustable: settings that may change when an experiment is resumed, as plain JSON values; kept in checkpoints.
+        evaluation_process: of the first process; evaluates checkpoints every `options.evaluate_every_steps`. Their
+            figures are logged at their steps when they are there; until then the checkpoint is kept.
 
     Attributes:
         train_step: networks and optimizers.
@@ -121,7 +133,9 @@ class Trainer:
         options: TrainerOptions,
         processes: Processes,
         adjustable: Mapping[str, Any] | None = None,
+        evaluation_process: EvaluationProcess | None = None,
     ) -> None:
+        self._evaluation_process = evaluation_process
         self._adjustable, self._changed = dict(adjustable or {}), dict[str, tuple[Any, Any]]()
         self.task, self.batches, self.folder = task, batches, Path(folder)
         self.options, self.processes = options, processes
@@ -161,10 +175,13 @@ class Trainer:
         self.processes.wait()
         logbook = self.processes.in_main(self._open_folder)
         with StopRequest() as request, logbook or contextlib.nullcontext():
+            self._submit_waiting()
             if self._changed and logbook is not None:
                 # At the next step: resuming from here again drops this line and writes it once more.
                 logbook.changes(self._position.step + 1, self._changed)
             stopped = self._train(logbook, request)
+            if not stopped:
+                self._wait_for_figures(logbook, request)
         # Another process may have received the signal that stopped all.
         signal_number = request.signal_number or (int(signal.SIGTERM) if stopped else 0)
         return TrainingResult(
@@ -242,13 +259,16 @@ class Trainer:
         if self._is_due(options.log_every_steps) or finished:
             self._log(logbook)
         self._speed.pause()
+        self._collect_figures(logbook)
         is_best = False
         if self._is_due(options.valid_every_steps) or finished:
             is_best = self._validate(logbook)
         if self._is_due(options.sample_every_steps) or finished:
             self.processes.in_main(lambda: self._show_samples(logbook))
-        if self._is_due(options.save_every_steps) or (is_best and options.keep_best) or finished or stop:
-            self._save()
+        is_best = is_best and options.keep_best > 0 and options.keep_best_by == "loss"
+        evaluates = bool(options.evaluate_every_steps) and (self._is_due(options.evaluate_every_steps) or finished)
+        if self._is_due(options.save_every_steps) or is_best or evaluates or finished or stop:
+            self._save(evaluates)
 
     def _is_due(self, every_steps: int) -> bool:
         return self._position.step % every_steps == 0
@@ -300,14 +320,15 @@ class Trainer:
 
     # Checkpoints
 
-    def _save(self) -> None:
+    def _save(self, evaluates: bool) -> None:
         # Every process has its own random state, and its own share of the sums since the last line in the logbook.
         own_states = self.processes.gather({"random": random_state(), "losses": self.train_step.losses.state_dict()})
-        self.processes.in_main(lambda: self._write_checkpoint(own_states))
+        self.processes.in_main(lambda: self._write_checkpoint(own_states, evaluates))
 
-    def _write_checkpoint(self, own_states: list[dict[str, Any]]) -> None:
+    def _write_checkpoint(self, own_states: list[dict[str, Any]], evaluates: bool) -> None:
         position = self._position
-        self.checkpoints.save(
+        evaluates = evaluates and self._has_time_to_evaluate()
+        folder = self.checkpoints.save(
             position.step,
             weights=self.train_step.weights(),
             training_state=self.train_step.state_dict()
@@ -320,14 +341,67 @@ class Trainer:
                 "adjustable": self._adjustable,
                 "best_valid_loss": self._best_valid_loss if math.isfinite(self._best_valid_loss) else None,
                 "world_size": self.processes.world_size,
+                "awaits_figures": evaluates,
             },
         )
-        self.checkpoints.prune(self.options.keep_last, self.options.keep_best)
+        self._prune()
         self._write_bundle()
+        if evaluates and self._evaluation_process is not None:
+            self._evaluation_process.submit(position.step, folder)
+
+    def _prune(self) -> None:
+        process, options = self._evaluation_process, self.options
+        waiting = process.waiting if process is not None else ()
+        self.checkpoints.prune(options.keep_last, options.keep_best, options.keep_best_by, waiting)
 
     def _write_bundle(self) -> None:
         with atomic_folder(self.folder / "bundle") as folder, self.evaluation.averaged():
             self.task.bundle(folder)
+
+    # Figures of the evaluation process
+
+    def _has_time_to_evaluate(self) -> bool:
+        process = self._evaluation_process
+        if process is None or process.has_failed:
+            return False
+        if len(process.waiting) < _MOST_WAITING or self._is_finished():
+            return True
+        warn(
+            f"step {self._position.step} is not evaluated: {len(process.waiting)} checkpoints wait already; raise "
+            "train.evaluate_every_steps"
+        )
+        return False
+
+    def _submit_waiting(self) -> None:
+        """Evaluate the checkpoints whose figures the last run did not wait for."""
+        if self._evaluation_process is not None:
+            for folder in self.checkpoints.folders():
+                if awaits_figures(folder):
+                    self._evaluation_process.submit(int(folder.name.removeprefix("step-")), folder)
+
+    def _collect_figures(self, logbook: Logbook | None, timeout_s: float = 0.0) -> None:
+        """Log the figures that are there, at the steps that they belong to."""
+        if self._evaluation_process is None or logbook is None:
+            return
+        for step, figures in self._evaluation_process.finished(timeout_s):
+            if figures:
+                logbook.scalars(step, {f"evaluation/{name}": value for name, value in figures.items()})
+                shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+                say(f"step {step}: evaluation: {shown}")
+            if (folder := self.checkpoints.folder(step)).is_dir():
+                write_figures(folder, figures)
+            self._prune()
+
+    def _wait_for_figures(self, logbook: Logbook | None, request: StopRequest) -> None:
+        process = self._evaluation_process
+        if process is None or not process.waiting:
+            return
+        say(f"waiting for the evaluation of step {', '.join(map(str, sorted(process.waiting)))}; Ctrl-C skips it")
+        until = time.monotonic() + _LONGEST_WAIT_S
+        while process.waiting and not request.signal_number and time.monotonic() < until:
+            self._collect_figures(logbook, timeout_s=0.2)
+        if process.waiting:
+            warn("training ends before all checkpoints are evaluated; the same command evaluates them")
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         state, facts = checkpoint.training_state(), checkpoint.facts

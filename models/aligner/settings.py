@@ -44,6 +44,8 @@ class AlignerTrainSettings(AdamTrainSettings):
         yield from super().contradictions()
         if self.decay_steps <= self.warmup_steps:
             yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not behind warmup_steps")
+        if self.evaluate_every_steps:
+            yield Contradiction(("evaluate_every_steps",), "an aligner makes no speech to evaluate; leave it at 0")
 
 
 class AlignerSettings(ExperimentSettings):

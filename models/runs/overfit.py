@@ -43,6 +43,7 @@ def _overfit(settings: ExperimentSettings, steps: int, processes: Processes) -> 
     task = make_task(settings)
     group = next(task.train_batches(processes.rank, processes.world_size).groups(0))
     unwatched = dict.fromkeys(("valid_every_steps", "sample_every_steps", "save_every_steps"), steps + 1)
+    unwatched["evaluate_every_steps"] = 0
     options = trainer_options(settings, max_steps=steps, max_epochs=0, log_every_steps=max(steps // 20, 1), **unwatched)
     with tempfile.TemporaryDirectory(prefix="recital-overfit-") as folder:
         Trainer(task, _Repeated(group, steps), (), folder, options, processes).fit()

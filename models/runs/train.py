@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,9 +18,11 @@ from models.bundles.warm_start import find_checkpoint, find_initial_state
 from models.contracts import InitialState
 from models.registry import make_task, settings_class
 from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options, with_threads
+from models.runs.speech_evaluation import evaluation_process, ranked_by
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
 from utils.console import say, warn
 from utils.errors import RecitalError
+from utils.evaluation_process import EvaluationProcess
 from utils.failures import failures_in_training
 from utils.lock import sole_user
 from utils.processes import Processes
@@ -62,6 +65,7 @@ def _train(
     if resume is not None and resume_type == "finetune":
         assert checkpoint is not None, "_checkpoints refuses to fine-tune from nothing"
         processes.in_main(lambda: require_same_initial_weights(folder, checkpoint))
+    evaluation, changes = _evaluation(settings, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
     if resume is not None:
@@ -71,8 +75,8 @@ def _train(
         initial.load_into(task.modules)
     batches = task.train_batches(processes.rank, processes.world_size)
     valid_batches = task.valid_batches(processes.rank, processes.world_size)
-    options = trainer_options(settings)
-    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings))
+    options = trainer_options(settings, **changes)
+    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation)
     if resume is not None and "adjustable" not in resume.facts:  # written before checkpoints kept them
         began = read_settings(folder / "settings.json", settings_class)
         resume = replace(resume, facts={**resume.facts, "adjustable": adjustable(began)})
@@ -92,13 +96,26 @@ def _train(
         for line in trainer.train_step.describe_parts():
             say(line)
         _warn_of_steps_after_the_decay(settings, batches.groups_per_epoch(0))
-    outcome = trainer.fit(resume)
+    with evaluation or contextlib.nullcontext():
+        outcome = trainer.fit(resume)
     if processes.is_main:
         if outcome.finished:
             say(f"trained to step {outcome.step}: {folder / 'bundle'} is enough to use the model")
         else:
             say(f"stopped at step {outcome.step}, which is saved; the same command resumes from there")
     return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
+
+
+def _evaluation(
+    settings: ExperimentSettings, processes: Processes
+) -> tuple[EvaluationProcess | None, Mapping[str, Any]]:
+    """Return the first process's evaluation, and the trainer's options where it is less than the settings ask for."""
+    if not settings.train.evaluate_every_steps:
+        return None, {}
+    evaluation = processes.in_main(lambda: evaluation_process(settings))
+    is_off = processes.in_main(lambda: evaluation is None, share=True)
+    changes: dict[str, Any] = {"keep_best_by": processes.in_main(lambda: ranked_by(settings), share=True)}
+    return evaluation, changes | ({"evaluate_every_steps": 0} if is_off else {})
 
 
 def _checked_name(name: str) -> str:

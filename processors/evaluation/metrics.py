@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
@@ -159,6 +159,11 @@ class Figure(NamedTuple):
 
     value: float
     weight: float
+
+
+def weighted_mean(figures: Sequence[Figure]) -> float:
+    """Return the mean over recordings."""
+    return sum(value * weight for value, weight in figures) / sum(weight for _, weight in figures)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Run as a script, it trains the regression in a folder: `python -m tests.support.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import random
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tests.support.evaluation_work import make_stand_in
+from utils.evaluation_process import EvaluationProcess
 from utils.process_exit import leave
 from utils.processes import Processes
 from utils.task import Optimization, Samples, Sum, Term, Update
@@ -199,6 +202,7 @@ def train_toy(
     options: TrainerOptions | None = None,
     resume=True,
     adjustable=None,
+    evaluation_process=None,
     **changes,
 ) -> tuple[TrainingResult, Trainer]:
     """Train a toy task in a folder, resuming from its newest checkpoint."""
@@ -208,8 +212,9 @@ def train_toy(
     task = task or ToyRegression()
     batches = batches or ToyBatches()
     valid_batches = [make_batch(np.arange(100, 103))]
-    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable)
-    return trainer.fit(trainer.checkpoints.newest() if resume else None), trainer
+    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable, evaluation_process)
+    with evaluation_process or contextlib.nullcontext():
+        return trainer.fit(trainer.checkpoints.newest() if resume else None), trainer
 
 
 def main() -> None:
@@ -217,6 +222,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     changes = dict(argument.split("=") for argument in sys.argv[2:])
     pause_s = float(changes.pop("pause_s", 0))
+    evaluation_s = float(changes.pop("evaluation_s", 0))
 
     class Slow(ToyBatches):
         def groups(self, epoch, start_group=0):
@@ -231,6 +237,7 @@ def main() -> None:
         ToyRegression(dropout=0.3),
         Slow(),
         TrainerOptions(keep_best=1, valid_every_steps=5, sample_every_steps=1000, log_every_steps=3),
+        evaluation_process=EvaluationProcess(make_stand_in, evaluation_s) if evaluation_s else None,
         **{name: json.loads(value) for name, value in changes.items()},
     )
     print(json.dumps(dataclasses.asdict(outcome)))
