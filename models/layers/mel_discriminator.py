@@ -16,6 +16,8 @@ from models.layers.normed_convolution import WeightNormed
 
 _LEAKY_SLOPE = 0.2
 _KERNEL, _STRIDE = (3, 3), (2, 2)
+# Far below the mel's own deviation of 1: as large as it, random planes hide the mel for hundreds of steps.
+_PHONE_STD = 0.1
 
 
 class MelWindows(NamedTuple):
@@ -101,7 +103,10 @@ class MelDiscriminator(nn.Module):
 
     def __init__(self, n_windows: int, *, n_mel: int, channels: Sequence[int], n_symbols: int = 0) -> None:
         super().__init__()
-        self.phone_planes = nn.Embedding(n_symbols, n_mel) if n_symbols else None
+        self.phone_planes = None
+        if n_symbols:
+            self.phone_planes = nn.Embedding(n_symbols, n_mel)
+            nn.init.normal_(self.phone_planes.weight, std=_PHONE_STD)
         n_planes = 3 if n_symbols else 2
         self.discriminators = nn.ModuleList(MelWindowDiscriminator(n_planes, n_mel, channels) for _ in range(n_windows))
         self.register_buffer("place", torch.linspace(-1.0, 1.0, n_mel), persistent=False)
