@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from config.load import write_settings
 from config.paths import VOCODERS
 from config.schema import ExperimentSettings
+from processors.sources import Source, write_sources
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE
@@ -51,6 +52,7 @@ class Bundle:
         version: of the Recital that wrote it; empty for a bundle from before 0.2.0.
         front_end: version of the front end that pronounced the training's texts; meaningless without `symbols`.
         vocoder_name: folder within `ckpts/vocoder` with the vocoder to use; "" where none is named.
+        sources: of synthesized speech, whose licences bind the weights; empty where all was recorded, or unknown.
     """
 
     settings: ExperimentSettings
@@ -64,6 +66,7 @@ class Bundle:
     version: str = VERSION
     front_end: FrontEndVersion = FRONT_END_VERSION
     vocoder_name: str = ""
+    sources: tuple[Source, ...] = ()
 
     def save(self, folder: Path | str) -> None:
         """Write the bundle's files into a folder, made if missing; each file appears whole."""
@@ -84,6 +87,7 @@ class Bundle:
             write_atomically(folder / LANGUAGES_FILE, json.dumps(self.languages, indent=2, ensure_ascii=False) + "\n")
         if (lexicon := self.lexicon_path) is not None and lexicon != folder / LEXICON_FILE:
             write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
+        write_sources(folder, self.sources)
         versions = {"recital": VERSION} | ({FRONT_END: self.front_end.as_dict()} if self.symbols is not None else {})
         write_atomically(folder / VERSION_FILE, json.dumps(versions) + "\n")
         if self.vocoder_name:

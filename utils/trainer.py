@@ -15,7 +15,7 @@ from utils.checkpoint import Checkpoint, CheckpointFolder, awaits_figures, write
 from utils.console import Progress, say, warn
 from utils.evaluation import Diagnosis, Evaluation
 from utils.evaluation_process import EvaluationProcess
-from utils.files import atomic_folder, sweep
+from utils.files import atomic_folder, sweep, write_atomically
 from utils.logbook import Logbook
 from utils.meters import SpeedMeter
 from utils.precision import Precision
@@ -113,6 +113,7 @@ class Trainer:
         adjustable: settings that may change when an experiment is resumed, as plain JSON values; kept in checkpoints.
         evaluation_process: of the first process; evaluates checkpoints every `options.evaluate_every_steps`. Their
             figures are logged at their steps when they are there; until then the checkpoint is kept.
+        bundle_files: texts by file name that every bundle gets besides what the task writes.
 
     Attributes:
         train_step: networks and optimizers.
@@ -134,9 +135,11 @@ class Trainer:
         processes: Processes,
         adjustable: Mapping[str, Any] | None = None,
         evaluation_process: EvaluationProcess | None = None,
+        bundle_files: Mapping[str, str] | None = None,
     ) -> None:
         self._evaluation_process = evaluation_process
         self._adjustable, self._changed = dict(adjustable or {}), dict[str, tuple[Any, Any]]()
+        self._bundle_files = dict(bundle_files or {})
         self.task, self.batches, self.folder = task, batches, Path(folder)
         self.options, self.processes = options, processes
         self.checkpoints = CheckpointFolder(self.folder / "checkpoint")
@@ -357,6 +360,8 @@ class Trainer:
     def _write_bundle(self) -> None:
         with atomic_folder(self.folder / "bundle") as folder, self.evaluation.averaged():
             self.task.bundle(folder)
+            for name, text in self._bundle_files.items():
+                write_atomically(folder / name, text)
 
     # Figures of the evaluation process
 

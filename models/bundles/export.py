@@ -60,8 +60,11 @@ def export(wanted: Export, format_name: str) -> None:
     """
     from models.bundles.locate import find_bundle
 
-    names = writers()[format_name](find_bundle(wanted.place), wanted)
+    bundle = find_bundle(wanted.place)
+    names = writers()[format_name](bundle, wanted)
     say(f"wrote {', '.join(names)} to {wanted.folder}")
+    for source in bundle.sources:
+        say(f"trained on speech of {source}: keep to this licence, and name it, where you pass the model on")
 
 
 def _write_bundle(bundle: Bundle, wanted: Export) -> Sequence[str]:

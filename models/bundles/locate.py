@@ -14,6 +14,7 @@ from config.schema import ExperimentSettings
 from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.formats import published_layout
 from models.registry import settings_class
+from processors.sources import Source, read_sources, sources_of
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import STATISTICS_FILE, open_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
@@ -50,6 +51,7 @@ def open_bundle(folder: Path | str) -> Bundle:
         version=version,
         front_end=front_end,
         vocoder_name=_read_vocoder_name(folder / VOCODER_FILE),
+        sources=read_sources(folder),
     )
 
 
@@ -79,6 +81,11 @@ def find_bundle(place: Path | str) -> Bundle:
         f"{place}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
         f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"
     )
+
+
+def find_sources(place: Path) -> tuple[Source, ...]:
+    """Return the sources of synthesized speech of what `find_bundle` opens, without reading weights."""
+    return sources_of([place, place / "bundle", place.parent.parent / "bundle"])
 
 
 def _near(place: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from models.bundles.embedding_rows import listed
 from models.bundles.locate import open_bundle
 from models.bundles.warm_start import names_of
 from models.contracts import HasEmbeddingRows, RowKind
+from processors.sources import Source
 from utils.console import warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
@@ -30,7 +32,9 @@ def row_names(task: Task) -> dict[RowKind, Sequence[str]]:
     return {rows.kind: tuple(rows.names) for rows in task.embedding_rows().values()}
 
 
-def write_origin(folder: Path, task: Task, initial_weights: Sequence[Path] | None) -> None:
+def write_origin(
+    folder: Path, task: Task, initial_weights: Sequence[Path] | None, sources: Sequence[Source] = ()
+) -> None:
     """Write the origin of a new experiment, or of one from before origins were recorded.
 
     Args:
@@ -38,11 +42,19 @@ def write_origin(folder: Path, task: Task, initial_weights: Sequence[Path] | Non
         task: at its start.
         initial_weights: the place that was named for them, and the one where they were found; empty for random ones,
             None if unknown.
+        sources: of synthesized speech that the initial weights were trained on.
     """
     origin: dict[str, Any] = {"rows": {kind: list(names) for kind, names in row_names(task).items()}}
     if initial_weights is not None:
         origin["initial_weights"] = [str(place.resolve()) for place in initial_weights]
+    if sources:
+        origin["sources"] = [asdict(source) for source in sources]
     write_atomically(folder / ORIGIN_FILE, json.dumps(origin, indent=1, ensure_ascii=False) + "\n")
+
+
+def inherited_sources(folder: Path) -> tuple[Source, ...]:
+    """Return the sources of synthesized speech that an experiment's initial weights were trained on."""
+    return tuple(Source(each["name"], each["licence"]) for each in _read(folder).get("sources", ()))
 
 
 def require_same_initial_weights(folder: Path, asked: Path) -> None:

@@ -13,12 +13,20 @@ from torch import nn
 
 from config.load import read_settings, write_settings
 from config.schema import ExperimentSettings
-from models.bundles.origin import ORIGIN_FILE, require_same_initial_weights, require_same_rows, write_origin
+from models.bundles.locate import find_sources
+from models.bundles.origin import (
+    ORIGIN_FILE,
+    inherited_sources,
+    require_same_initial_weights,
+    require_same_rows,
+    write_origin,
+)
 from models.bundles.warm_start import find_checkpoint, find_initial_state
 from models.contracts import InitialState
 from models.registry import make_task, settings_class
 from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options, with_threads
 from models.runs.speech_evaluation import evaluation_process, ranked_by
+from processors.sources import SOURCES_FILE, Source, sources_of, sources_text
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
 from utils.console import say, warn
 from utils.errors import RecitalError
@@ -76,7 +84,15 @@ def _train(
     batches = task.train_batches(processes.rank, processes.world_size)
     valid_batches = task.valid_batches(processes.rank, processes.world_size)
     options = trainer_options(settings, **changes)
-    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation)
+    inherited: tuple[Source, ...] = ()
+    if initial is not None:
+        inherited = find_sources(initial.place)
+    elif resume is not None:
+        inherited = inherited_sources(folder)
+    folders = [settings.preprocess.processed_path / dataset for dataset in settings.dataset]
+    sources = tuple(dict.fromkeys((*inherited, *sources_of(folders))))
+    files = {SOURCES_FILE: sources_text(sources)} if sources else {}
+    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation, files)
     if resume is not None and "adjustable" not in resume.facts:  # written before checkpoints kept them
         began = read_settings(folder / "settings.json", settings_class)
         resume = replace(resume, facts={**resume.facts, "adjustable": adjustable(began)})
@@ -86,13 +102,15 @@ def _train(
     def write_down() -> None:
         write_settings(folder / "settings.json", settings)
         if resume is None:
-            write_origin(folder, task, (begin_at, initial.place) if begin_at and initial else ())
+            write_origin(folder, task, (begin_at, initial.place) if begin_at and initial else (), inherited)
         elif not (folder / ORIGIN_FILE).exists():
             write_origin(folder, task, None)
 
     processes.in_main(write_down)
     if processes.is_main:
         _announce(folder, settings, task.modules, processes, resume, initial, list(trainer.train_step.optimizations))
+        for source in sources:
+            say(f"trained on speech of {source}, which the bundle names")
         for line in trainer.train_step.describe_parts():
             say(line)
         _warn_of_steps_after_the_decay(settings, batches.groups_per_epoch(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
@@ -15,6 +16,7 @@ from processors.preparation.extraction import make_features
 from processors.preparation.plan import CorpusPlan, Share, make_plan, remove_partial_files
 from processors.preparation.symbol_table import symbol_table
 from processors.preparation.voice_files import PreparationSummary, write_voice_files
+from processors.sources import read_sources, write_sources
 from processors.speakers.speaker_encoders import make_speaker_encoder
 from processors.text.front_end import FrontEnds
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
@@ -132,12 +134,14 @@ class _Inputs:
 
     Attributes:
         settings: of preprocessing.
+        folders: of the corpora, by dataset.
         features: to compute.
         corpora: by dataset.
         front_ends: by language; empty if the features need no text.
     """
 
     settings: PreprocessSettings
+    folders: Mapping[str, Path]
     features: Sequence[str]
     corpora: Mapping[str, Corpus]
     front_ends: FrontEnds
@@ -150,7 +154,8 @@ class _Inputs:
         front_ends = FrontEnds(settings.preprocess)
         if with_text:
             front_ends.require(languages_of(settings))
-        return cls(settings.preprocess, features, corpora, front_ends)
+        folders = {dataset: settings.corpus_path(dataset) for dataset in settings.dataset}
+        return cls(settings.preprocess, folders, features, corpora, front_ends)
 
     def begin(
         self, *, overwrite: bool = False, share: Share | None = None
@@ -165,7 +170,16 @@ class _Inputs:
         elif not overwrite:
             for plan in plans:
                 _refuse_to_train_on_held_out(plan)
+        for plan in plans:
+            self._copy_sources(plan)
         return symbols, plans
+
+    def _copy_sources(self, plan: CorpusPlan) -> None:
+        folder = self.folders[plan.dataset]
+        sources = read_sources(folder if folder.is_dir() else folder.parent)
+        write_sources(plan.folder, sources)
+        for source in sources:
+            say(f"{plan.dataset}: speech of {source}, which every bundle trained on it will name")
 
     def plans(
         self, symbols: SymbolTable | None, *, overwrite: bool = False, share: Share | None = None

@@ -15,7 +15,9 @@ import torch
 
 import bins.train
 from config.paths import REPOSITORY
+from models.bundles.origin import inherited_sources
 from models.registry import MODELS
+from processors.sources import Source, read_sources, write_sources
 from tests.support.commands import call, start, start_two
 from tests.support.toy_model import TOY
 from utils.checkpoint import open_checkpoint
@@ -196,6 +198,24 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     assert torch.allclose(before, after, atol=1e-6)
     code, _, errors = train("--name", "third", *arguments[2:], "--set", "model.hidden_size=4")
     assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
+
+
+def test_every_bundle_names_the_teachers_of_its_data_and_of_its_initial_weights(train, tmp_path):
+    base, own = Source("a teacher, voice one", "Apache-2.0"), Source("another", "CC-BY-4.0")
+    features = tmp_path / "features"
+    arguments = ("--set", f"preprocess.processed_dir={features}", "--set", "train.max_steps=4")
+    write_sources(features / "toys", [base])
+    code, printed, _ = train(*arguments)
+    assert code == 0 and f"trained on speech of {base}" in printed
+    write_sources(features / "toys", [own])
+    tuned = ("--name", "tuned", "--resume_type", "finetune", "--checkpoint", str(tmp_path / "ckpts" / "first"))
+    assert train(*tuned, *arguments)[0] == 0
+    assert inherited_sources(tmp_path / "ckpts" / "tuned") == (base,)
+    write_sources(features / "toys", [])
+    assert train("--name", "tuned", *arguments, "--set", "train.max_steps=6")[0] == 0
+    assert train("--name", "recorded", *arguments)[0] == 0
+    named = {name: read_sources(tmp_path / "ckpts" / name / "bundle") for name in ("first", "tuned", "recorded")}
+    assert named == {"first": (base,), "tuned": (base,), "recorded": ()}
 
 
 @pytest.mark.slow

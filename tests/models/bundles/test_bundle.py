@@ -16,6 +16,7 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle, open_bundle
 from models.bundles.sharing import for_others
 from models.registry import open_network
+from processors.sources import Source, SourcesError
 from processors.text.front_end_version import FRONT_END_VERSION, FrontEndVersion
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle
@@ -66,6 +67,18 @@ def test_a_bundle_keeps_the_version_of_its_front_end(copied):
 def test_a_bundle_of_a_vocoder_names_no_front_end(tmp_path):
     tiny_vocoder_bundle().save(tmp_path)
     assert json.loads((tmp_path / "version.json").read_text()) == {"recital": VERSION}
+
+
+def test_a_bundle_passed_on_names_its_teachers(tmp_path, command):
+    teachers = (Source("a teacher", "Apache-2.0"), Source("another", "MIT"))
+    replace(tiny_bundle(), sources=teachers).save(tmp_path / "bundle")
+    arguments = ("--bundle", tmp_path / "bundle", "--format", "bundle", "--output_dir", tmp_path / "for_others")
+    code, printed, _ = command(bins.export, *arguments)
+    assert code == 0 and "speech of a teacher (Apache-2.0): keep to this licence" in printed
+    assert open_bundle(tmp_path / "for_others").sources == teachers
+    (tmp_path / "for_others" / "sources.json").write_text('{"sources": [{"name": "a teacher"}]}')
+    with pytest.raises(SourcesError, match=r"sources.json: is damaged \(KeyError\('licence'\)\)"):
+        open_bundle(tmp_path / "for_others")
 
 
 def write_version(folder, version):

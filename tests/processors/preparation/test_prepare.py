@@ -26,6 +26,7 @@ from processors.preparation.corpus_result import PreparationError
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.jobs import Job, groups_of
 from processors.preparation.prepare import prepare
+from processors.sources import Source, read_sources, write_sources
 from processors.speakers.statistics import open_statistics
 from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SymbolTable
@@ -578,3 +579,16 @@ def test_little_speech_is_warned_of_for_voices_but_not_for_aligners(tmp_path, co
     assert "less than 30 minutes of speech of toy (0.5)" in capsys.readouterr().err
     prepare(load(config, f"preprocess.processed_dir={tmp_path / 'aligner'}"), features=ALIGNER_FEATURES)
     assert "minutes of speech" not in capsys.readouterr().err
+
+
+def test_features_name_the_teachers_of_their_corpus_as_it_names_them_now(corpus, tmp_path, capsys):
+    config, processed = write_config(tmp_path, corpus), tmp_path / "processed" / "toy"
+    teacher = Source("a teacher", "Apache-2.0")
+    write_sources(corpus, [teacher])
+    for features in (ACOUSTIC_FEATURES, VOCODER_FEATURES):
+        prepare(load(config), features=features)
+        assert read_sources(processed) == (teacher,)
+    assert "toy: speech of a teacher (Apache-2.0)" in capsys.readouterr().out
+    write_sources(corpus, [])
+    prepare(load(config), features=ACOUSTIC_FEATURES)
+    assert read_sources(processed) == ()

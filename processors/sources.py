@@ -1,0 +1,75 @@
+"""Sources of synthesized speech: its teachers and their licences, from the corpus to every bundle trained on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from utils.errors import RecitalError
+from utils.files import write_atomically
+
+SOURCES_FILE = "sources.json"
+"""Its name in the folder of a corpus, in that of its features, and in a bundle."""
+
+
+class SourcesError(RecitalError):
+    """A list of sources that is damaged."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of speech.
+
+    Attributes:
+        name: the teacher that synthesized it, with its voice.
+        licence: of the teacher.
+    """
+
+    name: str
+    licence: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.licence})"
+
+
+def read_sources(folder: Path) -> tuple[Source, ...]:
+    """Read the sources that a folder names; none if it has no such file.
+
+    Raises:
+        SourcesError: the file is damaged.
+    """
+    path = folder / SOURCES_FILE
+    if not path.is_file():
+        return ()
+    try:
+        sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
+        return tuple(Source(str(each["name"]), str(each["licence"])) for each in sources)
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourcesError(
+            f'{path}: is damaged ({error!r}); expected {{"sources": [{{"name": ..., "licence": ...}}]}}'
+        ) from None
+
+
+def write_sources(folder: Path, sources: Sequence[Source]) -> None:
+    """Name a folder's sources; where there are none, remove what named others before."""
+    path = folder / SOURCES_FILE
+    if sources:
+        write_atomically(path, sources_text(sources))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sources_text(sources: Sequence[Source]) -> str:
+    """Return the content of the file that names sources."""
+    return json.dumps({"sources": [asdict(source) for source in sources]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def sources_of(folders: Iterable[Path]) -> tuple[Source, ...]:
+    """Return the sources that folders name, each once.
+
+    Raises:
+        SourcesError: a file is damaged.
+    """
+    return tuple(dict.fromkeys(source for folder in folders for source in read_sources(folder)))
