@@ -15,7 +15,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     from models.bundles.locate import find_bundle
     from models.inference.align import align_corpora
-    from utils.console import say
+    from utils.console import info
 
     bundle = find_bundle(experiment)
     folder = Path(arguments.infer_output_dir) if arguments.infer_output_dir else experiment / "result"
@@ -28,8 +28,8 @@ def main(arguments: argparse.Namespace) -> int:
         batch_size=arguments.batch_size,
         overwrite=arguments.overwrite,
     )
-    say(f"{summary.made} TextGrids written, {summary.kept} were there: {folder}/<dataset>/<speaker>/<id>.TextGrid")
-    say(f'next: a voice\'s recipe with preprocess.textgrid_dir: "{folder}/{{dataset}}"')
+    info(f"{summary.made} TextGrids written, {summary.kept} were there: {folder}/<dataset>/<speaker>/<id>.TextGrid")
+    info(f'next: a voice\'s recipe with preprocess.textgrid_dir: "{folder}/{{dataset}}"')
     return 0
 
 

@@ -19,7 +19,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     from models.benchmarks.run import benchmark
     from models.benchmarks.timing import Plan, as_table
-    from utils.console import say
+    from utils.console import info
     from utils.files import write_atomically
 
     if arguments.threads:
@@ -40,12 +40,12 @@ def main(arguments: argparse.Namespace) -> int:
         voice=arguments.infer_expt_dir,
         vocoder=arguments.vocoder_dir,
     )
-    say(f"\n{report.headline()}")
-    say(as_table(report.sections))
-    say(f"\npeak memory of this process: {report.peak_memory_mib} MiB")
+    info(f"\n{report.headline()}")
+    info(as_table(report.sections))
+    info(f"\npeak memory of this process: {report.peak_memory_mib} MiB")
     if arguments.output:
         write_atomically(Path(arguments.output), json.dumps(asdict(report), indent=2) + "\n")
-        say(f"the same in figures: {arguments.output}")
+        info(f"the same in figures: {arguments.output}")
     return 0
 
 

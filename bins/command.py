@@ -65,14 +65,14 @@ def say_next(arguments: argparse.Namespace, module: str, stage: int, *flags: str
     """
     import shlex
 
-    from utils.console import say
+    from utils.console import info
 
     flags += tuple(part for change in arguments.set for part in ("--set", change))
     recipe = os.environ.get("RECITAL_RUN")  # of egs/driver.sh; empty where the next stage follows by itself
     if recipe is None:
-        say(f"next: {shlex.join(['python', '-m', module, '--config', arguments.config, *flags])}")
+        info(f"next: {shlex.join(['python', '-m', module, '--config', arguments.config, *flags])}")
     elif recipe:
-        say(f"next: {recipe} {shlex.join(['--stage', str(stage), *flags])}")
+        info(f"next: {recipe} {shlex.join(['--stage', str(stage), *flags])}")
 
 
 def choose_gpus(gpus: str | None) -> None:
@@ -128,7 +128,7 @@ def chosen_experiment(
     Raises:
         RecitalError: there is no experiment and no bundled model, or there are several experiments.
     """
-    from utils.console import say
+    from utils.console import info
     from utils.errors import RecitalError
 
     if infer_expt_dir:
@@ -140,7 +140,7 @@ def chosen_experiment(
     if len(found) == 1:
         return found[0]
     if not found and otherwise is not None:
-        say(f"{folder}: no experiment yet: using the bundled model {otherwise} to {verb}")
+        info(f"{folder}: no experiment yet: using the bundled model {otherwise} to {verb}")
         return otherwise
     there = f"found {', '.join(path.name for path in found)}" if found else "none has a bundle yet: run stage 2"
     raise RecitalError(f"{folder}: which experiment to {verb} with? Set --infer_expt_dir or --name; {there}")

@@ -10,7 +10,7 @@ from bins.command import load, make_parser, run
 def main(arguments: argparse.Namespace) -> None:
     from processors.corpora.downloads import ARCHIVES, download_corpus, is_downloadable
     from processors.corpora.layouts import layout_of
-    from utils.console import say
+    from utils.console import info
 
     settings = load(arguments).settings
     for dataset in settings.dataset:
@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> None:
             )
         else:
             state = "is there" if folder.exists() else "is not there yet"
-            say(f"{dataset}: must be downloaded manually ({folder} {state}); stage 0 downloads {', '.join(ARCHIVES)}")
+            info(f"{dataset}: must be downloaded manually ({folder} {state}); stage 0 downloads {', '.join(ARCHIVES)}")
 
 
 if __name__ == "__main__":

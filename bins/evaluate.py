@@ -12,7 +12,7 @@ def main(arguments: argparse.Namespace) -> int:
     from processors.evaluation.evaluate_folders import Yardsticks, evaluate_folders
     from processors.evaluation.texts import read_texts
     from processors.evaluation.transcriber import Transcriber
-    from utils.console import say
+    from utils.console import info
 
     yardsticks = Yardsticks(
         metrics=tuple(arguments.metrics.split(",")) if arguments.metrics else (),
@@ -27,8 +27,8 @@ def main(arguments: argparse.Namespace) -> int:
         yardsticks=yardsticks,
     )
     for line in table:
-        say(line)
-    say(f"every recording's figures: {arguments.output}")
+        info(line)
+    info(f"every recording's figures: {arguments.output}")
     return 0
 
 

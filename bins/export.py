@@ -14,8 +14,8 @@ from utils.precision import PRECISIONS, Precision
 def main(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.output_dir)
     precision: Precision = arguments.precision or "fp32"
-    wanted = Export(arguments.bundle, folder, precision, arguments.overwrite, arguments.vocoder_dir)
-    export(wanted, arguments.format)
+    request = Export(arguments.bundle, folder, precision, arguments.overwrite, arguments.vocoder_dir)
+    export(request, arguments.format)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,8 +29,8 @@ def _parser() -> argparse.ArgumentParser:
         "--bundle",
         required=True,
         metavar="DIR",
-        help="the model: an experiment, a checkpoint inside one (both with what training needs to go on), a bundle, or "
-        "a folder in a published layout; where training keeps a moving average, that is the model",
+        help="the model: an experiment or a checkpoint inside one (both with the training state), a bundle, or a "
+        "folder in a published layout; weights are the moving average (EMA) where training keeps one",
     )
     formats = ", ".join(f"{name} for a {model_type}" for name, model_type in published_formats().items())
     add(
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--precision",
         choices=PRECISIONS,
-        help=f"numbers in which the weights of a {OWN_FORMAT} are written (default: fp32)",
+        help=f"floating-point format of the weights of a {OWN_FORMAT} (default: fp32)",
     )
     add(
         "--vocoder_dir",
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"the vocoder that a {OWN_FORMAT} of an acoustic model is used with: a folder as for --bundle, which is "
         "copied into it, or the name of one in ckpts/vocoder",
     )
-    add("--output_dir", required=True, metavar="DIR", help="where the files go; is made if missing")
+    add("--output_dir", required=True, metavar="DIR", help="folder for the files; created if missing")
     add("--overwrite", action="store_true", help="replace files that exist already")
     return parser
 

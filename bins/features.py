@@ -18,23 +18,23 @@ def main(arguments: argparse.Namespace) -> None:
         stores_in,
         stores_of,
     )
-    from utils.console import say
+    from utils.console import info
 
     stores = stores_in(Path(arguments.folder)) if arguments.folder else stores_of(load(arguments).settings)
     if arguments.replace:
         utterance_id, name, file = arguments.replace
         folder = store_of(stores, utterance_id).folder
         replace(folder, utterance_id, name, Path(file))
-        say(f"{folder}: {utterance_id} has the {name} of {file}")
-        say("next: run stage 1 again, so that manifests and statistics follow")
+        info(f"{folder}: {utterance_id} has the {name} of {file}")
+        info("next: run stage 1 again, so that manifests and statistics follow")
     elif arguments.export:
         utterance_id, export_dir = arguments.export
         for path in export(store_of(stores, utterance_id), utterance_id, Path(export_dir)):
-            say(f"written: {path}")
+            info(f"written: {path}")
     else:
         shown = arguments.show
         for line in description(store_of(stores, shown), shown) if shown else listing(stores):
-            say(line)
+            info(line)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,10 +10,10 @@ from bins.command import make_parser, run
 
 def main(arguments: argparse.Namespace) -> None:
     from processors.corpora.demo_corpus import make_demo_corpus
-    from utils.console import say
+    from utils.console import info
 
     count = make_demo_corpus(arguments.output_dir, count=arguments.sentences, sample_rate=arguments.sample_rate)
-    say(f"{arguments.output_dir}: {count} recordings in wavs/, their texts in metadata.csv, phone times in TextGrid/")
+    info(f"{arguments.output_dir}: {count} recordings in wavs/, their texts in metadata.csv, phone times in TextGrid/")
 
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

@@ -12,16 +12,16 @@ def main(arguments: argparse.Namespace) -> None:
 
     from processors.corpora import jsonl
     from processors.preparation.export_manifest import absolute, utterances_of
-    from utils.console import say
+    from utils.console import info
 
     settings = load(arguments).settings
     for dataset in settings.dataset:
         utterances = [absolute(utterance) for utterance in utterances_of(settings, dataset)]
         hours = sum(utterance.duration_s for utterance in utterances) / 3600
         speakers = {utterance.speaker for utterance in utterances}
-        say(f"{dataset}: {len(utterances)} utterances of {len(speakers)} speaker(s), {hours:.2f} hours")
+        info(f"{dataset}: {len(utterances)} utterances of {len(speakers)} speaker(s), {hours:.2f} hours")
         for path in jsonl.write(Path(arguments.to_jsonl).absolute() / dataset, utterances):
-            say(f"written: {path}")
+            info(f"written: {path}")
 
 
 if __name__ == "__main__":

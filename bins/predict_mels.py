@@ -14,7 +14,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     from models.bundles.locate import find_bundle
     from models.inference.predict_mels import predict_mels
-    from utils.console import say
+    from utils.console import info
 
     predict_mels(
         find_bundle(experiment),
@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> int:
         device=choose_device(),
         overwrite=arguments.overwrite,
     )
-    say("next: train a vocoder on them with --set train.mel_source=predicted")
+    info("next: train a vocoder on them with --set train.mel_source=predicted")
     return 0
 
 

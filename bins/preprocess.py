@@ -14,7 +14,7 @@ def main(arguments: argparse.Namespace) -> int:
     from processors.features import needs_alignment
     from processors.preparation.plan import Share, refuse_other_settings
     from processors.preparation.prepare import prepare, prepare_share
-    from utils.console import say
+    from utils.console import info
 
     settings = load(arguments).settings
     features = features_of(settings.model_type)
@@ -40,11 +40,11 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
     splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
-    say(f"utterances: {summary.usable} usable ({splits}); {summary.rejected} left out")
-    say(f"speech: {summary.hours:.2f} hours, {summary.frames} frames, {summary.speakers} speaker(s)")
-    say(f"features, manifests and statistics: {summary.processed_dir}")
+    info(f"utterances: {summary.usable} usable ({splits}); {summary.rejected} left out")
+    info(f"speech: {summary.hours:.2f} hours, {summary.frames} frames, {summary.speakers} speaker(s)")
+    info(f"features, manifests and statistics: {summary.processed_dir}")
     for report in summary.reports:
-        say(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
+        info(f"report: {report}, with pictures in {report.with_suffix('.html').name}")
     name = {"vocoder": "my_first_vocoder", "aligner": "my_first_aligner"}.get(
         kind_of(settings.model_type), "my_first_voice"
     )

@@ -26,14 +26,14 @@ def main(arguments: argparse.Namespace) -> int:
     from models.inference.synthesize import announce, speak_all
     from models.inference.synthesizer import Synthesizer, require_plausible
     from models.inference.vocoder import GriffinLimVocoder
-    from utils.console import say
+    from utils.console import info
 
     prosody = Prosody(arguments.duration_control, arguments.pitch_control, arguments.energy_control)
     require_plausible(prosody)
     synthesizer = Synthesizer.open(experiment, vocoder=arguments.vocoder_dir, device=choose_device())
     requests = _requests(arguments, settings, synthesizer)
     if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
-        say("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
+        info("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
     folder = Path(arguments.infer_output_dir or experiment / "result")
     single = arguments.infer_mode == "single"
     announce(speak_all(synthesizer, requests, folder, prosody, overwrite=arguments.overwrite, number_existing=single))

@@ -1,1 +1,1 @@
-"""Settings: JSON5 defaults, and the schema that checks them."""
+"""Settings: JSON5 defaults, the schema that checks them, and paths."""

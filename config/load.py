@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import json5
 from pydantic import ValidationError
 
-from config.paths import REPOSITORY, rooted
+from config.paths import REPOSITORY, resolve_path
 from config.schema import Contradiction, ExperimentSettings, Settings
 from utils.errors import RecitalError
 from utils.files import write_atomically
@@ -192,24 +192,24 @@ def _file_layers(path: Path) -> list[tuple[str, Tree]]:
     """Read a config file and those it refines, the base first."""
     layers: list[tuple[str, Tree]] = []
     chain: list[Path] = []
-    place: Path | None = path
-    while place is not None:
-        real = place.resolve()
+    current: Path | None = path
+    while current is not None:
+        real = current.resolve()
         if real in chain:
             circle = " -> ".join(_shown(step) for step in [*chain[chain.index(real) :], real])
             raise SettingsError(f"{_shown(path)}: base_config goes in a circle: {circle}")
-        if chain and not place.is_file():
+        if chain and not current.is_file():
             raise SettingsError(
-                f"{_shown(chain[-1])}: base_config: there is no file {_shown(place)}; "
+                f"{_shown(chain[-1])}: base_config: there is no file {_shown(current)}; "
                 "paths start at the repository root"
             )
         chain.append(real)
-        tree = _read_json5(place)
-        layers.append((_shown(place), tree))
+        tree = _read_json5(current)
+        layers.append((_shown(current), tree))
         base = tree.get("base_config", "")
         if not isinstance(base, str):
-            raise SettingsError(f"{_shown(place)}: base_config: must be a path, found {json.dumps(base)}")
-        place = rooted(base) if base else None
+            raise SettingsError(f"{_shown(current)}: base_config: must be a path, found {json.dumps(base)}")
+        current = resolve_path(base) if base else None
     return layers[::-1]
 
 

@@ -10,7 +10,7 @@ VOCODERS = REPOSITORY / "ckpts" / "vocoder"
 SHIPPED_VOCODER = VOCODERS / "lyre"
 
 
-def rooted(path: str | Path) -> Path:
-    """Return a path of the settings resolved: `~` is expanded, relative paths start at the repository."""
+def resolve_path(path: str | Path) -> Path:
+    """Return a path of the settings as an absolute path: `~` expanded, relative to the repository's root."""
     expanded = Path(path).expanduser()
     return expanded if expanded.is_absolute() else REPOSITORY / expanded

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
 
-from config.paths import rooted
+from config.paths import resolve_path
 from utils.precision import Precision
 from utils.suggestions import did_you_mean
 
@@ -128,20 +128,20 @@ class PreprocessSettings(Settings):
     @property
     def processed_path(self) -> Path:
         """`processed_dir`, resolved."""
-        return rooted(self.processed_dir)
+        return resolve_path(self.processed_dir)
 
     @property
     def lexicon_file(self) -> Path | None:
         """`lexicon_path`, resolved; None for none."""
-        return rooted(self.lexicon_path) if self.lexicon_path else None
+        return resolve_path(self.lexicon_path) if self.lexicon_path else None
 
     def textgrid_path(self, dataset: str) -> Path:
         """Return `textgrid_dir`, which must be set, resolved for a dataset."""
-        return rooted(self.textgrid_dir.replace("{dataset}", dataset))
+        return resolve_path(self.textgrid_dir.replace("{dataset}", dataset))
 
     def leave_out_file(self, dataset: str) -> Path:
         """Return `leave_out`, which must be set, resolved for a dataset."""
-        return rooted(self.leave_out.replace("{dataset}", dataset))
+        return resolve_path(self.leave_out.replace("{dataset}", dataset))
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.fmax > self.sample_rate / 2:
@@ -320,11 +320,11 @@ class ExperimentSettings(Settings):
     @property
     def log_path(self) -> Path:
         """`log_dir`, resolved."""
-        return rooted(self.log_dir)
+        return resolve_path(self.log_dir)
 
     def corpus_path(self, dataset: str) -> Path:
         """Return the folder of a corpus from `dataset_path`, resolved."""
-        return rooted(self.dataset_path[dataset])
+        return resolve_path(self.dataset_path[dataset])
 
     def contradictions(self) -> Iterator[Contradiction]:
         for name in self.dataset:

@@ -69,7 +69,7 @@ class Bundle:
     sources: tuple[Source, ...] = ()
 
     def save(self, folder: Path | str) -> None:
-        """Write the bundle's files into a folder, made if missing; each file appears whole."""
+        """Write the bundle's files into a folder, created if missing; each file appears whole."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_file(folder / WEIGHTS_FILE) as partial:

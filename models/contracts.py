@@ -37,9 +37,9 @@ class PhonemeBatch:
     """Phones to synthesize.
 
     Attributes:
-        phoneme_ids: (B, T_text) numbers of the symbol table, 0 on padding.
+        phoneme_ids: (B, T_text) indices into the symbol table, 0 on padding.
         phoneme_lengths: (B,) real phonemes.
-        speaker_ids: (B,) rows of the speaker table.
+        speaker_ids: (B,) rows of the speaker table, from 0.
     """
 
     phoneme_ids: Tensor
@@ -47,14 +47,14 @@ class PhonemeBatch:
     speaker_ids: Tensor
 
     @classmethod
-    def of(cls, batch: AcousticBatch) -> PhonemeBatch:
+    def from_batch(cls, batch: AcousticBatch) -> PhonemeBatch:
         """Return the phones of recordings, to synthesize them freely."""
         return cls(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
 
 
 @dataclass(frozen=True)
 class Prosody:
-    """Factors on what a model predicts, by the names of its controls; numbers, or (B, T_text) one per phoneme.
+    """Factors on predicted durations, pitch and energy: a number each, or (B, T_text), one per phoneme.
 
     Attributes:
         duration: factor on durations; 2 speaks half as fast.
@@ -86,8 +86,8 @@ class GeneratedSpeech:
         mel: (B, M, T_mel) log-mel; silence on padding.
         mel_lengths: (B,) real frames.
         durations: (B, T_text) frames per phoneme, 0 on padding.
-        f0_hz: (B, T_mel) pitch, through unvoiced stretches too; 0 on padding.
-        energy: (B, T_mel) linear; 0 on padding; None of a model that predicts none.
+        f0_hz: (B, T_mel) F0 in Hz, interpolated where unvoiced; 0 on padding.
+        energy: (B, T_mel) linear; 0 on padding; None if the model predicts none.
     """
 
     mel: Tensor
@@ -107,7 +107,7 @@ class AcousticModel(Protocol):
     """A network that makes mels from phones.
 
     Attributes:
-        controls: names of the `Prosody` factors that it applies; of others it is given 1 alone (`require_controls`).
+        controls: names of the `Prosody` factors that it applies; `require_controls` refuses others.
     """
 
     @property
@@ -128,7 +128,7 @@ class AcousticModel(Protocol):
 
 
 def prosody_levels(model: Settings) -> dict[str, Level | None]:
-    """Return per what (`phone` or `frame`) a model takes true pitch and energy; None for what it does not take.
+    """Return the level (`phone` or `frame`) of a model's ground-truth pitch and energy; None for those it does not use.
 
     Args:
         model: the model's settings; `pitch_level` and `energy_level` among them are settings or class variables.
@@ -137,11 +137,11 @@ def prosody_levels(model: Settings) -> dict[str, Level | None]:
 
 
 def require_controls(model: AcousticModel, prosody: Prosody, name: str) -> None:
-    """Raise a `ControlError` if a model has not all controls that are requested.
+    """Raise a `ControlError` if a model lacks a requested control.
 
     Args:
         model: the network.
-        prosody: the request.
+        prosody: factors, of which those other than 1 are requested.
         name: of the model, for the message.
     """
     missing = [control for control in prosody.requested() if control not in model.controls]
@@ -172,7 +172,7 @@ class InferenceVocoder(Protocol):
         """Yield the same samples in order, those of `chunk_frames` frames at a time; the last may be fewer.
 
         Args:
-            mel: whole, or in pieces in their order, of which no more are asked for than the next samples need.
+            mel: (M, T_mel), whole or as consecutive pieces, which are consumed only as far as the next samples need.
             chunk_frames: at least 1.
         """
 
@@ -207,10 +207,10 @@ class VocoderNetwork(Protocol):
 
 
 class AlignerNetwork(Protocol):
-    """A network that scores how well phones go with the frames of a recording."""
+    """A network that scores how well each frame of a recording matches each phone."""
 
     def score(self, batch: AlignerBatch) -> StateScores:
-        """Return how well each frame goes with each of the states that its utterance's phones pass through."""
+        """Return the score of each frame for each of the states that its utterance's phones pass through."""
 
 
 # Training
@@ -234,7 +234,7 @@ class EmbeddingRows:
 
 @runtime_checkable
 class HasEmbeddingRows(Protocol):
-    """A task some of whose parameters have a row per symbol or speaker; a task without any need not offer this."""
+    """A task with parameters that have a row per symbol or speaker; optional."""
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
         """Return those parameters' rows by `<module>.<parameter>`."""
@@ -242,10 +242,10 @@ class HasEmbeddingRows(Protocol):
 
 @runtime_checkable
 class HasWeightsAddedLater(Protocol):
-    """A task some of whose parameters older weights lack; a task without any need not offer this."""
+    """A task with parameters that older checkpoints lack; optional."""
 
     def weights_added_later(self) -> Sequence[str]:
-        """Return those parameters, by `<module>.<parameter>`; they start as the task made them."""
+        """Return those parameters, by `<module>.<parameter>`; they keep their initial values."""
 
 
 @dataclass(frozen=True)
@@ -253,17 +253,17 @@ class InitialState:
     """Initial weights and optimizer state of a training: a warm start.
 
     Attributes:
-        place: where it was found.
+        path: file or folder that it was read from.
         modules: the weights of each module, by its name in the task; in the order of its parameters.
         optimizers: the state of each optimizer, by its name in the task.
         step: optimizer steps that led to it; None where that is unknown.
         epoch: likewise.
-        remarks: what a person who starts from it should know.
+        remarks: for the person who starts from it, a sentence each.
         names: of the symbols and speakers that its tables have rows for, in their order; empty where it has no such
             tables, or the names are unknown.
     """
 
-    place: Path
+    path: Path
     modules: Mapping[str, Mapping[str, Tensor]]
     optimizers: Mapping[str, OptimizerState] = field(default_factory=dict)
     step: int | None = None
@@ -278,7 +278,7 @@ class InitialState:
             CheckpointError: tensors are missing, unknown or of another shape; they are named.
         """
         for name, weights in self.modules.items():
-            load_weights(modules[name], weights, f"{self.place}: the weights of {name}")
+            load_weights(modules[name], weights, f"{self.path}: the weights of {name}")
 
     def describe(self, modules: Sequence[str], optimizers: Sequence[str]) -> Iterator[str]:
         """Yield lines that name the loaded weights, and what starts from random ones.
@@ -287,7 +287,7 @@ class InitialState:
             modules: names of all that the task has.
             optimizers: likewise.
         """
-        taken = f"starting with the weights of {self.place}: {', '.join(self.modules)}"
+        taken = f"starting with the weights of {self.path}: {', '.join(self.modules)}"
         if self.optimizers:
             known = [name for name in optimizers if name in self.optimizers]
             taken += f"; with the optimizer states of {' and '.join(known)} at step {self.step}"
@@ -302,13 +302,13 @@ class InitialState:
 class PublishedLayout(Protocol):
     """A module that reads and writes the layout in which a model's authors publish checkpoints."""
 
-    def is_published(self, place: Path) -> bool:
+    def is_published(self, path: Path) -> bool:
         """Return whether a file or folder looks like such a checkpoint, without reading any weights."""
 
-    def open_published(self, place: Path) -> Bundle:
+    def open_published(self, path: Path) -> Bundle:
         """Read what is needed to use the model."""
 
-    def published_training(self, place: Path) -> InitialState:
+    def published_training(self, path: Path) -> InitialState:
         """Read the training state, by the names of the model's task."""
 
     def write_published(

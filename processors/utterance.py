@@ -19,7 +19,7 @@ SPLITS = ("train", "valid", "test")
 # Separators, and what Windows refuses in file names.
 _UNSAFE_CHARACTERS = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f]')
 # Leaves room for a suffix such as `.TextGrid` within the 255 bytes of common file systems.
-_LONGEST_ID_BYTES = 200
+_MAX_ID_BYTES = 200
 
 
 class ManifestError(RecitalError):
@@ -69,8 +69,8 @@ def unsafe_name_reason(name: str) -> str:
         return "ends with a dot or has spaces around it"
     if not is_unicode(name):
         return "is not written in UTF-8"
-    if len(name.encode("utf-8")) > _LONGEST_ID_BYTES:
-        return f"is longer than {_LONGEST_ID_BYTES} bytes"
+    if len(name.encode("utf-8")) > _MAX_ID_BYTES:
+        return f"is longer than {_MAX_ID_BYTES} bytes"
     return ""
 
 

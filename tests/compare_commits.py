@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_SHOWN = 5  # lines of a kind
+MAX_SHOWN = 5  # lines of a kind
 STEPS, MORE_STEPS = 50, 5
 
 # What is run: {in} is the folder of inputs, {out} that of a part's outputs, both relative to the root of the code, so
@@ -381,11 +381,11 @@ def _report(part: str, commands: Sequence[str], commits: Sequence[Commit]) -> bo
     for line in wrong + new:
         kind = line.partition(":")[0]
         shown[kind] += 1
-        if shown[kind] <= MOST_SHOWN:
+        if shown[kind] <= MAX_SHOWN:
             print(f"  {line}")
     for kind, count in shown.items():
-        if count > MOST_SHOWN:
-            print(f"  {kind}: and {count - MOST_SHOWN} more")
+        if count > MAX_SHOWN:
+            print(f"  {kind}: and {count - MAX_SHOWN} more")
     sys.stdout.flush()
     return not wrong
 

@@ -263,7 +263,7 @@ def test_the_walk_lets_a_right_line_pass(path, source):
 def test_circles_are_found_wherever_the_import_stands():
     sources = {
         "utils/files.py": "from . import lock",
-        "utils/lock.py": "if TYPE_CHECKING:\n    from utils.console import say",
+        "utils/lock.py": "if TYPE_CHECKING:\n    from utils.console import info",
         "utils/console.py": "def f():\n    import utils.files",
         "utils/errors.py": "import utils.files\nimport utils.errors",
     }

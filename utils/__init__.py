@@ -1,1 +1,1 @@
-"""Machinery without speech: trainer, checkpoints, logbook, files, console."""
+"""Code that is independent of speech: trainer, checkpoints, logbook, files, console."""

@@ -24,7 +24,7 @@ from utils.failures import is_out_of_memory
 from utils.files import atomic_folder, write_atomically
 
 _NAME = re.compile(r"step-(\d{8,})")
-_FACTS_FILE = "checkpoint.json"
+_METADATA_FILE = "checkpoint.json"
 _STATE_FILE = "training_state.pt"
 _FIGURES_FILE = "evaluation.json"
 
@@ -45,12 +45,12 @@ class Checkpoint:
     Attributes:
         folder: `checkpoint/step-00001000`.
         step: optimizer steps done.
-        facts: what else `checkpoint.json` holds, e.g. epoch, group, valid_loss; plain JSON values.
+        metadata: what else `checkpoint.json` holds, e.g. epoch, group, valid_loss; plain JSON values.
     """
 
     folder: Path
     step: int
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     def weights(self, name: str) -> dict[str, Tensor]:
         """Return the weights of the module `name`, on the CPU."""
@@ -85,7 +85,7 @@ def write_figures(folder: Path, figures: Mapping[str, float]) -> None:
 
 def awaits_figures(folder: Path) -> bool:
     """Return whether a checkpoint was saved for a late evaluation that has not ended yet."""
-    return bool(_facts(folder).get("awaits_figures")) and not (folder / _FIGURES_FILE).exists()
+    return bool(_read_metadata(folder).get("awaits_figures")) and not (folder / _FIGURES_FILE).exists()
 
 
 def load_weights(module: nn.Module, saved: Mapping[str, Tensor], source: str) -> None:
@@ -127,12 +127,14 @@ def open_checkpoint(folder: Path | str) -> Checkpoint:
     """
     folder = Path(folder)
     try:
-        facts = json.loads((folder / _FACTS_FILE).read_text(encoding="utf-8"))
-        step, files = int(facts.pop("step")), dict(facts.pop("files"))
+        metadata = json.loads((folder / _METADATA_FILE).read_text(encoding="utf-8"))
+        step, files = int(metadata.pop("step")), dict(metadata.pop("files"))
     except FileNotFoundError:
-        raise CheckpointError(f"{folder}: is no checkpoint, or was partly removed: it has no {_FACTS_FILE}") from None
+        raise CheckpointError(
+            f"{folder}: is no checkpoint, or was partly removed: it has no {_METADATA_FILE}"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / _FACTS_FILE}: is damaged ({error})") from error
+        raise CheckpointError(f"{folder / _METADATA_FILE}: is damaged ({error})") from error
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file():
@@ -143,7 +145,7 @@ def open_checkpoint(folder: Path | str) -> Checkpoint:
             )
         if _checksum(path) != wanted["crc32"]:
             raise CheckpointError(f"{folder}: is damaged: the checksum of {name} differs")
-    return Checkpoint(folder, step, facts)
+    return Checkpoint(folder, step, metadata)
 
 
 class CheckpointFolder:
@@ -193,7 +195,7 @@ class CheckpointFolder:
         *,
         weights: Mapping[str, Mapping[str, Tensor]],
         training_state: Mapping[str, Any],
-        facts: Mapping[str, Any],
+        metadata: Mapping[str, Any],
     ) -> Path:
         """Write a checkpoint atomically; it survives a power cut once this returns.
 
@@ -201,14 +203,14 @@ class CheckpointFolder:
             step: optimizer steps done.
             weights: a `state_dict` for each module's name.
             training_state: what else resuming needs: tensors, numbers, strings, lists and dicts.
-            facts: plain JSON values, readable without loading tensors.
+            metadata: plain JSON values, readable without loading tensors.
 
         Raises:
             CheckpointError: it could not be written, e.g. because the disk is full; older ones are untouched.
         """
-        place = self.folder(step)
+        target = self.folder(step)
         try:
-            with atomic_folder(place) as folder:
+            with atomic_folder(target) as folder:
                 for name, tensors in weights.items():
                     save_file(_without_shared_memory(tensors), folder / f"{name}.safetensors")
                 torch.save(dict(training_state), folder / _STATE_FILE)
@@ -216,8 +218,8 @@ class CheckpointFolder:
                 for path in sorted(folder.iterdir()):
                     _sync(path)
                     files[path.name] = {"bytes": path.stat().st_size, "crc32": _checksum(path)}
-                facts = {"step": step, **facts, "files": files}
-                write_atomically(folder / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
+                metadata = {"step": step, **metadata, "files": files}
+                write_atomically(folder / _METADATA_FILE, json.dumps(metadata, indent=2) + "\n")
                 _sync(folder)
             _sync(self.path)
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -227,10 +229,10 @@ class CheckpointFolder:
             reason = "writing failed" if type(error) is RuntimeError else str(error)
             free = shutil.disk_usage(self.path).free if self.path.is_dir() else 0
             raise CheckpointError(
-                f"{place}: could not be written ({reason}; {free / 2**20:.0f} MiB free on that disk); free some space "
+                f"{target}: could not be written ({reason}; {free / 2**20:.0f} MiB free on that disk); free some space "
                 "and run the same command again: older checkpoints are untouched"
             ) from error
-        return place
+        return target
 
     def prune(self, keep_last: int, keep_best: int, by: str = "loss", waiting: Collection[int] = ()) -> None:
         """Remove all but the newest `keep_last` checkpoints and the `keep_best` best ones.
@@ -271,18 +273,18 @@ def _step(folder: Path) -> int:
 
 def _score(folder: Path, by: str) -> float | None:
     """Return what checkpoints are ranked by, lower for better ones; None if it is unknown."""
-    score = _facts(folder).get("valid_loss") if by == "loss" else _facts(folder, _FIGURES_FILE).get(by)
+    score = _read_metadata(folder).get("valid_loss") if by == "loss" else _read_metadata(folder, _FIGURES_FILE).get(by)
     if not isinstance(score, float | int):
         return None
     return score if by == "loss" else -score
 
 
-def _facts(folder: Path, name: str = _FACTS_FILE) -> dict[str, Any]:
+def _read_metadata(folder: Path, name: str = _METADATA_FILE) -> dict[str, Any]:
     try:
-        facts = json.loads((folder / name).read_text(encoding="utf-8"))
+        metadata = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import sys
 import time
 
 
-def say(message: str) -> None:
+def info(message: str) -> None:
     """Print one line to standard output, unbuffered."""
     print(message, flush=True)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from utils.console import Progress, say, warn
+from utils.console import Progress, info, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
 
@@ -226,7 +226,7 @@ def _require_room(part: _Part, start: int, total: int | None, room_factor: float
             f"{_shown_size(free)} are free; make room, or choose another folder"
         )
     if not start:
-        say(f"{part.url}: {_shown_size(total)}")
+        info(f"{part.url}: {_shown_size(total)}")
 
 
 def _digests(path: Path, like: str) -> list[str]:

@@ -58,7 +58,7 @@ class Evaluation:
         return means
 
     def samples(self) -> Samples | None:
-        """Compute pictures and audio of the first validation batch; None without data."""
+        """Compute images and audio of the first validation batch; None without data."""
         with self._evaluating():
             if self._sample_batch is None:
                 self._sample_batch = next(iter(self.batches), None)

@@ -43,16 +43,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
-def disk_sentence(error: BaseException, place: Path | str = "") -> str:
+def disk_sentence(error: BaseException, path: Path | str = "") -> str:
     """Return the message for an error that is `is_disk_full`.
 
     Args:
         error: may name the file.
-        place: named otherwise.
+        path: what was written, if the error names no file.
     """
-    place = getattr(error, "filename", None) or place
-    place = f" ({place})" if place else ""
-    return f"the disk is full{place}; free some space and run the same command again: finished work is kept"
+    path = getattr(error, "filename", None) or path
+    path = f" ({path})" if path else ""
+    return f"the disk is full{path}; free some space and run the same command again: finished work is kept"
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def sweep(folder: Path | str) -> None:
+def remove_partial_files(folder: Path | str) -> None:
     """Remove partial files that killed processes left in a folder to which no other process writes."""
     for leftover in Path(folder).glob(".*.partial"):
         if leftover.is_dir():

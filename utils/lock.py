@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from utils.console import say
+from utils.console import info
 from utils.errors import RecitalError
 
 _LOCK = ".lock"
@@ -69,7 +69,7 @@ def _locked(folder: Path | str, *, exclusive: bool, waits: bool, message: str) -
                 if not waits:
                     raise
                 if message:
-                    say(message)
+                    info(message)
                 _lock(file, folder, exclusive=exclusive, waits=True)
             if os.fstat(file.fileno()).st_nlink:
                 break

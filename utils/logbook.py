@@ -1,4 +1,4 @@
-"""Logbook of a training run: scalars as JSON lines and in TensorBoard, pictures and audio in TensorBoard."""
+"""Logbook of a training run: scalars as JSON lines and in TensorBoard, images and audio in TensorBoard."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ class Logbook:
         self.path = Path(folder) / "logbook.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _drop_after(self.path, after_step)
-        self._lines = self.path.open("a", encoding="utf-8")
+        self._file = self.path.open("a", encoding="utf-8")
         purge_step = after_step + 1 if (Path(folder) / "tensorboard").exists() else None
-        # Errors of its thread are raised by the next call; printing them as well is redundant.
-        threading.excepthook = _pass_over_tensorboard
+        # TensorBoard's writer thread hands its errors to the next call here; its own traceback would repeat them.
+        threading.excepthook = _ignore_tensorboard_errors
         self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=purge_step)
 
     def scalars(self, step: int, values: Mapping[str, float], **notes: Any) -> None:
         """Log numbers by name at a step; `notes` are written to the JSON line only, e.g. the epoch."""
         line = {"step": step, **notes, **{name: _as_json(value) for name, value in values.items()}}
         # One write and a flush: a kill can cut only the last line.
-        self._lines.write(json.dumps(line, allow_nan=False) + "\n")
-        self._lines.flush()
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def changes(self, step: int, changed: Mapping[str, tuple[Any, Any]]) -> None:
         """Log settings, old and new values, that changed for the steps from `step` on."""
         line = {"step": step, "changed": {name: list(values) for name, values in changed.items()}}
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
         text = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in changed.items())
         self._board.add_text("settings", text, step)
 
     def samples(self, step: int, samples: Samples) -> None:
-        """Log pictures, audio and texts at a step."""
-        for name, picture in samples.pictures.items():
-            self._board.add_image(name, picture, step, dataformats="HWC")
+        """Log images, audio and texts at a step."""
+        for name, image in samples.images.items():
+            self._board.add_image(name, image, step, dataformats="HWC")
         for name, waveform in samples.audio.items():
             waveform = np.clip(np.asarray(waveform, dtype=np.float32), -1.0, 1.0)  # int16 would wrap beyond
             self._board.add_audio(name, torch.from_numpy(waveform)[None], step, sample_rate=samples.sample_rate)
@@ -66,8 +66,8 @@ class Logbook:
         self._board.flush()
 
     def close(self) -> None:
-        """Flush and close both."""
-        self._lines.close()
+        """Flush and close the JSON lines and TensorBoard's file."""
+        self._file.close()
         self._board.close()
 
     def __enter__(self) -> Logbook:
@@ -104,7 +104,7 @@ def _drop_after(path: Path, step: int) -> None:
                 lines.write(json.dumps(entry) + "\n")
 
 
-def _pass_over_tensorboard(arguments: threading.ExceptHookArgs) -> None:
+def _ignore_tensorboard_errors(arguments: threading.ExceptHookArgs) -> None:
     if not (issubclass(arguments.exc_type, OSError) and type(arguments.thread).__module__.startswith("tensorboard.")):
         threading.__excepthook__(arguments)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-AddUp = Callable[[Tensor], Tensor]
+AllReduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all processes."""
 
 _LATEST_SHARE = 0.3  # of a smoothed loss
@@ -37,14 +37,14 @@ class LossMeter:
         self._totals[name] = self._totals[name] + total if name in self._totals else total
         self._counts[name] = self._counts.get(name, 0.0) + count
 
-    def read(self, add_up: AddUp) -> dict[str, float]:
+    def read(self, all_reduce_sum: AllReduce) -> dict[str, float]:
         """Return the means and reset; waits for the device, and every process must call it."""
         names = sorted(self._totals)
         if not names:
             return {}
         totals = torch.stack([self._totals[name] for name in names])
         counts = torch.tensor([self._counts[name] for name in names], device=self._device)
-        summed = add_up(torch.cat([totals, counts])).tolist()
+        summed = all_reduce_sum(torch.cat([totals, counts])).tolist()
         self._totals.clear()
         self._counts.clear()
         return {
@@ -150,22 +150,22 @@ class SpeedMeter:
 
     def add(self, batch: Any) -> None:
         """Count a micro-batch."""
-        for unit, places in batch.padded.items():
+        for unit, count in batch.padded.items():
             self._real[unit] = self._real.get(unit, 0) + batch.counts[unit]
-            self._padded[unit] = self._padded.get(unit, 0) + places
+            self._padded[unit] = self._padded.get(unit, 0) + count
 
     def stepped(self) -> None:
         """Count an optimizer step."""
         self._steps += 1
 
-    def read(self, add_up: AddUp) -> dict[str, float]:
+    def read(self, all_reduce_sum: AllReduce) -> dict[str, float]:
         """Return figures over all processes since the last `read`, and reset; every process must call it."""
         running = self._running_since is not None
         self.pause()
         units = list(self._padded)
         mine = [self._waited_s, *self._real.values(), *self._padded.values()]
-        waited, *summed = add_up(torch.tensor(mine, dtype=torch.float64, device=self._device)).tolist()
-        processes = add_up(torch.ones((), device=self._device)).item()
+        waited, *summed = all_reduce_sum(torch.tensor(mine, dtype=torch.float64, device=self._device)).tolist()
+        processes = all_reduce_sum(torch.ones((), device=self._device)).item()
         elapsed, steps = max(self._elapsed_s, 1e-9), self._steps
         figures = {"steps_per_second": steps / elapsed}
         for unit, real, padded in zip(units, summed[: len(units)], summed[len(units) :], strict=True):

@@ -51,24 +51,24 @@ def named_state(state_dict: Mapping[str, Any], names: Sequence[str]) -> Optimize
         OptimizerStateError: it has another number of parameters, or is no `state_dict` of an optimizer.
     """
     try:
-        places = [place for group in state_dict["param_groups"] for place in group["params"]]
+        indices = [index for group in state_dict["param_groups"] for index in group["params"]]
         moments = {
             name: dict(state_dict["state"][p])
-            for name, p in zip(names, places, strict=False)
+            for name, p in zip(names, indices, strict=False)
             if p in state_dict["state"]
         }
         options = {name: value for name, value in state_dict["param_groups"][0].items() if name != "params"}
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise OptimizerStateError("is no state of an optimizer") from error
-    if len(places) != len(names):
-        raise OptimizerStateError(f"is the state of {len(places)} parameters, and there are {len(names)}")
+    if len(indices) != len(names):
+        raise OptimizerStateError(f"is the state of {len(indices)} parameters, and there are {len(names)}")
     return OptimizerState(moments, options)
 
 
 def as_state_dict(state: OptimizerState, names: Sequence[str]) -> dict[str, Any]:
     """Return the `state_dict()` of an optimizer with the parameters in the order of `names`, in one group."""
     return {
-        "state": {place: dict(state.moments[name]) for place, name in enumerate(names) if name in state.moments},
+        "state": {index: dict(state.moments[name]) for index, name in enumerate(names) if name in state.moments},
         "param_groups": [{**state.options, "params": list(range(len(names)))}],
     }
 

@@ -22,8 +22,8 @@ COLORS = ("#1f6fb4", "#d1495b", "#2a9d6f", "#e09f3e", "#7a5195")
 _INK = "#333333"
 _DOTS_PER_INCH = 100
 # Curves with more points than a panel has pixels are drawn as the envelope of each pixel's points.
-_MOST_POINTS = 4000
-_SMALLEST_LABEL_GAP_INCHES = 0.085
+_MAX_POINTS = 4000
+_MIN_LABEL_GAP_INCHES = 0.085
 _LABEL_SIZE = 7.0
 _LEFT_INCHES, _RIGHT_INCHES, _X_LABEL_INCHES, _TITLE_INCHES, _LABELS_INCHES = 0.65, 0.6, 0.45, 0.3, 0.26
 
@@ -202,8 +202,8 @@ def _draw_panel(axis: Axes, panel: Panel, seconds_per_inch: float) -> None:
 def _draw_curve(axis: Axes, curve: Curve, color: str) -> None:
     values = np.asarray(curve.values, dtype=np.float64)
     times = curve.start + curve.step * np.arange(len(values))
-    if len(values) > _MOST_POINTS:
-        per_pixel = -(-len(values) * 2 // _MOST_POINTS)
+    if len(values) > _MAX_POINTS:
+        per_pixel = -(-len(values) * 2 // _MAX_POINTS)
         whole = values[: len(values) // per_pixel * per_pixel].reshape(-1, per_pixel)
         axis.fill_between(times[: whole.size : per_pixel], whole.min(1), whole.max(1), color=color, linewidth=0.5)
     else:
@@ -225,7 +225,7 @@ def _draw_segments(axis: Axes, panel: Panel, seconds_per_inch: float) -> None:
         if not label or end <= start:
             continue
         middle = (start + end) / 2
-        room = _SMALLEST_LABEL_GAP_INCHES * (len(label) + 0.5) * seconds_per_inch
+        room = _MIN_LABEL_GAP_INCHES * (len(label) + 0.5) * seconds_per_inch
         if middle - last_in_row[row] < room:
             row = 1 - row
         if middle - last_in_row[row] < room:

@@ -32,8 +32,8 @@ class TrainingError(RecitalError):
 class Processes:
     """The processes that train together, and this one's rank.
 
-    Started by `accelerate launch`, torchrun or alone; on the CPU without a GPU. To be used in a `with`, which ends the
-    process group.
+    Started by `accelerate launch`, torchrun or alone; on the CPU without a GPU. A context manager, which ends
+    the process group.
 
     Args:
         cpu: use the CPU even if there is a GPU.
@@ -66,34 +66,34 @@ class Processes:
         )
 
     @contextlib.contextmanager
-    def apart(self, modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Accumulate gradients per process within the block, except within `together`."""
+    def no_sync(self, modules: Sequence[nn.Module]) -> Iterator[None]:
+        """Accumulate gradients per process within the block, except within `sync`."""
         with contextlib.ExitStack() as stack:
             for module in modules:
                 stack.enter_context(self._accelerator.no_sync(module))
             yield
 
     @contextlib.contextmanager
-    def together(self, modules: Sequence[nn.Module]) -> Iterator[None]:
+    def sync(self, modules: Sequence[nn.Module]) -> Iterator[None]:
         """Average these networks' gradients over all processes in the backward pass within the block."""
         with contextlib.ExitStack() as stack:
             for module in modules:
                 stack.enter_context(self._accelerator.trigger_sync_in_backward(module))
             yield
 
-    def add_up(self, tensor: Tensor) -> Tensor:
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """Sum a tensor over all processes, without waiting for the device."""
         return tensor if self.world_size == 1 else self._accelerator.reduce(tensor, reduction="sum")
 
-    def gather(self, thing: Any) -> list[Any]:
+    def gather(self, value: Any) -> list[Any]:
         """Return the objects of all processes, by rank."""
-        return [thing] if self.world_size == 1 else gather_object([thing])
+        return [value] if self.world_size == 1 else gather_object([value])
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait for all processes."""
         self._accelerator.wait_for_everyone()
 
-    def in_main(self, work: Callable[[], Result], share: bool = False) -> Result | None:
+    def run_on_main(self, work: Callable[[], Result], share: bool = False) -> Result | None:
         """Call a function in the first process while the others wait; its error is raised in all of them.
 
         Args:
@@ -127,4 +127,5 @@ class Processes:
         if self.device.type == "cuda":
             self._accelerator.end_training()
         else:
-            self.wait()  # gloo is not finalised (see `utils.process_exit`), but no process exits while others need it
+            # gloo is not finalised (see `utils.process_exit`), but no process exits while others need it.
+            self.barrier()

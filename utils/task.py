@@ -128,16 +128,16 @@ class Sum:
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures, audio and texts of a model in training, for TensorBoard.
+    """Images, audio and texts of a model in training, for TensorBoard.
 
     Attributes:
-        pictures: (height, width, 3) uint8 by name.
+        images: (height, width, 3) uint8 by name.
         audio: (T_wav,) float in [-1, 1] by name.
         sample_rate: of all `audio`, in Hz.
         texts: short notes by name.
     """
 
-    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)
     audio: Mapping[str, np.ndarray] = field(default_factory=dict)
     sample_rate: int = 0
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -147,7 +147,7 @@ class Task(Protocol):
     """A model in training: its networks, their optimizers, and the updates of one training step.
 
     The task calls its networks through `modules`, never through references of its own: during `updates` the trainer
-    puts the wrapped networks there that talk to other processes, and the plain ones everywhere else, so that
+    puts the networks wrapped for distributed training there, and the plain ones everywhere else, so that
     `validate`, `samples` and `bundle` may call any method of them.
     """
 
@@ -176,7 +176,7 @@ class Task(Protocol):
         """Compute measures of a validation batch, in eval mode without gradients; checkpoints are ranked by `loss`."""
 
     def samples(self, batch: Any) -> Samples:
-        """Return pictures and audio of the first validation batch; in the first process only, without gradients."""
+        """Return images and audio of the first validation batch; in the first process only, without gradients."""
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return warnings about the latest means of the losses, a sentence each; usually none.

@@ -23,7 +23,7 @@ from utils.stop_request import StopRequest
 from utils.task import Optimization, Task, Update
 
 # Thirty halvings reduce the loss scale from 65536 to below 1e-4: overflows are then not due to the scale.
-_MOST_OVERFLOWS = 30
+_MAX_OVERFLOWS = 30
 
 
 class TrainStep:
@@ -201,7 +201,7 @@ class TrainStep:
         totals: Sequence[Tensor | float] = [max(total, 1.0) for total in mine]
         if self._processes.world_size > 1:
             summed = torch.tensor(mine, dtype=torch.float64, device=self._processes.device)
-            totals = list(self._processes.add_up(summed).clamp(min=1.0).unbind())
+            totals = list(self._processes.all_reduce_sum(summed).clamp(min=1.0).unbind())
         world_size = self._processes.world_size
         return [
             {unit: batch.counts[unit] * world_size / total for unit, total in zip(units, totals, strict=True)}
@@ -234,7 +234,7 @@ class TrainStep:
             ).sum()
             is_last = len(updates) == len(sequences)
             if name not in self._skipped:
-                with self._processes.together(wrapped if is_last else ()):
+                with self._processes.sync(wrapped if is_last else ()):
                     self._scaler.scale(loss).backward()
             losses.append(loss.detach().float())
         return updates, torch.stack(losses).sum() if losses else None
@@ -254,7 +254,7 @@ class TrainStep:
         parameters = [parameter for parameter in _parameters(optimization) if parameter.grad is not None]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         asked = torch.full_like(loss, float(request.signal_number))
-        summed = self._processes.add_up(torch.stack([loss, asked]))
+        summed = self._processes.all_reduce_sum(torch.stack([loss, asked]))
         # The only synchronisation with a GPU in a step: the weights must not be updated before this is known.
         total_loss, signals, norm_value = torch.cat([summed, norm.reshape(1).float()]).tolist()
         if not math.isfinite(total_loss):
@@ -273,7 +273,7 @@ class TrainStep:
         else:
             # In half precision gradients may overflow: the step is skipped, and the loss scale halved.
             self._overflows += 1
-            if not self._scaler.is_enabled() or self._overflows > _MOST_OVERFLOWS:
+            if not self._scaler.is_enabled() or self._overflows > _MAX_OVERFLOWS:
                 self._raise_non_finite(f"the gradient norm of {name} is {norm_value}", batches, updates)
         self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
@@ -300,7 +300,7 @@ class TrainStep:
         """Set the task's networks to the wrapped ones within the block; restore them and `requires_grad` afterwards."""
         self._task.modules.update(self._wrapped)
         try:
-            with self._processes.apart(list(self._wrapped.values())):
+            with self._processes.no_sync(list(self._wrapped.values())):
                 yield
         finally:
             self._task.modules.update(self.networks)

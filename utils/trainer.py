@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from utils.checkpoint import Checkpoint, CheckpointFolder, awaits_figures, write_figures
-from utils.console import Progress, say, warn
+from utils.console import Progress, info, warn
 from utils.evaluation import Diagnosis, Evaluation
 from utils.evaluation_process import EvaluationProcess
-from utils.files import atomic_folder, sweep, write_atomically
+from utils.files import atomic_folder, remove_partial_files, write_atomically
 from utils.logbook import Logbook
 from utils.meters import SpeedMeter
 from utils.precision import Precision
@@ -26,9 +26,9 @@ from utils.task import Batches, Task, ValidationBatches
 from utils.train_step import TrainStep
 
 # At the end of training, for figures that are not there yet; below the time after which NCCL gives up.
-_LONGEST_WAIT_S = 300.0
+_MAX_WAIT_S = 300.0
 # A process that is slower than the training does not collect checkpoints without end.
-_MOST_WAITING = 2
+_MAX_WAITING = 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrainerOptions:
         seed: random seed.
         log_every_steps: steps between lines in the logbook.
         valid_every_steps: steps between validations.
-        sample_every_steps: steps between pictures and sounds.
+        sample_every_steps: steps between samples, images and audio.
         save_every_steps: steps between checkpoints.
         keep_last: how many of the newest checkpoints are kept.
         keep_best: how many of the best checkpoints are kept besides; with 1 or more, and by loss, every new lowest
@@ -107,9 +107,9 @@ class Trainer:
         task: the model in training.
         batches: this process's share of the training data.
         valid_batches: this process's share of the validation data; may be empty.
-        folder: of the experiment: gets `checkpoint/`, `tensorboard/`, `logbook.jsonl` and `bundle/`.
+        folder: the experiment's, for `checkpoint/`, `tensorboard/`, `logbook.jsonl` and `bundle/`.
         options: how to train.
-        processes: train together.
+        processes: those that train together.
         adjustable: settings that may change when an experiment is resumed, as plain JSON values; kept in checkpoints.
         evaluation_process: of the first process; evaluates checkpoints every `options.evaluate_every_steps`. Their
             figures are logged at their steps when they are there; until then the checkpoint is kept.
@@ -149,7 +149,7 @@ class Trainer:
         self._last_losses: dict[str, float] = {}
         self._last_valid_losses: dict[str, float] = {}
         self._speed = SpeedMeter(processes.device)
-        self._note = ""
+        self._note = ""  # behind the progress
         self.train_step = TrainStep(
             task,
             processes,
@@ -175,8 +175,8 @@ class Trainer:
         seed_everything(self.options.seed + self.processes.rank)
         if resume is not None:
             self._restore(resume)
-        self.processes.wait()
-        logbook = self.processes.in_main(self._open_folder)
+        self.processes.barrier()
+        logbook = self.processes.run_on_main(self._open_folder)
         with StopRequest() as request, logbook or contextlib.nullcontext():
             self._submit_waiting()
             if self._changed and logbook is not None:
@@ -192,8 +192,8 @@ class Trainer:
         )
 
     def _open_folder(self) -> Logbook:
-        sweep(self.folder)
-        sweep(self.checkpoints.path)
+        remove_partial_files(self.folder)
+        remove_partial_files(self.checkpoints.path)
         for folder in self.checkpoints.set_aside_after(self._position.step):
             warn(f"{folder}: renamed, because training resumes from step {self._position.step}, before it")
         if self._position.step and not (self.folder / "bundle").is_dir():
@@ -256,7 +256,7 @@ class Trainer:
     # Between steps
 
     def _after_step(self, logbook: Logbook | None, stop: bool) -> None:
-        """Log, validate, show samples and save, each if it is due."""
+        """Log, validate, log samples and save, each if it is due."""
         options, finished = self.options, self._is_finished()
         self._valid_loss = None
         if self._is_due(options.log_every_steps) or finished:
@@ -267,7 +267,7 @@ class Trainer:
         if self._is_due(options.valid_every_steps) or finished:
             is_best = self._validate(logbook)
         if self._is_due(options.sample_every_steps) or finished:
-            self.processes.in_main(lambda: self._show_samples(logbook))
+            self.processes.run_on_main(lambda: self._log_samples(logbook))
         is_best = is_best and options.keep_best > 0 and options.keep_best_by == "loss"
         evaluates = bool(options.evaluate_every_steps) and (self._is_due(options.evaluate_every_steps) or finished)
         if self._is_due(options.save_every_steps) or is_best or evaluates or finished or stop:
@@ -277,10 +277,10 @@ class Trainer:
         return self._position.step % every_steps == 0
 
     def _log(self, logbook: Logbook | None) -> None:
-        losses = self.train_step.losses.read(self.processes.add_up)
+        losses = self.train_step.losses.read(self.processes.all_reduce_sum)
         if not losses:
             return
-        speed = self._speed.read(self.processes.add_up)
+        speed = self._speed.read(self.processes.all_reduce_sum)
         self._last_losses = losses
         values = losses | self.train_step.figures() | {f"speed/{name}": value for name, value in speed.items()}
         if logbook is not None:
@@ -293,7 +293,7 @@ class Trainer:
                 for name in self.train_step.optimizations
                 if (key := f"train/{name}/loss") in losses
             ]
-            + [f"{value:,.0f} {name.removesuffix('_per_second')}/s" for name, value in _paces(speed)]
+            + [f"{value:,.0f} {name.removesuffix('_per_second')}/s" for name, value in _rates(speed)]
             + [f"{value:.0%} padding" for name, value in speed.items() if name.endswith("_padding_share")][:1]
         )
 
@@ -307,7 +307,7 @@ class Trainer:
             values = {f"valid/{name}": value for name, value in means.items()}
             logbook.scalars(self._position.step, values, epoch=self._position.epoch)
             shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-            say(f"step {self._position.step}: validation: {shown}")
+            info(f"step {self._position.step}: validation: {shown}")
             self._diagnosis.validation(self._position.step, means["loss"])
         if not math.isfinite(means["loss"]):
             return False
@@ -316,7 +316,7 @@ class Trainer:
         self._best_valid_loss = min(self._valid_loss, self._best_valid_loss)
         return is_best
 
-    def _show_samples(self, logbook: Logbook | None) -> None:
+    def _log_samples(self, logbook: Logbook | None) -> None:
         samples = self.evaluation.samples()
         if samples is not None and logbook is not None:
             logbook.samples(self._position.step, samples)
@@ -326,7 +326,7 @@ class Trainer:
     def _save(self, evaluates: bool) -> None:
         # Every process has its own random state, and its own share of the sums since the last line in the logbook.
         own_states = self.processes.gather({"random": random_state(), "losses": self.train_step.losses.state_dict()})
-        self.processes.in_main(lambda: self._write_checkpoint(own_states, evaluates))
+        self.processes.run_on_main(lambda: self._write_checkpoint(own_states, evaluates))
 
     def _write_checkpoint(self, own_states: list[dict[str, Any]], evaluates: bool) -> None:
         position = self._position
@@ -336,7 +336,7 @@ class Trainer:
             weights=self.train_step.weights(),
             training_state=self.train_step.state_dict()
             | {"watch": self._diagnosis.state_dict(), "processes": own_states},
-            facts={
+            metadata={
                 "epoch": position.epoch,
                 "group": position.group,
                 "groups_per_epoch": self.batches.groups_per_epoch(position.epoch),
@@ -369,7 +369,7 @@ class Trainer:
         process = self._evaluation_process
         if process is None or process.has_failed:
             return False
-        if len(process.waiting) < _MOST_WAITING or self._is_finished():
+        if len(process.waiting) < _MAX_WAITING or self._is_finished():
             return True
         warn(
             f"step {self._position.step} is not evaluated: {len(process.waiting)} checkpoints wait already; raise "
@@ -392,7 +392,7 @@ class Trainer:
             if figures:
                 logbook.scalars(step, {f"evaluation/{name}": value for name, value in figures.items()})
                 shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-                say(f"step {step}: evaluation: {shown}")
+                info(f"step {step}: evaluation: {shown}")
             if (folder := self.checkpoints.folder(step)).is_dir():
                 write_figures(folder, figures)
             self._prune()
@@ -401,24 +401,24 @@ class Trainer:
         process = self._evaluation_process
         if process is None or not process.waiting:
             return
-        say(f"waiting for the evaluation of step {', '.join(map(str, sorted(process.waiting)))}; Ctrl-C skips it")
-        until = time.monotonic() + _LONGEST_WAIT_S
+        info(f"waiting for the evaluation of step {', '.join(map(str, sorted(process.waiting)))}; Ctrl-C skips it")
+        until = time.monotonic() + _MAX_WAIT_S
         while process.waiting and not request.signal_number and time.monotonic() < until:
             self._collect_figures(logbook, timeout_s=0.2)
         if process.waiting:
             warn("training ends before all checkpoints are evaluated; the same command evaluates them")
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        state, facts = checkpoint.training_state(), checkpoint.facts
+        state, metadata = checkpoint.training_state(), checkpoint.metadata
         self.train_step.load(checkpoint, state)
         if "watch" in state:
             self._diagnosis.load_state_dict(state["watch"])
-        self._position = _Position(checkpoint.step, facts["epoch"], facts["group"])
-        if facts["best_valid_loss"] is not None:
-            self._best_valid_loss = facts["best_valid_loss"]
+        self._position = _Position(checkpoint.step, metadata["epoch"], metadata["group"])
+        if metadata["best_valid_loss"] is not None:
+            self._best_valid_loss = metadata["best_valid_loss"]
+        before = metadata.get("adjustable", {})
         self._changed = {
             name: (before[name], value)
-            for before in [facts.get("adjustable", {})]
             for name, value in self._adjustable.items()
             if name in before and before[name] != value
         }
@@ -427,22 +427,22 @@ class Trainer:
             self._end_epoch()
         if self.processes.is_main:
             for name, (old, new) in self._changed.items():
-                say(f"{name}: {old} -> {new}, from step {checkpoint.step + 1} on, which begins an epoch")
+                info(f"{name}: {old} -> {new}, from step {checkpoint.step + 1} on, which begins an epoch")
 
         n_groups, rank = self.batches.groups_per_epoch(self._position.epoch), self.processes.rank
-        fits = facts["groups_per_epoch"] == n_groups or not self._position.group
-        if facts["world_size"] == self.processes.world_size and fits:
+        fits = metadata["groups_per_epoch"] == n_groups or not self._position.group
+        if metadata["world_size"] == self.processes.world_size and fits:
             set_random_state(state["processes"][rank]["random"])
             self.train_step.losses.load_state_dict(state["processes"][rank]["losses"])
             return
         if self.processes.is_main:
             warn(
-                f"{checkpoint.folder} was saved by {facts['world_size']} processes with epochs of "
-                f"{facts['groups_per_epoch']} steps; now there are {self.processes.world_size} and {n_groups}: "
+                f"{checkpoint.folder} was saved by {metadata['world_size']} processes with epochs of "
+                f"{metadata['groups_per_epoch']} steps; now there are {self.processes.world_size} and {n_groups}: "
                 "training resumes, but not bit-exactly"
             )
         seed_everything(self.options.seed + rank + 1_000_003 * self._position.step)
-        share_done = self._position.group / max(facts["groups_per_epoch"], 1)
+        share_done = self._position.group / max(metadata["groups_per_epoch"], 1)
         self._position.group = min(int(share_done * n_groups), max(n_groups - 1, 0))
 
     def _progress(self) -> Progress:
@@ -457,6 +457,6 @@ class Trainer:
         return Progress(total, "training", "steps", plain_every_s=30.0)
 
 
-def _paces(speed: Mapping[str, float]) -> list[tuple[str, float]]:
-    paces = [(name, value) for name, value in speed.items() if name.endswith("_per_second")]
-    return [(name, value) for name, value in paces if name != "steps_per_second"][:1]
+def _rates(speed: Mapping[str, float]) -> list[tuple[str, float]]:
+    rates = [(name, value) for name, value in speed.items() if name.endswith("_per_second")]
+    return [(name, value) for name, value in rates if name != "steps_per_second"][:1]

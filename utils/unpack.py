@@ -56,22 +56,22 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
         tarfile.open(fileobj=packed, mode="r:*") as tar,
     ):
         for member in tar:
-            place = folder / _safe(archive, member.name)
+            target = folder / _safe(archive, member.name)
             if member.isdir():
-                place.mkdir(parents=True, exist_ok=True)
+                target.mkdir(parents=True, exist_ok=True)
             elif member.isreg():
                 content = tar.extractfile(member)
                 assert content is not None
                 with content:
-                    _write(content, place)
+                    _write(content, target)
             elif member.islnk():
                 original = folder / _safe(archive, member.linkname)
                 if not original.is_file():
                     raise UnpackError(
                         f"{archive}: {member.name!r} is a link to nothing in it; do not trust this archive"
                     )
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(original, place)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(original, target)
             elif member.issym():
                 _require_inside(archive, member.name, member.linkname)
                 n_links += 1
@@ -92,7 +92,7 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
         with Progress(-(-total // _MB), f"unpacking {archive.name}", "MB") as progress:
             for member in packed.infolist():
                 # The name as stored: zipfile sanitises unsafe names silently.
-                place = folder / _safe(archive, member.orig_filename)
+                target = folder / _safe(archive, member.orig_filename)
                 mode = member.external_attr >> 16
                 if member.flag_bits & _ENCRYPTED:
                     raise UnpackError(f"{archive}: {member.filename!r} is encrypted")
@@ -102,18 +102,18 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
                 elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise UnpackError(f"{archive}: {member.filename!r} is a device; do not trust this archive")
                 elif member.is_dir():
-                    place.mkdir(parents=True, exist_ok=True)
+                    target.mkdir(parents=True, exist_ok=True)
                 else:
                     with packed.open(member) as content:
-                        _write(content, place)
+                        _write(content, target)
                 done += member.file_size
                 progress.advance(done // _MB - progress.done)
     _warn_of_links(archive, n_links)
 
 
-def _write(content: IO[bytes], place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("wb") as file:
+def _write(content: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
         shutil.copyfileobj(content, file, _MB)
 
 

@@ -114,7 +114,7 @@ class AlignerTask:
         scored = self._network.score(batch)
         durations = scored.durations(batch.mel_lengths)
         preprocess = self._settings.preprocess
-        pictures = {}
+        images = {}
         for row in range(min(_SAMPLES, len(batch.ids))):
             n_frames, n_states = int(batch.mel_lengths[row]), int(scored.states.lengths[row])
             states = slice(0, n_states)
@@ -126,8 +126,8 @@ class AlignerTask:
                 seconds_per_frame=preprocess.hop_size / preprocess.sample_rate,
                 title=batch.ids[row],
             )
-            pictures[f"sample_{row}/alignment"] = pixels(figure)
-        return Samples(pictures)
+            images[f"sample_{row}/alignment"] = pixels(figure)
+        return Samples(images)
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return nothing: the trainer's own warnings are enough."""

@@ -26,7 +26,7 @@ from utils.precision import Precision, autocast
 from utils.task import Optimization, Term, Update
 
 _PHONES_SPOKEN = 90
-_MOST_TRIES = 30
+_MAX_TRIES = 30
 
 
 def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Section]:
@@ -98,8 +98,8 @@ def measure_inference(settings: ExperimentSettings, *, precision: Precision, run
         how many times ours that is, or "-", and seconds of speech per second.
     """
     network, reference = open_acoustic(untrained_bundle(settings)), _reference(settings)
-    chance = torch.Generator().manual_seed(0)
-    phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _PHONES_SPOKEN), generator=chance)
+    generator = torch.Generator().manual_seed(0)
+    phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _PHONES_SPOKEN), generator=generator)
     phones = PhonemeBatch(phoneme_ids, torch.tensor([_PHONES_SPOKEN]), torch.tensor([0]))
     with torch.inference_mode(), autocast(precision, "cpu"):
         prosody, durations = _usual_durations(network, phones)
@@ -126,7 +126,7 @@ def _usual_durations(network: AcousticModel, phones: PhonemeBatch) -> tuple[Pros
     """
     wanted = phones.phoneme_ids.numel() * FRAMES_PER_PHONE
     factor = 1.0
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         prosody = Prosody(duration=factor)
         try:
             durations = network.infer(phones, prosody).durations
@@ -169,7 +169,7 @@ def _reference(settings: ExperimentSettings) -> Any:
 
 
 def _batch(lengths: np.ndarray, settings: ExperimentSettings) -> AcousticBatch:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     levels, examples = prosody_levels(settings.model), []
     for number, length in enumerate(lengths.tolist()):
         n_phones = max(length // FRAMES_PER_PHONE, 1)
@@ -179,11 +179,11 @@ def _batch(lengths: np.ndarray, settings: ExperimentSettings) -> AcousticBatch:
         example = AcousticExample(
             id=f"made-up-{number}",
             speaker_id=0,
-            phoneme_ids=chance.integers(8, len(INVENTORY), n_phones).astype(np.int32),
+            phoneme_ids=rng.integers(8, len(INVENTORY), n_phones).astype(np.int32),
             durations=durations,
-            mel=chance.normal(-5.0, 2.0, (length, settings.preprocess.n_mel)).astype(np.float32),
-            pitch=chance.normal(size=n_values["pitch_level"]).astype(np.float32),
-            energy=chance.normal(size=n_values["energy_level"]).astype(np.float32),
+            mel=rng.normal(-5.0, 2.0, (length, settings.preprocess.n_mel)).astype(np.float32),
+            pitch=rng.normal(size=n_values["pitch_level"]).astype(np.float32),
+            energy=rng.normal(size=n_values["energy_level"]).astype(np.float32),
         )
         examples.append(example)
     return collate_acoustic(examples)

@@ -41,13 +41,13 @@ def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Secti
 
 
 def _batch(lengths: np.ndarray, settings: ExperimentSettings) -> AlignerBatch:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     return collate_aligner(
         [
             AlignerExample(
                 id=f"made-up-{number}",
-                phoneme_ids=chance.integers(8, len(INVENTORY), max(length // FRAMES_PER_PHONE, 1)).astype(np.int32),
-                mel=chance.normal(-5.0, 2.0, (length, settings.preprocess.n_mel)).astype(np.float32),
+                phoneme_ids=rng.integers(8, len(INVENTORY), max(length // FRAMES_PER_PHONE, 1)).astype(np.int32),
+                mel=rng.normal(-5.0, 2.0, (length, settings.preprocess.n_mel)).astype(np.float32),
             )
             for number, length in enumerate(lengths.tolist())
         ]

@@ -25,7 +25,7 @@ from utils.task import Task
 
 FRAMES_PER_PHONE = 6
 # LJSpeech's recordings last from 1.1 to 10.1 s, 6.6 s on average, and have 6.4 frames per phone.
-_SHORTEST_S, _LONGEST_S, _SKEW = 1.1, 10.1, (4.0, 2.2)
+_MIN_S, _MAX_S, _SKEW = 1.1, 10.1, (4.0, 2.2)
 _N_UTTERANCES = 4000
 
 
@@ -64,7 +64,7 @@ def untrained_bundle(settings: ExperimentSettings) -> Bundle:
 
 
 def _lengths(settings: ExperimentSettings) -> np.ndarray:
-    seconds = np.clip(np.random.default_rng(0).beta(*_SKEW, _N_UTTERANCES) * 10.3, _SHORTEST_S, _LONGEST_S)
+    seconds = np.clip(np.random.default_rng(0).beta(*_SKEW, _N_UTTERANCES) * 10.3, _MIN_S, _MAX_S)
     return (seconds * settings.preprocess.sample_rate / settings.preprocess.hop_size).astype(int)
 
 

@@ -13,7 +13,7 @@ from models.benchmarks.end_to_end import measure_extraction, measure_system
 from models.benchmarks.made_up import made_up_settings
 from models.benchmarks.timing import Plan, Section
 from models.registry import kind_of
-from utils.console import say
+from utils.console import info
 from utils.machine import describe_machine, peak_memory_mib
 
 _MEASURE = {"acoustic": acoustic.measure, "vocoder": vocoder.measure, "aligner": aligner.measure}
@@ -75,7 +75,7 @@ def benchmark(
     peak_mib = 0
     for config in configs:
         settings = made_up_settings(config, [*overrides, f"train.batch_size={plan.batch_size}"])
-        say(f"{config}: {plan.steps} training steps and {plan.runs} runs of inference")
+        info(f"{config}: {plan.steps} training steps and {plan.runs} runs of inference")
         sections += _MEASURE[kind_of(settings.model_type)](config, settings, plan)
         peak_mib = max(peak_mib, peak_memory_mib())  # a model's measurements may reset the peak
     if extraction:

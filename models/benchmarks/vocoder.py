@@ -47,8 +47,8 @@ def amplify(network: nn.Module) -> None:
 
 def _mel(settings: ExperimentSettings, batch_size: int, seconds: float) -> Tensor:
     frames = int(seconds * settings.preprocess.sample_rate / settings.preprocess.hop_size)
-    chance = torch.Generator().manual_seed(0)
-    return torch.randn(batch_size, settings.preprocess.n_mel, frames, generator=chance) * 2.0 - 5.0
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch_size, settings.preprocess.n_mel, frames, generator=generator) * 2.0 - 5.0
 
 
 def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwork, plan: Plan) -> Section:
@@ -158,10 +158,10 @@ def _batch(settings: ExperimentSettings) -> VocoderBatch:
     hop_size, batch_size = settings.preprocess.hop_size, settings.train.batch_size
     segment_size: int = settings.train.segment_size  # type: ignore[attr-defined] # of every vocoder's settings
     frames = segment_size // hop_size
-    chance = torch.Generator().manual_seed(0)
-    mel = torch.randn(batch_size, settings.preprocess.n_mel, frames, generator=chance) * 2.0 - 5.0
-    waveform = torch.rand(batch_size, frames * hop_size, generator=chance) - 0.5
+    generator = torch.Generator().manual_seed(0)
+    mel = torch.randn(batch_size, settings.preprocess.n_mel, frames, generator=generator) * 2.0 - 5.0
+    waveform = torch.rand(batch_size, frames * hop_size, generator=generator) - 0.5
     ids = tuple(f"made-up-{number}" for number in range(batch_size))
-    f0_hz = torch.rand(batch_size, frames, generator=chance) * 200.0 + 100.0
+    f0_hz = torch.rand(batch_size, frames, generator=generator) * 200.0 + 100.0
     counts = {"frames": batch_size * frames, "utterances": batch_size}
     return VocoderBatch(ids, mel, waveform, torch.arange(batch_size), counts, f0_hz)

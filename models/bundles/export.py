@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from config.paths import VOCODERS
 from models.bundles.formats import layout_of_format, published_formats
 from processors.audio.mel_settings import mel_differences
-from utils.console import say
+from utils.console import info
 from utils.errors import RecitalError
 from utils.precision import Precision, dtype_of
 
@@ -26,15 +26,15 @@ class Export:
     """An export: its model and its target.
 
     Attributes:
-        place: an experiment, a checkpoint inside one, a bundle, or a checkpoint in a published layout.
-        folder: gets the files; is made if missing.
+        path: an experiment, a checkpoint inside one, a bundle, or a checkpoint in a published layout.
+        folder: gets the files; created if missing.
         precision: of the weights, where the format leaves the choice.
         overwrite: whether files that exist are replaced.
         vocoder: what a bundle of an acoustic model names as its vocoder: the name of a folder in `ckpts/vocoder`, or a
-            place as for the model, which is then copied into the bundle; None to keep what it has.
+            path as for the model, which is then copied into the bundle; None to keep what it has.
     """
 
-    place: str
+    path: str
     folder: Path
     precision: Precision = "fp32"
     overwrite: bool = False
@@ -51,7 +51,7 @@ def writers() -> dict[str, Writer]:
     return {OWN_FORMAT: _write_bundle, **published}
 
 
-def export(wanted: Export, format_name: str) -> None:
+def export(request: Export, format_name: str) -> None:
     """Write a trained model in the format of a name among `writers`.
 
     Raises:
@@ -60,34 +60,34 @@ def export(wanted: Export, format_name: str) -> None:
     """
     from models.bundles.locate import find_bundle
 
-    bundle = find_bundle(wanted.place)
-    names = writers()[format_name](bundle, wanted)
-    say(f"wrote {', '.join(names)} to {wanted.folder}")
+    bundle = find_bundle(request.path)
+    names = writers()[format_name](bundle, request)
+    info(f"wrote {', '.join(names)} to {request.folder}")
     for source in bundle.sources:
-        say(f"trained on speech of {source}: keep to this licence, and name it, where you pass the model on")
+        info(f"trained on speech of {source}: keep to this licence, and name it, where you pass the model on")
 
 
-def _write_bundle(bundle: Bundle, wanted: Export) -> Sequence[str]:
+def _write_bundle(bundle: Bundle, request: Export) -> Sequence[str]:
     from models.bundle import SETTINGS_FILE, VOCODER_FOLDER, WEIGHTS_FILE, BundleError
     from models.bundles.locate import find_bundle
     from models.bundles.sharing import for_others
     from models.registry import open_network
 
     open_network(bundle)  # weights that do not fit would be of no use to others
-    folder = wanted.folder
+    folder = request.folder
     there = [name for name in (WEIGHTS_FILE, SETTINGS_FILE) if (folder / name).exists()]
-    if there and not wanted.overwrite:
+    if there and not request.overwrite:
         raise BundleError(f"{folder}: has {' and '.join(there)} already; --overwrite replaces, or name another folder")
-    name, place = _vocoder_of(bundle, wanted.vocoder)
-    shared = for_others(bundle, dtype_of(wanted.precision))
+    name, path = _vocoder_of(bundle, request.vocoder)
+    shared = for_others(bundle, dtype_of(request.precision))
     replace(shared, vocoder_name=name).save(folder)
-    if place is not None:
-        vocoder = for_others(find_bundle(place), dtype_of(wanted.precision))
+    if path is not None:
+        vocoder = for_others(find_bundle(path), dtype_of(request.precision))
         vocoder.save(folder / VOCODER_FOLDER)
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def _vocoder_of(bundle: Bundle, wanted: str | None) -> tuple[str, Path | None]:
+def _vocoder_of(bundle: Bundle, vocoder_dir: str | None) -> tuple[str, Path | None]:
     """Return the name of a bundle's vocoder in `ckpts/vocoder`, or "" and what to copy, if there is one.
 
     Raises:
@@ -97,31 +97,31 @@ def _vocoder_of(bundle: Bundle, wanted: str | None) -> tuple[str, Path | None]:
     from models.bundles.locate import find_bundle
     from models.registry import kind_of
 
-    if wanted is None:
+    if vocoder_dir is None:
         return bundle.vocoder_name, None if bundle.vocoder_name else bundle.vocoder_folder
     if kind_of(bundle.settings.model_type) != "acoustic":
         raise BundleError(f"{bundle.folder}: a {bundle.settings.model_type} needs no vocoder; leave --vocoder_dir out")
-    is_name = Path(wanted).name == wanted and (VOCODERS / wanted).is_dir()
-    place = VOCODERS / wanted if is_name else Path(wanted)
-    vocoder = find_bundle(place).settings
+    is_name = Path(vocoder_dir).name == vocoder_dir and (VOCODERS / vocoder_dir).is_dir()
+    path = VOCODERS / vocoder_dir if is_name else Path(vocoder_dir)
+    vocoder = find_bundle(path).settings
     if kind_of(vocoder.model_type) != "vocoder":
-        raise BundleError(f"{place}: holds a {vocoder.model_type}, which is not a vocoder")
+        raise BundleError(f"{path}: holds a {vocoder.model_type}, which is not a vocoder")
     if differing := mel_differences(vars(vocoder.preprocess), vars(bundle.settings.preprocess)):
-        raise BundleError(f"{place}: this vocoder was trained on other mels: {differing}")
-    return (wanted, None) if is_name else ("", place)
+        raise BundleError(f"{path}: this vocoder was trained on other mels: {differing}")
+    return (vocoder_dir, None) if is_name else ("", path)
 
 
-def _write_published(format_name: str, bundle: Bundle, wanted: Export) -> Sequence[str]:
+def _write_published(format_name: str, bundle: Bundle, request: Export) -> Sequence[str]:
     from models.bundles.locate import find_bundle
     from models.bundles.warm_start import find_training
 
     found, model_type = bundle.settings.model_type, published_formats()[format_name]
     if found != model_type:
-        raise RecitalError(f"{wanted.place}: holds a {found}; the format {format_name} is for a {model_type}")
-    training = find_training(wanted.place, bundle.settings)
+        raise RecitalError(f"{request.path}: holds a {found}; the format {format_name} is for a {model_type}")
+    training = find_training(request.path, bundle.settings)
     if training is not None:
-        bundle = find_bundle(training.place)  # an experiment's bundle may be older than its newest checkpoint
-    names = layout_of_format(format_name).write_published(wanted.folder, bundle, training, wanted.overwrite)
+        bundle = find_bundle(training.path)  # an experiment's bundle may be older than its newest checkpoint
+    names = layout_of_format(format_name).write_published(request.folder, bundle, training, request.overwrite)
     if training is None or not training.optimizers:
-        say(f"{wanted.place} has only the model; an experiment or a checkpoint also has the training state")
+        info(f"{request.path} has only the model; an experiment or a checkpoint also has the training state")
     return names

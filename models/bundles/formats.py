@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from models.contracts import PublishedLayout
 
 
-def published_layout(place: Path) -> PublishedLayout | None:
-    """Return the layout of the checkpoint at a place; None where it is none that a model's authors publish."""
+def published_layout(path: Path) -> PublishedLayout | None:
+    """Return the layout of the checkpoint at a path; None where it is none that a model's authors publish."""
     layouts = [_layout(model) for model in MODELS.values() if model.published]
-    return next((layout for layout in layouts if layout.is_published(place)), None)
+    return next((layout for layout in layouts if layout.is_published(path)), None)
 
 
 def published_formats() -> dict[str, str]:

@@ -55,7 +55,7 @@ def open_bundle(folder: Path | str) -> Bundle:
     )
 
 
-def find_bundle(place: Path | str) -> Bundle:
+def find_bundle(path: Path | str) -> Bundle:
     """Open what a user may point at: a bundle, an experiment folder, a checkpoint inside one, or a published one.
 
     A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. One in the
@@ -64,34 +64,34 @@ def find_bundle(place: Path | str) -> Bundle:
     Raises:
         BundleError: there is nothing of the kind there; says what was looked for.
     """
-    place = Path(place)
-    if (place / WEIGHTS_FILE).is_file() and (place / SETTINGS_FILE).is_file():
-        return open_bundle(place)
-    if (place / "bundle").is_dir():
-        return open_bundle(place / "bundle")
-    if (layout := published_layout(place)) is not None:
-        return layout.open_published(place)
-    if not place.is_dir():
+    path = Path(path)
+    if (path / WEIGHTS_FILE).is_file() and (path / SETTINGS_FILE).is_file():
+        return open_bundle(path)
+    if (path / "bundle").is_dir():
+        return open_bundle(path / "bundle")
+    if (layout := published_layout(path)) is not None:
+        return layout.open_published(path)
+    if not path.is_dir():
         raise BundleError(
-            f"{place}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{_near(place)}"
+            f"{path}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{_near(path)}"
         )
-    if (place.parent.parent / "bundle").is_dir() and any(place.glob("*.safetensors")):
-        return _checkpoint_as_bundle(place)
+    if (path.parent.parent / "bundle").is_dir() and any(path.glob("*.safetensors")):
+        return _checkpoint_as_bundle(path)
     raise BundleError(
-        f"{place}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
+        f"{path}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
         f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"
     )
 
 
-def find_sources(place: Path) -> tuple[Source, ...]:
+def find_sources(path: Path) -> tuple[Source, ...]:
     """Return the sources of synthesized speech of what `find_bundle` opens, without reading weights."""
-    return sources_of([place, place / "bundle", place.parent.parent / "bundle"])
+    return sources_of([path, path / "bundle", path.parent.parent / "bundle"])
 
 
-def _near(place: Path) -> str:
+def _near(path: Path) -> str:
     """Return the end of a message about a missing folder: the one beside it that was most likely meant."""
-    beside = [each.name for each in place.parent.iterdir() if each.is_dir()] if place.parent.is_dir() else []
-    return did_you_mean(place.name, beside)
+    beside = [each.name for each in path.parent.iterdir() if each.is_dir()] if path.parent.is_dir() else []
+    return did_you_mean(path.name, beside)
 
 
 def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:

@@ -24,7 +24,7 @@ from utils.parameter_groups import is_part
 from utils.task import Task
 
 
-def find_initial_state(place: Path | str, settings: ExperimentSettings, task: Task) -> InitialState:
+def find_initial_state(path: Path | str, settings: ExperimentSettings, task: Task) -> InitialState:
     """Open the initial state of a new training.
 
     A checkpoint, the newest one of an experiment, a bundle, or a checkpoint in a published layout. Of a checkpoint of
@@ -33,7 +33,7 @@ def find_initial_state(place: Path | str, settings: ExperimentSettings, task: Ta
     table that changed is left behind.
 
     Args:
-        place: names it.
+        path: names it.
         settings: of the new training.
         task: the new training; its weights do not matter here.
 
@@ -41,24 +41,24 @@ def find_initial_state(place: Path | str, settings: ExperimentSettings, task: Ta
         BundleError: there is nothing of the kind, it is another model's, or its symbols or speakers are unknown.
         CheckpointError: a checkpoint is damaged.
     """
-    return _with_added_weights(_with_our_rows(_find(Path(place), settings, task), settings, task), task)
+    return _with_added_weights(_with_our_rows(_find(Path(path), settings, task), settings, task), task)
 
 
-def _find(place: Path, settings: ExperimentSettings, task: Task) -> InitialState:
-    if (checkpoint := find_checkpoint(place)) is not None:
+def _find(path: Path, settings: ExperimentSettings, task: Task) -> InitialState:
+    if (checkpoint := find_checkpoint(path)) is not None:
         initial = _of_checkpoint(checkpoint, task.modules)
         bundle_folder = checkpoint.folder.parent.parent / "bundle"
         if not isinstance(task, HasEmbeddingRows) or not bundle_folder.is_dir():
             return initial
         bundle = open_bundle(bundle_folder)
-        _require_same_model(bundle, place, settings)
+        _require_same_model(bundle, path, settings)
         return replace(initial, names=names_of(bundle), remarks=_remarks(bundle, settings))
-    if (layout := _published_layout(place)) is not None:
-        bundle = layout.open_published(place)
-        _require_same_model(bundle, place, settings)
-        initial = _for_task(layout.published_training(place), task)
+    if (layout := _published_layout(path)) is not None:
+        bundle = layout.open_published(path)
+        _require_same_model(bundle, path, settings)
+        initial = _for_task(layout.published_training(path), task)
         return replace(initial, remarks=(*initial.remarks, *_remarks(bundle, settings)))
-    return _of_bundle(find_bundle(place), place, settings, task.modules)
+    return _of_bundle(find_bundle(path), path, settings, task.modules)
 
 
 def _for_task(initial: InitialState, task: Task) -> InitialState:
@@ -72,20 +72,20 @@ def _for_task(initial: InitialState, task: Task) -> InitialState:
     return replace(initial, modules=modules, optimizers=optimizers)
 
 
-def find_training(place: Path | str, settings: ExperimentSettings) -> InitialState | None:
-    """Read the complete state of a training run; None if a place has only a model.
+def find_training(path: Path | str, settings: ExperimentSettings) -> InitialState | None:
+    """Read the complete state of a training run; None if a path has only a model.
 
     Args:
-        place: a checkpoint, an experiment, or a checkpoint in a published layout.
+        path: a checkpoint, an experiment, or a checkpoint in a published layout.
         settings: those it was trained with.
 
     Raises:
         CheckpointError: a checkpoint is damaged.
     """
-    place = Path(place)
-    if (checkpoint := find_checkpoint(place)) is None:
-        layout = _published_layout(place)
-        return layout.published_training(place) if layout is not None else None
+    path = Path(path)
+    if (checkpoint := find_checkpoint(path)) is None:
+        layout = _published_layout(path)
+        return layout.published_training(path) if layout is not None else None
     task, state = make_task(settings), checkpoint.training_state()
     optimizers = {}
     for name, optimization in task.optimizers().items():
@@ -95,25 +95,25 @@ def find_training(place: Path | str, settings: ExperimentSettings) -> InitialSta
         except (KeyError, OptimizerStateError) as error:
             raise BundleError(f"{checkpoint.folder}: what is kept for the optimizer of {name}: {error}") from error
     initial = _of_checkpoint(checkpoint, task.modules)
-    return replace(initial, optimizers=optimizers, epoch=checkpoint.facts["epoch"])
+    return replace(initial, optimizers=optimizers, epoch=checkpoint.metadata["epoch"])
 
 
-def _published_layout(place: Path) -> PublishedLayout | None:
-    is_ours = (place / "bundle").is_dir() or (place / WEIGHTS_FILE).is_file()
-    return None if is_ours else published_layout(place)
+def _published_layout(path: Path) -> PublishedLayout | None:
+    is_ours = (path / "bundle").is_dir() or (path / WEIGHTS_FILE).is_file()
+    return None if is_ours else published_layout(path)
 
 
-def find_checkpoint(place: Path) -> Checkpoint | None:
+def find_checkpoint(path: Path) -> Checkpoint | None:
     """Open a checkpoint, or the newest one of a folder of them, or of an experiment; None if there is none.
 
     Raises:
         CheckpointError: what there is is damaged.
     """
-    for folder in (CheckpointFolder(place), CheckpointFolder(place / "checkpoint")):
+    for folder in (CheckpointFolder(path), CheckpointFolder(path / "checkpoint")):
         if newest := folder.newest():
             return newest
-    is_one = (place / "checkpoint.json").is_file() or place in CheckpointFolder(place.parent).folders()
-    return open_checkpoint(place) if is_one else None
+    is_one = (path / "checkpoint.json").is_file() or path in CheckpointFolder(path.parent).folders()
+    return open_checkpoint(path) if is_one else None
 
 
 def _of_checkpoint(checkpoint: Checkpoint, modules: Mapping[str, nn.Module]) -> InitialState:
@@ -134,12 +134,12 @@ def _as_in(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def _of_bundle(
-    bundle: Bundle, place: Path, settings: ExperimentSettings, modules: Mapping[str, nn.Module]
+    bundle: Bundle, path: Path, settings: ExperimentSettings, modules: Mapping[str, nn.Module]
 ) -> InitialState:
-    _require_same_model(bundle, place, settings)
+    _require_same_model(bundle, path, settings)
     # A bundle holds the one network that is used; most of its names are that network's even where it does not fit.
     name = max(modules, key=lambda name: len(modules[name].state_dict().keys() & bundle.weights.keys()))
-    return InitialState(place, {name: bundle.weights}, names=names_of(bundle), remarks=_remarks(bundle, settings))
+    return InitialState(path, {name: bundle.weights}, names=names_of(bundle), remarks=_remarks(bundle, settings))
 
 
 def names_of(bundle: Bundle) -> dict[RowKind, Sequence[str]]:
@@ -173,7 +173,7 @@ def _with_our_rows(initial: InitialState, settings: ExperimentSettings, task: Ta
         if theirs is None or len(theirs) != len(table):
             named = "their names are unknown" if theirs is None else f"its bundle names {len(theirs)}"
             raise BundleError(
-                f"{initial.place}: {parameter} has {len(table)} rows of {ours.kind}s, and {named}; start with the "
+                f"{initial.path}: {parameter} has {len(table)} rows of {ours.kind}s, and {named}; start with the "
                 "experiment's bundle"
             )
         weights[module][name], transfer = transfer_rows(table, theirs, ours, generator)
@@ -205,10 +205,10 @@ def _with_added_weights(initial: InitialState, task: Task) -> InitialState:
     return replace(initial, modules=weights, remarks=remarks)
 
 
-def _require_same_model(bundle: Bundle, place: Path, settings: ExperimentSettings) -> None:
+def _require_same_model(bundle: Bundle, path: Path, settings: ExperimentSettings) -> None:
     if bundle.settings.model_type != settings.model_type:
         raise BundleError(
-            f"{place}: holds a {bundle.settings.model_type}, and the settings ask for a {settings.model_type}"
+            f"{path}: holds a {bundle.settings.model_type}, and the settings ask for a {settings.model_type}"
         )
 
 

@@ -22,7 +22,7 @@ class FastSpeech2(AcousticNetwork):
     An encoder over phones, the variance adaptor, a decoder over frames, and a postnet. Departures from the paper: pitch
     is predicted as log F0 and not as a wavelet spectrogram, as in nearly all implementations; pitch and energy are per
     phone by default, which FastPitch (arXiv:2006.06873) found sufficient and easier to control; the postnet has layer
-    norm (see `Postnet`).
+    norm (see `Postnet`). Arguments and shapes are those of `AcousticNetwork`.
     """
 
     def __init__(

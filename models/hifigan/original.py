@@ -77,14 +77,14 @@ _NEWER_NAMES = {
 _ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # within one of their layers
 
 
-def is_published(place: Path) -> bool:
+def is_published(path: Path) -> bool:
     """Return whether a folder holds a generator, or a file is named like theirs or is beside their `config.json`."""
-    if place.is_dir():
-        return bool(_generators(place))
-    return place.is_file() and (bool(_CHECKPOINT.fullmatch(place.name)) or _is_config(place.parent / CONFIG_FILE))
+    if path.is_dir():
+        return bool(_generators(path))
+    return path.is_file() and (bool(_CHECKPOINT.fullmatch(path.name)) or _is_config(path.parent / CONFIG_FILE))
 
 
-def open_published(place: Path) -> Bundle:
+def open_published(path: Path) -> Bundle:
     """Read a generator file, or the newest one of a folder, with its settings.
 
     Where weight norm was removed it is added again, as |w| and w, which equals w within rounding.
@@ -93,7 +93,7 @@ def open_published(place: Path) -> Bundle:
         BundleError: a file is missing, damaged, holds code, or has unexpected contents.
         SettingsError: `config.json` has values that contradict each other or are not supported.
     """
-    file = _generator_file(place)
+    file = _generator_file(path)
     settings = _read_settings(file.parent / CONFIG_FILE)
     payload = _read(file)
     if "generator" not in payload:
@@ -101,15 +101,15 @@ def open_published(place: Path) -> Bundle:
     return Bundle(settings, _with_weight_norm(_named(payload["generator"], file)), folder=file)
 
 
-def published_training(place: Path) -> InitialState:
+def published_training(path: Path) -> InitialState:
     """Read the generator and, from the `do_*` of the same step, all that resuming its training needs.
 
     Raises:
         BundleError: as for `open_published`.
         SettingsError: likewise.
     """
-    bundle = open_published(place)
-    file = _generator_file(place)
+    bundle = open_published(path)
+    file = _generator_file(path)
     weights = {"generator": dict(bundle.weights)}
     step = _step(file)
     remarks = _remarks(file.parent / CONFIG_FILE)
@@ -193,8 +193,8 @@ def _generators(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (_step(path) or 0, path.name))
 
 
-def _generator_file(place: Path) -> Path:
-    return _generators(place)[-1] if place.is_dir() else place
+def _generator_file(path: Path) -> Path:
+    return _generators(path)[-1] if path.is_dir() else path
 
 
 def _step(generator: Path) -> int | None:

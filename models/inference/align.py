@@ -15,7 +15,7 @@ from config.schema import PreprocessSettings
 from models.bundle import Bundle
 from models.contracts import AlignerNetwork
 from models.registry import kind_of, open_aligner
-from processors.alignment.durations import alignment_of_durations
+from processors.alignment.durations import alignment_from_durations
 from processors.alignment.textgrid import textgrid_origin, write_textgrid
 from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.aligner_data import (
@@ -33,10 +33,10 @@ from processors.preparation.textgrid_origin import SCORE, origin_prefix
 from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
 from processors.utterance import SPLITS, Utterance
-from utils.console import Progress, say, warn
+from utils.console import Progress, info, warn
 from utils.errors import RecitalError
 
-_BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 32, 16_000
+_BATCH_SIZE, _MAX_FRAMES_PER_BATCH = 32, 16_000
 _collate = partial(collate_aligner, length_step=8)
 
 
@@ -109,7 +109,7 @@ def align_corpora(
     if foreign:
         warn(f"{foreign} recordings have a TextGrid that Recital did not write; those are kept")
     if not missing:
-        say(f"nothing to align: all {kept} TextGrids exist")
+        info(f"nothing to align: all {kept} TextGrids exist")
         return Summary(0, kept, ())
     failed = _align(bundle, missing, stores, places, device, batch_size)
     if failed:
@@ -132,7 +132,7 @@ def _align(
     by_key = {(utterance.dataset, utterance.id): utterance for utterance in missing}
     data = AlignerData(missing, stores)
     batches = OrderedBatches(
-        data, _collate, data.lengths, batch_size=batch_size, max_frames_per_batch=_MOST_FRAMES_PER_BATCH
+        data, _collate, data.lengths, batch_size=batch_size, max_frames_per_batch=_MAX_FRAMES_PER_BATCH
     )
     failed = []
     with Progress(len(data), "aligning", "clips") as progress, torch.inference_mode():
@@ -149,7 +149,7 @@ def _align(
                         f"{utterance.id}: has {len(durations)} phones in the feature store, but {len(sequence.phones)} "
                         "from the front end now; run stage 1 again with --overwrite"
                     )
-                alignment = alignment_of_durations(
+                alignment = alignment_from_durations(
                     sequence,
                     durations,
                     frame_s=preprocess.hop_size / preprocess.sample_rate,

@@ -23,12 +23,12 @@ from processors.features import ACOUSTIC_FEATURES, PREDICTED_BY, PREDICTED_MEL, 
 from processors.speakers.voice_folder import voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance
-from utils.console import Progress, say
+from utils.console import Progress, info
 from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.lock import sole_user
 
-_BATCH_SIZE, _MOST_FRAMES_PER_BATCH = 16, 12_000
+_BATCH_SIZE, _MAX_FRAMES_PER_BATCH = 16, 12_000
 # At most this much is lost when the process is killed.
 _MAX_BYTES_HELD = 16 * 2**20
 _MODEL_FILE = "predicted_mels.json"
@@ -83,7 +83,7 @@ def predict_mels(
                     _write_model_file(bundle, processed_dir / dataset)
                     _predict(model, bundle, processed_dir / dataset, utterances, device, progress)
                     made += len(utterances)
-    say(f"{made} mels predicted" if made else "nothing to predict: all mels exist")
+    info(f"{made} mels predicted" if made else "nothing to predict: all mels exist")
     return made
 
 
@@ -162,7 +162,7 @@ def _predict(
         partial(collate_acoustic, length_step=8),
         data.lengths,
         batch_size=_BATCH_SIZE,
-        max_frames_per_batch=_MOST_FRAMES_PER_BATCH,
+        max_frames_per_batch=_MAX_FRAMES_PER_BATCH,
     )
     stamp = np.frombuffer(_stamp(bundle), dtype=np.uint8)
     with ShardWriter(folder, max_bytes=_MAX_BYTES_HELD) as writer, torch.inference_mode():

@@ -17,11 +17,11 @@ from processors.audio.audio_file import write_wav
 from processors.datasets.open_split import read_split
 from processors.reports.speech_pictures import utterance_picture
 from processors.utterance import read_text_file, unsafe_name_reason
-from utils.console import Progress, say
+from utils.console import Progress, info
 from utils.files import write_atomically
 from utils.pictures import png
 
-_LONGEST_NAME = 40
+_MAX_NAME_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def request_from_text(text: str) -> Request:
     words = re.findall(r"[a-z0-9]+", plain.lower())
     name = ""
     for word in words:
-        if name and len(name) + 1 + len(word) > _LONGEST_NAME:
+        if name and len(name) + 1 + len(word) > _MAX_NAME_LENGTH:
             break
-        name = f"{name}_{word}" if name else word[:_LONGEST_NAME]
+        name = f"{name}_{word}" if name else word[:_MAX_NAME_LENGTH]
     return Request(name or "speech", text)
 
 
@@ -191,6 +191,6 @@ def announce(written: Sequence[Path]) -> None:
     if len(written) == 1:
         path = written[0]
         picture, times = path.with_suffix(".png").name, path.with_suffix(".TextGrid").name
-        say(f"wrote {path}, with a picture in {picture} and the times of words and phones in {times}")
+        info(f"wrote {path}, with a picture in {picture} and the times of words and phones in {times}")
     else:
-        say(f"wrote {len(written)} recordings with pictures and TextGrids to {written[0].parent}")
+        info(f"wrote {len(written)} recordings with pictures and TextGrids to {written[0].parent}")

@@ -20,7 +20,7 @@ from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
 from models.inference.speech_plan import PlannedChunk, SpeechPlan
 from models.inference.vocoder import Vocoder, open_vocoder_for
 from models.registry import kind_of, open_acoustic
-from processors.alignment.durations import alignment_of_durations
+from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
 from processors.text.chunks import split_into_chunks
 from processors.text.front_end import FrontEnd, FrontEnds, with_known_phones
@@ -239,7 +239,7 @@ class Synthesizer:
         if front_end.is_open:
             tokens = self._with_known_phones(tokens, front_end)
         where = f"“{_shortened(text)}”"
-        sequences = map(PhoneSequence.of, split_into_chunks(tokens))
+        sequences = map(PhoneSequence.from_tokens, split_into_chunks(tokens))
         chunks = [PlannedChunk(each, tuple(self._symbols.ids(each.phones, where))) for each in sequences]
         if not chunks:
             raise SynthesisError(f"{where}: has no words to synthesize")
@@ -317,17 +317,17 @@ class Synthesizer:
     def _predict(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> list[ChunkMel]:
         """Run the acoustic model over chunks, in batches of equal prosody and similar length; keep their order."""
 
-        def kind(place: int) -> tuple[object, ...]:
-            return astuple(chunks[place][0].prosody)
+        def kind(index: int) -> tuple[object, ...]:
+            return astuple(chunks[index][0].prosody)
 
         predicted: dict[int, ChunkMel] = {}
-        by_length = sorted(range(len(chunks)), key=lambda place: (kind(place), len(chunks[place][1].phoneme_ids)))
+        by_length = sorted(range(len(chunks)), key=lambda index: (kind(index), len(chunks[index][1].phoneme_ids)))
         for _, places_alike in groupby(by_length, key=kind):
             alike = list(places_alike)
             for start in range(0, len(alike), _CHUNKS_PER_BATCH):
-                places = alike[start : start + _CHUNKS_PER_BATCH]
-                predicted.update(zip(places, self._predict_batch([chunks[place] for place in places]), strict=True))
-        return [predicted[place] for place in range(len(chunks))]
+                indices = alike[start : start + _CHUNKS_PER_BATCH]
+                predicted.update(zip(indices, self._predict_batch([chunks[index] for index in indices]), strict=True))
+        return [predicted[index] for index in range(len(chunks))]
 
     def _predict_batch(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> Iterator[ChunkMel]:
         ids = [torch.tensor(chunk.phoneme_ids) for _, chunk in chunks]
@@ -357,7 +357,7 @@ class Synthesizer:
             f0_hz=np.concatenate([chunk.f0_hz for chunk in predicted.chunks]),
             phones=sequence.phones,
             durations=durations,
-            alignment=alignment_of_durations(sequence, durations, frame_s=frame_s, duration_s=duration_s),
+            alignment=alignment_from_durations(sequence, durations, frame_s=frame_s, duration_s=duration_s),
         )
 
 

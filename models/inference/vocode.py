@@ -23,10 +23,10 @@ from processors.audio.mel_settings import mel_differences
 from processors.datasets.open_split import read_split
 from processors.datasets.vocoder_data import MEL_FEATURES, open_recordings
 from processors.feature_store import FeatureStore, is_store
-from utils.console import Progress, say
+from utils.console import Progress, info
 
 # Wider than the range of the mel definition, since predicted mels are inexact; decibels and magnitudes are outside.
-_LOWEST_LOG, _HIGHEST_LOG = -20.0, 10.0
+_MIN_LOG, _MAX_LOG = -20.0, 10.0
 
 PREDICTED, GROUND_TRUTH = "pred", "gt"
 
@@ -191,8 +191,8 @@ def _announce(folder: Path, sources: Sequence[Source], speech_s: float, took_s: 
     n_recordings = sum(source.has_recording for source in sources)
     beside = f", the recordings to {folder / GROUND_TRUTH}" if n_recordings else ""
     plural = "" if len(sources) == 1 else "s"
-    say(f"wrote {len(sources)} WAV file{plural} to {folder / PREDICTED}{beside}")
-    say(f"{speech_s:.1f} s of speech in {took_s:.1f} s, reading and writing included")
+    info(f"wrote {len(sources)} WAV file{plural} to {folder / PREDICTED}{beside}")
+    info(f"{speech_s:.1f} s of speech in {took_s:.1f} s, reading and writing included")
 
 
 def _open_store(folder: Path, mel: PreprocessSettings) -> FeatureStore:
@@ -273,7 +273,7 @@ def _read_mel(path: Path, n_mel: int) -> MelAndRecording:
     lowest, highest = float(mel.min()), float(mel.max())
     if not np.isfinite([lowest, highest]).all():
         raise VocoderError(f"{path}: holds NaN or infinite values; compute the mel again")
-    if lowest < _LOWEST_LOG or highest > _HIGHEST_LOG:
+    if lowest < _MIN_LOG or highest > _MAX_LOG:
         raise VocoderError(
             f"{path}: ranges from {lowest:.4g} to {highest:.4g}; expected the natural logarithm of magnitudes, from "
             f"{np.log(MEL_FLOOR):.1f} to about 5: is it in decibels, or not logarithmic?"

@@ -169,7 +169,7 @@ def open_vocoder(
 
 def open_vocoder_for(
     acoustic: Bundle,
-    place: Path | str | None = None,
+    folder: Path | str | None = None,
     *,
     device: torch.device | str = "cpu",
     precision: Precision | None = None,
@@ -178,7 +178,7 @@ def open_vocoder_for(
 
     Args:
         acoustic: bundle of the acoustic model.
-        place: see `open_vocoder`, or `GRIFFIN_LIM`; None for the vocoder that came with the bundle, else the shipped
+        folder: see `open_vocoder`, or `GRIFFIN_LIM`; None for the vocoder that came with the bundle, else the shipped
             one if it was trained on mels of the same kind, else Griffin-Lim.
         device: of the network.
         precision: arithmetic of the network; see `NeuralVocoder`.
@@ -188,11 +188,11 @@ def open_vocoder_for(
         VocoderError: it was trained on mels of other settings, or the device does not support the precision.
     """
     preprocess = acoustic.settings.preprocess
-    if place is None:
-        place = acoustic.vocoder_folder or _shipped_vocoder_for(preprocess)
-    if str(place) == GRIFFIN_LIM:
+    if folder is None:
+        folder = acoustic.vocoder_folder or _shipped_vocoder_for(preprocess)
+    if str(folder) == GRIFFIN_LIM:
         return GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(device))
-    return open_vocoder(place, expect=preprocess, device=device, precision=precision)
+    return open_vocoder(folder, expect=preprocess, device=device, precision=precision)
 
 
 def _shipped_vocoder_for(preprocess: PreprocessSettings) -> Path | str:

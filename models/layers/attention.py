@@ -10,7 +10,7 @@ from models.layers.conv1d import Conv1d
 
 
 def attention_bias(is_padding: Tensor) -> Tensor:
-    """Return the bias on attention scores that masks padding.
+    """Return the additive attention mask for padding.
 
     Args:
         is_padding: (B, T).
@@ -35,14 +35,14 @@ class SelfAttention(nn.Module):
         self.n_heads = n_heads
         self.to_queries_keys_values = Conv1d(hidden_size, 3 * hidden_size)
         self.to_output = Conv1d(hidden_size, hidden_size)
-        for joined in self.to_queries_keys_values.weight.data.chunk(3):
-            nn.init.xavier_uniform_(joined)
+        for weight in self.to_queries_keys_values.weight.data.chunk(3):  # three matrices, each with its own fan-out
+            nn.init.xavier_uniform_(weight)
         nn.init.xavier_uniform_(self.to_output.weight)
         nn.init.zeros_(self.to_queries_keys_values.bias)
         nn.init.zeros_(self.to_output.bias)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Return the attention's output.
+        """Attend from every position to every real one.
 
         Args:
             x: (B, T, D).
@@ -51,17 +51,17 @@ class SelfAttention(nn.Module):
         Returns:
             (B, T, D).
         """
-        joined = self.to_queries_keys_values(x).unflatten(2, (3, self.n_heads, -1))
-        queries, keys, values = joined.permute(2, 0, 3, 1, 4)  # (B, T, 3, H, D/H) -> 3 x (B, H, T, D/H)
-        if joined.device.type == "cpu" and joined.dtype != torch.float32:
-            attended = _attention_by_products(queries, keys, values, bias)
+        qkv = self.to_queries_keys_values(x).unflatten(2, (3, self.n_heads, -1))
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, H, D/H) -> 3 x (B, H, T, D/H)
+        if qkv.device.type == "cpu" and qkv.dtype != torch.float32:
+            attended = _matmul_attention(queries, keys, values, bias)
         else:
-            attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.to(joined.dtype))
+            attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.to(qkv.dtype))
         projected: Tensor = self.to_output(attended.transpose(1, 2).flatten(2))
         return projected
 
 
-def _attention_by_products(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+def _matmul_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
     # torch's fused attention for CPU computes half-precision gradients 2.5 times slower than these matrix products.
     # Without autocast nothing is cast: softmax accumulates in float32 for any input dtype.
     with torch.autocast("cpu", enabled=False):

@@ -28,15 +28,17 @@ class BinnedEmbedding(nn.Module):
             self.vectors.weight.copy_(_smooth_rows(n_bins, hidden_size))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Args: values: (B, T) normalised. Returns: (B, T, D)."""
+        """Return the (B, T, D) vectors of (B, T) normalised values."""
         embedded: Tensor = self.vectors(torch.bucketize(values.detach(), self.edges))
         return embedded
 
 
 def _smooth_rows(n_bins: int, hidden_size: int) -> Tensor:
     """Return random rows that vary smoothly, so that bins without training data resemble their neighbours."""
-    places = torch.linspace(-1.0, 1.0, n_bins).unsqueeze(1)
+    centres = torch.linspace(-1.0, 1.0, n_bins).unsqueeze(1)
     frequencies = torch.arange(1, 9)
-    waves = torch.cat([(frequencies * places * torch.pi / 2).sin(), (frequencies * places * torch.pi / 2).cos()], dim=1)
+    waves = torch.cat(
+        [(frequencies * centres * torch.pi / 2).sin(), (frequencies * centres * torch.pi / 2).cos()], dim=1
+    )
     rows: Tensor = waves @ torch.randn(waves.shape[1], hidden_size) / waves.shape[1] ** 0.5
     return rows

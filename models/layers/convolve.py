@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Taps of the largest kernel whose gradient oneDNN computes fast; from 15 on a tap takes six times as long.
-_MOST_TAPS = 14
+_MAX_TAPS = 14
 # With fewer channels, a matrix product costs more than oneDNN's gradient of the weights.
 _MIN_CHANNELS_OF_PRODUCT = 32
 
@@ -137,7 +137,7 @@ def _gradient_of_weight(of_y: Tensor, rows: Tensor, shape: torch.Size, geometry:
     if _is_polyphase(geometry):
         of_phases = _gradient_in_pieces(of_y, rows, -(-n_taps // stride), groups)
         return _weight_of_phases(of_phases, stride, n_taps)
-    if n_taps > _MOST_TAPS and stride == dilation == 1:
+    if n_taps > _MAX_TAPS and stride == dilation == 1:
         return _gradient_in_pieces(of_y, F.pad(rows, (0, 0, padding, padding)), n_taps, groups)
     _, of_weight = _gradients(of_y, rows, of_y.new_empty(shape), geometry, (False, True))
     return of_weight.squeeze(2)
@@ -164,7 +164,7 @@ def _gradient_as_product(of_y: Tensor, rows: Tensor, n_taps: int, geometry: _Geo
 
 def _gradient_in_pieces(of_y: Tensor, padded: Tensor, n_taps: int, groups: int) -> Tensor:
     """Compute the gradient of a few taps at a time, for a convolution of stride 1 without padding."""
-    n_pieces = -(-n_taps // _MOST_TAPS)
+    n_pieces = -(-n_taps // _MAX_TAPS)
     n_out, width = of_y.shape[1], padded.shape[2] // groups
     pieces = []
     for piece in range(n_pieces):

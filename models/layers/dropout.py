@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_STEPS = 256
+_LEVELS = 256
 
 
 class Dropout(nn.Module):
-    """Set random values to zero in training and scale up the rest, so that the mean stays.
+    """Set random values to zero in training and scale up the rest, so that the expected value stays.
 
     torch draws one random number per value, which on a CPU takes six times as long as the rest and was a tenth of a
     training step. Here one 64-bit draw decides over eight values, so the probability is rounded to a multiple of 1/256.
@@ -23,7 +23,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self._dropped_steps = min(round(p * _STEPS), _STEPS - 1)
+        self._dropped_levels = min(round(p * _LEVELS), _LEVELS - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0.0:
@@ -31,8 +31,8 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
         draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        is_kept = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= self._dropped_steps
-        return x * is_kept * (_STEPS / (_STEPS - self._dropped_steps))
+        is_kept = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= self._dropped_levels
+        return x * is_kept * (_LEVELS / (_LEVELS - self._dropped_levels))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -26,7 +26,7 @@ class SinusoidalPositions(nn.Module):
         self.register_buffer("table", self._rows(1024), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Args: x: (B, T, D). Returns: (B, T, D)."""
+        """Return the sum of (B, T, D) inputs and their positional encoding."""
         table = self.table  # a local reference: another thread may replace it by one that is too short for these rows
         if x.shape[1] > len(table):
             table = self.table = self._rows(2 * x.shape[1]).to(table)

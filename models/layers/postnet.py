@@ -34,7 +34,7 @@ class Postnet(nn.Module):
         nn.init.zeros_(self.to_mel.bias)
 
     def forward(self, mel: Tensor, is_padding: Tensor) -> Tensor:
-        """Args: mel: (B, T_mel, M); is_padding: (B, T_mel). Returns: (B, T_mel, M) to be added to the mel."""
+        """Return the (B, T_mel, M) residual of a (B, T_mel, M) mel; `is_padding` is (B, T_mel)."""
         is_padding = is_padding.unsqueeze(2)
         x = mel
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):

@@ -26,7 +26,7 @@ class SpeakerProjection(nn.Module):
         nn.init.normal_(self.projection.weight, std=speaker_embeddings.shape[1] ** -0.5)
 
     def forward(self, speaker_ids: Tensor) -> Tensor:
-        """Args: speaker_ids: (B,). Returns: (B, D)."""
+        """Return the (B, D) vectors of (B,) speaker ids."""
         rows: Tensor = self.projection(torch.index_select(self.speaker_embeddings, 0, speaker_ids))
         return rows
 

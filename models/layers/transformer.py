@@ -25,7 +25,7 @@ class FeedForward(nn.Module):
         self._narrow_needs_mask = kernel_sizes[1] > 1
 
     def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
-        """Args: x: (B, T, D); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
+        """Return (B, T, D), undefined on padding, of a (B, T, D) input; `is_padding` is (B, T, 1)."""
         wide = self.widen(x, is_padding)
         narrowed: Tensor = self.narrow(wide, is_padding if self._narrow_needs_mask else None)
         return narrowed
@@ -64,7 +64,13 @@ class TransformerBlock(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor, is_padding: Tensor) -> Tensor:
-        """Args: x: (B, T, D); bias: (B, 1, 1, T); is_padding: (B, T, 1). Returns: (B, T, D), anything on padding."""
+        """Return (B, T, D), undefined on padding, of a (B, T, D) input.
+
+        Args:
+            x: (B, T, D).
+            bias: (B, 1, 1, T) from `attention_bias`.
+            is_padding: (B, T, 1).
+        """
         if self.norm_first:
             x = x + self.dropout(self.attention(self.attention_norm(x), bias))
             x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x), is_padding))
@@ -109,7 +115,7 @@ class FeedForwardTransformer(nn.Module):
         self.norm = nn.LayerNorm(hidden_size) if norm_first else nn.Identity()
 
     def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
-        """Args: x: (B, T, D); is_padding: (B, T). Returns: (B, T, D), 0 on padding."""
+        """Return (B, T, D), 0 on padding, of a (B, T, D) input; `is_padding` is (B, T)."""
         bias, is_padding = attention_bias(is_padding), is_padding.unsqueeze(2)
         for block in self.blocks:
             x = block(x, bias, is_padding)

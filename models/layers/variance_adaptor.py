@@ -17,7 +17,7 @@ from processors.speakers.statistics import SpeakerStatistics
 # Initial log(frames + 1): some 6 frames, a usual duration at 86 frames per second.
 _TYPICAL_LOG_DURATION = 1.9
 # Far above any phone of speech; keeps an untrained network from running out of memory.
-_LONGEST_DURATION = 1000.0
+_MAX_DURATION = 1000.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class VarianceAdaptor(nn.Module):
                     filter_size=filter_size,
                     kernel_size=kernel_size,
                     dropout=dropout,
-                    typical=_TYPICAL_LOG_DURATION if name == "duration" else 0.0,
+                    initial_value=_TYPICAL_LOG_DURATION if name == "duration" else 0.0,
                 )
                 for name in ("duration", *levels)
             }
@@ -212,7 +212,7 @@ class VarianceAdaptor(nn.Module):
         return hidden, predicted, chosen
 
     def _durations(self, hidden: Tensor, is_padding: Tensor, phoneme_ids: Tensor, control: Tensor | float) -> Tensor:
-        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=_LONGEST_DURATION) * control
+        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=_MAX_DURATION) * control
         at_least = (~self.is_pause[phoneme_ids]).to(frames.dtype)
         return torch.maximum(frames.round(), at_least).masked_fill(is_padding, 0.0).long()
 

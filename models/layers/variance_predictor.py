@@ -19,11 +19,11 @@ class VariancePredictor(nn.Module):
         filter_size: width of the convolutions.
         kernel_size: of the convolutions, odd.
         dropout: probability, after each.
-        typical: initial value of the predictions.
+        initial_value: of the predictions, set as the projection's bias.
     """
 
     def __init__(
-        self, hidden_size: int, *, filter_size: int, kernel_size: int, dropout: float, typical: float = 0.0
+        self, hidden_size: int, *, filter_size: int, kernel_size: int, dropout: float, initial_value: float = 0.0
     ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
@@ -32,10 +32,10 @@ class VariancePredictor(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(filter_size) for _ in self.convolutions)
         self.dropout = Dropout(dropout)
         self.to_value = Conv1d(filter_size, 1)
-        nn.init.constant_(self.to_value.bias, typical)
+        nn.init.constant_(self.to_value.bias, initial_value)
 
     def forward(self, hidden: Tensor, is_padding: Tensor) -> Tensor:
-        """Args: hidden: (B, T, D); is_padding: (B, T). Returns: (B, T), 0 on padding."""
+        """Return (B, T) values, 0 on padding, of a (B, T, D) hidden sequence; `is_padding` is (B, T)."""
         x = hidden
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = self.dropout(norm(convolution(x, is_padding.unsqueeze(2))))

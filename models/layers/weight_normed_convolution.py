@@ -10,11 +10,11 @@ from torch import Tensor
 
 from models.layers.normed_convolution import WeightNormed
 
-_INITIAL_STD = 0.01
+_INITIAL_STD = 0.01  # HiFi-GAN's `init_weights`
 
 
 class WeightNormedConvolution(WeightNormed):
-    """A weight-normed convolution with "same" padding."""
+    """A weight-normed convolution from (B, in_channels, T) to (B, out_channels, T): "same" padding, odd kernel."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> None:
         weight = _initial_weight(out_channels, in_channels, kernel_size)
@@ -26,7 +26,14 @@ class WeightNormedConvolution(WeightNormed):
 
 
 class WeightNormedUpsampling(WeightNormed):
-    """A weight-normed transposed convolution that lengthens a sequence `rate` times."""
+    """A weight-normed transposed convolution from (B, in_channels, T) to (B, out_channels, T * rate).
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        kernel_size: at least `rate`, both even or both odd.
+        rate: upsampling factor, the stride.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, rate: int) -> None:
         weight = _initial_weight(in_channels, out_channels, kernel_size)
@@ -42,5 +49,6 @@ def _initial_weight(*shape: int) -> Tensor:
 
 
 def _initial_bias(channels: int, fan_in: int) -> Tensor:
+    # As `torch.nn.Conv1d`.
     bound = 1 / math.sqrt(fan_in)
     return torch.empty(channels).uniform_(-bound, bound)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from models.layers.convnext import ConvNeXtStack
 from models.layers.mel_scale import from_log_mel
 
-_N_BINS, _LOWEST_HZ, _HIGHEST_HZ = 256, 50.0, 1100.0
-_BIN_SIZE = math.log(_HIGHEST_HZ / _LOWEST_HZ) / (_N_BINS - 1)
+_N_BINS, _MIN_HZ, _MAX_HZ = 256, 50.0, 1100.0
+_BIN_SIZE = math.log(_MAX_HZ / _MIN_HZ) / (_N_BINS - 1)
 # CREPE's blur of the target, 25 cents, and its mean over 9 bins of 20 cents; here a bin has 21 cents.
 _BLUR_BINS = 1.2
 _MEAN_BINS = 4  # on each side of the best
@@ -72,7 +72,7 @@ def f0_losses(logits: F0Logits, f0_hz: Tensor) -> F0Losses:
         f0_hz: (B, T_mel), 0 where unvoiced.
     """
     is_voiced = (f0_hz > 0).float()
-    log_hz = f0_hz.clamp(_LOWEST_HZ, _HIGHEST_HZ).log().unsqueeze(2)
+    log_hz = f0_hz.clamp(_MIN_HZ, _MAX_HZ).log().unsqueeze(2)
     distance = (_bin_log_hz(f0_hz.device) - log_hz) / (_BLUR_BINS * _BIN_SIZE)
     blurred = torch.softmax(-distance.square() / 2, dim=2)
     of_bins = -(blurred * F.log_softmax(logits.bins, dim=2)).sum(dim=2)
@@ -91,4 +91,4 @@ def decoded_f0(logits: F0Logits) -> Tensor:
 
 
 def _bin_log_hz(device: torch.device) -> Tensor:
-    return math.log(_LOWEST_HZ) + _BIN_SIZE * torch.arange(_N_BINS, device=device)
+    return math.log(_MIN_HZ) + _BIN_SIZE * torch.arange(_N_BINS, device=device)

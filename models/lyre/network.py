@@ -40,8 +40,8 @@ _LOG_F0_CENTRE, _LOG_F0_SPREAD = 5.2, 0.5  # of speech
 _GAIN_STEP, _ANGLE_STEP = 3.0, 10.0
 # First log gains: harmonics as the mel says, noise and the free part below them.
 _NOISE_LEVEL, _FREE_LEVEL = -1.5, -2.5
-_LARGEST_LOG_GAIN = 12.0
-_SMALLEST_MAGNITUDE = 1e-4
+_MAX_LOG_GAIN = 12.0
+_MIN_MAGNITUDE = 1e-4
 _HARMONIC_PEAK = 1 / 64  # the spectrum of the harmonic source has peaks of about n_fft times as much
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
@@ -137,10 +137,10 @@ class Lyre(nn.Module):
     def _spectrum(self, parts: Tensor, conditions: Conditions) -> Tensor:
         """Return the (B, T_mel, n_bins) spectra that six numbers per bin describe."""
         gain, angle, noise_gain, free_gain, free_cos, free_sin = parts.unflatten(2, (_N_PARTS, -1)).unbind(dim=2)
-        magnitude = (conditions.mel.transpose(1, 2).exp() @ self.inverse_mel).clamp(min=_SMALLEST_MAGNITUDE)
+        magnitude = (conditions.mel.transpose(1, 2).exp() @ self.inverse_mel).clamp(min=_MIN_MAGNITUDE)
 
         def gained(gain: Tensor, level: float = 0.0) -> Tensor:
-            return magnitude * (gain * _GAIN_STEP + level).clamp(max=_LARGEST_LOG_GAIN).exp()
+            return magnitude * (gain * _GAIN_STEP + level).clamp(max=_MAX_LOG_GAIN).exp()
 
         pulses = self.source.pulses(conditions.held_hz, conditions.start_phase)
         pulses = pulses * (conditions.f0_hz > 0).unsqueeze(2)

@@ -1,1 +1,1 @@
-"""Whole trainings: a model, and the aligner of a corpus that stage 1 trains."""
+"""Training runs: of a model, and of the aligner that stage 1 trains for a corpus."""

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from config.load import differing_settings, refined_settings
-from config.paths import rooted
+from config.paths import resolve_path
 from config.schema import ExperimentSettings
 from models.bundles.locate import find_bundle
 from models.inference.align import AligningError, align_corpora
@@ -20,7 +20,7 @@ from processors.preparation.prepare import prepare
 from processors.preparation.textgrid_origin import aligner_of
 from processors.text.symbols import LATER
 from utils.checkpoint import CheckpointFolder
-from utils.console import say, warn
+from utils.console import info, warn
 from utils.errors import RecitalError
 from utils.lock import sole_user
 
@@ -51,8 +51,8 @@ def align_whole_corpora(
     aligner = aligner_of(settings.preprocess)
     if aligner not in ("learned", "mfa"):
         return 0
-    place = settings.preprocess.processed_path / _FOLDER
-    with sole_user(place, waits=is_shared, message="alignment: waiting for another machine that trains the aligner"):
+    folder = settings.preprocess.processed_path / _FOLDER
+    with sole_user(folder, waits=is_shared, message="alignment: waiting for another machine that trains the aligner"):
         if aligner == "mfa":
             align_by_mfa(settings, num_workers=num_workers)
             return 0
@@ -63,16 +63,16 @@ def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite
     """Prepare phones and mels, train an aligner on them, and write its TextGrids, resuming each."""
     own = aligner_settings(settings)
     experiment = own.log_path / _NAME
-    say("alignment: preparing the aligner's training data")
+    info("alignment: preparing the aligner's training data")
     prepare(own, num_workers=num_workers, overwrite=overwrite, features=ALIGNER_FEATURES)
     goes_on = bool(CheckpointFolder(experiment / "checkpoint").folders()) and not overwrite
     if goes_on and (reason := why_to_train_again(experiment, own)):
-        say(f"alignment: the aligner {reason}; it is trained again; existing TextGrids are kept")
+        info(f"alignment: the aligner {reason}; it is trained again; existing TextGrids are kept")
         goes_on = False
     if not goes_on:
         _delete(experiment)
     if goes_on and is_trained(experiment, own):
-        say("alignment: the aligner is trained already")
+        info("alignment: the aligner is trained already")
         if changed := [line for line in what_has_changed(experiment, own) if not line.startswith(CHANGEABLE)]:
             warn(
                 "\n  ".join(
@@ -80,11 +80,11 @@ def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite
                 )
             )
     else:
-        say("alignment: training the aligner")
+        info("alignment: training the aligner")
         # Other settings of features were refused before.
         if code := train(own, _NAME, "resume" if goes_on else None):
             return code
-    say("alignment: writing TextGrids")
+    info("alignment: writing TextGrids")
     processed_dir = settings.preprocess.processed_path
     align_corpora(
         find_bundle(experiment),
@@ -94,7 +94,7 @@ def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite
         device=device,
         overwrite=overwrite,
     )
-    say("alignment: done")
+    info("alignment: done")
     return 0
 
 
@@ -132,7 +132,7 @@ def aligner_settings(settings: ExperimentSettings) -> ExperimentSettings:
         "preprocess": preprocess.model_dump(mode="json") | of_its_own,
     }
     source = preprocess.aligner_config
-    own = refined_settings(rooted(source), layer, source, settings_class)
+    own = refined_settings(resolve_path(source), layer, source, settings_class)
     if kind_of(own.model_type) != "aligner":
         raise AligningError(f"preprocess.aligner_config: {source} is for a {own.model_type}, which is not an aligner")
     return own

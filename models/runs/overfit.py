@@ -10,7 +10,7 @@ from typing import Any
 from config.schema import ExperimentSettings
 from models.registry import make_task
 from models.runs.experiment_settings import memory_settings, trainer_options
-from utils.console import say
+from utils.console import info
 from utils.failures import failures_in_training
 from utils.logbook import read_logbook
 from utils.processes import Processes
@@ -54,5 +54,5 @@ def _overfit(settings: ExperimentSettings, steps: int, processes: Processes) -> 
             first, last = lines[0][name], lines[-1][name]
             learned = last < first / 2
             passed = passed and learned
-            say(f"{'pass' if learned else 'FAIL'}: {name} went from {first:.4g} to {last:.4g} in {steps} steps")
+            info(f"{'pass' if learned else 'FAIL'}: {name} went from {first:.4g} to {last:.4g} in {steps} steps")
     return 0 if passed else 1

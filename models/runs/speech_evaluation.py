@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from config.paths import rooted
+from config.paths import resolve_path
 from config.schema import ExperimentSettings
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
@@ -108,9 +108,9 @@ class SpeechEvaluation:
         self._items = self._validation_items(train.evaluate_sentences)
         self._vocoder: Vocoder | None = None
         if self._is_acoustic and train.evaluate_vocoder != GRIFFIN_LIM:
-            self._vocoder = open_vocoder(rooted(train.evaluate_vocoder), expect=settings.preprocess)
+            self._vocoder = open_vocoder(resolve_path(train.evaluate_vocoder), expect=settings.preprocess)
         needs_transcriber = any("text" in metric.takes for metric in self._metrics)
-        whisper = rooted(train.evaluate_whisper_model)
+        whisper = resolve_path(train.evaluate_whisper_model)
         model = str(whisper) if whisper.is_dir() else train.evaluate_whisper_model
         self._transcriber = Transcriber(model) if needs_transcriber else None
 

@@ -28,7 +28,7 @@ from models.runs.experiment_settings import adjustable, memory_settings, settled
 from models.runs.speech_evaluation import evaluation_process, ranked_by
 from processors.sources import SOURCES_FILE, Source, sources_of, sources_text
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
-from utils.console import say, warn
+from utils.console import info, warn
 from utils.errors import RecitalError
 from utils.evaluation_process import EvaluationProcess
 from utils.failures import failures_in_training
@@ -60,7 +60,7 @@ def train(
     folder = settings.log_path / _checked_name(name)
     asked = Path(checkpoint) if checkpoint else None
     with Processes() as processes, contextlib.ExitStack() as stack:
-        processes.in_main(lambda: stack.enter_context(sole_user(folder)))
+        processes.run_on_main(lambda: stack.enter_context(sole_user(folder)))
         stack.enter_context(failures_in_training(folder, memory_settings(settings)))
         return _train(settings, folder, resume_type, asked, processes)
 
@@ -72,12 +72,12 @@ def _train(
     resume, begin_at = _checkpoints(CheckpointFolder(folder / "checkpoint"), resume_type, checkpoint, processes)
     if resume is not None and resume_type == "finetune":
         assert checkpoint is not None, "_checkpoints refuses to fine-tune from nothing"
-        processes.in_main(lambda: require_same_initial_weights(folder, checkpoint))
+        processes.run_on_main(lambda: require_same_initial_weights(folder, checkpoint))
     evaluation, changes = _evaluation(settings, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
     if resume is not None:
-        processes.in_main(lambda: require_same_rows(folder, task, settings.preprocess.processed_path))
+        processes.run_on_main(lambda: require_same_rows(folder, task, settings.preprocess.processed_path))
     initial = find_initial_state(begin_at, settings, task) if begin_at is not None else None
     if initial is not None:
         initial.load_into(task.modules)
@@ -86,41 +86,41 @@ def _train(
     options = trainer_options(settings, **changes)
     inherited: tuple[Source, ...] = ()
     if initial is not None:
-        inherited = find_sources(initial.place)
+        inherited = find_sources(initial.path)
     elif resume is not None:
         inherited = inherited_sources(folder)
     folders = [settings.preprocess.processed_path / dataset for dataset in settings.dataset]
     sources = tuple(dict.fromkeys((*inherited, *sources_of(folders))))
     files = {SOURCES_FILE: sources_text(sources)} if sources else {}
     trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation, files)
-    if resume is not None and "adjustable" not in resume.facts:  # written before checkpoints kept them
+    if resume is not None and "adjustable" not in resume.metadata:  # written before checkpoints kept them
         began = read_settings(folder / "settings.json", settings_class)
-        resume = replace(resume, facts={**resume.facts, "adjustable": adjustable(began)})
+        resume = replace(resume, metadata={**resume.metadata, "adjustable": adjustable(began)})
     if initial is not None:
         trainer.train_step.load_optimizer_states(initial.optimizers)
 
     def write_down() -> None:
         write_settings(folder / "settings.json", settings)
         if resume is None:
-            write_origin(folder, task, (begin_at, initial.place) if begin_at and initial else (), inherited)
+            write_origin(folder, task, (begin_at, initial.path) if begin_at and initial else (), inherited)
         elif not (folder / ORIGIN_FILE).exists():
             write_origin(folder, task, None)
 
-    processes.in_main(write_down)
+    processes.run_on_main(write_down)
     if processes.is_main:
         _announce(folder, settings, task.modules, processes, resume, initial, list(trainer.train_step.optimizations))
         for source in sources:
-            say(f"trained on speech of {source}, which the bundle names")
+            info(f"trained on speech of {source}, which the bundle names")
         for line in trainer.train_step.describe_parts():
-            say(line)
+            info(line)
         _warn_of_steps_after_the_decay(settings, batches.groups_per_epoch(0))
     with evaluation or contextlib.nullcontext():
         outcome = trainer.fit(resume)
     if processes.is_main:
         if outcome.finished:
-            say(f"trained to step {outcome.step}: {folder / 'bundle'} is enough to use the model")
+            info(f"trained to step {outcome.step}: {folder / 'bundle'} is enough to use the model")
         else:
-            say(f"stopped at step {outcome.step}, which is saved; the same command resumes from there")
+            info(f"stopped at step {outcome.step}, which is saved; the same command resumes from there")
     return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
 
 
@@ -130,9 +130,9 @@ def _evaluation(
     """Return the first process's evaluation, and the trainer's options where it is less than the settings ask for."""
     if not settings.train.evaluate_every_steps:
         return None, {}
-    evaluation = processes.in_main(lambda: evaluation_process(settings))
-    is_off = processes.in_main(lambda: evaluation is None, share=True)
-    changes: dict[str, Any] = {"keep_best_by": processes.in_main(lambda: ranked_by(settings), share=True)}
+    evaluation = processes.run_on_main(lambda: evaluation_process(settings))
+    is_off = processes.run_on_main(lambda: evaluation is None, share=True)
+    changes: dict[str, Any] = {"keep_best_by": processes.run_on_main(lambda: ranked_by(settings), share=True)}
     return evaluation, changes | ({"evaluate_every_steps": 0} if is_off else {})
 
 
@@ -145,13 +145,13 @@ def _checked_name(name: str) -> str:
 def _checkpoints(
     own: CheckpointFolder, resume_type: str | None, asked: Path | None, processes: Processes
 ) -> tuple[Checkpoint | None, Path | None]:
-    """Return the checkpoint to resume from, and the place of initial weights; each may be None."""
+    """Return the checkpoint to resume from, and the path of initial weights; each may be None."""
     if asked is not None and resume_type is None:
         raise RecitalError("--checkpoint: needs --resume_type, resume or finetune")
     if asked is None and resume_type == "finetune":
         raise RecitalError("--resume_type finetune: needs --checkpoint, the initial weights")
     if resume_type == "resume" and asked is not None:
-        chosen = processes.in_main(lambda: _open_asked(asked), share=True)
+        chosen = processes.run_on_main(lambda: _open_asked(asked), share=True)
         assert chosen is not None
         if chosen.folder.resolve().parent != own.path.resolve():
             raise RecitalError(
@@ -159,7 +159,7 @@ def _checkpoints(
                 "experiment with its weights"
             )
         return chosen, None
-    newest = processes.in_main(own.newest, share=True)
+    newest = processes.run_on_main(own.newest, share=True)
     if newest is not None:
         return newest, None
     if resume_type == "resume":
@@ -167,11 +167,11 @@ def _checkpoints(
     return None, asked
 
 
-def _open_asked(place: Path) -> Checkpoint:
+def _open_asked(path: Path) -> Checkpoint:
     """Open a checkpoint, or the newest one of a folder of them, or of an experiment."""
-    if not place.exists():
-        raise CheckpointError(f"--checkpoint {place}: there is no such folder")
-    return find_checkpoint(place) or open_checkpoint(place)
+    if not path.exists():
+        raise CheckpointError(f"--checkpoint {path}: there is no such folder")
+    return find_checkpoint(path) or open_checkpoint(path)
 
 
 def _announce(
@@ -188,15 +188,15 @@ def _announce(
         for name, module in modules.items()
     )
     how_many = "1 process" if processes.world_size == 1 else f"{processes.world_size} processes"
-    say(
+    info(
         f"{folder}: {settings.model_type} ({sizes} parameters), {how_many} on {processes.device.type}, "
         f"{settings.train.precision}"
     )
     if resume is not None:
-        say(f"resuming from {resume.folder}; another --name begins a new experiment")
+        info(f"resuming from {resume.folder}; another --name begins a new experiment")
     if initial is not None:
         for line in initial.describe(list(modules), optimizers):
-            say(line)
+            info(line)
     if processes.world_size == 1 and torch.cuda.device_count() > 1:
         warn(
             f"1 of {torch.cuda.device_count()} GPUs is used; choose it with --gpu. All are used by run.sh with --gpu "

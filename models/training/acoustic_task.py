@@ -157,7 +157,7 @@ class AcousticTask:
         sums = {name: Sum(term.value * batch.counts[term.per], batch.counts[term.per]) for name, term in terms.items()}
         loss = sum((term.weight * term.value for term in terms.values()), start=torch.zeros(()))
         frames, phonemes, utterances = (batch.counts[name] for name in ("frames", "phonemes", "utterances"))
-        free = self._network.infer(PhonemeBatch.of(batch))
+        free = self._network.infer(PhonemeBatch.from_batch(batch))
         return {
             "loss": Sum(loss * frames, frames),
             **sums,
@@ -170,9 +170,9 @@ class AcousticTask:
     def samples(self, batch: AcousticBatch) -> Samples:
         """Return mels and audio of some utterances: ground truth, teacher-forced, and free-running."""
         predicted: Prediction = self._network(batch)
-        free = self._network.infer(PhonemeBatch.of(batch))
+        free = self._network.infer(PhonemeBatch.from_batch(batch))
         preprocess = self._settings.preprocess
-        pictures: dict[str, np.ndarray] = {}
+        images: dict[str, np.ndarray] = {}
         audio: dict[str, np.ndarray] = {}
         texts: dict[str, str] = {}
         for row in range(min(_SAMPLES, len(batch.ids))):
@@ -185,12 +185,12 @@ class AcousticTask:
             by_name = {key: _array(mel).T for key, mel in mels.items()}
             seconds_per_frame = preprocess.hop_size / preprocess.sample_rate
             picture = mels_picture(by_name, seconds_per_frame=seconds_per_frame, title=batch.ids[row])
-            pictures[f"{name}/mel"] = pixels(picture)
-            pictures |= self._variance_pictures(name, batch, predicted, free, row)
+            images[f"{name}/mel"] = pixels(picture)
+            images |= self._variance_images(name, batch, predicted, free, row)
             audio |= {f"{name}/{key}": self._sound(mel) for key, mel in mels.items()}
             phoneme_ids = batch.phoneme_ids[row, : int(batch.phoneme_lengths[row])]
             texts[name] = " ".join(self._voice.symbols.phones(phoneme_ids.tolist()))
-        return Samples(pictures, audio, preprocess.sample_rate, texts)
+        return Samples(images, audio, preprocess.sample_rate, texts)
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return a warning if the mel's discriminator has saturated or is unstable."""
@@ -217,11 +217,11 @@ class AcousticTask:
     def _network(self) -> AcousticNetwork:
         return cast(AcousticNetwork, self.modules["network"])
 
-    def _variance_pictures(
+    def _variance_images(
         self, name: str, batch: AcousticBatch, predicted: Prediction, free: GeneratedSpeech, row: int
     ) -> dict[str, np.ndarray]:
         lengths = {"phone": int(batch.phoneme_lengths[row]), "frame": int(batch.mel_lengths[row])}
-        pictures = {}
+        images = {}
 
         def draw(quantity: str, true: Tensor, values: Tensor, level: Level, y_label: str) -> None:
             curves = {
@@ -229,13 +229,13 @@ class AcousticTask:
                 "predicted": _array(values[row, : lengths[level]]),
             }
             picture = curves_picture(curves, y_label=y_label, x_label=level, title=batch.ids[row])
-            pictures[f"{name}/{quantity}"] = pixels(picture)
+            images[f"{name}/{quantity}"] = pixels(picture)
 
         for quantity, level in self._levels.items():
             true, values = getattr(batch, quantity), predicted.values[quantity]
             draw(quantity, true, values, level, f"{quantity}, normalised")
         draw("durations", batch.durations, free.durations, "phone", "frames")
-        return pictures
+        return images
 
     def _sound(self, mel: Tensor) -> np.ndarray:
         definition = MelSpectrogram.from_settings(self._settings.preprocess)

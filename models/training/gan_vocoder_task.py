@@ -37,7 +37,7 @@ from utils.task import Optimization, Samples, Sum, Term, Update
 
 # Perceptual metrics, where installed, of so many validation recordings: each takes a tenth of a second.
 _PERCEPTUAL_METRICS = {"pesq": pesq, "stoi": stoi}
-_MOST_RATED = 20
+_MAX_RATED = 20
 # Loss per discriminator: 0.5 where they cannot distinguish real from fake.
 _SATURATED, _UNSTABLE = 0.02, 0.8
 # Steps after they begin without warnings: at first they judge at random, and logged losses are means over many steps.
@@ -119,7 +119,7 @@ class GanVocoderTask:
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
         """Return one process's share of the whole validation recordings, one by one."""
         items, stores = self._open("valid")
-        self._rated = frozenset(id_ for id_, _ in items[:_MOST_RATED])
+        self._rated = frozenset(id_ for id_, _ in items[:_MAX_RATED])
         data = WholeRecordings(items, stores, self._mel_feature, with_f0="f0" in self.features)
         workers = min(self._settings.train.num_workers, 1)
         return OrderedBatches(

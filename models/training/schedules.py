@@ -10,7 +10,7 @@ from typing import Literal
 Decay = Literal["inverse_sqrt", "cosine"]
 
 # Share at the end of a cosine: not 0, so that longer training still has an effect.
-_LOWEST_SHARE = 0.01
+_MIN_SHARE = 0.01
 
 
 def learning_rate_share(
@@ -41,6 +41,6 @@ def learning_rate_share(
         if decay == "inverse_sqrt":
             return annealed * math.sqrt(max(warmup_steps, 1) / (step + 1))
         progress = min((step - warmup_steps) / (decay_steps - warmup_steps), 1.0)
-        return annealed * (_LOWEST_SHARE + (1.0 - _LOWEST_SHARE) * (1.0 + math.cos(math.pi * progress)) / 2.0)
+        return annealed * (_MIN_SHARE + (1.0 - _MIN_SHARE) * (1.0 + math.cos(math.pi * progress)) / 2.0)
 
     return share

@@ -43,14 +43,14 @@ def durations_from_times(
     if abs(ends[-1] - recording_s) > tolerance_s:
         raise AlignmentError(
             f"the alignment ends at {ends[-1]:.2f} s, the recording at {recording_s:.2f} s; "
-            f"align it again, or leave it out"
+            "align it again, or leave it out"
         )
     end_frames = np.rint(ends * sample_rate / hop_size).astype(np.int64).clip(0, n_frames)
     end_frames[-1] = n_frames
     return np.diff(end_frames, prepend=0).astype(np.int32)
 
 
-def alignment_of_durations(
+def alignment_from_durations(
     sequence: PhoneSequence,
     durations: npt.NDArray[np.integer],
     *,
@@ -71,12 +71,12 @@ def alignment_of_durations(
     starts_s = np.concatenate([[0.0], ends_s[:-1]])
     phones: list[Interval] = []
     spans: dict[int, tuple[float, float]] = {}
-    for label, owner, start, end in zip(
-        sequence.phones, sequence.owners, starts_s.tolist(), ends_s.tolist(), strict=True
+    for label, word_index, start, end in zip(
+        sequence.phones, sequence.word_indices, starts_s.tolist(), ends_s.tolist(), strict=True
     ):
-        if owner < 0 or end <= start:
+        if word_index < 0 or end <= start:
             continue
         phones.append(Interval(start, end, label))
-        spans[owner] = (spans.get(owner, (start,))[0], end)
+        spans[word_index] = (spans.get(word_index, (start,))[0], end)
     words = (Interval(start, end, sequence.words[word]) for word, (start, end) in spans.items())
     return Alignment(words_without_gaps(words, duration_s), without_gaps(phones, duration_s), score)

@@ -80,11 +80,11 @@ def _search(scores: Any, phoneme_lengths: Any, mel_lengths: Any, is_optional: An
                     value, step = best[phone - 2], 2
                 best[phone] = value + scores[row, frame, phone]
                 steps[frame, phone] = step
-        place = n_phones - 1
-        if n_phones > 1 and is_optional[row, place] and best[place - 1] > best[place]:
-            place -= 1
-        if best[place] <= _IMPOSSIBLE / 2:
+        phone = n_phones - 1
+        if n_phones > 1 and is_optional[row, phone] and best[phone - 1] > best[phone]:
+            phone -= 1
+        if best[phone] <= _IMPOSSIBLE / 2:
             continue
         for frame in range(n_frames - 1, -1, -1):
-            durations[row, place] += 1
-            place -= steps[frame, place]
+            durations[row, phone] += 1
+            phone -= steps[frame, phone]

@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from processors.alignment.intervals import Alignment, AlignmentError, Interval
 from processors.text.tokens import SILENCE, SPOKEN_NOISE, Pause, Token, Word, strongest_pause
 
-SHORTEST_UNWRITTEN_PAUSE_S = 0.05
+MIN_UNWRITTEN_PAUSE_S = 0.05
 """A silence without punctuation becomes `sp` from this length on.
 
 Aligners' shortest silence, 30 ms in three-state models, is also their most frequent one: an artefact
@@ -56,14 +56,14 @@ def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> Aligned
     if not spoken:
         raise AlignmentError("the alignment holds silence only; align it again, or leave it out")
     word_starts = [word.start_s for word in spoken_words]
-    owners = [max(bisect_right(word_starts, (phone.start_s + phone.end_s) / 2) - 1, 0) for phone in spoken]
-    pause_before = _pauses_by_aligned_word(tokens, spoken_words, _words_after_silence(spoken, owners))
+    word_indices = [max(bisect_right(word_starts, (phone.start_s + phone.end_s) / 2) - 1, 0) for phone in spoken]
+    pause_before = _pauses_by_aligned_word(tokens, spoken_words, _words_after_silence(spoken, word_indices))
 
     phones, starts_s = [SILENCE, _symbol(spoken[0])], [0.0, spoken[0].start_s]
-    for before, phone, owner_before, owner in zip(spoken, spoken[1:], owners, owners[1:], strict=False):
+    for before, phone, word_before, word in zip(spoken, spoken[1:], word_indices, word_indices[1:], strict=False):
         start_s = phone.start_s
-        pause = strongest_pause(pause_before[word] for word in range(owner_before + 1, owner + 1))
-        if not pause and phone.start_s - before.end_s >= SHORTEST_UNWRITTEN_PAUSE_S - 1e-6:
+        pause = strongest_pause(pause_before[index] for index in range(word_before + 1, word + 1))
+        if not pause and phone.start_s - before.end_s >= MIN_UNWRITTEN_PAUSE_S - 1e-6:
             pause = "sp"
         if pause:
             phones.append(pause)
@@ -72,7 +72,7 @@ def phones_with_pauses(tokens: Sequence[Token], alignment: Alignment) -> Aligned
             start_s = before.end_s
         phones.append(_symbol(phone))
         starts_s.append(start_s)
-    phones.append(strongest_pause(pause_before[owners[-1] + 1 :]) or ".")
+    phones.append(strongest_pause(pause_before[word_indices[-1] + 1 :]) or ".")
     starts_s.append(spoken[-1].end_s)
     return AlignedPhones(tuple(phones), tuple(starts_s), (*starts_s[1:], alignment.end_s))
 
@@ -113,12 +113,12 @@ def _places_among_aligned(written: Sequence[str], aligned: Sequence[str]) -> lis
     return places
 
 
-def _words_after_silence(spoken: Sequence[Interval], owners: Sequence[int]) -> list[int]:
+def _words_after_silence(spoken: Sequence[Interval], word_indices: Sequence[int]) -> list[int]:
     """Return the aligned words that begin after a silence."""
     return [
-        owner
-        for before, phone, owner_before, owner in zip(spoken, spoken[1:], owners, owners[1:], strict=False)
-        if owner > owner_before and phone.start_s > before.end_s
+        word
+        for before, phone, word_before, word in zip(spoken, spoken[1:], word_indices, word_indices[1:], strict=False)
+        if word > word_before and phone.start_s > before.end_s
     ]
 
 

@@ -20,7 +20,7 @@ Variants = tuple[Pronunciation, ...]
 
 SAMPLE_RATE = 16000
 _FRAME_S = 0.01
-_SHORTEST_PHONE_FRAMES = 3
+_MIN_PHONE_FRAMES = 3
 _MODEL_PHONES = frozenset((*CONSONANTS, *VOWELS))
 
 # A frame's features cover 25.6 ms around its middle, so that the model's boundaries are biased. Within speech a
@@ -36,11 +36,11 @@ _SHIFT_INTO_SILENCE_S = 0.026
 _SILENCE_PROBABILITY = 0.1
 
 # A second pass keeps every state for every frame: 100 MB in a minute, 1.4 GB in four.
-LONGEST_S = 120.0
+MAX_S = 120.0
 
 # Speech with its own words scored above -5.4 in all tests: noise at 0 dB, echo, pitch shifted by 1.4, robotic voices.
 # With the words of another sentence of the same length, six clips in ten score below this.
-_LOWEST_SCORE = -6.0
+_MIN_SCORE = -6.0
 
 # pocketsphinx counts scores in units of 1024 steps of a logarithm to the base 1.0001.
 _NATS_PER_SCORE = 1024 * math.log(1.0001)
@@ -105,7 +105,7 @@ class PocketsphinxAligner:
         samples = to_int16(resample(waveform, sample_rate, SAMPLE_RATE))
         for attempt in _ATTEMPTS:
             segments = _segments(_padded(samples, attempt.padding_s), pronunciations, attempt.beam)
-            if segments and _score(segments) > _LOWEST_SCORE:
+            if segments and _score(segments) > _MIN_SCORE:
                 return _alignment(segments, [word.text for word in words], attempt.padding_s, duration_s)
         raise AlignmentError(
             f"{utterance_id}: cannot find its {len(words)} words in {duration_s:.2f} s of audio; "
@@ -115,14 +115,14 @@ class PocketsphinxAligner:
 
 def _check_duration(utterance_id: str, duration_s: float, words: Sequence[Variants]) -> None:
     fewest_phones = sum(min(map(len, variants)) for variants in words)
-    if not words or fewest_phones * _SHORTEST_PHONE_FRAMES * _FRAME_S > duration_s:
+    if not words or fewest_phones * _MIN_PHONE_FRAMES * _FRAME_S > duration_s:
         raise AlignmentError(
             f"{utterance_id}: {duration_s:.2f} s of audio for {len(words)} words of {fewest_phones} phones; "
             f"check that text and recording belong together"
         )
-    if duration_s > LONGEST_S:
+    if duration_s > MAX_S:
         raise AlignmentError(
-            f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx aligns {LONGEST_S:.0f} s at most; "
+            f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx aligns {MAX_S:.0f} s at most; "
             f"cut it into sentences"
         )
 

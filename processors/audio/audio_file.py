@@ -21,7 +21,7 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 _SILENT_PEAK = 1e-3
 # Floating-point files may exceed full scale a little; far beyond it they are in another unit.
 _LOUDEST_PEAK = 4.0
-_LARGEST_SAMPLE = 1.0 - 2.0**-15
+_MAX_SAMPLE = 1.0 - 2.0**-15
 # Some programs write headers that are wrong by some bytes; a truncated recording lacks more than this.
 _SLOPPY_HEADER_S = 0.01
 _SLOPPY_HEADER_BYTES = 512
@@ -118,7 +118,7 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """
     if from_rate != to_rate:
         waveform = soxr.resample(waveform, from_rate, to_rate, quality="HQ")
-    clipped: np.ndarray = np.clip(waveform, -1.0, _LARGEST_SAMPLE)
+    clipped: np.ndarray = np.clip(waveform, -1.0, _MAX_SAMPLE)
     return clipped
 
 

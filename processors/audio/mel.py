@@ -149,8 +149,8 @@ class MelSpectrogram(nn.Module):
             return F.pad(waveform, (left, right), mode="reflect")
         # Padding as long as the waveform must be reflected again, which torch does not support.
         period = max(2 * (n_samples - 1), 1)
-        place = torch.arange(-left, n_samples + right, device=waveform.device).abs() % period
-        return waveform[..., torch.minimum(place, period - place)]
+        index = torch.arange(-left, n_samples + right, device=waveform.device).abs() % period
+        return waveform[..., torch.minimum(index, period - index)]
 
 
 @lru_cache(maxsize=16)

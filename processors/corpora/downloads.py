@@ -13,7 +13,7 @@ from typing import Any
 from processors.corpora.corpus import CorpusError
 from processors.corpora.layouts import LAYOUT_OF_DATASET, RECIPES
 from processors.corpora.lhotse_adapter import Part, chosen_parts
-from utils.console import say
+from utils.console import info
 from utils.download import download
 from utils.files import read_table, write_atomically
 from utils.lock import sole_user
@@ -93,14 +93,14 @@ def download_corpus(
     there = [archive.holds for archive in wanted if archive not in missing]
     is_manual = not _record(folder)
     if not missing or (is_manual and len(archives) == 1 and _is_corpus(dataset, folder)):
-        say(f"{dataset}: is in {folder}")
+        info(f"{dataset}: is in {folder}")
         return
     names_parts = any({part.name, part.kind} & set(subset) for part in parts)
     if there and not names_parts and (is_manual or subset):
         # Not tens of gigabytes that were not asked for.
-        say(f"{dataset}: {folder} has {', '.join(there)}; name other parts in dataset_subset to download them")
+        info(f"{dataset}: {folder} has {', '.join(there)}; name other parts in dataset_subset to download them")
         return
-    say(f"{dataset}: downloading {', '.join(archive.name for archive in missing)} to {folder}")
+    info(f"{dataset}: downloading {', '.join(archive.name for archive in missing)} to {folder}")
     with sole_user(folder):
         for archive in missing:
             if not _is_there(folder, archive):
@@ -136,11 +136,11 @@ def _download_archive(dataset: str, folder: Path, archive: Archive, mirror: str,
     expected = archive.checksum or recorded.get("sha256", "")
     found = download(url, packed, checksum=expected, room_factor=_UNPACKED_FACTOR)
     if archive.checksum:
-        say(f"{dataset}: {archive.name} has the published checksum")
+        info(f"{dataset}: {archive.name} has the published checksum")
     elif expected:
-        say(f"{dataset}: {archive.name} has the checksum of its first download")
+        info(f"{dataset}: {archive.name} has the checksum of its first download")
     else:
-        say(f"{dataset}: no checksum of {archive.name} is published; recorded {found} for the next download")
+        info(f"{dataset}: no checksum of {archive.name} is published; recorded {found} for the next download")
     # Until it is unpacked completely, the folder may hold a part of it.
     _add_to_record(folder, archive, url=url, sha256=found, is_unpacked=False)
     unpacked = workplace / f"{archive.name}.unpacked"
@@ -167,11 +167,11 @@ def _merge(source: Path, target: Path) -> None:
     """Move the contents of a folder into another, replacing files of the same name."""
     target.mkdir(parents=True, exist_ok=True)
     for inner in sorted(source.iterdir()):
-        place = target / inner.name
-        if inner.is_dir() and place.is_dir():
-            _merge(inner, place)
+        destination = target / inner.name
+        if inner.is_dir() and destination.is_dir():
+            _merge(inner, destination)
         else:
-            os.replace(inner, place)
+            os.replace(inner, destination)
 
 
 def _record(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.schema import PreprocessSettings
 from processors.corpora.corpus import Corpus, CorpusError, some
-from utils.console import say, warn
+from utils.console import info, warn
 
 _REMARK = re.compile(r"(?:^|\s)#")
 
@@ -50,7 +50,7 @@ def report_exclusions(corpora: Mapping[str, Corpus], settings: PreprocessSetting
             found = unwanted & {utterance.id for utterance in corpora[dataset].utterances}
             if found:
                 are = "recording is" if len(found) == 1 else "recordings are"
-                say(f"{dataset}: {len(found)} {are} left out, as preprocess.leave_out says")
+                info(f"{dataset}: {len(found)} {are} left out, as preprocess.leave_out says")
             unknown -= found
         if unknown:
             warn(f"preprocess.leave_out: {path}: no recording of {some(datasets)} is named {some(sorted(unknown))}")

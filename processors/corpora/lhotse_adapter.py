@@ -17,7 +17,7 @@ from typing import Any
 from processors.corpora.corpus import Corpus, CorpusBuilder, CorpusError, folders_in, some
 from utils.errors import RecitalError
 
-_MOST_NOTES = 5
+_MAX_NOTES = 5
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 """Names of splits here by those in the corpora."""
 # Raised by recipes for unexpected folders.
@@ -151,7 +151,7 @@ def _listed(recipe: Recipe, layout: str, folder: Path, parts: Sequence[Part]) ->
             "folder with what the corpus's archive holds"
         ) from error
     if not recipe.has_all_lacks:
-        found.notes += [f"{folder}: lhotse: {message}" for message in logged.messages[:_MOST_NOTES]]
+        found.notes += [f"{folder}: lhotse: {message}" for message in logged.messages[:_MAX_NOTES]]
     return listed, found
 
 

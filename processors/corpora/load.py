@@ -7,7 +7,7 @@ from dataclasses import replace
 from config.schema import ExperimentSettings
 from processors.corpora.corpus import Corpus, CorpusError, some
 from processors.corpora.layouts import language_of, layout_of, read_corpus
-from utils.console import say, warn
+from utils.console import info, warn
 
 
 def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = True) -> Corpus:
@@ -33,7 +33,7 @@ def read_dataset(settings: ExperimentSettings, dataset: str, needs_text: bool = 
     )
     corpus = _with_languages_of_speakers(corpus, dataset, settings)
     unusable = f", {len(corpus.problems)} unusable" if corpus.problems else ""
-    say(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{unusable}")
+    info(f"{dataset}: {len(corpus.utterances)} recordings in {folder}{unusable}")
     for note in corpus.notes:
         warn(note)
     return corpus

@@ -15,7 +15,7 @@ from processors.utterance import unsafe_name_reason
 # Everything but letters and digits of any script, `.`, `_` and `-`.
 _ODD = re.compile(r"[^\w.-]+")
 # Of an id's bytes, with room for a mark.
-_LONGEST_BYTES = 150
+_MAX_BYTES = 150
 _MARK_DIGITS = 8
 
 
@@ -62,5 +62,5 @@ def _safe(name: str) -> str:
 def _marked(safe: str, name: str) -> str:
     """Make an id that is too long, empty or taken unique by a hash, independent of other recordings."""
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK_DIGITS]
-    beginning = safe.encode("utf-8", "replace")[:_LONGEST_BYTES].decode("utf-8", "ignore")
+    beginning = safe.encode("utf-8", "replace")[:_MAX_BYTES].decode("utf-8", "ignore")
     return f"{beginning}-{mark}" if beginning else mark

@@ -12,7 +12,7 @@ from config.schema import PreprocessSettings
 from processors.utterance import Utterance
 
 # Largest share of validation and test together, in corpora too small for the requested sizes.
-_LARGEST_EVALUATION_SHARE = 0.5
+_MAX_EVALUATION_SHARE = 0.5
 
 
 def with_splits(utterances: Sequence[Utterance], settings: PreprocessSettings) -> list[Utterance]:
@@ -80,7 +80,7 @@ def _counts(total: int, *, valid_size: float, test_size: float) -> tuple[int, in
     for size in (test_size, valid_size):
         assert size >= 0, f"not a size: {size}"
         wanted.append(int(size) if size >= 1 else max(round(size * total), 1 if size else 0))
-    shrink = min(1.0, _LARGEST_EVALUATION_SHARE * total / max(sum(wanted), 1))
+    shrink = min(1.0, _MAX_EVALUATION_SHARE * total / max(sum(wanted), 1))
     test_count, valid_count = (max(int(count * shrink), 1) if count else 0 for count in wanted)
     return test_count, valid_count
 

@@ -32,7 +32,7 @@ from processors.data_check.findings import (
 from processors.data_check.report import Checked, write_data_report
 from processors.text.front_end import FrontEnds
 from processors.utterance import Utterance
-from utils.console import Progress, say, warn
+from utils.console import Progress, info, warn
 from utils.errors import RecitalError
 from utils.process_pool import Died, Failed, Finished, ProcessPool, available_cores
 
@@ -202,7 +202,7 @@ def _findings(
 
 
 def _grave(findings: Iterable[Finding]) -> set[str]:
-    return {finding.utterance_id for finding in findings if finding.is_grave}
+    return {finding.utterance_id for finding in findings if finding.leaves_out}
 
 
 def announce(checked: Sequence[Checked]) -> None:
@@ -210,10 +210,10 @@ def announce(checked: Sequence[Checked]) -> None:
     for each in checked:
         kinds = Counter(finding.kind for finding in each.findings)
         listed = ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()) or "none"
-        say(f"{each.dataset}: {each.n_utterances} recordings; findings: {listed}")
-        say(f"report: {each.page}; all figures: {each.table}")
+        info(f"{each.dataset}: {each.n_utterances} recordings; findings: {listed}")
+        info(f"report: {each.page}; all figures: {each.table}")
         if each.n_left_out:
-            say(
+            info(
                 f"{each.n_left_out} should be left out: set preprocess.leave_out to {each.leave_out} "
                 "(with {dataset} for the corpus's name) before stage 1"
             )

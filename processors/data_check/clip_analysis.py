@@ -77,7 +77,7 @@ class TextComparison:
 
 def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool) -> Work:
     """Return the work of one process: run tasks `AnalyzeClip` and `CompareTexts`."""
-    from processors.alignment.pocketsphinx_aligner import LONGEST_S, PocketsphinxAligner
+    from processors.alignment.pocketsphinx_aligner import MAX_S, PocketsphinxAligner
     from processors.evaluation.perception import dnsmos
 
     aligner = PocketsphinxAligner()
@@ -106,7 +106,7 @@ def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool
             return replace(analysis, fault=" ".join(str(error).split()))
         words = (token for token in tokens if isinstance(token, Word))
         analysis = replace(analysis, phones=tuple(phone for word in words for phone in word.pronunciations[0]))
-        if not is_english(utterance.language) or clip.duration_s > LONGEST_S:
+        if not is_english(utterance.language) or clip.duration_s > MAX_S:
             return analysis
         try:
             alignment = align(utterance, utterance.text, waveform, sample_rate)

@@ -23,7 +23,7 @@ _FLATNESS = 2e-4
 # At a resampler's cutoff the spectrum falls by this much within one band, and nothing is above it.
 _BAND_HZ = 250.0
 _CUTOFF_DB = 20.0
-_LOWEST_CUTOFF_HZ = 2000.0
+_MIN_CUTOFF_HZ = 2000.0
 _SPECTRUM_SIZE = 1024
 _FINGERPRINT_TIMES, _FINGERPRINT_BANDS = 24, 16
 
@@ -156,7 +156,7 @@ def _bandwidth(frequencies: np.ndarray, spectrogram: np.ndarray, sample_rate: in
     bands = np.minimum((frequencies / _BAND_HZ).astype(int), n_bands - 1)
     power = np.bincount(bands, weights=mean, minlength=n_bands) / np.maximum(np.bincount(bands, minlength=n_bands), 1)
     levels = 10 * np.log10(power + 1e-20)
-    for band in range(int(_LOWEST_CUTOFF_HZ / _BAND_HZ), n_bands - 2):
+    for band in range(int(_MIN_CUTOFF_HZ / _BAND_HZ), n_bands - 2):
         before = levels[band - 2 : band + 1].mean()
         if before - levels[band + 2 :].max() > _CUTOFF_DB:
             return (band + 1) * _BAND_HZ

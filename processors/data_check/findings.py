@@ -24,36 +24,36 @@ class Finding:
         kind: such as `clipping`.
         description: in words.
         severity: for sorting; the greater, the worse.
-        is_grave: whether the recording should be left out of training; others are worth a look.
+        leaves_out: whether the recording should be left out of training; others are worth a look.
     """
 
     utterance_id: str
     kind: str
     description: str
     severity: float
-    is_grave: bool = True
+    leaves_out: bool = True
 
 
 # Fixed limits; within them, a recording is compared with the median and spread of its corpus.
 _CLIPPED_SHARE = 2e-4
 _DC_OFFSET = 0.01
-_LOWEST_SNR_DB = 10.0
+_MIN_SNR_DB = 10.0
 _QUIET_ENOUGH_DB = 20.0  # in any corpus
-_LONGEST_EDGE_S = 1.0
-_LOWEST_LEVEL_DBFS = -45.0
+_MAX_EDGE_S = 1.0
+_MIN_LEVEL_DBFS = -45.0
 _TWICE_AS_LOUD_DB = 10.0  # as perceived
 _NARROWER_BAND = 0.85
-_MOST_NARROW = 0.25  # if more of a speaker's recordings are narrow, they were made that way; a person should decide
-# Robust deviations from the median; one equals the standard deviation of normally distributed values.
-_FAR = 5.0
+_MAX_NARROW = 0.25  # if more of a speaker's recordings are narrow, they were made that way; a person should decide
+# Robust z-scores: 1 is a standard deviation of normally distributed values.
+_MAX_Z_SCORE = 5.0
 # Of pocketsphinx's scores; below -3 the recording says other words.
 _SUSPICIOUS = 2.0
 _OTHER_WORDS = -3.0
-_LONGEST_UNWRITTEN_S = 0.25  # a syllable; ends of words in pauses are shorter
+_MAX_UNWRITTEN_S = 0.25  # a syllable; ends of words in pauses are shorter
 _EDGE_UNITS = 6
 _SAME_SOUND = 0.97
 _SAME_LENGTH = 0.03
-_FEWEST_FOR_SPREAD = 20
+_MIN_FOR_SPREAD = 20
 
 
 def findings_of_sound(
@@ -66,11 +66,11 @@ def findings_of_sound(
         speaker_of: speaker by utterance id; level and noise are compared within a speaker, since rooms differ.
         highest_hz: half the sample rate of training; a bandwidth above it is no fault.
     """
-    snr_db = _usual_of_speakers({id_: clip.snr_db for id_, clip in clips.items()}, speaker_of)
-    level_dbfs = _usual_of_speakers({id_: clip.level_dbfs for id_, clip in clips.items()}, speaker_of)
+    snr_db = _statistics_by_speaker({id_: clip.snr_db for id_, clip in clips.items()}, speaker_of)
+    level_dbfs = _statistics_by_speaker({id_: clip.level_dbfs for id_, clip in clips.items()}, speaker_of)
     bands = {id_: min(clip.bandwidth_hz, highest_hz) for id_, clip in clips.items()}
-    usual_band = {speaker: usual.median for speaker, usual in _usual_of_speakers(bands, speaker_of).items()}
-    narrow = {id_ for id_, band in bands.items() if band < _NARROWER_BAND * usual_band[speaker_of[id_]]}
+    median_band = {speaker: each.median for speaker, each in _statistics_by_speaker(bands, speaker_of).items()}
+    narrow = {id_ for id_, band in bands.items() if band < _NARROWER_BAND * median_band[speaker_of[id_]]}
     n_narrow, n_recordings = Counter(speaker_of[id_] for id_ in narrow), Counter(speaker_of[id_] for id_ in clips)
     for id_, clip in clips.items():
         if clip.clipped_share > _CLIPPED_SHARE:
@@ -85,45 +85,47 @@ def findings_of_sound(
                 id_, "DC offset", f"its mean is {clip.dc_offset:+.3f} of full scale", abs(clip.dc_offset) / _DC_OFFSET
             )
         snr = snr_db[speaker_of[id_]]
-        if clip.snr_db < min(max(_LOWEST_SNR_DB, snr.below), _QUIET_ENOUGH_DB):
+        if clip.snr_db < min(max(_MIN_SNR_DB, snr.below), _QUIET_ENOUGH_DB):
             yield Finding(
                 id_,
                 "noise",
                 f"speech is {clip.snr_db:.0f} dB above the noise (median {snr.median:.0f} dB)",
-                snr.distance(clip.snr_db),
+                snr.z_score(clip.snr_db),
             )
         level = level_dbfs[speaker_of[id_]]
-        if clip.level_dbfs < max(_LOWEST_LEVEL_DBFS, level.below) or clip.level_dbfs > level.above:
+        if clip.level_dbfs < max(_MIN_LEVEL_DBFS, level.below) or clip.level_dbfs > level.above:
             yield Finding(
                 id_,
                 "level",
                 f"speech is at {clip.level_dbfs:.0f} dBFS (median {level.median:.0f} dBFS)",
-                level.distance(clip.level_dbfs),
-                is_grave=clip.level_dbfs < _LOWEST_LEVEL_DBFS
-                or abs(clip.level_dbfs - level.median) > _TWICE_AS_LOUD_DB,
+                level.z_score(clip.level_dbfs),
+                leaves_out=clip.level_dbfs < _MIN_LEVEL_DBFS or abs(clip.level_dbfs - level.median) > _TWICE_AS_LOUD_DB,
             )
         for side, silence_s in (("leading", clip.leading_silence_s), ("trailing", clip.trailing_silence_s)):
-            if silence_s > _LONGEST_EDGE_S:
-                yield Finding(id_, f"{side} silence", f"{silence_s:.1f} s of {side} silence", silence_s, is_grave=False)
+            if silence_s > _MAX_EDGE_S:
+                yield Finding(
+                    id_, f"{side} silence", f"{silence_s:.1f} s of {side} silence", silence_s, leaves_out=False
+                )
         if id_ in narrow:
             speaker = speaker_of[id_]
             yield Finding(
                 id_,
                 "bandwidth",
-                f"nothing above {clip.bandwidth_hz:.0f} Hz (median {usual_band[speaker]:.0f} Hz)",
-                usual_band[speaker] / clip.bandwidth_hz,
-                is_grave=n_narrow[speaker] <= _MOST_NARROW * n_recordings[speaker],
+                f"nothing above {clip.bandwidth_hz:.0f} Hz (median {median_band[speaker]:.0f} Hz)",
+                median_band[speaker] / clip.bandwidth_hz,
+                leaves_out=n_narrow[speaker] <= _MAX_NARROW * n_recordings[speaker],
             )
 
 
-def _usual_of_speakers(values: Mapping[str, float], speaker_of: Mapping[str, str]) -> dict[str, _Usual]:
+def _statistics_by_speaker(values: Mapping[str, float], speaker_of: Mapping[str, str]) -> dict[str, _RobustStatistics]:
     """Return median and spread for each speaker; those of the whole corpus for speakers with few recordings."""
     of_speakers: dict[str, list[float]] = defaultdict(list)
     for id_, value in values.items():
         of_speakers[speaker_of[id_]].append(value)
-    of_all = _Usual.of([*values.values()])
+    of_all = _RobustStatistics.from_values([*values.values()])
     return {
-        speaker: _Usual.of(own) if len(own) >= _FEWEST_FOR_SPREAD else of_all for speaker, own in of_speakers.items()
+        speaker: _RobustStatistics.from_values(own) if len(own) >= _MIN_FOR_SPREAD else of_all
+        for speaker, own in of_speakers.items()
     }
 
 
@@ -143,10 +145,10 @@ def suspicious_score(scores: Sequence[float]) -> float:
 
     Taken from the better half of the scores, so that in a corpus of many wrong texts most of these are below it.
     """
-    if len(scores) < _FEWEST_FOR_SPREAD:
+    if len(scores) < _MIN_FOR_SPREAD:
         return math.inf
-    usual = _Usual.of(scores)
-    return usual.median - _SUSPICIOUS * usual.spread_above
+    statistics = _RobustStatistics.from_values(scores)
+    return statistics.median - _SUSPICIOUS * statistics.spread_above
 
 
 def findings_of_text(
@@ -159,26 +161,26 @@ def findings_of_text(
         compared: comparisons with other texts, by utterance id.
         sounds_bad: recordings with faults of sound, which explain low scores.
     """
-    usual = _Usual.of([each.score for each in analyses.values() if each.score is not None])
+    statistics = _RobustStatistics.from_values([each.score for each in analyses.values() if each.score is not None])
     for id_, each in analyses.items():
         alternative = compared.get(id_)
         if each.alignment_failed:
-            yield Finding(id_, "text", "its words cannot be aligned with the recording", 2 * _FAR)
+            yield Finding(id_, "text", "its words cannot be aligned with the recording", 2 * _MAX_Z_SCORE)
         elif each.score is None:
             continue
         elif alternative and alternative.score is not None:
             description = f"another text matches the recording better: {alternative.text!r}"
-            yield Finding(id_, "text", description, _FAR + alternative.score - each.score)
-        elif each.unwritten_s > _LONGEST_UNWRITTEN_S:
+            yield Finding(id_, "text", description, _MAX_Z_SCORE + alternative.score - each.score)
+        elif each.unwritten_s > _MAX_UNWRITTEN_S:
             description = f"{each.unwritten_s:.1f} s of the recording are loud outside the words of the text"
-            yield Finding(id_, "text", description, each.unwritten_s / _LONGEST_UNWRITTEN_S)
-        elif each.score < usual.below and id_ not in sounds_bad:
-            description = f"low alignment score {each.score:.1f} (median {usual.median:.1f})"
-            yield Finding(id_, "text", description, usual.distance(each.score), each.score < _OTHER_WORDS)
+            yield Finding(id_, "text", description, each.unwritten_s / _MAX_UNWRITTEN_S)
+        elif each.score < statistics.below and id_ not in sounds_bad:
+            description = f"low alignment score {each.score:.1f} (median {statistics.median:.1f})"
+            yield Finding(id_, "text", description, statistics.z_score(each.score), each.score < _OTHER_WORDS)
 
 
 def findings_of_pace(
-    clips: Mapping[str, ClipMeasures], sizes: Mapping[str, int], unit: str, compared: Container[str] = ()
+    clips: Mapping[str, ClipMeasures], sizes: Mapping[str, int], unit: str, aligned: Container[str] = ()
 ) -> Iterator[Finding]:
     """Yield findings about speaking rate; if it is far too fast or slow, text and recording differ.
 
@@ -187,9 +189,9 @@ def findings_of_pace(
 
     Args:
         clips: of one speaker, by utterance id.
-        sizes: the lengths of their texts.
-        unit: of these lengths, such as phones.
-        compared: those whose alignment succeeded; their rate is no reason to leave them out.
+        sizes: the lengths of their texts, in units.
+        unit: their name, such as phones.
+        aligned: those whose alignment succeeded; their rate is no reason to leave them out.
     """
     seconds = {id_: clips[id_].speech_s for id_ in sizes if clips[id_].speech_s > 0 and sizes[id_]}
     if not seconds:
@@ -197,16 +199,16 @@ def findings_of_pace(
     unit_s = float(np.median([length / (sizes[id_] + _EDGE_UNITS) for id_, length in seconds.items()]))
     expected = {id_: unit_s * (sizes[id_] + _EDGE_UNITS) for id_ in seconds}
     excess = {id_: (length - expected[id_]) / math.sqrt(expected[id_]) for id_, length in seconds.items()}
-    usual = _Usual.of([*excess.values()])
+    statistics = _RobustStatistics.from_values([*excess.values()])
     for id_, length in seconds.items():
-        if not usual.below <= excess[id_] <= usual.above:
+        if not statistics.below <= excess[id_] <= statistics.above:
             yield Finding(
                 id_,
                 "speaking rate",
                 f"{sizes[id_] / length:.1f} {unit} per second ({sizes[id_] / expected[id_]:.1f} expected of this "
                 "speaker in a text of this length)",
-                usual.distance(excess[id_]),
-                is_grave=id_ not in compared,
+                statistics.z_score(excess[id_]),
+                leaves_out=id_ not in aligned,
             )
 
 
@@ -229,7 +231,7 @@ def findings_of_repetition(
     for utterance in readable:
         key = (utterance.speaker, _normalized(utterance.text))
         if key[1] and (first := first_with.setdefault(key, utterance.id)) != utterance.id:
-            yield Finding(utterance.id, "repeated text", f"same text as {first}", 1.0, is_grave=False)
+            yield Finding(utterance.id, "repeated text", f"same text as {first}", 1.0, leaves_out=False)
 
 
 def _repetitions(ids: Sequence[str], clips: Mapping[str, ClipMeasures]) -> dict[str, tuple[str, float]]:
@@ -258,11 +260,11 @@ def _normalized(text: str) -> str:
 
 def findings_of_opinion(opinions: Mapping[str, float]) -> Iterator[Finding]:
     """Yield findings about low predicted mean opinion scores (by utterance id)."""
-    usual = _Usual.of(list(opinions.values()))
+    statistics = _RobustStatistics.from_values(list(opinions.values()))
     for id_, opinion in opinions.items():
-        if opinion < usual.below:
-            description = f"predicted opinion score {opinion:.1f} of 5 (median {usual.median:.1f})"
-            yield Finding(id_, "predicted opinion", description, usual.distance(opinion), is_grave=False)
+        if opinion < statistics.below:
+            description = f"predicted opinion score {opinion:.1f} of 5 (median {statistics.median:.1f})"
+            yield Finding(id_, "predicted opinion", description, statistics.z_score(opinion), leaves_out=False)
 
 
 def by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
@@ -274,29 +276,29 @@ def by_speaker(utterances: Sequence[Utterance]) -> dict[str, list[Utterance]]:
 
 
 @dataclass(frozen=True)
-class _Usual:
-    """A measure's median, and the spread of the middle half of its values to either side."""
+class _RobustStatistics:
+    """A measure's median, and its standard deviation to either side, estimated from the quartiles."""
 
     median: float
     spread_below: float
     spread_above: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> _Usual:
-        if len(values) < _FEWEST_FOR_SPREAD:
+    def from_values(cls, values: Sequence[float]) -> _RobustStatistics:
+        if len(values) < _MIN_FOR_SPREAD:
             return cls(float(np.median(values)) if values else 0.0, np.inf, np.inf)
         low, median, high = np.percentile(values, [25, 50, 75])
         return cls(float(median), *(max(float(width) / 0.6745, 1e-6) for width in (median - low, high - median)))
 
     @property
     def below(self) -> float:
-        return self.median - _FAR * self.spread_below
+        return self.median - _MAX_Z_SCORE * self.spread_below
 
     @property
     def above(self) -> float:
-        return self.median + _FAR * self.spread_above
+        return self.median + _MAX_Z_SCORE * self.spread_above
 
-    def distance(self, value: float) -> float:
-        """Return the distance from the median in deviations."""
+    def z_score(self, value: float) -> float:
+        """Return the robust z-score, without its sign."""
         spread = self.spread_below if value < self.median else self.spread_above
         return abs(value - self.median) / spread

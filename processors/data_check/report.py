@@ -30,9 +30,9 @@ from utils.pictures import png
 
 _ADVISED_MINUTES = 30
 _RARE_PHONE = 5
-_MOST_SHOWN = 10
-_MOST_SHOWN_S = 15.0
-_MOST_LISTED = 500
+_MAX_SHOWN = 10
+_MAX_SHOWN_S = 15.0
+_MAX_LISTED = 500
 _MEASURES = (
     "duration_s",
     "sample_rate",
@@ -94,7 +94,7 @@ def write_data_report(
     write_atomically(checked.leave_out, _leave_out(checked.dataset, left_out, findings))
     sections = list(_sections(corpus, analyses, checked, settings, with_texts))
     shown = _shown(corpus.utterances, findings, settings)
-    note = f"The worst recordings, at most {_MOST_SHOWN}, unprocessed."
+    note = f"The worst recordings, at most {_MAX_SHOWN}, unprocessed."
     html = page(f"Data check: {checked.dataset}", sections, shown, gallery="Worst recordings", gallery_note=note)
     write_atomically(checked.page, html)
 
@@ -121,7 +121,7 @@ def _figure(value: float) -> str:
 def _leave_out(dataset: str, left_out: Sequence[str], findings: Mapping[str, Sequence[Finding]]) -> str:
     lines = [f"# {dataset}: recordings to leave out of training; delete the lines of those to keep"]
     for id_ in left_out:
-        kinds = dict.fromkeys(finding.kind for finding in findings[id_] if finding.is_grave)
+        kinds = dict.fromkeys(finding.kind for finding in findings[id_] if finding.leaves_out)
         lines.append(f"{id_}  # {', '.join(kinds)}")
     return "\n".join(lines) + "\n"
 
@@ -172,7 +172,7 @@ def _sections(
             for name, n in number.most_common()
         ],
     )
-    kinds: dict[tuple[str, bool], int] = Counter((finding.kind, finding.is_grave) for finding in checked.findings)
+    kinds: dict[tuple[str, bool], int] = Counter((finding.kind, finding.leaves_out) for finding in checked.findings)
     yield Section(
         "Findings",
         ["No findings."] if not kinds else [],
@@ -188,9 +188,9 @@ def _sections(
     if checked.findings:
         yield Section(
             "Findings by recording",
-            [f"The first {_MOST_LISTED} of {len(checked.findings)}."] if len(checked.findings) > _MOST_LISTED else [],
+            [f"The first {_MAX_LISTED} of {len(checked.findings)}."] if len(checked.findings) > _MAX_LISTED else [],
             ("recording", "kind", "details"),
-            [(each.utterance_id, each.kind, each.description) for each in checked.findings[:_MOST_LISTED]],
+            [(each.utterance_id, each.kind, each.description) for each in checked.findings[:_MAX_LISTED]],
         )
     counts = Counter(phone for each in analyses.values() for phone in each.phones)
     if counts:
@@ -241,12 +241,12 @@ def _shown(
             by_kind[finding.kind].append(finding)
     queues = [sorted(found, key=lambda finding: -finding.severity) for found in by_kind.values()]
     ids: list[str] = []
-    while any(queues) and len(ids) < _MOST_SHOWN:
+    while any(queues) and len(ids) < _MAX_SHOWN:
         for queue in queues:
             if queue and (id_ := queue.pop(0).utterance_id) not in ids:
                 ids.append(id_)
     mel = MelSpectrogram.from_settings(settings)
-    for id_ in ids[:_MOST_SHOWN]:
+    for id_ in ids[:_MAX_SHOWN]:
         listed = "; ".join(f"{finding.kind}: {finding.description}" for finding in findings[id_])
         if shown := _draw(by_id[id_], listed, mel):
             yield shown
@@ -254,7 +254,7 @@ def _shown(
 
 def _draw(utterance: Utterance, listed: str, mel: MelSpectrogram) -> Shown | None:
     try:
-        waveform = read_audio(utterance.audio_path, mel.sample_rate)[: int(_MOST_SHOWN_S * mel.sample_rate)]
+        waveform = read_audio(utterance.audio_path, mel.sample_rate)[: int(_MAX_SHOWN_S * mel.sample_rate)]
     except Exception:  # unreadable recordings are in the table
         return None
     n_frames = len(waveform) // mel.hop_size

@@ -24,7 +24,7 @@ MEL_FEATURES = {"recorded": "mel", "predicted": PREDICTED_MEL}
 """The feature with a vocoder's input mels, by `train.mel_source`."""
 
 # Segments begin at any place of an utterance of so many frames, far beyond the period of any table of noise.
-_MOST_FRAMES = 2**16
+_MAX_FRAMES = 2**16
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Segments(_VocoderData, Dataset[VocoderExample]):
         generator = np.random.default_rng([self._seed, epoch, index, *([turn] if turn else [])])
         start = int(generator.integers(0, self.lengths[index] - self._segment_frames + 1))
         example = self._read(index, start, start + self._segment_frames)
-        example = replace(example, first_frame=int(generator.integers(0, _MOST_FRAMES)))
+        example = replace(example, first_frame=int(generator.integers(0, _MAX_FRAMES)))
         if generator.random() < self._blur_share:
             example = replace(example, mel=randomly_blurred(example.mel, generator))
         return example

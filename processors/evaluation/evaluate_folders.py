@@ -87,7 +87,7 @@ class Evaluated:
     def sample(self, metric: str, names: Collection[str] | None = None) -> Sample:
         """Return a metric's values of the recordings that have it, in their order."""
         figures = [self.figures[name][metric] for name in self.names(metric) if names is None or name in names]
-        return Sample(*(np.array([each[place] for each in figures]) for place in (0, 1)))
+        return Sample(*(np.array([each[index] for each in figures]) for index in (0, 1)))
 
     def names(self, metric: str) -> list[str]:
         """Return the recordings that have a metric."""

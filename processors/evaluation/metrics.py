@@ -25,7 +25,7 @@ _RATE, _N_FFT, _HOP_SIZE, _N_MEL, _FMAX = 22050, 1024, 256, 80, 8000.0
 _F0_MIN, _F0_MAX = 60.0, 600.0
 _CENTS_PER_OCTAVE = 1200
 # Of fewer frames a correlation says nothing.
-_FEWEST_VOICED = 10
+_MIN_VOICED = 10
 
 
 class Pair:
@@ -119,7 +119,7 @@ class Pair:
             target_frames, frames = warp(target_mel, self.mel)
             target, predicted = target[target_frames], predicted[frames]
         is_voiced = (target > 0) & (predicted > 0)
-        if np.count_nonzero(is_voiced) < _FEWEST_VOICED:
+        if np.count_nonzero(is_voiced) < _MIN_VOICED:
             return None
         return np.log2(target[is_voiced]), np.log2(predicted[is_voiced])
 

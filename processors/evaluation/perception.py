@@ -18,7 +18,7 @@ _PACKAGES_OF = {
 }
 _RATE = 16000
 # The reference code supports a limited number of utterances, which long recordings would exceed.
-_MOST_PESQ_S = 20
+_MAX_PESQ_S = 20
 _SILENT_PEAK = 1e-3
 
 
@@ -46,7 +46,7 @@ def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
     from pesq import pesq as measure
 
     resampled = [at_16_khz(waveform, sample_rate) for waveform in (reference, degraded)]
-    n_segments = max(1, -(-len(resampled[0]) // (_MOST_PESQ_S * _RATE)))
+    n_segments = max(1, -(-len(resampled[0]) // (_MAX_PESQ_S * _RATE)))
     scores = []
     for clean, noisy in zip(*(np.array_split(waveform, n_segments) for waveform in resampled), strict=True):
         if not (is_audible(clean) and is_audible(noisy)):

@@ -15,7 +15,7 @@ from processors.utterance import Utterance
 
 SPREADS = 4.0
 """Greatest distance of a phone's log duration, or a score, from the median, in spreads."""
-LONGEST_SILENCE_S = 0.2
+MAX_SILENCE_S = 0.2
 """Longest silence without a marked pause; closures of stops are shorter."""
 
 # With fewer examples of a phone, the median of all phones stands in for its own.
@@ -23,7 +23,7 @@ _FEWEST = 20
 _LEAST_SPREAD = math.log(1.3)
 # For phones of few frames, a difference of one frame is large as a logarithm.
 _LEAST_DIFFERENCE_S = 0.06
-_SHORTEST_FRAMES = 0.5  # in place of a phone of no frames
+_MIN_FRAMES = 0.5  # in place of a phone of no frames
 _QUIET_DB, _ABOVE_FLOOR_DB, _FARTHEST_DB = 40.0, 6.0, 25.0
 
 
@@ -100,7 +100,7 @@ class AlignmentCheck:
         if energy is not None and len(energy) == durations.sum():
             n_frames, first = longest_silence(energy, np.repeat(is_pause, durations))
             seconds = n_frames * self._seconds_per_frame
-            if seconds > LONGEST_SILENCE_S:
+            if seconds > MAX_SILENCE_S:
                 place = f"at {first * self._seconds_per_frame:.2f} s, where no pause is marked"
                 self._silences.append(_anomalous_silence(utterance.id, seconds, place))
 
@@ -125,7 +125,7 @@ class AlignmentCheck:
         median_ms = np.exp(median) * self._seconds_per_frame * 1000
         least = _LEAST_DIFFERENCE_S / self._seconds_per_frame
         for utterance_id, numbers, durations, starts in self._spoken:
-            logs = np.log(np.maximum(durations, _SHORTEST_FRAMES))
+            logs = np.log(np.maximum(durations, _MIN_FRAMES))
             sizes = np.abs(logs - median[numbers]) / (SPREADS * spread[numbers])
             is_odd = (sizes > 1.0) & (np.abs(durations - np.exp(median[numbers])) >= least)
             for index in np.flatnonzero(is_odd).tolist():
@@ -148,7 +148,7 @@ class AlignmentCheck:
 
 
 def _anomalous_silence(utterance_id: str, seconds: float, place: str) -> Anomaly:
-    return Anomaly(utterance_id, "silence", seconds / LONGEST_SILENCE_S, f"{seconds * 1000:.0f} ms of silence {place}")
+    return Anomaly(utterance_id, "silence", seconds / MAX_SILENCE_S, f"{seconds * 1000:.0f} ms of silence {place}")
 
 
 def longest_silence(energy: np.ndarray, is_pause: np.ndarray) -> tuple[int, int]:
@@ -195,7 +195,7 @@ def _median_and_spread(counts: Counter[int]) -> tuple[float, float]:
     lengths = sorted(counts)
     shares = np.cumsum([counts[length] for length in lengths]) / counts.total()
     low, median, high = (
-        math.log(max(lengths[int(np.searchsorted(shares, share))], _SHORTEST_FRAMES)) for share in (0.16, 0.5, 0.84)
+        math.log(max(lengths[int(np.searchsorted(shares, share))], _MIN_FRAMES)) for share in (0.16, 0.5, 0.84)
     )
     return median, max((high - low) / 2, _LEAST_SPREAD)
 

@@ -17,7 +17,7 @@ from processors.preparation.rejected import UNEXPECTED, Rejected
 from processors.text.symbols import SymbolTable
 from processors.text.tokens import PAUSES
 from processors.utterance import Utterance
-from utils.console import say
+from utils.console import info
 from utils.errors import RecitalError
 
 
@@ -100,7 +100,7 @@ def without_untrained_speakers(result: CorpusResult) -> CorpusResult:
         return result
     n_lost = len(result.usable) - len(kept)
     note = f"{n_lost} utterances of speakers without training utterances are in no split: {some(lost, 20)}"
-    say(f"{result.dataset}: {note}")
+    info(f"{result.dataset}: {note}")
     return replace(result, usable=kept, notes=(*result.notes, note))
 
 

@@ -12,7 +12,7 @@ from processors.corpora.load import read_dataset
 from processors.corpora.splits import with_splits
 from processors.preparation.corpus_result import PreparationError
 from processors.utterance import SPLITS, Utterance, read_manifest
-from utils.console import Progress, say, warn
+from utils.console import Progress, info, warn
 
 
 def utterances_of(settings: ExperimentSettings, dataset: str) -> list[Utterance]:
@@ -27,7 +27,7 @@ def utterances_of(settings: ExperimentSettings, dataset: str) -> list[Utterance]
     folder = settings.preprocess.processed_path / dataset
     manifests = [folder / f"{split}.jsonl" for split in SPLITS]
     if manifests[0].is_file():
-        say(f"{dataset}: from the manifests of stage 1 in {folder}")
+        info(f"{dataset}: from the manifests of stage 1 in {folder}")
         return [utterance for path in manifests if path.is_file() for utterance in read_manifest(path)]
     listed = with_splits(read_dataset(settings, dataset).utterances, settings.preprocess)
     found = list(_with_durations(dataset, listed))

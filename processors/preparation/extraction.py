@@ -11,7 +11,7 @@ from processors.preparation.jobs import Done, JobGroup, groups_of
 from processors.preparation.plan import CorpusPlan
 from processors.preparation.rejected import Rejected
 from processors.preparation.worker import PRELOAD, make_work
-from utils.console import Progress, say, warn
+from utils.console import Progress, info, warn
 from utils.process_pool import Died, Failed, Noted, ProcessPool
 
 _DEATHS_UNTIL_REJECTED = 2
@@ -43,10 +43,10 @@ def make_features(
     total = sum(len(plan.jobs) for plan in plans)
     done_before = sum(plan.n_done for plan in plans)
     if not total:
-        say(f"nothing to do: all {done_before} utterances are up to date" if done_before else "nothing to do")
+        info(f"nothing to do: all {done_before} utterances are up to date" if done_before else "nothing to do")
         return {}
     num_workers = min(num_workers, len(groups))
-    say(
+    info(
         f"extracting features of {total} {'utterance' if total == 1 else 'utterances'}"
         + (f" ({done_before} are up to date)" if done_before else "")
         + f" in {num_workers} {'process' if num_workers == 1 else 'processes'}"

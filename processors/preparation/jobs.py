@@ -11,8 +11,8 @@ from processors.preparation.rejected import Rejected
 from processors.utterance import Utterance
 
 # A kill loses at most one group per process; smaller groups make more files.
-_MOST_IN_GROUP = 64
-_FEWEST_IN_GROUP = 4
+_MAX_IN_GROUP = 64
+_MIN_IN_GROUP = 4
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ def groups_of(jobs: Sequence[Job], store: Path, num_workers: int) -> Iterator[Jo
     start = 0
     while start < len(jobs):
         share = -(-(len(jobs) - start) // (2 * num_workers))
-        size = min(max(share, _FEWEST_IN_GROUP), _MOST_IN_GROUP)
+        size = min(max(share, _MIN_IN_GROUP), _MAX_IN_GROUP)
         yield JobGroup(store, tuple(jobs[start : start + size]))
         start += size

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from config.paths import rooted
+from config.paths import resolve_path
 from config.schema import ExperimentSettings, PreprocessSettings
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
@@ -20,7 +20,7 @@ from processors.preparation.textgrid_origin import origin_prefix, stamp_of_lexic
 from processors.text.front_end import FrontEnd, FrontEnds
 from processors.text.tokens import Word
 from processors.utterance import Utterance
-from utils.console import Progress, say, warn
+from utils.console import Progress, info, warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.fingerprint import stamp_of_file
@@ -64,7 +64,7 @@ def align_by_mfa(settings: ExperimentSettings, *, num_workers: int = 0) -> None:
             if _lacks(textgrids, utterance, origin)
         }
         if not wanted:
-            say(f"{dataset}: nothing for mfa to align, all TextGrids are up to date")
+            info(f"{dataset}: nothing for mfa to align, all TextGrids are up to date")
             continue
         work_dir = folder / _FOLDER
         shutil.rmtree(work_dir, ignore_errors=True)  # of a run that was stopped
@@ -75,7 +75,7 @@ def align_by_mfa(settings: ExperimentSettings, *, num_workers: int = 0) -> None:
             _run([program, "align", "--clean", "--num_jobs", jobs, *paths], folder / _LOG)
         missing = _copy_textgrids(work_dir / "aligned", textgrids, wanted)
         shutil.rmtree(work_dir, ignore_errors=True)  # missing if no recording could be written
-        say(f"{dataset}: mfa has aligned {len(wanted) - len(missing)} of {len(wanted)} recordings")
+        info(f"{dataset}: mfa has aligned {len(wanted) - len(missing)} of {len(wanted)} recordings")
         if missing:
             others = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             warn(f"{dataset}: mfa wrote no TextGrid of {', '.join(missing[:5])}{others}; see {folder / _LOG}")
@@ -86,7 +86,7 @@ def _resource(settings: PreprocessSettings, name: str) -> str:
     value: str = getattr(settings, name)
     if "/" not in value and not Path(value).suffix:
         return value
-    path = rooted(value)
+    path = resolve_path(value)
     if not path.is_file():
         raise MfaError(f"preprocess.{name}: {path}: no such file; set a file, or a name from `mfa model download`")
     return str(path)
@@ -145,7 +145,7 @@ def _run(command: Sequence[str], log: Path) -> None:
     Raises:
         MfaError: its exit code is not 0; the message has the last lines of its output.
     """
-    say(f"running {' '.join(command)}; its output goes to {log}")
+    info(f"running {' '.join(command)}; its output goes to {log}")
     with log.open("w", encoding="utf-8") as output:
         try:
             process = subprocess.run(

@@ -27,7 +27,7 @@ from processors.preparation.jobs import Job
 from processors.preparation.textgrid_origin import stamp_of_lexicon, stamp_of_text
 from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION
 from processors.utterance import Utterance
-from utils.console import say, warn
+from utils.console import info, warn
 from utils.fingerprint import NOTHING, stamp, stamp_of_file
 
 # An explicitly chosen aligner ignores TextGrids from other sources.
@@ -172,7 +172,7 @@ def _textgrids(folder: Path, utterances: Sequence[Utterance], settings: Preproce
     textgrids = TextGrids(given, own)
     n_given = sum(textgrids.given(utterance) is not None for utterance in utterances)
     if n_given:
-        say(f"{folder.name}: {n_given} recordings have a TextGrid in {given}")
+        info(f"{folder.name}: {n_given} recordings have a TextGrid in {given}")
     elif utterances:  # a share may be empty
         warn(f"{given}: no TextGrid there is named <id>.TextGrid for an utterance of {folder.name}")
     return textgrids

@@ -21,7 +21,7 @@ from processors.speakers.speaker_encoders import make_speaker_encoder
 from processors.text.front_end import FrontEnds
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import read_manifest
-from utils.console import say
+from utils.console import info
 from utils.lock import InUseError, joint_user, sole_user
 from utils.process_pool import available_cores
 
@@ -119,9 +119,9 @@ def prepare_share(
         if not left:
             return prepare(settings, num_workers=num_workers, features=features)
     except InUseError:
-        say(f"share {share} is done; another machine is still working and will finish stage 1")
+        info(f"share {share} is done; another machine is still working and will finish stage 1")
         return None
-    say(
+    info(
         f"share {share} is done; {left} utterances are left for other machines, the last of which finishes stage 1. "
         "If none is running any more, run stage 1 without --shard to prepare what is left"
     )
@@ -179,7 +179,7 @@ class _Inputs:
         sources = read_sources(folder if folder.is_dir() else folder.parent)
         write_sources(plan.folder, sources)
         for source in sources:
-            say(f"{plan.dataset}: speech of {source}, which every bundle trained on it will name")
+            info(f"{plan.dataset}: speech of {source}, which every bundle trained on it will name")
 
     def plans(
         self, symbols: SymbolTable | None, *, overwrite: bool = False, share: Share | None = None

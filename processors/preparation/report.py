@@ -11,7 +11,7 @@ import numpy as np
 
 from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
-from processors.preparation.alignment_check import LONGEST_SILENCE_S, SPREADS, AlignmentCheck, Anomaly, worst_of_each
+from processors.preparation.alignment_check import MAX_SILENCE_S, SPREADS, AlignmentCheck, Anomaly, worst_of_each
 from processors.preparation.corpus_result import CorpusCounts, CorpusResult, completed
 from processors.reports.report_page import Section, Shown, markdown, page, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
@@ -25,8 +25,8 @@ from utils.pictures import png
 _N_SHOWN = 4
 _N_WORST = 10
 _N_DESCRIBED = 3
-_MOST_SHOWN_S = 15.0
-_MOST_SPEAKERS = 200
+_MAX_SHOWN_S = 15.0
+_MAX_SPEAKERS = 200
 _RARE = 5
 _GALLERY_NOTE = (
     "Edge silence is trimmed. Lines on the mel are phone boundaries, the light blue curve is F0; phones of zero "
@@ -99,7 +99,7 @@ def _sections(
         ("speaker", "utterances", "speech", "F0 in Hz"),
         [
             (name, str(counts.speaker_utterances[name]), length(frames), _pitch(statistics.get(name)))
-            for name, frames in counts.speaker_frames.most_common(_MOST_SPEAKERS)
+            for name, frames in counts.speaker_frames.most_common(_MAX_SPEAKERS)
         ],
     )
     if result.rejected:
@@ -142,7 +142,7 @@ def _alignment_sections(
             f"{len(descriptions)} of {alignments.n_checked} utterances have anomalies of alignment{worst}.",
             f"Anomalies are: a phone whose log duration is {SPREADS:g} spreads from its median in this corpus (a "
             "spread is half the width of the middle 68 %); silence within a word; more than "
-            f"{LONGEST_SILENCE_S * 1000:.0f} ms near the noise floor without a marked pause; a score {SPREADS:g} "
+            f"{MAX_SILENCE_S * 1000:.0f} ms near the noise floor without a marked pause; a score {SPREADS:g} "
             "spreads below the median.",
         ],
         ("utterance", "anomalies") if descriptions else (),
@@ -178,7 +178,7 @@ def _shown(
 ) -> Iterator[Shown]:
     """Draw some utterances, the slowest and the fastest, whose texts may be wrong, and the ten worst aligned."""
     store = FeatureStore.open(result.folder)
-    longest = int(_MOST_SHOWN_S * settings.sample_rate / settings.hop_size)
+    longest = int(_MAX_SHOWN_S * settings.sample_rate / settings.hop_size)
     by_id = {
         utterance.id: utterance
         for utterance in result.usable

@@ -14,7 +14,7 @@ from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import LATER, SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
-from utils.console import Progress, say
+from utils.console import Progress, info
 
 
 def symbol_table(
@@ -48,7 +48,7 @@ def symbol_table(
         mark = [LATER] if new and LATER not in kept else []
         table = SymbolTable([*kept.symbols[1:], *mark, *new])
         if new:
-            say(f"new symbols after the {len(kept)} of {path}: {' '.join(new)}")
+            info(f"new symbols after the {len(kept)} of {path}: {' '.join(new)}")
     return table
 
 
@@ -58,7 +58,7 @@ def _symbols_of(utterances: Iterable[Utterance], front_ends: FrontEnds) -> set[s
     with Progress(len(utterances), "symbols of the texts", "texts") as progress:
         for utterance in utterances:
             with suppress(TextError):
-                found.update(PhoneSequence.of(front_ends[utterance.language].tokens(utterance.text)).phones)
+                found.update(PhoneSequence.from_tokens(front_ends[utterance.language].tokens(utterance.text)).phones)
             progress.advance()
     return found
 

@@ -137,7 +137,7 @@ class UtterancePreparer:
 
     def _phoneme_ids_of_text(self, utterance: Utterance, n_frames: int) -> np.ndarray:
         sequence = PhoneSequence.with_silences(self._front_ends[utterance.language].tokens(utterance.text))
-        n_spoken = sum(owner >= 0 for owner in sequence.owners)
+        n_spoken = sum(index >= 0 for index in sequence.word_indices)
         if n_spoken > n_frames:  # no alignment exists, and searching one for a chapter's text would exhaust memory
             raise AlignmentError(
                 f"{utterance.audio_path}: its {n_frames} frames are too few for the {n_spoken} phones of its text; is "

@@ -23,7 +23,7 @@ from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, S
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, kept_voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance, write_manifest
-from utils.console import say, warn
+from utils.console import info, warn
 from utils.files import write_atomically
 
 # Less than this is known to make poor voices.
@@ -81,7 +81,7 @@ def write_voice_files(
     statistics = collector.statistics()
     reports = []
     for result in results:
-        say(f"{result.dataset}: writing the report")
+        info(f"{result.dataset}: writing the report")
         reports.append(write_report(result, counts[result.dataset], statistics, symbols, settings.preprocess))
     _refuse_if_too_few(results, settings.preprocess)
     if with_text or symbols is None:

@@ -24,7 +24,7 @@ PRELOAD = ("processors.preparation.utterance_preparer",)
 """Modules that the processes import at the start."""
 
 # Features held in memory until their group is complete; groups of long recordings become several shards.
-_MOST_BYTES_HELD = 16 * 2**20
+_MAX_BYTES_HELD = 16 * 2**20
 # Errors of the machine, with which every further recording would fail.
 _ENDS_ALL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
@@ -45,7 +45,7 @@ def make_work(settings: PreprocessSettings, features: Sequence[str]) -> Work:
     preparer = UtterancePreparer(settings, features)
 
     def prepare_group(group: JobGroup, note: Note) -> None:
-        with ShardWriter(group.store, max_bytes=_MOST_BYTES_HELD) as writer:
+        with ShardWriter(group.store, max_bytes=_MAX_BYTES_HELD) as writer:
             for index, job in enumerate(group.jobs):
                 rejected = None
                 try:

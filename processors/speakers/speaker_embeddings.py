@@ -19,7 +19,7 @@ from utils.files import write_atomically
 EMBEDDINGS_FILE = "speaker_embeddings.json"
 
 # Enough for a stable mean, and fast for corpora of any size.
-_MOST_RECORDINGS = 40
+_MAX_RECORDINGS = 40
 
 
 class SpeakerEmbeddingsError(RecitalError):
@@ -118,9 +118,10 @@ def embed_speakers(
     with Progress(len(by_speaker), "speaker embeddings", "speakers") as progress:
         for speaker in sorted(by_speaker):
             theirs = sorted(by_speaker[speaker], key=lambda utterance: (utterance.dataset, utterance.id))
-            places = np.unique(np.linspace(0, len(theirs) - 1, min(len(theirs), _MOST_RECORDINGS)).round().astype(int))
+            indices = np.unique(np.linspace(0, len(theirs) - 1, min(len(theirs), _MAX_RECORDINGS)).round().astype(int))
             embeddings = [
-                encoder.embed(_recording(theirs[place], stores[theirs[place].dataset], sample_rate)) for place in places
+                encoder.embed(_recording(theirs[index], stores[theirs[index].dataset], sample_rate))
+                for index in indices
             ]
             vectors[speaker] = _mean(np.stack(embeddings), speaker)
             progress.advance(1, "")

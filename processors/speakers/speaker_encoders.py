@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.fft import dct
 
-from config.paths import rooted
+from config.paths import resolve_path
 from config.schema import PreprocessSettings
 from processors.audio.audio_file import resample
 from utils.errors import RecitalError
@@ -167,7 +167,7 @@ def make_speaker_encoder(settings: PreprocessSettings) -> SpeakerEncoder | None:
         return StatisticsEncoder()
     if settings.speaker_encoder == "resemblyzer":
         return ResemblyzerEncoder()
-    return OnnxEncoder(rooted(settings.speaker_encoder_path))
+    return OnnxEncoder(resolve_path(settings.speaker_encoder_path))
 
 
 def _with_unit_mean_square(vector: np.ndarray) -> np.ndarray:

@@ -106,9 +106,9 @@ class StatisticsCollector:
 def _histogram(values: np.ndarray, log_range: tuple[float, float]) -> np.ndarray:
     low, high = log_range
     with np.errstate(divide="ignore"):
-        place = (np.log(values) - low) * (_N_BINS / (high - low))
+        index = (np.log(values) - low) * (_N_BINS / (high - low))
     # Clipped as floats: the logarithm of 0 has no integer.
-    return np.bincount(np.clip(place, 0, _N_BINS - 1).astype(np.int64), minlength=_N_BINS)
+    return np.bincount(np.clip(index, 0, _N_BINS - 1).astype(np.int64), minlength=_N_BINS)
 
 
 def _pitch_spread(counts: np.ndarray, everyones_counts: np.ndarray) -> Spread:
@@ -148,9 +148,9 @@ def _quantiles(counts: np.ndarray, log_range: tuple[float, float], shares: tuple
     quantiles = []
     for share in shares:
         wanted = share * n_up_to[-1]
-        place = int(np.searchsorted(n_up_to, wanted))  # the first bin that reaches it, never an empty one
-        inside = (wanted - (n_up_to[place] - counts[place])) / counts[place]
-        quantiles.append(low + (place + float(inside)) * width)
+        index = int(np.searchsorted(n_up_to, wanted))  # the first bin that reaches it, never an empty one
+        inside = (wanted - (n_up_to[index] - counts[index])) / counts[index]
+        quantiles.append(low + (index + float(inside)) * width)
     return quantiles
 
 

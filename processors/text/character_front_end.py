@@ -60,9 +60,9 @@ def _words(written: str) -> list[str]:
     """Return the words in a piece of text: letters and digits with their marks, apostrophes between them."""
     words: list[str] = []
     is_open = False
-    for place, character in enumerate(written):
+    for index, character in enumerate(written):
         kind = unicodedata.category(character)[0]
-        following = written[place + 1 : place + 2]
+        following = written[index + 1 : index + 2]
         if kind in "LN" or (is_open and kind == "M"):
             words[-1:] = [words[-1] + character] if is_open else [*words[-1:], character]
             is_open = True

@@ -43,17 +43,17 @@ def _at_most(sentence: list[Token], most_phones: int) -> list[list[Token]]:
     middle = sum(sizes) / 2
     before = [sum(sizes[: index + 1]) for index in range(len(sizes))]
     # Near the middle; a comma may lie up to a third of the sentence away from it.
-    places = range(len(sentence) - 1)
+    indices = range(len(sentence) - 1)
     commas = [
-        place
-        for place in places
-        if isinstance(sentence[place], Pause) and abs(before[place] - middle) <= sum(sizes) / 3
+        index
+        for index in indices
+        if isinstance(sentence[index], Pause) and abs(before[index] - middle) <= sum(sizes) / 3
     ]
-    words = [place for place in places if isinstance(sentence[place], Word) and isinstance(sentence[place + 1], Word)]
+    words = [index for index in indices if isinstance(sentence[index], Word) and isinstance(sentence[index + 1], Word)]
     candidates = commas or words
     if not candidates:
         return [sentence]
-    cut = min(candidates, key=lambda place: abs(before[place] - middle)) + 1
+    cut = min(candidates, key=lambda index: abs(before[index] - middle)) + 1
     head, tail = sentence[:cut], sentence[cut:]
     if isinstance(head[-1], Word):
         head = [*head, Pause(",")]  # every chunk ends in a pause, so that the waveforms can be joined

@@ -34,7 +34,7 @@ _TIME_RANGE = re.compile(r"(\d|\b[AaPp]\s?[Mm]|\d[AaPp]\s?[Mm])\s?[-–]\s?(?=\d
 _OCLOCK = re.compile(r"\b(\d{1,2})\s+o'clock\b", re.IGNORECASE)
 
 
-def speak_dates(text: str) -> str:
+def expand_dates(text: str) -> str:
     """Spell out dates: "2024-01-15", "1/15/2024", "January 15, 2024", "15 January", "44 B C", "the 1920s".
 
     With slashes the month comes first unless that is impossible; with dots the day does. Days become ordinals:
@@ -50,7 +50,7 @@ def speak_dates(text: str) -> str:
     return _DECADE.sub(_decade, text)
 
 
-def speak_times(text: str) -> str:
+def expand_times(text: str) -> str:
     """Spell out times of day: "3:05 P M" as "three oh five P M", "5:00" as "five o'clock"."""
     text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", _MINUTES_RANGE.sub(r"\1 to ", text)))
     return _OCLOCK.sub(lambda match: f"{cardinal(int(match[1]))} o'clock", text)

@@ -18,7 +18,7 @@ from processors.text.language_codes import is_english
 from processors.text.lexicon import Lexicon
 from processors.text.normalizer import make_normalizer
 from processors.text.tokens import PAUSE_OF_MARK, WRITTEN_PAUSES, Pause, Pronunciation, Token, Word, strongest_pause
-from processors.text.word_formation import form_word
+from processors.text.word_formation import derive_pronunciations
 from processors.text.word_tables import word_set
 
 _LETTER = r"[^\W\d_][\u0300-\u036f]*"
@@ -108,7 +108,9 @@ class EnglishFrontEnd:
         return [part for part in written.split("-") if part]
 
     def _takes_final_apostrophe(self, word: str) -> bool:
-        return bool(self._known(word)) or (word.endswith(("s'", "in'")) and bool(form_word(word, self._known)))
+        return bool(self._known(word)) or (
+            word.endswith(("s'", "in'")) and bool(derive_pronunciations(word, self._known))
+        )
 
     def _readings(self, pieces: list[str], index: int, all_capitals: bool) -> tuple[Pronunciation, ...]:
         written = pieces[index]
@@ -125,10 +127,10 @@ class EnglishFrontEnd:
         initialism = None if all_capitals else _INITIALISM.fullmatch(written)
         if initialism and initialism[1] in _SPELLED and not self._user_lexicon.pronunciations(word):
             return self._spelled(initialism[1], initialism[2] or "")
-        if readings := self._known(word) or form_word(word, self._known):
+        if readings := self._known(word) or derive_pronunciations(word, self._known):
             return readings
         plain = _without_accents(word)
-        if plain != word and (readings := self._known(plain) or form_word(plain, self._known)):
+        if plain != word and (readings := self._known(plain) or derive_pronunciations(plain, self._known)):
             return readings
         if initialism and len(initialism[1]) <= 4:
             return self._spelled(initialism[1], initialism[2] or "")
@@ -142,7 +144,7 @@ class EnglishFrontEnd:
             raise TextError(f"cannot pronounce {word!r}: English is read from Latin letters only; transliterate it")
         stem, apostrophe, _ = word.partition("'")
         if apostrophe and stem:  # "Schoeffer's": the network predicts the name, the rule adds the ending
-            readings = form_word(word, lambda base: self._predicted(base) if base == stem else ())
+            readings = derive_pronunciations(word, lambda base: self._predicted(base) if base == stem else ())
             if readings:
                 return readings
         letters = word.replace("'", "")
@@ -156,7 +158,7 @@ class EnglishFrontEnd:
         weakened = [phone.replace("1", "2") for name in names[:-1] for phone in name]
         spelled = (*weakened, *names[-1])
         if ending:
-            return form_word("x's", lambda base: (spelled,) if base == "x" else ())
+            return derive_pronunciations("x's", lambda base: (spelled,) if base == "x" else ())
         return (spelled,)
 
     def _known(self, word: str) -> tuple[Pronunciation, ...]:

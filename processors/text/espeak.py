@@ -29,7 +29,7 @@ _UTF8, _IPA = 1, 0x02
 _RATE, _WORDS_PER_MINUTE = 1, 175
 _BY_CHARACTERS = 1
 # Its queue holds some 150.
-_MOST_CHANGES = 32
+_MAX_CHANGES = 32
 _SEPARATOR = "_"
 # "(en)" before a word that espeak-ng treats as English, "(de)" after it.
 _LANGUAGE_SWITCH = re.compile(r"\([a-z]{2,3}(?:-[a-z0-9-]+)?\)")
@@ -142,7 +142,7 @@ class Espeak:
     def _forget_changes(self) -> None:
         """Make espeak-ng free its copies of voices that were set, which it keeps until it next synthesizes."""
         self._n_changes += 1
-        if self._n_changes % _MOST_CHANGES == 0:
+        if self._n_changes % _MAX_CHANGES == 0:
             self._library.espeak_Synth(b" ", 2, 0, _BY_CHARACTERS, 0, _UTF8, None, None)
 
     def words(self, text: str, voice: str) -> list[list[str]]:

@@ -47,8 +47,8 @@ class EspeakFrontEnd:
         """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
         refuse_other_phones(text, "espeak")
         tokens: list[Token] = []
-        for place, part in enumerate(IN_BRACKETS.split(text)):
-            if place % 2:
+        for index, part in enumerate(IN_BRACKETS.split(text)):
+            if index % 2:
                 tokens.extend(words_in_brackets(part))
             elif part.strip():
                 tokens.extend(self._tokens_of_part(self._normalize(part)))
@@ -139,9 +139,9 @@ def _distribute(together: Sequence[Sequence[str]], alone: Sequence[Sequence[Pron
         return [[phone for _ in word for phone in phones_from_pieces(next(spoken))] for word in alone]
     phones = [phone for word in together for phone in phones_from_pieces(word)]
     by_themselves = [[phone for spoken in word for phone in spoken] for word in alone]
-    owners = _owners(phones, [(phone, index) for index, word in enumerate(by_themselves) for phone in word])
+    word_indices = _owners(phones, [(phone, index) for index, word in enumerate(by_themselves) for phone in word])
     distributed: list[list[str]] = [[] for _ in alone]
-    for phone, owner in zip(phones, owners, strict=True):
+    for phone, owner in zip(phones, word_indices, strict=True):
         distributed[owner].append(phone)
     has_all = all(bool(share) == bool(word) for share, word in zip(distributed, by_themselves, strict=True))
     return distributed if has_all else by_themselves
@@ -162,10 +162,10 @@ def _owners(phones: Sequence[str], expected: Sequence[tuple[str, int]]) -> list[
             costs[row][column] = min(
                 costs[row - 1][column - 1] + other, costs[row - 1][column] + 1, costs[row][column - 1] + 1
             )
-    owners = [0] * rows
+    word_indices = [0] * rows
     row, column = rows, columns
     while row:
-        owners[row - 1] = expected[max(column - 1, 0)][1]
+        word_indices[row - 1] = expected[max(column - 1, 0)][1]
         if column and costs[row][column] == costs[row - 1][column - 1] + _difference(
             phones[row - 1], expected[column - 1][0]
         ):
@@ -174,7 +174,7 @@ def _owners(phones: Sequence[str], expected: Sequence[tuple[str, int]]) -> list[
             row -= 1
         else:
             column -= 1
-    return owners
+    return word_indices
 
 
 def _difference(phone: str, other: str) -> float:

@@ -44,8 +44,8 @@ class Context:
 
     def at(self, offset: int) -> str:
         """Return the neighbour at an offset; empty for a pause or beyond the text."""
-        place = self.index + offset
-        return self.words[place] if 0 <= place < len(self.words) else ""
+        position = self.index + offset
+        return self.words[position] if 0 <= position < len(self.words) else ""
 
     @property
     def before(self) -> str:

@@ -30,7 +30,7 @@ _FEET_INCHES = re.compile(r"(\d)\s?ft\.?\s(\d{1,2})\s?in\b(?!\.)")
 _FEET = re.compile(r"(?<=\s)(\d+)'(?=\s(?:tall|high|long|wide|deep)\b)")
 
 
-def speak_measures(text: str) -> str:
+def expand_measures(text: str) -> str:
     """Spell out numbers with units: "5 km", "1 lb", "70%", "20°C", "a 5-km run", "30 m/s", "5'10\\"", "12 m²"."""
     text = _HEIGHT.sub(lambda match: f"{cardinal(int(match[1]))} foot {cardinal(int(match[2]))}", text)
     text = _BEARING.sub(lambda match: f"{decimal(match[1])} degrees {_DIRECTIONS[match[2]]}", text)

@@ -28,7 +28,7 @@ _MONEY_BEHIND = re.compile(rf"(?<![\w.,])(-?)({NUMBER})\s?(?:({_SYMBOL})|({_CODE
 _CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
 
 
-def speak_money(text: str) -> str:
+def expand_money(text: str) -> str:
     """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5-10", "20 EUR", "99¢"."""
     text = _MONEY_RANGE.sub(lambda match: f"{decimal(match[2])} to {match[1]}{match[4]}", text)
     text = _MONEY.sub(_money, text)

@@ -11,19 +11,19 @@ from functools import lru_cache, partial
 
 from processors.text.abbreviations import expand_abbreviations
 from processors.text.characters import composed, map_characters
-from processors.text.dates_and_times import speak_dates, speak_times
+from processors.text.dates_and_times import expand_dates, expand_times
 from processors.text.errors import TextError
 from processors.text.inline_phones import IN_BRACES
 from processors.text.language_codes import is_english, primary_language
-from processors.text.measures import speak_measures
-from processors.text.money import speak_money
-from processors.text.roman_numerals import speak_roman_numerals
-from processors.text.spoken_numbers import speak_numbers, speak_ranges
-from processors.text.telephone_numbers import speak_phone_numbers
-from processors.text.web_addresses import speak_web_addresses
+from processors.text.measures import expand_measures
+from processors.text.money import expand_money
+from processors.text.roman_numerals import expand_roman_numerals
+from processors.text.spoken_numbers import expand_numbers, expand_ranges
+from processors.text.telephone_numbers import expand_phone_numbers
+from processors.text.web_addresses import expand_web_addresses
 from processors.text.word_tables import WordTables
 
-_MOST_PASSES = 8
+_MAX_PASSES = 8
 _INLINE = re.compile(f"({IN_BRACES})")
 _HAS_DIGIT = re.compile(r"\d")
 _HAS_WEB = re.compile(r"[a-zA-Z0-9]\.[a-zA-Z]|[@#]|://")
@@ -90,7 +90,7 @@ def make_normalizer(language: str = "en", backend: str = "rules") -> Callable[[s
 
 def _until_stable(speak: Callable[[str], str], text: str) -> str:
     """Apply the rules until they change nothing: in "Q.Inc.½" one rule enables another."""
-    for _ in range(_MOST_PASSES):
+    for _ in range(_MAX_PASSES):
         spoken = _outside_inline_phones(speak, text)
         if spoken == text:
             break
@@ -110,15 +110,23 @@ def _outside_inline_phones(speak: Callable[[str], str], text: str) -> str:
 def _speak(text: str) -> str:
     """Apply the rules, in an order in which none removes what a later one needs."""
     if _HAS_WEB.search(text):
-        text = speak_web_addresses(text)
+        text = expand_web_addresses(text)
     text = expand_abbreviations(text)
     if _HAS_DIGIT.search(text):
         for rule in _DIGIT_RULES:
             text = rule(text)
-    return speak_roman_numerals(text)
+    return expand_roman_numerals(text)
 
 
-_DIGIT_RULES = (speak_dates, speak_times, speak_phone_numbers, speak_money, speak_ranges, speak_measures, speak_numbers)
+_DIGIT_RULES = (
+    expand_dates,
+    expand_times,
+    expand_phone_numbers,
+    expand_money,
+    expand_ranges,
+    expand_measures,
+    expand_numbers,
+)
 
 
 def _speak_symbols(text: str) -> str:

@@ -22,7 +22,7 @@ NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 MAGNITUDES = "hundred|thousand|million|billion|trillion|quadrillion"
 
 # Longer ones are read digit by digit: they have no familiar names.
-MOST_DIGITS = 3 * len(_SCALES)
+MAX_DIGITS = 3 * len(_SCALES)
 
 
 def cardinal(number: int) -> str:
@@ -69,7 +69,7 @@ def whole(digits: str) -> str:
     """Spell out a run of digits as one number, or digit by digit if it begins with 0 or is too long."""
     plain = digits.replace(",", "")
     grouped_or_round = len(plain) <= 9 or plain != digits or plain.endswith("000")
-    if len(plain) > MOST_DIGITS or (plain[0] == "0" and len(plain) > 1) or not grouped_or_round:
+    if len(plain) > MAX_DIGITS or (plain[0] == "0" and len(plain) > 1) or not grouped_or_round:
         return digit_by_digit(plain)
     return cardinal(int(plain))
 

@@ -14,43 +14,43 @@ class PhoneSequence:
 
     Attributes:
         phones: (T_text,) symbols, pauses included.
-        owners: (T_text,) index of the word that each phone belongs to, -1 for pauses.
+        word_indices: (T_text,) index of the word that each phone belongs to, -1 for pauses.
         words: the words' texts.
     """
 
     phones: tuple[str, ...]
-    owners: tuple[int, ...]
+    word_indices: tuple[int, ...]
     words: tuple[str, ...]
 
     @classmethod
-    def of(cls, tokens: Iterable[Token]) -> PhoneSequence:
+    def from_tokens(cls, tokens: Iterable[Token]) -> PhoneSequence:
         """Return the sequence that an acoustic model reads: `sil`, each word's first pronunciation, and the pauses."""
-        phones, owners = [SILENCE], [-1]
+        phones, word_indices = [SILENCE], [-1]
         words: list[str] = []
         for token in tokens:
             if isinstance(token, Word):
                 phones += token.pronunciations[0]
-                owners += [len(words)] * len(token.pronunciations[0])
+                word_indices += [len(words)] * len(token.pronunciations[0])
                 words.append(token.text)
             else:
                 phones.append(token.symbol)
-                owners.append(-1)
-        return cls(tuple(phones), tuple(owners), tuple(words))
+                word_indices.append(-1)
+        return cls(tuple(phones), tuple(word_indices), tuple(words))
 
     @classmethod
     def with_silences(cls, tokens: Iterable[Token]) -> PhoneSequence:
         """Return the sequence for an aligner: silences before, after and between all words."""
         words = (token for token in tokens if isinstance(token, Word))
-        return cls.of(each for word in words for each in (word, Pause(SILENCE)))
+        return cls.from_tokens(each for word in words for each in (word, Pause(SILENCE)))
 
     @classmethod
     def joined(cls, sequences: Iterable[PhoneSequence]) -> PhoneSequence:
         """Concatenate sequences."""
         phones: list[str] = []
-        owners: list[int] = []
+        word_indices: list[int] = []
         words: list[str] = []
         for each in sequences:
             phones += each.phones
-            owners += [owner + len(words) if owner >= 0 else owner for owner in each.owners]
+            word_indices += [index + len(words) if index >= 0 else index for index in each.word_indices]
             words += each.words
-        return cls(tuple(phones), tuple(owners), tuple(words))
+        return cls(tuple(phones), tuple(word_indices), tuple(words))

@@ -47,7 +47,7 @@ def roman_value(numeral: str) -> int:
     return sum(-value if value < following else value for value, following in pairs)
 
 
-def speak_roman_numerals(text: str) -> str:
+def expand_roman_numerals(text: str) -> str:
     """Spell out Roman numerals: "Henry VIII" as "the eighth", "Chapter IV" as "four", "the XIX century", "MCMXCIV".
 
     The pronoun "I", words such as "MIX", and letters such as the "V" of "V-neck" are kept.

@@ -46,7 +46,7 @@ _NUMBERED_THING = re.compile(
 _MODEL = re.compile(r"(?<![\w])([A-Za-z]{1,4})-?(\d{3,4})(?![\d.,]\d|\d)")
 
 
-def speak_numbers(text: str) -> str:
+def expand_numbers(text: str) -> str:
     """Spell out all remaining numbers: fractions, ordinals, versions, years, models, plain numbers."""
     text = _COUNTED.sub("number ", text)
     text = _FRACTION.sub(_fraction, text)
@@ -59,7 +59,7 @@ def speak_numbers(text: str) -> str:
     return _PLAIN.sub(_plain_number, text)
 
 
-def speak_ranges(text: str) -> str:
+def expand_ranges(text: str) -> str:
     """Write "to" in ranges ("5-10", "1914-18") and ratios ("2:1") and "by" in dimensions ("2x4"), keeping digits.
 
     Also spells out what these rules would break: set phrases ("24/7"), plurals of numbers ("B-52s", "747s").

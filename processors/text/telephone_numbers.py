@@ -15,7 +15,7 @@ _VANITY_PHONE = re.compile(r"(?<![\w-])1-(8\d\d)-(?=[A-Z\d])")
 _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 
 
-def speak_phone_numbers(text: str) -> str:
+def expand_phone_numbers(text: str) -> str:
     """Spell out telephone and social security numbers digit by digit, with commas between groups."""
     text = _PHONE.sub(_phone, text)
     text = _SPACED_PHONE.sub(lambda match: ", ".join(map(digit_by_digit, match[0].split())), text)

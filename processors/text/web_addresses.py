@@ -24,7 +24,7 @@ _MARKS = {
 }  # fmt: skip
 
 
-def speak_web_addresses(text: str) -> str:
+def expand_web_addresses(text: str) -> str:
     """Spell out e-mail and web addresses, file names, #hashtags and @handles.
 
     "https://www.example.com/a" becomes "W W W dot example dot com slash a", without the scheme.

@@ -28,7 +28,7 @@ _REGULAR_ENDINGS = {
 _PREFIXES = {"over": ("OW2", "V", "ER0"), "under": ("AH2", "N", "D", "ER0")}
 
 
-def form_word(word: str, lookup: Lookup) -> tuple[Pronunciation, ...]:
+def derive_pronunciations(word: str, lookup: Lookup) -> tuple[Pronunciation, ...]:
     """Derive the pronunciations of a word from those of its parts.
 
     Args:
@@ -148,10 +148,10 @@ def _stems(stem: str) -> list[str]:
         stems.append(stem[:-1] + "y")
     if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in _VOWEL_LETTERS:
         stems.append(stem[:-1])
-    return [*stems, stem + "e", stem] if _wants_e(stem) else [*stems, stem, stem + "e"]
+    return [*stems, stem + "e", stem] if _takes_silent_e(stem) else [*stems, stem, stem + "e"]
 
 
-def _wants_e(stem: str) -> bool:
+def _takes_silent_e(stem: str) -> bool:
     # After one vowel and one consonant English keeps the vowel long with an "e": hoping from hope, not from hop.
     return len(stem) >= 3 and stem[-1] not in _VOWEL_LETTERS + "wx" and stem[-2] in "aeiou" and stem[-3] not in "aeiou"
 

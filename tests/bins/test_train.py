@@ -146,7 +146,7 @@ def test_batch_and_optimizer_settings_may_change_from_the_next_epoch(train, tmp_
     assert changed == {"step": 9, "changed": {f"train.{name}": values for name, values in changes.items()}}
     [rate] = [line["learning_rate/network"] for line in lines if line["step"] == 10 and "learning_rate/network" in line]
     assert rate == pytest.approx(0.01 * 0.99**10, rel=1e-12)
-    assert open_checkpoint(folder / "checkpoint" / "step-00000012").facts["epoch"] == 2  # of 4 steps each
+    assert open_checkpoint(folder / "checkpoint" / "step-00000012").metadata["epoch"] == 2  # of 4 steps each
     settings = json.loads((folder / "settings.json").read_text())["train"]
     assert [settings[name] for name in changes] == [new for _, new in changes.values()]
 

@@ -226,7 +226,7 @@ def row_of(phonemes, row):
 
 @every("acoustic")
 def test_a_text_is_synthesized_alone_as_in_a_batch(used):
-    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.of(used.batch)
+    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.from_batch(used.batch)
     together = model.infer(phonemes)
     assert len(set(phonemes.phoneme_lengths.tolist())) > 1
     for row, length in enumerate(phonemes.phoneme_lengths.tolist()):
@@ -259,7 +259,7 @@ def test_controls_of_the_network_are_those_of_the_registry(used):
 @every("acoustic")
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_control_scales_its_own_contour_and_no_earlier_one_or_is_refused(used, control):
-    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.of(used.batch)
+    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.from_batch(used.batch)
     factor = 2.0
     if control not in model.controls:
         with pytest.raises(ControlError, match=f"has no {control} to control; it has: "):

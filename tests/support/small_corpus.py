@@ -31,10 +31,10 @@ VOICED_HZ = 150.0
 
 def texts(count: int) -> dict[str, str]:
     """Ids and sentences, all different."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     found: dict[str, str] = {}
     while len(found) < count:
-        sentence = " ".join(chance.choices(list(WORDS), k=5)).capitalize() + "."
+        sentence = " ".join(rng.choices(list(WORDS), k=5)).capitalize() + "."
         if sentence not in found.values():
             found[f"clip_{len(found):03d}"] = sentence
     return found

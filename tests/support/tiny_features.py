@@ -48,7 +48,7 @@ def write_features(
     inventory: tuple[str, ...] = INVENTORY,
 ) -> list[Utterance]:
     """Write the training data to `processed_dir`; lengths, pitch and energy differ between utterances."""
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     symbols = SymbolTable(inventory)
     folder = processed_dir / dataset
     prepare_store(folder, store_settings(_preprocess_settings(), ACOUSTIC_FEATURES, symbols.symbols))
@@ -57,22 +57,22 @@ def write_features(
     with ShardWriter(folder) as writer:
         for number in range(n_train + n_valid):
             speaker = speakers[number % len(speakers)]
-            n_phones = int(chance.integers(5, 12))
-            phones = ["sil", *chance.choice(symbols.symbols[8:], n_phones).tolist(), "."]
-            durations = chance.integers(1, 9, len(phones)).astype(np.int32)
+            n_phones = int(rng.integers(5, 12))
+            phones = ["sil", *rng.choice(symbols.symbols[8:], n_phones).tolist(), "."]
+            durations = rng.integers(1, 9, len(phones)).astype(np.int32)
             durations[0] = 0
             n_frames = int(durations.sum())
-            f0_hz = chance.uniform(90, 300, n_frames).astype(np.float32)
-            f0_hz[chance.uniform(size=n_frames) < 0.3] = 0.0
-            energy = chance.uniform(0.1, 30, n_frames).astype(np.float32)
-            mel = np.repeat(chance.normal(-5, 2, (len(phones), N_MEL)), durations, axis=0)
+            f0_hz = rng.uniform(90, 300, n_frames).astype(np.float32)
+            f0_hz[rng.uniform(size=n_frames) < 0.3] = 0.0
+            energy = rng.uniform(0.1, 30, n_frames).astype(np.float32)
+            mel = np.repeat(rng.normal(-5, 2, (len(phones), N_MEL)), durations, axis=0)
             features: dict[str, np.ndarray] = {
                 "mel": np.maximum(mel, np.log(MEL_FLOOR)).astype(np.float32),
                 "f0": f0_hz,
                 "energy": energy,
                 "durations": durations,
                 "phonemes": np.array(symbols.ids(phones, "test"), dtype=np.int32),
-                "waveform": (chance.normal(size=n_frames * HOP_SIZE) * 3000).astype(np.int16),
+                "waveform": (rng.normal(size=n_frames * HOP_SIZE) * 3000).astype(np.int16),
             }
             utterance = Utterance(
                 id=f"utterance-{number:02d}",

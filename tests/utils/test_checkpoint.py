@@ -16,14 +16,14 @@ from torch import nn
 
 from config.paths import REPOSITORY
 from utils.checkpoint import CheckpointError, CheckpointFolder, open_checkpoint
-from utils.files import sweep
+from utils.files import remove_partial_files
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
 
 
 def save(checkpoints: CheckpointFolder, step: int, valid_loss: float | None = None, value: float | None = None) -> Path:
     weights = {"network": {"weight": torch.full((3, 2), step if value is None else value)}}
     return checkpoints.save(
-        step, weights=weights, training_state={"lr": 0.5}, facts={"epoch": 1, "valid_loss": valid_loss}
+        step, weights=weights, training_state={"lr": 0.5}, metadata={"epoch": 1, "valid_loss": valid_loss}
     )
 
 
@@ -35,10 +35,10 @@ def test_a_checkpoint_is_read_back_unchanged(tmp_path):
     checkpoints = CheckpointFolder(tmp_path)
     weights = {"b": torch.randn(3, 4).t(), "scalar": torch.tensor(7), "half": torch.randn(2).bfloat16()}
     state = {"moments": [torch.randn(5)], "step": 3, "random": random_state(), "nested": {"a": (1, 2.5, None)}}
-    folder = checkpoints.save(1000, weights={"generator": weights}, training_state=state, facts={"epoch": 2})
+    folder = checkpoints.save(1000, weights={"generator": weights}, training_state=state, metadata={"epoch": 2})
     assert folder.name == "step-00001000"
     checkpoint = checkpoints.newest()
-    assert checkpoint is not None and checkpoint.step == 1000 and checkpoint.facts["epoch"] == 2
+    assert checkpoint is not None and checkpoint.step == 1000 and checkpoint.metadata["epoch"] == 2
     for name, tensor in checkpoint.weights("generator").items():
         assert torch.equal(tensor, weights[name]) and tensor.dtype == weights[name].dtype
     back = checkpoint.training_state()
@@ -49,17 +49,17 @@ def test_tied_weights_are_saved_under_each_name(tmp_path):
     network = nn.ModuleDict({"one": nn.Linear(2, 2), "other": nn.Linear(2, 2)})
     network["other"].weight = network["one"].weight
     checkpoints = CheckpointFolder(tmp_path)
-    checkpoints.save(1, weights={"network": network.state_dict()}, training_state={}, facts={})
+    checkpoints.save(1, weights={"network": network.state_dict()}, training_state={}, metadata={})
     saved = open_checkpoint(tmp_path / "step-00000001").weights("network")
     assert torch.equal(saved["one.weight"], saved["other.weight"])
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing", "changed", "facts", "no facts"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "changed", "metadata", "no metadata"])
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before_with_a_warning(tmp_path, capsys, damage):
     checkpoints = CheckpointFolder(tmp_path)
     save(checkpoints, 10)
     newest = save(checkpoints, 20)
-    weights, facts = newest / "network.safetensors", newest / "checkpoint.json"
+    weights, metadata = newest / "network.safetensors", newest / "checkpoint.json"
     if damage == "cut":
         weights.write_bytes(weights.read_bytes()[:-4])
     elif damage == "missing":
@@ -68,10 +68,10 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before_with_a_warning(t
         content = bytearray(weights.read_bytes())
         content[-1] ^= 1
         weights.write_bytes(content)
-    elif damage == "facts":
-        facts.write_text(facts.read_text()[:20])
+    elif damage == "metadata":
+        metadata.write_text(metadata.read_text()[:20])
     else:
-        facts.unlink()
+        metadata.unlink()
     checkpoint = checkpoints.newest()
     assert checkpoint is not None and checkpoint.step == 10
     warning = capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_partial_checkpoints_are_ignored_and_deleted(tmp_path):
     shutil.copytree(tmp_path / "step-00000001", tmp_path / ".step-00000002.0123abcd.partial")
     shutil.copytree(tmp_path / "step-00000001", tmp_path / ".step-00000000.removed.partial")
     assert [path.name for path in checkpoints.folders()] == ["step-00000001"]
-    sweep(tmp_path)
+    remove_partial_files(tmp_path)
     assert names(checkpoints) == ["step-00000001"]
 
 
@@ -126,11 +126,11 @@ from pathlib import Path
 from utils.checkpoint import CheckpointError, CheckpointFolder
 checkpoints = CheckpointFolder(sys.argv[1])
 weights = {{"network": {{"weight": torch.zeros(1000)}}}}
-checkpoints.save(1, weights=weights, training_state={{}}, facts={{}})
+checkpoints.save(1, weights=weights, training_state={{}}, metadata={{}})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:
-    checkpoints.save(2, weights=weights, training_state={{"moments": torch.zeros(10000)}}, facts={{}})
+    checkpoints.save(2, weights=weights, training_state={{"moments": torch.zeros(10000)}}, metadata={{}})
 except CheckpointError as error:
     print(error)
 """
@@ -156,7 +156,7 @@ def test_full_disk_while_writing_facts_is_named(tmp_path, monkeypatch):
 def test_weights_of_another_shape_are_refused_and_listed(tmp_path):
     checkpoints = CheckpointFolder(tmp_path)
     network = nn.Linear(3, 2)
-    checkpoints.save(1, weights={"network": network.state_dict()}, training_state={}, facts={})
+    checkpoints.save(1, weights={"network": network.state_dict()}, training_state={}, metadata={})
     checkpoint = open_checkpoint(tmp_path / "step-00000001")
     checkpoint.load_module("network", nn.Linear(3, 2))
     with pytest.raises(CheckpointError, match=r"weight has shape \(2, 3\) where the network has \(2, 4\)"):
@@ -173,7 +173,7 @@ def test_pickled_code_in_a_checkpoint_is_not_run(tmp_path):
             return os.mkdir, (str(tmp_path / "owned"),)
 
     checkpoints = CheckpointFolder(tmp_path / "checkpoint")
-    checkpoints.save(1, weights={}, training_state={"evil": Evil()}, facts={})
+    checkpoints.save(1, weights={}, training_state={"evil": Evil()}, metadata={})
     checkpoint = checkpoints.newest()
     assert checkpoint is not None
     with pytest.raises(CheckpointError, match=r"training_state\.pt: cannot be read"):

@@ -134,7 +134,7 @@ def test_its_failures_are_warnings(tmp_path, capsys, fault, warning):
 @pytest.mark.slow
 def test_a_slow_process_does_not_collect_checkpoints(tmp_path, capsys, monkeypatch):
     """The last one is not passed over: there is time."""
-    monkeypatch.setattr(utils.trainer, "_LONGEST_WAIT_S", 1.0)
+    monkeypatch.setattr(utils.trainer, "_MAX_WAIT_S", 1.0)
     options = replace(OPTIONS, max_steps=14)
     outcome, _ = train_toy(tmp_path, options=options, evaluation_process=EvaluationProcess(make_stand_in, 600))
     assert outcome.finished and figures_of(tmp_path) == {}

@@ -164,7 +164,7 @@ def test_a_run_with_changed_settings_resumes_exactly(tmp_path, stops):
         return open_checkpoint(tmp_path / name / "checkpoint" / "step-00000050")
 
     straight, stopped = train("straight", (17, 50)), train("stopped", stops)
-    assert straight.facts["epoch"] == stopped.facts["epoch"] == 7 and straight.facts["group"] == 3
+    assert straight.metadata["epoch"] == stopped.metadata["epoch"] == 7 and straight.metadata["group"] == 3
     wanted, found = straight.weights("network"), stopped.weights("network")
     assert all(torch.equal(wanted[key], found[key]) for key in wanted)
     lines = steady_lines(tmp_path / "stopped")
@@ -189,12 +189,12 @@ def test_a_killed_run_resumes_exactly(tmp_path):
     """Killed with SIGKILL at random moments, many of them while saving, which happens at every other step."""
     steps, options = 120, {"save_every_steps": 2, "keep_last": 2}
     straight = start_toy(tmp_path / "straight", max_steps=steps, **options)
-    chance = random.Random(3)
+    rng = random.Random(3)
     killed = tmp_path / "killed"
     for kill_at in (9, 33, 60, 96):
         process = start_toy(killed, max_steps=steps, pause_s=0.002, **options)
         wait_for_step(killed, kill_at, process)
-        time.sleep(chance.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         process.communicate()
     _, errors = start_toy(killed, max_steps=steps, **options).communicate()
@@ -389,7 +389,7 @@ def test_new_lowest_validation_loss_is_saved_though_no_checkpoint_is_due(tmp_pat
     losses = {line["step"]: line["valid/loss"] for line in steady_lines(tmp_path) if "valid/loss" in line}
     best = min(losses, key=lambda step: losses[step])
     assert f"step-{best:08d}" in [path.name for path in checkpoints]
-    assert open_checkpoint(checkpoints[0]).facts["best_valid_loss"] == losses[best]
+    assert open_checkpoint(checkpoints[0]).metadata["best_valid_loss"] == losses[best]
 
 
 def test_validation_is_the_mean_over_all_units_of_all_batches(tmp_path):

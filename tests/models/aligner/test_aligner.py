@@ -42,8 +42,8 @@ CASES = [  # frames, phones, optional ones
 
 def made_up(case, seed):
     n_frames, n_phones, optional = case
-    chance = np.random.default_rng(seed)
-    values = chance.normal(size=(n_frames, n_phones)).astype(np.float32) * 2
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(n_frames, n_phones)).astype(np.float32) * 2
     return values, np.isin(np.arange(n_phones), optional)
 
 

@@ -59,24 +59,24 @@ def make_network(**changes):
 
 
 def make_example(number, n_phones, level="phone"):
-    chance = np.random.default_rng(number)
-    durations = chance.integers(1, 8, n_phones).astype(np.int32)
+    rng = np.random.default_rng(number)
+    durations = rng.integers(1, 8, n_phones).astype(np.int32)
     n_frames = int(durations.sum())
     places = n_phones if level == "phone" else n_frames
     return AcousticExample(
         id=f"example-{number}",
         speaker_id=number % 2,
-        phoneme_ids=chance.integers(FIRST_PHONE, N_SYMBOLS, n_phones).astype(np.int32),
+        phoneme_ids=rng.integers(FIRST_PHONE, N_SYMBOLS, n_phones).astype(np.int32),
         durations=durations,
-        mel=chance.normal(-5, 2, (n_frames, N_MEL)).astype(np.float32),
-        pitch=chance.normal(size=places).astype(np.float32),
-        energy=chance.normal(size=places).astype(np.float32),
+        mel=rng.normal(-5, 2, (n_frames, N_MEL)).astype(np.float32),
+        pitch=rng.normal(size=places).astype(np.float32),
+        energy=rng.normal(size=places).astype(np.float32),
     )
 
 
 def speak(network, *examples, **controls):
     batch = collate_acoustic(examples)
-    return network.infer(PhonemeBatch.of(batch), Prosody(**controls))
+    return network.infer(PhonemeBatch.from_batch(batch), Prosody(**controls))
 
 
 # Layers

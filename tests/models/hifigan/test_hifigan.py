@@ -232,7 +232,7 @@ def test_missing_predicted_mels_are_refused_with_the_command(tiny):
 
 
 def test_stoi_is_measured_on_the_first_validation_recordings_alone(tiny, monkeypatch):
-    monkeypatch.setattr(gan_vocoder_task, "_MOST_RATED", 2)
+    monkeypatch.setattr(gan_vocoder_task, "_MAX_RATED", 2)
     monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: True)
     measured = []
     monkeypatch.setattr(

@@ -14,7 +14,7 @@ from models.bundles.warm_start import find_initial_state
 from models.inference.align import AligningError, align_corpora
 from models.registry import make_task
 from models.runs.corpus_aligner import aligner_settings, why_to_train_again
-from processors.alignment.durations import alignment_of_durations
+from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment, Interval, without_gaps
 from processors.alignment.pauses_from_alignment import phones_with_pauses
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
@@ -37,14 +37,14 @@ TOKENS = [Word("see", (("S", "IY1"),)), Pause(","), Word("tea", (("T", "IY1"), (
 def test_silence_may_be_around_and_between_all_words():
     sequence = PhoneSequence.with_silences(TOKENS)
     assert sequence.phones == ("sil", "S", "IY1", "sil", "T", "IY1", "sil")
-    assert sequence.owners == (-1, 0, 0, -1, 1, 1, -1)
+    assert sequence.word_indices == (-1, 0, 0, -1, 1, 1, -1)
     assert sequence.words == ("see", "tea")
 
 
 def test_silences_of_no_frames_leave_no_gap():
     sequence = PhoneSequence.with_silences(TOKENS)
     durations = np.array([2, 3, 4, 0, 2, 2, 7])
-    alignment = alignment_of_durations(sequence, durations, frame_s=0.01, duration_s=0.205, score=-1.0)
+    alignment = alignment_from_durations(sequence, durations, frame_s=0.01, duration_s=0.205, score=-1.0)
     assert [(phone.label, round(phone.end_s, 3)) for phone in alignment.phones] == [
         ("", 0.02), ("S", 0.05), ("IY1", 0.09), ("T", 0.11), ("IY1", 0.13), ("", 0.205)
     ]  # fmt: skip
@@ -57,7 +57,7 @@ def test_the_spoken_word_silence_stays_a_word():
     then, silence, so = (Word(text, ((phone, "IY1"),)) for text, phone in spoken)
     tokens = [then, Pause(","), silence, so, Pause(".")]
     durations = np.array([2, 3, 3, 9, 3, 3, 0, 3, 3, 2])
-    alignment = alignment_of_durations(PhoneSequence.with_silences(tokens), durations, frame_s=0.01, duration_s=0.31)
+    alignment = alignment_from_durations(PhoneSequence.with_silences(tokens), durations, frame_s=0.01, duration_s=0.31)
     assert [word.label for word in alignment.words] == ["", "then", "", "silence", "so", ""]
     phones = phones_with_pauses(tokens, alignment).phones
     assert phones == ("sil", "T", "IY1", ",", "S", "IY1", "S", "IY1", ".")
@@ -172,7 +172,7 @@ def test_new_phones_or_corpora_require_a_new_aligner(recipe, tmp_path):
     none = one.model_copy(update={"dataset": ()})
     assert why_to_train_again(experiment, none) == "was stopped while training on toy"
     state = {"network": task.modules["network"].state_dict()}
-    CheckpointFolder(experiment / "checkpoint").save(one.train.max_steps, weights=state, training_state={}, facts={})
+    CheckpointFolder(experiment / "checkpoint").save(one.train.max_steps, weights=state, training_state={}, metadata={})
     assert why_to_train_again(experiment, none) == ""
 
 

@@ -108,8 +108,8 @@ def test_a_text_is_read_once_and_each_phone_keeps_its_word(bundle, tmp_path, mon
     assert read == ["Hello there. Bye."]
     sequence = Synthesizer.open(bundle).plan("Hello there. Bye.").sequence
     assert sequence.words == ("hello", "there", "bye")
-    owned = list(zip(sequence.phones, sequence.owners, strict=True))
-    phones_of_words = [[phone for phone, owner in owned if owner == word] for word in range(3)]
+    indexed = list(zip(sequence.phones, sequence.word_indices, strict=True))
+    phones_of_words = [[phone for phone, index in indexed if index == word] for word in range(3)]
     assert phones_of_words == [["HH", "AH0", "L", "OW1"], ["DH", "EH1", "R"], ["B", "AY1"]]
 
 

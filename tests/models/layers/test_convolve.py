@@ -28,25 +28,25 @@ from models.layers.convolve import convolve
     ],
 )
 def test_convolution_and_gradients_equal_torchs(length, channels, kernel_size, options, leaky_slope):
-    chance = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     c_in, c_out = channels
-    x = torch.randn(3, c_in, length, generator=chance, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(c_out, c_in // options.get("groups", 1), kernel_size, generator=chance, dtype=torch.float64)
-    bias = torch.randn(c_out, generator=chance, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(3, c_in, length, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(c_out, c_in // options.get("groups", 1), kernel_size, generator=generator, dtype=torch.float64)
+    bias = torch.randn(c_out, generator=generator, dtype=torch.float64, requires_grad=True)
     weight.requires_grad_()
     ours = convolve(x, weight, bias, leaky_slope=leaky_slope, **options)
     theirs = F.conv1d(x, weight, bias, **options)
     if leaky_slope is not None:
         theirs = F.leaky_relu(theirs, leaky_slope)
     torch.testing.assert_close(ours, theirs)
-    towards = torch.randn(theirs.shape, generator=chance, dtype=torch.float64)
+    towards = torch.randn(theirs.shape, generator=generator, dtype=torch.float64)
     expected = torch.autograd.grad(theirs, (x, weight, bias), towards)
     torch.testing.assert_close(torch.autograd.grad(ours, (x, weight, bias), towards), expected)
 
 
 def test_half_precision_is_as_exact_as_torchs():
-    chance = torch.Generator().manual_seed(0)
-    x, weight = torch.randn(2, 16, 100, generator=chance), torch.randn(16, 4, 9, generator=chance)
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(2, 16, 100, generator=generator), torch.randn(16, 4, 9, generator=generator)
     exact = F.conv1d(x, weight, stride=2, padding=4, groups=4)
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = convolve(x, weight, None, stride=2, padding=4, groups=4), F.conv1d(x, weight, None, 2, 4, 1, 4)

@@ -47,7 +47,7 @@ def test_the_speech_of_each_evaluated_checkpoint_is_measured(tiny, tmp_path, mod
         assert found.keys() == {2, 4} and all(value > 0 for value in found.values())
     again = SpeechEvaluation(settings).evaluate(folder / "checkpoint" / "step-00000002")
     assert again == pytest.approx({metric: evaluated(folder, metric)[2] for metric in metrics}, rel=1e-4)
-    assert open_checkpoint(folder / "checkpoint" / "step-00000002").facts["awaits_figures"] is True
+    assert open_checkpoint(folder / "checkpoint" / "step-00000002").metadata["awaits_figures"] is True
 
 
 @pytest.mark.slow

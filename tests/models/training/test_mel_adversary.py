@@ -240,7 +240,7 @@ def test_a_killed_training_resumes_exactly_and_two_processes_train_like_one(tiny
 def test_noise_begins_without_effect_and_then_follows_the_text(tiny):
     task = tiny.task()
     network, batch = task.modules["network"].eval(), tiny.batch()
-    phonemes = PhonemeBatch.of(batch)
+    phonemes = PhonemeBatch.from_batch(batch)
     quiet = network.infer(phonemes).mel
     torch.nn.init.normal_(network.decoder_noise.projection.weight)
     noisy = network.infer(phonemes).mel

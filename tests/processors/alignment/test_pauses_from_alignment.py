@@ -48,7 +48,7 @@ def test_phones_read_as_the_text_gives_them():
         silence(0.4),
     )
     aligned = phones_with_pauses(HI_YOU, alignment)
-    assert aligned.phones == PhoneSequence.of(HI_YOU).phones == ("sil", "HH", "AY1", ",", "Y", "UW1", "!")
+    assert aligned.phones == PhoneSequence.from_tokens(HI_YOU).phones == ("sil", "HH", "AY1", ",", "Y", "UW1", "!")
     assert aligned.starts_s == pytest.approx([0, 0.2, 0.3, 0.5, 0.8, 0.9, 1.1])
     assert aligned.ends_s == pytest.approx([0.2, 0.3, 0.5, 0.8, 0.9, 1.1, 1.5])
 

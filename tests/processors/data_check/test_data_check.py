@@ -33,19 +33,19 @@ RATE = 24000
 
 def speech(seed: int, seconds: float = 2.0) -> np.ndarray:
     """Return synthetic speech: syllables of coloured noise with pauses, over a faint background."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     n_samples = int(seconds * RATE)
-    loudness = chance.uniform(0.2, 1.0, n_samples // 2400 + 1) * chance.choice([0, 1, 1], n_samples // 2400 + 1)
+    loudness = rng.uniform(0.2, 1.0, n_samples // 2400 + 1) * rng.choice([0, 1, 1], n_samples // 2400 + 1)
     syllables = np.repeat(loudness, 2400)
     envelope = np.convolve(syllables[:n_samples], np.hanning(600) / 300, "same")
     carrier = np.zeros(n_samples)
     for start in range(0, n_samples, 2400):
-        pitch = chance.uniform(100, 250)
+        pitch = rng.uniform(100, 250)
         time = np.arange(min(2400, n_samples - start)) / RATE
-        harmonics = (np.sin(2 * np.pi * pitch * k * time) * chance.uniform(0.1, 1) / k for k in range(1, 80))
+        harmonics = (np.sin(2 * np.pi * pitch * k * time) * rng.uniform(0.1, 1) / k for k in range(1, 80))
         carrier[start : start + len(time)] = sum(harmonics)
-    carrier += 0.2 * chance.standard_normal(n_samples)
-    return 0.1 * envelope * carrier + 1e-4 * chance.standard_normal(n_samples)
+    carrier += 0.2 * rng.standard_normal(n_samples)
+    return 0.1 * envelope * carrier + 1e-4 * rng.standard_normal(n_samples)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_repeated_text_is_found_but_not_left_out(good):
     clips = {id_: measure_clip(good[id_], RATE) for id_ in ("clip01", "clip02", "clip03")}
     texts = {"clip01": "Good morning!", "clip02": "good  morning", "clip03": "Good evening."}
     [found] = findings_of_repetition([utterance(id_, text) for id_, text in texts.items()], clips)
-    assert (found.utterance_id, found.kind, found.is_grave) == ("clip02", "repeated text", False)
+    assert (found.utterance_id, found.kind, found.leaves_out) == ("clip02", "repeated text", False)
 
 
 def test_a_text_far_too_long_for_its_recording_is_found(good):
@@ -152,7 +152,7 @@ def analyses_with(score, unwritten_s=0.0):
 
 
 @pytest.mark.parametrize(
-    ("score", "unwritten_s", "description", "is_grave"),
+    ("score", "unwritten_s", "description", "leaves_out"),
     [
         (None, 0.0, "cannot be aligned", True),
         (-4.0, 0.0, "low alignment score", True),
@@ -160,10 +160,10 @@ def analyses_with(score, unwritten_s=0.0):
         (-1.0, 0.8, "0.8 s of the recording are loud", True),
     ],
 )
-def test_a_text_that_does_not_match_its_recording_is_found(score, unwritten_s, description, is_grave):
+def test_a_text_that_does_not_match_its_recording_is_found(score, unwritten_s, description, leaves_out):
     analyses = {each.utterance_id: each for each in analyses_with(score, unwritten_s)}
     [found] = findings_of_text(analyses, {}, set())
-    assert (found.utterance_id, found.is_grave) == ("this", is_grave) and description in found.description
+    assert (found.utterance_id, found.leaves_out) == ("this", leaves_out) and description in found.description
 
 
 def test_a_low_score_of_a_noisy_recording_is_reported_only_if_another_text_matches():

@@ -259,7 +259,7 @@ def test_removing_an_empty_folder_keeps_its_lock_exclusive(tmp_path):
 @pytest.mark.slow
 def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
     alone, shared = (write_config(tmp_path / name, corpus, num_workers=1) for name in ("alone", "shared"))
-    chance = random.Random(0)
+    rng = random.Random(0)
     deaths = 0
 
     def begin(number: int):
@@ -271,8 +271,8 @@ def test_machines_killed_at_random_lose_nothing(tmp_path, corpus):
     machines = {number: begin(number) for number in (1, 2, 3)}
     ends = time.monotonic() + 300
     while machines and time.monotonic() < ends:
-        time.sleep(chance.uniform(0.03, 0.4) * takes_s)
-        number = chance.choice(list(machines))
+        time.sleep(rng.uniform(0.03, 0.4) * takes_s)
+        number = rng.choice(list(machines))
         if deaths < 8:  # who has finished begins again, too
             if machines[number].poll() is None:
                 os.killpg(machines[number].pid, signal.SIGKILL)

@@ -41,12 +41,12 @@ RATE = 16000
 
 def recording(seed, *, f0_hz=150.0, tilt=0.02, level=0.0, frames=200):
     """Made speech of one voice: its pitch moves, its spectrum falls, and it pauses."""
-    chance = np.random.default_rng(seed)
-    mel = chance.normal(size=(frames, 40)) * 0.5 - 3.0 - tilt * np.arange(40) + level
+    rng = np.random.default_rng(seed)
+    mel = rng.normal(size=(frames, 40)) * 0.5 - 3.0 - tilt * np.arange(40) + level
     mel[:50] = -11.0 + level
-    f0 = f0_hz * np.exp(chance.normal(size=frames) * 0.1)
+    f0 = f0_hz * np.exp(rng.normal(size=frames) * 0.1)
     f0[:80] = 0.0
-    waveform = (chance.normal(size=RATE) * 3000).astype(np.int16)
+    waveform = (rng.normal(size=RATE) * 3000).astype(np.int16)
     return StoredRecording(waveform, RATE, mel.astype(np.float32), f0.astype(np.float32))
 
 

@@ -79,12 +79,12 @@ def test_a_lexicon_of_the_settings_or_beside_them_is_read(tmp_path):
 
 
 def test_each_phone_keeps_its_word():
-    read = PhoneSequence.of(TOKENS)
+    read = PhoneSequence.from_tokens(TOKENS)
     assert read.phones == ("sil", "S", "IY1", ",", "T", "IY1", ".")
-    assert read.owners == (-1, 0, 0, -1, 1, 1, -1)
+    assert read.word_indices == (-1, 0, 0, -1, 1, 1, -1)
     assert read.words == ("see", "tea")
     assert PhoneSequence.joined([read, read]) == PhoneSequence(
-        read.phones * 2, (*read.owners, -1, 2, 2, -1, 3, 3, -1), ("see", "tea", "see", "tea")
+        read.phones * 2, (*read.word_indices, -1, 2, 2, -1, 3, 3, -1), ("see", "tea", "see", "tea")
     )
 
 

@@ -150,7 +150,7 @@ _TEXTS = {
 
 
 def _phones(language: str) -> tuple[str, ...]:
-    return PhoneSequence.of(make_front_end("espeak", language=language).tokens(_TEXTS[language])).phones
+    return PhoneSequence.from_tokens(make_front_end("espeak", language=language).tokens(_TEXTS[language])).phones
 
 
 def test_threads_of_several_languages_do_not_disturb_each_other():
@@ -160,7 +160,7 @@ def test_threads_of_several_languages_do_not_disturb_each_other():
 
     def speak(language: str) -> None:
         for _ in range(60):
-            if PhoneSequence.of(extractors[language].tokens(_TEXTS[language])).phones != expected[language]:
+            if PhoneSequence.from_tokens(extractors[language].tokens(_TEXTS[language])).phones != expected[language]:
                 wrong.append(language)
 
     threads = [threading.Thread(target=speak, args=(language,)) for language in [*_TEXTS, *_TEXTS]]
@@ -207,7 +207,7 @@ def test_a_fork_during_a_call_does_not_lock_the_child():
 
 def test_front_ends_can_be_pickled():
     extractor = pickle.loads(pickle.dumps(make_front_end("espeak", language="nl")))
-    assert PhoneSequence.of(extractor.tokens(_TEXTS["nl"])).phones == _phones("nl")
+    assert PhoneSequence.from_tokens(extractor.tokens(_TEXTS["nl"])).phones == _phones("nl")
 
 
 def test_real_texts_give_each_written_word_its_phones(shared_data):

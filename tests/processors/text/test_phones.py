@@ -25,7 +25,7 @@ from processors.text.lexicon import Lexicon, LexiconError
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import SymbolTable, UnknownPhoneError
 from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Word
-from processors.text.word_formation import form_word
+from processors.text.word_formation import derive_pronunciations
 from tests.support.tables import read_table
 
 
@@ -49,7 +49,7 @@ def said(extractor, text, word):
 
 
 def test_phone_sequence_opens_with_silence_and_ends_with_a_pause(extractor):
-    assert PhoneSequence.of(extractor.tokens("Hello, world")).phones == (
+    assert PhoneSequence.from_tokens(extractor.tokens("Hello, world")).phones == (
         "sil",
         "HH",
         "AH0",
@@ -90,7 +90,7 @@ def test_tokens_are_words_between_single_pauses(text):
     assert isinstance(tokens[-1], Pause)
     for left, right in pairwise(tokens):
         assert not (isinstance(left, Pause) and isinstance(right, Pause))
-    assert set(PhoneSequence.of(tokens).phones) <= set(INVENTORY)
+    assert set(PhoneSequence.from_tokens(tokens).phones) <= set(INVENTORY)
 
 
 _shared = make_front_end("lexicon")
@@ -169,7 +169,7 @@ def test_endings_follow_sound_and_spelling(word):
     """CMUdict's own words, hidden, come out as it says them."""
     lexicon = Lexicon.from_cmudict()
     for each in word.split():
-        built = form_word(each, partial(_pronunciations_but_of, each))
+        built = derive_pronunciations(each, partial(_pronunciations_but_of, each))
         reduced = {tuple(p.replace("IH0", "AH0") for p in phones) for phones in lexicon.pronunciations(each)}
         assert tuple(p.replace("IH0", "AH0") for p in built[0]) in reduced, each
 
@@ -219,7 +219,7 @@ def test_the_wheel_of_the_network_is_never_imported(extractor):
 
 def test_phones_can_be_written_into_the_text(extractor):
     tokens = extractor.tokens("Say {HH AH0 L OW1}, please, {w er1 l d}!")
-    assert " ".join(PhoneSequence.of(tokens).phones) == "sil S EY1 HH AH0 L OW1 , P L IY1 Z , W ER1 L D !"
+    assert " ".join(PhoneSequence.from_tokens(tokens).phones) == "sil S EY1 HH AH0 L OW1 , P L IY1 Z , W ER1 L D !"
     assert tokens[1].text == "{HH AH0 L OW1}"
 
 
@@ -241,7 +241,7 @@ def test_heteronyms_are_disambiguated_by_their_neighbours(extractor, word, phone
 def test_every_heteronym_has_a_reading_for_its_rule():
     lexicon = Lexicon.from_cmudict()
     for word in _RULES:
-        readings = lexicon.pronunciations(word) or form_word(word, lexicon.pronunciations)
+        readings = lexicon.pronunciations(word) or derive_pronunciations(word, lexicon.pronunciations)
         assert readings, word
         ordered = {
             order_readings(Context(["to", word, "it"], 1), readings)[0],
@@ -354,7 +354,10 @@ def test_recorded_texts_have_few_unknown_words(shared_data, monkeypatch):
     table = SymbolTable(extractor.inventory)
     for line in lines:
         utterance_id, text, *_ = line.split("|")
-        assert table.ids(PhoneSequence.of(extractor.tokens(text)).phones, utterance_id)[0] == table.ids(["sil"], "")[0]
+        assert (
+            table.ids(PhoneSequence.from_tokens(extractor.tokens(text)).phones, utterance_id)[0]
+            == table.ids(["sil"], "")[0]
+        )
     assert len(guessed) <= len(lines) / 50
 
 
