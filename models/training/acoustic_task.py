@@ -109,7 +109,7 @@ class AcousticTask:
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Return Adam with warm-up, decay and annealing; that of the discriminator begins where the network's is."""
+        """Return Adam with warm-up, decay and annealing; that of the discriminator decays alike, without warm-up."""
         train = self._settings.train
         share = learning_rate_share(
             warmup_steps=train.warmup_steps,
@@ -121,9 +121,13 @@ class AcousticTask:
         network = adam(self.modules, train, share, train.adam_eps)
         if self._adversary is None:
             return network
-        start = train.mel_adversary_start_step - 1
         rate, betas = train.mel_adversary_learning_rate, train.mel_adversary_betas
-        return adam_over(ADVERSARY, self.modules, train, rate, betas, lambda step: share(step + start)) | network
+        start = train.mel_adversary_start_step - 1
+
+        def without_warmup(step: int) -> float:
+            return share(max(start + step, train.warmup_steps))
+
+        return adam_over(ADVERSARY, self.modules, train, rate, betas, without_warmup) | network
 
     def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:
         """Train the discriminator, where there is one, then compute the losses of teacher-forced outputs."""
@@ -150,7 +154,7 @@ class AcousticTask:
 
         `free_mel` is the absolute error of the free-running mel, each phone stretched to its ground-truth duration;
         `free_duration` the error of the phones' durations in frames, and `free_length` the relative error of the
-        utterance's length. `deviation_ratio`, `frame_change_ratio` and `band_detail_ratio` compare the free-running
+        utterance's length. `mel_deviation_ratio`, `mel_change_ratio` and `mel_curvature_ratio` compare the free-running
         mel's sharpness with the recordings' (`processors.evaluation.sharpness`): below 1 it is smoother.
         """
         terms = self._loss_terms(self._network(batch), batch, self._levels)
@@ -255,7 +259,7 @@ def _sharpness_ratios(free: GeneratedSpeech, batch: AcousticBatch) -> dict[str, 
     ]
     measured = [(ours, theirs) for ours, theirs in zip(*pairs, strict=True) if ours is not None and theirs is not None]
     return {
-        f"{name}_ratio": Sum(*(sum(getattr(each, name) for each in side) for side in zip(*measured, strict=True)))
+        f"mel_{name}_ratio": Sum(*(sum(getattr(each, name) for each in side) for side in zip(*measured, strict=True)))
         for name in SHARPNESS_NAMES
         if measured
     }

@@ -78,7 +78,7 @@ class AcousticTrainSettings(CosineTrainSettings):
         "weight of its feature matching loss, which is scaled to the mel's absolute error", default=1.0, ge=0
     )
     mel_adversary_learning_rate: float = setting(
-        "peak learning rate of the discriminator; it falls as learning_rate does", default=2e-4, gt=0
+        "peak learning rate of the discriminator; it falls as learning_rate does, without warm-up", default=2e-4, gt=0
     )
     mel_adversary_betas: tuple[float, float] = setting("as adam_betas, of the discriminator", default=(0.5, 0.9))
 

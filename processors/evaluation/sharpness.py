@@ -16,13 +16,13 @@ class Sharpness:
 
     Attributes:
         deviation: standard deviation over time, mean over the bands.
-        frame_change: mean absolute difference of neighbouring frames.
-        band_detail: mean absolute second difference over the bands, where the harmonics are.
+        change: mean absolute difference of neighbouring frames.
+        curvature: mean absolute second difference over the bands, where the harmonics are.
     """
 
     deviation: float
-    frame_change: float
-    band_detail: float
+    change: float
+    curvature: float
 
 
 SHARPNESS_NAMES = tuple(field.name for field in fields(Sharpness))
@@ -35,6 +35,6 @@ def sharpness(mel: Tensor) -> Sharpness | None:
     mel = mel.float()
     return Sharpness(
         deviation=float(mel.std(dim=1, correction=0).mean()),
-        frame_change=float(mel.diff(dim=1).abs().mean()),
-        band_detail=float(mel.diff(n=2, dim=0).abs().mean()),
+        change=float(mel.diff(dim=1).abs().mean()),
+        curvature=float(mel.diff(n=2, dim=0).abs().mean()),
     )

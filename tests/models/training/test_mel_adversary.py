@@ -114,10 +114,12 @@ def test_the_adversary_rests_until_its_first_step(tiny):
     assert added == {"mel_adversarial", "mel_feature", "mel_feature_distance"}
 
 
-def test_its_learning_rate_begins_where_the_networks_is(tiny):
-    settings = "train.warmup_steps=10", "train.mel_adversary_start_step=6", "train.mel_adversary_learning_rate=0.001"
-    optimizer = tiny.task(*settings).optimizers()["mel_adversary"].optimizer
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.6 * 0.001)
+@pytest.mark.parametrize(("start_step", "share"), [(6, 1.0), (41, 0.5)])
+def test_its_learning_rate_has_no_warmup_and_falls_with_the_networks(tiny, start_step, share):
+    settings = f"train.mel_adversary_start_step={start_step}", "train.mel_adversary_learning_rate=0.001"
+    optimizers = tiny.task(*settings, "train.warmup_steps=10").optimizers()
+    rate = optimizers["mel_adversary"].optimizer.param_groups[0]["lr"]
+    assert rate == pytest.approx(share * 0.001, rel=0.06)
 
 
 def test_the_discriminators_update_gives_the_network_no_gradients(tiny):
@@ -157,8 +159,8 @@ def test_sharpness_is_validated_as_a_share_of_the_recordings(tiny):
     task.modules["network"].eval()
     with torch.no_grad():
         sums = task.validate(batch)
-    for name in ("deviation", "frame_change", "band_detail"):
-        assert 0 < sums[f"{name}_ratio"].total < sums[f"{name}_ratio"].count
+    for name in ("deviation", "change", "curvature"):
+        assert 0 < sums[f"mel_{name}_ratio"].total < sums[f"mel_{name}_ratio"].count
 
 
 def losses_of(folder):
