@@ -23,7 +23,7 @@ from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
 from processors.text.chunks import split_into_chunks
-from processors.text.front_end import FrontEnd, FrontEnds, with_known_phones
+from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, with_known_phones
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import Token
 from utils.console import warn
@@ -299,11 +299,7 @@ class Synthesizer:
             new = [phone for phone in replaced if phone not in self._warned_of]
             self._warned_of.update(new)
         for phone in new:
-            others = " ".join(replaced[phone])
-            warn(
-                f"the voice was not trained on the phone {phone!r}; "
-                + (f"{others} is used instead" if others else "it is left out")
-            )
+            warn(describe_replacement(phone, replaced[phone]))
         return known
 
     def _speaker_id(self, speaker: str | None) -> int:

@@ -47,6 +47,10 @@ class CharacterFrontEnd:
             raise TextError(f"text empty: no letters in {shortened(text)!r}")
         return tokens
 
+    def normalized(self, text: str) -> str:
+        """Return the words to be spoken; see `FrontEnd.normalized`."""
+        return self._normalize(text)
+
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
         """Return the letter without its accents, or the letters it is composed of."""
         plain = (each for each in unicodedata.normalize("NFKD", symbol) if not unicodedata.combining(each))

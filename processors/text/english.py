@@ -79,6 +79,10 @@ class EnglishFrontEnd:
                 tokens.append(Word(lowered[index], readings))
         return _with_the_before_vowels(tokens)
 
+    def normalized(self, text: str) -> str:
+        """Return the words to be spoken; see `FrontEnd.normalized`."""
+        return self._normalize(text)
+
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
         """Return nothing: a model with these phones has all of them."""
         return ()

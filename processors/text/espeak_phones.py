@@ -57,6 +57,12 @@ class EspeakFrontEnd:
             raise TextError(f"text empty: nothing to synthesize in {shortened(text)!r}")
         return tokens
 
+    def normalized(self, text: str) -> str:
+        """Return the words to be spoken; see `FrontEnd.normalized`."""
+        parts = IN_BRACKETS.split(text)
+        spoken = (f"[[{part}]]" if place % 2 else self._normalize(part) for place, part in enumerate(parts))
+        return " ".join(part for part in spoken if part)
+
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
         """Return the phones nearest on the IPA's chart; see `nearest_phones`."""
         return nearest_phones(symbol, known)

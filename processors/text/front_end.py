@@ -42,6 +42,10 @@ class FrontEnd(Protocol):
         """
         ...
 
+    def normalized(self, text: str) -> str:
+        """Return a raw text as the words to be spoken, with their punctuation."""
+        ...
+
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
         """Return the `known` symbols nearest to another one; none if no symbol is near."""
         ...
@@ -151,3 +155,9 @@ def with_known_phones(
             spoken.append(replace(token, pronunciations=(tuple(phones),)))
     has_words = any(isinstance(token, Word) for token in spoken)
     return with_single_pauses(spoken) if has_words else [], replaced
+
+
+def describe_replacement(phone: str, others: Sequence[str]) -> str:
+    """Return the message that a phone, which a voice does not have, is replaced by others, or dropped."""
+    used = f"{' '.join(others)} is used instead" if others else "it is left out"
+    return f"the voice was not trained on the phone {phone!r}; {used}"
