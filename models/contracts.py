@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from utils.checkpoint import load_weights
 from utils.errors import RecitalError
 from utils.optimizer_state import OptimizerState
+from utils.precision import Precision
 
 if TYPE_CHECKING:
     from config.schema import Settings
@@ -113,11 +114,13 @@ class AcousticModel(Protocol):
     @property
     def controls(self) -> frozenset[str]: ...
 
-    def infer(self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED) -> GeneratedSpeech:
+    def infer(
+        self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED, precision: Precision = "fp32"
+    ) -> GeneratedSpeech:
         """Synthesize freely, with predicted durations, pitch and energy.
 
         Each factor of `prosody` multiplies its own contour and nothing that is predicted before it: durations come
-        first, then pitch, then energy.
+        first, then pitch, then energy. Only the decoder computes in `precision`, so that it changes none of these.
 
         Raises:
             ValueError: an utterance comes out without a frame.

@@ -28,6 +28,7 @@ from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import Token
 from utils.console import warn
 from utils.errors import RecitalError
+from utils.precision import Precision, fastest, why_not
 
 _TEXTS_AT_ONCE = 64
 _CHUNKS_PER_BATCH = 16
@@ -117,7 +118,13 @@ class Synthesizer:
         vocoder: a trained one or Griffin-Lim.
     """
 
-    def __init__(self, bundle: Bundle, vocoder: Vocoder | None = None, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        vocoder: Vocoder | None = None,
+        device: torch.device | str = "cpu",
+        precision: Precision | None = None,
+    ) -> None:
         if kind_of(bundle.settings.model_type) != "acoustic":
             raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not an acoustic model")
         bundle.require_front_end()
@@ -133,12 +140,19 @@ class Synthesizer:
             self.check_language(language)
         self._warned_of: set[str] = set()
         self._lock = threading.Lock()
+        self._precision = precision or fastest(self.device)
+        if reason := why_not(self._precision, self.device):
+            raise SynthesisError(f"precision {precision}: {reason}")
         self._model = open_acoustic(bundle, self.device)
-        self.vocoder = vocoder or open_vocoder_for(bundle, device=self.device)
+        self.vocoder = vocoder or open_vocoder_for(bundle, device=self.device, precision=precision)
 
     @classmethod
     def open(
-        cls, acoustic: Path | str, vocoder: Path | str | None = None, device: torch.device | str = "cpu"
+        cls,
+        acoustic: Path | str,
+        vocoder: Path | str | None = None,
+        device: torch.device | str = "cpu",
+        precision: Precision | None = None,
     ) -> Synthesizer:
         """Open an experiment, one of its checkpoints, or a bundle, and a vocoder likewise.
 
@@ -147,13 +161,17 @@ class Synthesizer:
             vocoder: folder of the vocoder, which may also be an original HiFi-GAN, or "griffin_lim"; None for the one
                 that came with the acoustic model, the shipped one, or Griffin-Lim, whichever is the first to fit.
             device: of both networks.
+            precision: arithmetic of the decoder and the vocoder; None for the fastest that the device has, of fp32 and
+                bf16. Durations and pitch are always computed in fp32.
 
         Raises:
+            SynthesisError: the device does not support the precision.
             BundleError: a folder holds no such model.
             VocoderError: the vocoder was trained on mels of another kind.
         """
         bundle = find_bundle(acoustic)
-        return cls(bundle, open_vocoder_for(bundle, vocoder, device=device), device)
+        opened = open_vocoder_for(bundle, vocoder, device=device, precision=precision)
+        return cls(bundle, opened, device, precision)
 
     restore_from = open
     """Alias of `open`, as in NeMo."""
@@ -332,7 +350,7 @@ class Synthesizer:
             torch.tensor([len(each) for each in ids], device=self.device),
             torch.tensor([plan.speaker_id for plan, _ in chunks], device=self.device),
         )
-        generated = self._model.infer(batch, chunks[0][0].prosody)
+        generated = self._model.infer(batch, chunks[0][0].prosody, self._precision)
         for row, (_, chunk) in enumerate(chunks):
             n_frames = int(generated.mel_lengths[row])
             yield ChunkMel(

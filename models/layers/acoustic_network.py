@@ -20,6 +20,7 @@ from processors.speakers.speaker_embeddings import SpeakerEmbeddings, rows_of
 from processors.speakers.statistics import SpeakerStatistics
 from processors.text.symbols import SymbolTable
 from processors.text.tokens import PAUSES
+from utils.precision import Precision, autocast
 
 if TYPE_CHECKING:
     from config.schema import ExperimentSettings
@@ -156,7 +157,9 @@ class AcousticNetwork(nn.Module):
         return predicted.final_mel
 
     @torch.no_grad()
-    def infer(self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED) -> GeneratedSpeech:
+    def infer(
+        self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED, precision: Precision = "fp32"
+    ) -> GeneratedSpeech:
         """Synthesize with predicted durations, pitch and energy (`models.contracts.AcousticModel`).
 
         Raises:
@@ -165,7 +168,8 @@ class AcousticNetwork(nn.Module):
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
         variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)
-        mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids)
+        with autocast(precision, hidden.device.type):
+            mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids)
         return GeneratedSpeech(
             mel=mel if refined_mel is None else refined_mel,
             mel_lengths=variances.durations.sum(dim=1),

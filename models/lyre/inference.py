@@ -8,12 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.layers.chunked_vocoder import CHUNK_FRAMES, ChunkedVocoder, overlapping_chunks
+from models.layers.chunked_vocoder import ChunkedVocoder, overlapping_chunks
 from models.lyre.f0_predictor import F0Predictor
 from processors.audio.harmonic_source import HarmonicSource, SourceState
 
 # Frames whose F0 is predicted and followed at once. Always the same, so that neither depends on how a mel is cut.
-_F0_CHUNK_FRAMES = 128
+_F0_CHUNK_FRAMES = 512
+# A sentence at once: at frame rate memory is small, and overlaps cost time.
+_CHUNK_FRAMES = 1024
 _N_ROWS = 4
 
 
@@ -92,7 +94,7 @@ class LyreVocoder:
     def stream(
         self,
         mel: Tensor | Iterable[Tensor],
-        chunk_frames: int = CHUNK_FRAMES,
+        chunk_frames: int = _CHUNK_FRAMES,
         f0_hz: Tensor | Iterable[Tensor] | None = None,
     ) -> Iterator[Tensor]:
         """Yield the same waveform in pieces of `chunk_frames` frames each; the last may be shorter.

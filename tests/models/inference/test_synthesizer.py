@@ -197,7 +197,7 @@ def test_a_streamed_text_is_the_whole_one(bundle, vocoder):
 def test_the_first_sound_of_a_stream_needs_no_more_mels_than_its_own(bundle, vocoder, monkeypatch):
     voice, read = Synthesizer.open(bundle, vocoder=vocoder), []
     infer = voice._model.infer
-    monkeypatch.setattr(voice._model, "infer", lambda batch, prosody: read.append(batch) or infer(batch, prosody))
+    monkeypatch.setattr(voice._model, "infer", lambda batch, *more: read.append(batch) or infer(batch, *more))
     pieces = voice.stream("One two three four five. " * 30)
     assert not read
     next(pieces)
