@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from config.load import write_settings
 from config.paths import VOCODERS
 from config.schema import ExperimentSettings
-from processors.sources import Source, write_sources
+from processors.speakers.sources import Source, write_sources
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE

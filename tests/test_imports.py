@@ -18,7 +18,6 @@ MODELS_FROM_BELOW = ("bundle", "contracts", "layers", "training", "a model", "re
 TOP_OF_MODELS = ("runs", "benchmarks")
 PROCESSORS_FROM_BELOW = (
     "utterance",
-    "sources",
     "feature_store",
     "audio",
     "text",

@@ -14,7 +14,7 @@ from config.schema import ExperimentSettings
 from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.formats import published_layout
 from models.registry import settings_class
-from processors.sources import Source, read_sources, sources_of
+from processors.speakers.sources import Source, read_sources, sources_of
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import STATISTICS_FILE, open_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages

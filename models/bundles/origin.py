@@ -12,7 +12,7 @@ from models.bundles.embedding_rows import listed
 from models.bundles.locate import open_bundle
 from models.bundles.warm_start import names_of
 from models.contracts import HasEmbeddingRows, RowKind
-from processors.sources import Source
+from processors.speakers.sources import Source
 from utils.console import warn
 from utils.errors import RecitalError
 from utils.files import write_atomically

@@ -26,7 +26,7 @@ from models.contracts import InitialState
 from models.registry import make_task, settings_class
 from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options, with_threads
 from models.runs.speech_evaluation import evaluation_process, ranked_by
-from processors.sources import SOURCES_FILE, Source, sources_of, sources_text
+from processors.speakers.sources import SOURCES_FILE, Source, sources_of, sources_text
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
 from utils.console import info, warn
 from utils.errors import RecitalError

@@ -16,7 +16,7 @@ from processors.preparation.extraction import make_features
 from processors.preparation.plan import CorpusPlan, Share, make_plan, remove_partial_files
 from processors.preparation.symbol_table import symbol_table
 from processors.preparation.voice_files import PreparationSummary, write_voice_files
-from processors.sources import read_sources, write_sources
+from processors.speakers.sources import read_sources, write_sources
 from processors.speakers.speaker_encoders import make_speaker_encoder
 from processors.text.front_end import FrontEnds
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable

@@ -17,7 +17,7 @@ import bins.train
 from config.paths import REPOSITORY
 from models.bundles.origin import inherited_sources
 from models.registry import MODELS
-from processors.sources import Source, read_sources, write_sources
+from processors.speakers.sources import Source, read_sources, write_sources
 from tests.support.commands import call, start, start_two
 from tests.support.toy_model import TOY
 from utils.checkpoint import open_checkpoint

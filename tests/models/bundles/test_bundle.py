@@ -16,7 +16,7 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle, open_bundle
 from models.bundles.sharing import for_others
 from models.registry import open_network
-from processors.sources import Source, SourcesError
+from processors.speakers.sources import Source, SourcesError
 from processors.text.front_end_version import FRONT_END_VERSION, FrontEndVersion
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle

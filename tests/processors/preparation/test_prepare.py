@@ -26,7 +26,7 @@ from processors.preparation.corpus_result import PreparationError
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.jobs import Job, groups_of
 from processors.preparation.prepare import prepare
-from processors.sources import Source, read_sources, write_sources
+from processors.speakers.sources import Source, read_sources, write_sources
 from processors.speakers.statistics import open_statistics
 from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SymbolTable
