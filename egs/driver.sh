@@ -2,7 +2,9 @@
 #   recipe_dir, title           the recipe's folder, and the first line of its help
 #   features, infers            what its stage 1 computes and its stage 3 does, for the help
 #   infer_command, infer_modes  the command of stage 3, and its modes, the default first
+#   corpus_command, makes       the command of a stage 0 of its own, and what it does, for the help
 #   infer_flags                 prints the flags of stage 3 as `flags` below does, infer_mode among them
+#   corpus_flags, corpus_asks   for a stage 0 of its own: prints its flags, and sets flag_<name> that were not given
 #   check_infer                 ends with usage_error, or only_in, where the flags of stage 3 do not fit $mode
 #   demo_asks                   sets flag_<name> for stage 3 of the demo
 #   demo_begins                 runs what the demo shows before its stages
@@ -21,6 +23,17 @@ usage_error() {
     exit 2
 }
 
+if [ -z "${corpus_command-}" ]; then
+    corpus_command=bins.download
+    makes="download the published corpora among the settings' dataset into their dataset_path"
+    corpus_flags() {
+        cat <<'EOF'
+mirror|URL|the official addresses|stage 0: address that has the archives under their official file names
+EOF
+    }
+    corpus_asks() { :; }
+fi
+
 # flag|value|default|meaning
 # The default is what the command does without the flag; only flags that were given are passed on.
 flags() {
@@ -29,7 +42,6 @@ stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
 config|FILE|${recipe_dir#"$root"/}/exp_config.json|settings file of the experiment
 name|NAME|none|name of the experiment, a folder in log_dir: stage 2 trains it, stage 3 uses it
 set|KEY=VALUE|none|override one setting, as in train.batch_size=8; may be repeated
-mirror|URL|the official addresses|stage 0: address that has the archives under their official file names
 num_workers|N|every core|stage 1: number of processes
 shard|N/M|the whole corpus|stage 1: run part N of M, on one of several machines that share processed_dir
 gpu|LIST|the first, or the CPU if there is none|stages 2 and 3: GPUs to use, as in "0,1"; "" for the CPU
@@ -39,6 +51,7 @@ main_process_port|PORT|any free one|stage 2: port through which several processe
 infer_expt_dir|DIR|log_dir/NAME, or the only experiment there|stage 3: experiment, checkpoint or bundle to use
 infer_output_dir|DIR|infer_expt_dir/result|stage 3: folder for the results
 EOF
+    corpus_flags
     infer_flags
 }
 
@@ -50,7 +63,7 @@ usage: sh ${recipe_dir#"$root"/}/run.sh --stage N|N-M|all [flags]
        sh ${recipe_dir#"$root"/}/run.sh --demo
 
 stages
-  0  download the published corpora among the settings' dataset into their dataset_path
+  0  $makes
   1  corpus to features: $features
   2  train
   3  $infers
@@ -211,8 +224,10 @@ run() {
 }
 
 stage_0() {
-    command='-m bins.download'
-    with config mirror set debug
+    command="-m $corpus_command"
+    corpus_asks
+    # shellcheck disable=SC2046 # names of flags, to be split
+    with config $(corpus_flags | cut -d '|' -f 1) set debug
     run
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processors.audio.audio_file import AudioError, audio_info, read_audio, write_wav
-from processors.speakers.sources import SOURCES_FILE, Source, read_sources, sources_text
+from processors.speakers.sources import SOURCES_FILE, Source, read_sources, write_sources
 from utils.console import Progress, info, warn
 from utils.errors import RecitalError
 from utils.files import remove_partial_files, write_atomically
@@ -154,18 +153,16 @@ def make_teacher_corpus(
 def _claim(folder: Path, teacher: Teacher) -> None:
     """Name the teacher in a new folder; refuse one of another teacher."""
     path = folder / SOURCES_FILE
-    named = json.loads(sources_text([teacher.source])) | {"command": teacher.command}
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8")) if read_sources(folder) else {}
-        if found != named:
+        if (found := read_sources(folder)) != (teacher.source,):
             raise TeacherError(
-                f"{path}: the corpus was begun with another teacher ({', '.join(map(str, read_sources(folder)))}), "
-                "licence or command; choose another folder"
+                f"{path}: the corpus was begun with {', '.join(map(str, found)) or 'nobody'}, not with "
+                f"{teacher.source}; choose another folder"
             )
     elif (folder / "metadata.csv").exists():
         raise TeacherError(f"{folder}: holds another corpus; choose another folder")
     else:
-        write_atomically(path, json.dumps(named, indent=1, ensure_ascii=False) + "\n")
+        write_sources(folder, [teacher.source])
 
 
 def _spoken(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ RECIPE = Path("egs/tts/FastSpeech2")
 VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
 LYRE_RECIPE = Path("egs/vocoder/Lyre")
 ALIGNER_RECIPE = Path("egs/align")
+BASE_RECIPE = Path("egs/base")
 
 # Stands for Python: notes what it is called with, writes the files named by STUB_WRITES where stage 3 writes, and
 # fails where the module named by STUB_FAILS is to run.
@@ -87,7 +89,8 @@ def vocoder_house(request, tmp_path) -> House:
 
 
 @pytest.fixture(
-    params=[(shell, recipe) for shell in SHELLS for recipe in (RECIPE, VOCODER_RECIPE, ALIGNER_RECIPE)], ids=str
+    params=[(shell, recipe) for shell in SHELLS for recipe in (RECIPE, VOCODER_RECIPE, ALIGNER_RECIPE, BASE_RECIPE)],
+    ids=str,
 )
 def any_house(request, tmp_path) -> House:
     return House(tmp_path, *request.param)
@@ -100,9 +103,11 @@ def value_of(call: dict, flag: str) -> str:
 
 def flags_of(recipe: Path) -> list[str]:
     folder = REPOSITORY / recipe
-    scripts = [REPOSITORY / "egs" / "driver.sh", folder / "run.sh", folder.parent / "stage_3.sh"]
-    source = "".join(script.read_text() for script in scripts if script.is_file())
-    return re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
+    run = (folder / "run.sh").read_text()
+    sourced = [folder / name for name in re.findall(r'^\. "\$recipe_dir/(\S+)"$', run, re.MULTILINE)]
+    source = "".join([run, *(script.read_text() for script in sourced)])
+    flags = re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
+    return [flag for flag in flags if flag != "mirror" or "corpus_flags()" not in run]
 
 
 STAGES = {0: "bins.download", 1: "bins.preprocess", 2: "bins.train", 3: "bins.synthesize"}
@@ -111,6 +116,7 @@ STAGES_OF = {
     VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"},
     LYRE_RECIPE: {**STAGES, 3: "bins.vocode"},
     ALIGNER_RECIPE: {**STAGES, 3: "bins.align"},
+    BASE_RECIPE: {**STAGES, 0: "bins.make_teacher_corpus"},
 }
 DEMO_STAGES = {recipe: [stages[number] for number in (1, 2, 3)] for recipe, stages in STAGES_OF.items()}
 
@@ -146,6 +152,42 @@ def test_an_impossible_stage_is_wrong_usage(house, stages):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --stage")
     assert house.calls == []
+
+
+@pytest.fixture(params=SHELLS)
+def base_house(request, tmp_path) -> House:
+    return House(tmp_path, request.param, BASE_RECIPE)
+
+
+def test_the_base_begins_with_a_teachers_corpus(base_house, tmp_path):
+    (tmp_path / "texts.txt").touch()
+    asked = ("--name", "base", "--texts", "texts.txt", "--infer_text", "Hello.")
+    done = base_house.run("--stage", "all", *asked, where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert base_house.modules == [STAGES_OF[BASE_RECIPE][stage] for stage in range(4)]
+    corpus = base_house.calls[0]
+    assert value_of(corpus, "--texts") == str(tmp_path / "texts.txt")
+    assert value_of(corpus, "--hours") == "7"
+    python, option, script, table = shlex.split(value_of(corpus, "--teacher"))
+    assert (python, option, table) == (str(base_house.python), "-c", "{table}")
+    compile(script, "script", "exec")
+    assert value_of(corpus, "--licence") == "Apache-2.0" and "Kokoro" in value_of(corpus, "--teacher_name")
+    assert not {"--texts", "--teacher", "--hours"} & {
+        part for call in base_house.calls[1:] for part in call["arguments"]
+    }
+
+
+def test_another_teacher_has_to_be_named_by_the_user(base_house):
+    base_house.run("-s", "0", "--texts", "t", "--teacher", "say {output}", "--hours", "0.5")
+    corpus = base_house.calls[0]
+    assert (value_of(corpus, "--teacher"), value_of(corpus, "--hours")) == ("say {output}", "0.5")
+    assert not {"--teacher_name", "--licence"} & set(corpus["arguments"])
+
+
+def test_a_corpus_without_texts_is_wrong_usage(base_house):
+    done = base_house.run("-s", "0")
+    assert (done.returncode, base_house.calls) == (2, [])
+    assert done.stderr.startswith("error: stage 0 needs --texts")
 
 
 @pytest.mark.parametrize(

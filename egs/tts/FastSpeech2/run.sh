@@ -4,37 +4,6 @@
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 title="FastSpeech 2: train a voice on recordings with transcripts, and synthesize speech with it."
 features="text, alignment, mel, pitch, energy, statistics"
-infers="synthesize speech"
-infer_command=bins.synthesize
-infer_modes="single batch"
-
-infer_flags() {
-    cat <<'EOF'
-infer_mode|MODE|single|single synthesizes --infer_text; batch a file of texts or a split of a corpus
-infer_text|TEXT|none|text to synthesize; for batch, a file with one text, or name|text, per line
-infer_dataset|NAME|the first of the settings|batch: corpus whose texts are synthesized
-infer_testing_set|SET|test|batch: its split: test, valid, train or golden_test
-infer_speaker_name|NAME|the only one|speaker, for voices with several
-infer_language|CODE|the speaker's own|language of the texts, such as de
-vocoder_dir|DIR|the voice's own, or the shipped one|vocoder: an experiment, checkpoint or bundle, an original HiFi-GAN, or griffin_lim
-pitch_control|X|1|factor on pitch, in Hz
-energy_control|X|1|factor on energy
-duration_control|X|1|factor on durations; 2 is half the pace
-EOF
-}
-
-check_infer() {
-    only_in batch infer_dataset
-    if [ "$mode" = single ]; then
-        [ -n "${flag_infer_text+given}" ] || usage_error "stage 3 needs --infer_text, or --infer_mode batch"
-    elif [ -n "${flag_infer_text-}" ]; then
-        flag_infer_text=$(whole_path "$flag_infer_text") # a file in this mode alone
-    fi
-}
-
-demo_asks() {
-    flag_infer_text=${flag_infer_text-This voice was trained on two hundred short sentences, in a few minutes.}
-}
 
 demo_begins() {
     [ ! -d "$demo_made/first/result" ] || return 0
@@ -45,4 +14,5 @@ demo_begins() {
     say "listen to it while another voice is trained, which takes some minutes"
 }
 
+. "$recipe_dir/../stage_3.sh"
 . "$recipe_dir/../../driver.sh"
