@@ -1,4 +1,4 @@
-"""Speed of models on this machine in training and inference, beside the plain formulation in the same minutes."""
+"""Speed of models on this machine in training and inference, interleaved with a plain implementation."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def _positive(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.benchmark",
-        "Measure how fast models are in training and inference on this machine's CPU, beside the plain formulation of "
-        "those that have one.",
+        "Measure how fast models are in training and inference on this machine's CPU, interleaved with the plain "
+        "implementation of those that have one.",
         with_config=False,
     )
     add = parser.add_argument
@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated")
     add("--precision", nargs="+", choices=_PRECISIONS, default=list(_PRECISIONS), help="arithmetic of the networks")
     add("--batch_size", type=_positive, default=16, help="utterances per training step")
-    add("--steps", type=_positive, default=8, help="training steps of each formulation")
-    add("--runs", type=_positive, default=30, help="runs of inference of each formulation")
+    add("--steps", type=_positive, default=8, help="training steps of each implementation")
+    add("--runs", type=_positive, default=30, help="runs of inference of each implementation")
     add("--speaking_batch_size", nargs="+", type=_positive, default=[1], metavar="N", help="mels vocoded at once")
     add("--long_s", type=float, default=0.0, metavar="S", help="also make S seconds of speech in chunks; watch memory")
     add("--extraction", action="store_true", help="also measure mel, energy and pitch of made-up recordings")

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--infer_dataset", metavar="NAME", help="for batch: the corpus; the first of the settings unless given")
     sets = ["test", "valid", "train", "golden_test"]
     add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")
-    add("--infer_speaker_name", metavar="NAME", help="who speaks, where the model knows several")
+    add("--infer_speaker_name", metavar="NAME", help="the speaker, where the model has several")
     add(
         "--infer_language",
         metavar="CODE",

@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
     from models.inference.vocoder import open_vocoder
 
     vocoder = open_vocoder(experiment, device=choose_device(), precision=arguments.precision)
-    mel = vocoder.settings.preprocess  # not those of --config: the experiment knows what it was trained on
+    mel = vocoder.settings.preprocess  # the vocoder's own settings, not those of --config
     sources = _sources(arguments, settings, mel)
     folder = Path(arguments.infer_output_dir or experiment / "result")
     vocode_all(vocoder, sources, folder, mel.sample_rate, overwrite=arguments.overwrite)

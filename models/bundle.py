@@ -45,8 +45,8 @@ class Bundle:
         weights: by parameter name.
         symbols: the symbol table of the front end; None for a model that reads no text.
         statistics: pitch and energy per speaker; empty for a model that needs none.
-        speakers: name to row of the speaker table, in that order; empty for a model that knows no speakers.
-        embeddings: of the speakers, for a model that knows them by their voices; None for others.
+        speakers: name to row of the speaker table, in that order; empty for a model without speakers.
+        embeddings: of the speakers, for a model conditioned on them (`speaker_conditioning: encoder`); None for others.
         languages: what each speaker speaks; what is missing is the language of the settings.
         folder: where the bundle was opened; `Path()` for one that is being made.
         version: of the Recital that wrote it; empty for a bundle from before 0.2.0.

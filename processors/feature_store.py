@@ -380,7 +380,7 @@ class FeatureStore:
 
         Raises:
             StoreError: the store does not hold it, or the shard was damaged after the store was opened.
-            IndexError: `start` is negative or behind `stop`.
+            IndexError: `start` is negative or beyond `stop`.
         """
         row = self._row(utterance_id, feature)
         length = int(self._length_of[feature][row])

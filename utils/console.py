@@ -53,7 +53,7 @@ class Progress:
         return self._done
 
     def advance(self, amount: int = 1, note: str = "") -> None:
-        """Count `amount` more units as done; `note` is shown behind the rate."""
+        """Count `amount` more units as done; `note` is shown after the rate."""
         self._done += amount
         if self._bar is not None:
             if note:

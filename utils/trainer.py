@@ -149,7 +149,7 @@ class Trainer:
         self._last_losses: dict[str, float] = {}
         self._last_valid_losses: dict[str, float] = {}
         self._speed = SpeedMeter(processes.device)
-        self._note = ""  # behind the progress
+        self._note = ""  # shown after the progress
         self.train_step = TrainStep(
             task,
             processes,

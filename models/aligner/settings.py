@@ -43,7 +43,7 @@ class AlignerTrainSettings(AdamTrainSettings):
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
         if self.decay_steps <= self.warmup_steps:
-            yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not behind warmup_steps")
+            yield Contradiction(("decay_steps", "warmup_steps"), f"{self.decay_steps} is not after warmup_steps")
         if self.evaluate_every_steps:
             yield Contradiction(("evaluate_every_steps",), "an aligner makes no speech to evaluate; leave it at 0")
 

@@ -1,4 +1,4 @@
-"""Speed of acoustic models in training and inference, beside the plain formulation in the same minutes."""
+"""Speed of acoustic models in training and inference, interleaved with a plain implementation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from processors.text.arpabet import INVENTORY
 from utils.precision import Precision, autocast
 from utils.task import Optimization, Term, Update
 
-_PHONES_SPOKEN = 90
+_N_PHONES = 90
 _MAX_TRIES = 30
 
 
@@ -41,8 +41,8 @@ def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Secti
     return [
         Section(
             "Acoustic training",
-            "real mel frames per second, whole steps, LJSpeech's lengths, made-up features. Plain is the common "
-            "formulation, with batches drawn at random",
+            "real mel frames per second, whole steps, LJSpeech's lengths, random features. Plain is the common "
+            "implementation, with batches drawn at random",
             trained,
         ),
         Section("Phones to mel", "one sentence, free-running", spoken),
@@ -56,31 +56,31 @@ def n_parameters(settings: ExperimentSettings) -> int:
 
 
 def measure_training(settings: ExperimentSettings, *, precision: Precision, steps: int) -> dict[str, Any]:
-    """Measure training steps at the settings' batch size, on LJSpeech's lengths and made-up features.
+    """Measure training steps at the settings' batch size, on LJSpeech's lengths and random features.
 
     Args:
         settings: of the experiment.
         precision: of the networks' arithmetic.
-        steps: of each formulation; spread evenly over the lengths that batches have.
+        steps: of each implementation; spread evenly over the lengths that batches have.
 
     Returns:
-        Real mel frames per second and the share of padding, ours and those of the plain formulation in batches drawn at
-        random, with the ratio of the speeds; "-" where there is no plain formulation.
+        Real mel frames per second and the share of padding, ours and those of the plain implementation in batches
+        drawn at random, with the ratio of the speeds; "-" where there is no plain implementation.
     """
     reference = _reference(settings)
     ours = [_batch(lengths, settings) for lengths in bucketed_lengths(settings, steps)]
     random = [_batch(lengths, settings) for lengths in random_lengths(settings, steps)]
     clip = settings.train.gradient_clip
-    learners = [(Stepper(made_up_task(settings), precision, clip), ours)]
+    steppers = [(Stepper(made_up_task(settings), precision, clip), ours)]
     if reference is not None:
-        learners.append((Stepper(_ReferenceTask(reference), precision, clip), random))
-    for stepper, batches in learners:
+        steppers.append((Stepper(_ReferenceTask(reference), precision, clip), random))
+    for stepper, batches in steppers:
         stepper.warm_up(batches[0])
     for number in range(steps):
         # Turn by turn, so that whatever else the machine does slows both alike.
-        for stepper, batches in learners:
+        for stepper, batches in steppers:
             stepper.take(batches[number])
-    speed, *plain = [stepper.frames / stepper.seconds for stepper, _ in learners]
+    speed, *plain = [stepper.frames / stepper.seconds for stepper, _ in steppers]
     return {
         "frames per s": speed,
         "plain": plain[0] if plain else "-",
@@ -94,21 +94,21 @@ def measure_inference(settings: ExperimentSettings, *, precision: Precision, run
     """Measure free-running inference of one sentence of about 540 frames, batch of one.
 
     Returns:
-        The sentence's frames, percentiles of the time from its phones to its mel, the plain formulation's median and
+        The sentence's frames, percentiles of the time from its phones to its mel, the plain implementation's median and
         how many times ours that is, or "-", and seconds of speech per second.
     """
     network, reference = open_acoustic(untrained_bundle(settings)), _reference(settings)
     generator = torch.Generator().manual_seed(0)
-    phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _PHONES_SPOKEN), generator=generator)
-    phones = PhonemeBatch(phoneme_ids, torch.tensor([_PHONES_SPOKEN]), torch.tensor([0]))
+    phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _N_PHONES), generator=generator)
+    phones = PhonemeBatch(phoneme_ids, torch.tensor([_N_PHONES]), torch.tensor([0]))
     with torch.inference_mode(), autocast(precision, "cpu"):
         prosody, durations = _usual_durations(network, phones)
-        formulations: dict[str, Callable[[], Tensor]] = {"ours": lambda: network.infer(phones, prosody).mel}
+        implementations: dict[str, Callable[[], Tensor]] = {"ours": lambda: network.infer(phones, prosody).mel}
         if reference is not None:
             plain = reference.eval()
-            formulations["plain"] = lambda: plain.infer(phoneme_ids, phones.phoneme_lengths, durations)
-            assert formulations["plain"]().shape[1] == durations.sum()
-        times = time_in_turn(formulations, runs)
+            implementations["plain"] = lambda: plain.infer(phoneme_ids, phones.phoneme_lengths, durations)
+            assert implementations["plain"]().shape[1] == durations.sum()
+        times = time_in_turn(implementations, runs)
     frames, medians_s = int(durations.sum()), {name: float(np.median(seconds)) for name, seconds in times.items()}
     return {
         "frames": frames,
@@ -120,11 +120,12 @@ def measure_inference(settings: ExperimentSettings, *, precision: Precision, run
 
 
 def _usual_durations(network: AcousticModel, phones: PhonemeBatch) -> tuple[Prosody, Tensor]:
-    """Find the factor by which a network without training makes phones last about as long as in LJSpeech.
+    """Find the duration factor with which an untrained network's phones last about as long as LJSpeech's.
 
-    Returns the factor, and the durations that come of it.
+    Returns:
+        The factor as a `Prosody`, and the (1, T_text) durations that it results in.
     """
-    wanted = phones.phoneme_ids.numel() * FRAMES_PER_PHONE
+    target_frames = phones.phoneme_ids.numel() * FRAMES_PER_PHONE
     factor = 1.0
     for _ in range(_MAX_TRIES):
         prosody = Prosody(duration=factor)
@@ -134,14 +135,14 @@ def _usual_durations(network: AcousticModel, phones: PhonemeBatch) -> tuple[Pros
             factor *= 2
             continue
         frames = int(durations.sum())
-        if abs(frames - wanted) <= wanted // 20 or "duration" not in network.controls:
+        if abs(frames - target_frames) <= target_frames // 20 or "duration" not in network.controls:
             break
-        factor *= wanted / frames
+        factor *= target_frames / frames
     return prosody, durations
 
 
 class _ReferenceTask:
-    """A reference in training, as a `Stepper` takes it."""
+    """A reference implementation in training, for a `Stepper`."""
 
     def __init__(self, reference: nn.Module) -> None:
         self.modules = {"network": reference}
@@ -155,7 +156,7 @@ class _ReferenceTask:
 
 
 def _reference(settings: ExperimentSettings) -> Any:
-    """Return the reference of a model, with random weights; None where it has none.
+    """Return a model's reference implementation, with random weights; None where it has none.
 
     It is a network of the same size, written plainly: its call returns the loss of an `AcousticBatch`, and its `infer`,
     of (phoneme_ids, phoneme_lengths, durations), a (B, T_mel, M) mel with predicted pitch and energy; durations are

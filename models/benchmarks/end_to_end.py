@@ -17,7 +17,7 @@ from models.inference.vocoder import GRIFFIN_LIM, GriffinLimVocoder, open_vocode
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
 
-# One of the length that other systems are measured with: 128 characters.
+# The last has 128 characters, a length that published measurements of latency use.
 _TEXTS = (
     "Hello there.",
     "The quick brown fox jumps over the lazy dog.",
@@ -31,8 +31,8 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
 
     Args:
         acoustic: an experiment, a checkpoint or a bundle.
-        vocoder: likewise, or "griffin_lim"; None for the voice's own or the shipped one.
-        plan: how often to speak, and in which precisions of the vocoder; the acoustic model and Griffin-Lim are fp32.
+        vocoder: as `acoustic`, or "griffin_lim"; None for the voice's own or the shipped one.
+        plan: runs of each text, and precisions of the vocoder; the acoustic model and Griffin-Lim are fp32.
 
     Raises:
         BundleError: a folder holds no such model.
@@ -60,13 +60,15 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
                     **percentiles_ms(seconds),
                 }
             )
-    return [Section("Text to sound", "one text at a time, front end included", rows)]
+    return [
+        Section("Text to sound", "one text at a time, front end included; s per speech s is the real-time factor", rows)
+    ]
 
 
 def measure_extraction(preprocess: PreprocessSettings, plan: Plan) -> list[Section]:
     """Measure what stage 1 computes of one recording in one process: mel and energy, and pitch."""
     definition = MelSpectrogram.from_settings(preprocess)
-    recording = _buzz(preprocess.sample_rate)
+    recording = _harmonic_tone(preprocess.sample_rate)
     waveform = torch.from_numpy(recording)
     pitch = partial(
         extract_pitch,
@@ -87,11 +89,11 @@ def measure_extraction(preprocess: PreprocessSettings, plan: Plan) -> list[Secti
         | percentiles_ms(seconds)
         for name, seconds in time_in_turn(features, plan.runs).items()
     ]
-    return [Section("Extraction", "one made-up recording, voiced with pauses, in one process", rows)]
+    return [Section("Extraction", "one synthetic recording, voiced with pauses, in one process", rows)]
 
 
-def _buzz(sample_rate: int) -> np.ndarray:
-    """Return six seconds of a gliding harmonic tone with pauses and a little noise, float32."""
+def _harmonic_tone(sample_rate: int) -> np.ndarray:
+    """Return six seconds of a gliding harmonic tone with pauses and a little noise, (T_wav,) float32."""
     time_s = np.arange(6 * sample_rate) / sample_rate
     phase = 2 * np.pi * np.cumsum(150 + 50 * np.sin(2 * np.pi * time_s)) / sample_rate
     tone = sum(np.sin(number * phase) / number for number in range(1, 20)) * (np.sin(2 * np.pi * 0.7 * time_s) > -0.5)

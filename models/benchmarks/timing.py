@@ -1,4 +1,4 @@
-"""Timing of training steps and other formulations, with true percentiles, and tables of the results."""
+"""Timing of training steps and of implementations in turn, with true percentiles, and tables of the results."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Plan:
     Attributes:
         precisions: fp32, bf16.
         batch_size: of training steps.
-        steps: training steps of each formulation.
-        runs: how often each formulation speaks.
-        speaking_batch_sizes: how many mels or sentences are spoken at once, where a model can.
+        steps: training steps of each implementation.
+        runs: inference runs of each implementation.
+        speaking_batch_sizes: mels or sentences per inference, where a model can batch them.
         long_s: seconds of speech to make in chunks while memory is watched; 0 for none.
     """
 
@@ -51,16 +51,16 @@ class Section:
     rows: Sequence[Mapping[str, Any]]
 
 
-def time_in_turn(formulations: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, np.ndarray]:
-    """Time several formulations of one thing, in seconds by name.
+def time_in_turn(implementations: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, np.ndarray]:
+    """Return the run times in seconds of several implementations of one computation, by name.
 
     They take turns, so that whatever else the machine does slows all alike. Each is run once before, untimed.
     """
-    for run in formulations.values():
+    for run in implementations.values():
         run()
-    times: dict[str, list[float]] = {name: [] for name in formulations}
+    times: dict[str, list[float]] = {name: [] for name in implementations}
     for _ in range(runs):
-        for name, run in formulations.items():
+        for name, run in implementations.items():
             started = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - started)
@@ -99,7 +99,7 @@ class Stepper:
 
         Args:
             batch: to learn from.
-            step: steps that lie behind, for tasks whose losses change over time.
+            step: steps before this one, for tasks whose losses change over time.
         """
         started = time.perf_counter()
         self._learn(batch, step)

@@ -1,4 +1,4 @@
-"""Speed of vocoders in inference and training, beside the plain formulation in the same minutes."""
+"""Speed of vocoders in inference and training, interleaved with a plain implementation."""
 
 from __future__ import annotations
 
@@ -59,13 +59,15 @@ def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwor
     with torch.inference_mode():
         for batch_size in plan.speaking_batch_sizes:
             mel = _mel(settings, batch_size, _SPOKEN_S)
-            formulations: dict[str, Callable[[], Tensor]] = {name: partial(each, mel) for name, each in plain.items()}
+            implementations: dict[str, Callable[[], Tensor]] = {
+                name: partial(each, mel) for name, each in plain.items()
+            }
             for precision, vocoder in vocoders.items():
-                formulations |= _formulations(precision, vocoder, mel, round(mel.shape[2] / _SPOKEN_S))
-            if not formulations:
+                implementations |= _implementations(precision, vocoder, mel, round(mel.shape[2] / _SPOKEN_S))
+            if not implementations:
                 continue
-            times = time_in_turn(formulations, plan.runs)
-            waveforms = {name: formulation() for name, formulation in formulations.items()} if plain else {}
+            times = time_in_turn(implementations, plan.runs)
+            waveforms = {name: implementation() for name, implementation in implementations.items()} if plain else {}
             for name, seconds in times.items():
                 median_s = float(np.median(seconds))
                 speed = batch_size * mel.shape[2] * settings.preprocess.hop_size / settings.preprocess.sample_rate
@@ -80,21 +82,22 @@ def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwor
                         "times plain": float(np.median(times["plain fp32"])) / median_s if plain else "-",
                         "SNR dB": "-"
                         if not waveforms or name in plain
-                        else _decibels(waveforms["plain fp32"], waveforms[name]),
+                        else _snr_db(waveforms["plain fp32"], waveforms[name]),
                         **percentiles_ms(seconds),
                     }
                 )
     return Section(
         "Mel to waveform",
-        f"{_SPOKEN_S} s of speech; plain is torch's own layers, eager, weight norm folded, in the same run",
+        f"{_SPOKEN_S} s of speech; plain is torch's own layers, eager, weight norm folded, in the same run; "
+        "s per speech s is the real-time factor",
         rows,
     )
 
 
-def _formulations(
+def _implementations(
     precision: str, vocoder: InferenceVocoder, mel: Tensor, frames_per_second: int
 ) -> dict[str, Callable[[], Tensor]]:
-    """Return the ways in which a vocoder makes (B, M, T_mel) mels audible: several at once only where it can."""
+    """Return the ways in which a vocoder computes waveforms of (B, M, T_mel) mels; as a batch only where it can."""
     if len(mel) > 1:
         return {precision: partial(vocoder, mel)} if callable(vocoder) else {}
 
@@ -104,8 +107,8 @@ def _formulations(
     return {precision: partial(chunked, mel.shape[2]), f"{precision}, 1 s chunks": partial(chunked, frames_per_second)}
 
 
-def _decibels(reference: Tensor, made: Tensor) -> float:
-    noise = (reference - made.reshape(reference.shape)).square().sum().clamp(min=1e-30)
+def _snr_db(reference: Tensor, generated: Tensor) -> float:
+    noise = (reference - generated.reshape(reference.shape)).square().sum().clamp(min=1e-30)
     signal = reference - reference.mean()  # a constant would flatter, and is inaudible
     return float(10.0 * torch.log10(signal.square().sum() / noise))
 

@@ -7,31 +7,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.layers.discriminator import Judgement
+from models.layers.discriminator import DiscriminatorOutput
 
 
-def discriminator_loss(judgements: Sequence[Judgement]) -> Tensor:
+def discriminator_loss(outputs: Sequence[DiscriminatorOutput]) -> Tensor:
     """Return how far discriminators are from scoring 1 on real and 0 on fake waveforms (equations 1 and 7).
 
     Args:
-        judgements: of batches whose first half is real, the second fake.
+        outputs: of batches whose first half is real, the second fake.
 
     Returns:
         () the sum over discriminators; one that cannot distinguish them adds 0.5.
     """
     losses = []
-    for judgement in judgements:
-        real, fake = judgement.score.float().chunk(2)
+    for output in outputs:
+        real, fake = output.score.float().chunk(2)
         losses.append((1.0 - real).square().mean() + fake.square().mean())
     return torch.stack(losses).sum()
 
 
-def adversarial_loss(judgements: Sequence[Judgement]) -> Tensor:
+def adversarial_loss(outputs: Sequence[DiscriminatorOutput]) -> Tensor:
     """Return how far the fakes are from being taken for real (equation 2), () summed over discriminators."""
-    return torch.stack([(1.0 - judgement.score.float()).square().mean() for judgement in judgements]).sum()
+    return torch.stack([(1.0 - output.score.float()).square().mean() for output in outputs]).sum()
 
 
-def feature_matching_loss(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
+def feature_matching_loss(real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]) -> Tensor:
     """Return the absolute difference of the discriminators' features (equation 5), () summed over all layers."""
     losses = []
     for of_real, of_fake in zip(real, fake, strict=True):

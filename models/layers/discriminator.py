@@ -15,7 +15,7 @@ from models.layers.normed_convolution import SpectralNormed, WeightNormed
 Norm = type[WeightNormed] | type[SpectralNormed]
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """The output of one discriminator for a batch of waveforms.
 
     Attributes:
@@ -68,25 +68,25 @@ class DiscriminatorStack(nn.Module):
             channels = layer.channels
         self.conv_post = _convolution(norm, channels, _LAST, is_plane)
 
-    def judge(self, x: Tensor) -> Judgement:
-        """Judge (N, 1, T); N is a multiple of B."""
+    def score(self, x: Tensor) -> DiscriminatorOutput:
+        """Score (N, 1, T); N is a multiple of B."""
         features = []
         for convolution, layer in zip(self.convs, self._layers, strict=True):
             x = _convolve(x, convolution, layer, self._leaky_slope)
             features.append(x)
         score = _convolve(x, self.conv_post, _LAST)
-        return Judgement(score, [*features, score])
+        return DiscriminatorOutput(score, [*features, score])
 
 
 class Discriminators(nn.Module):
-    """Several discriminators, each of which judges the waveform in a form of its own."""
+    """Several discriminators, each of which scores the waveform in a form of its own."""
 
     def __init__(self, discriminators: Iterable[nn.Module]) -> None:
         super().__init__()
         self.discriminators = nn.ModuleList(discriminators)
 
-    def forward(self, waveform: Tensor) -> list[Judgement]:
-        """Judge (B, T_wav) waveforms."""
+    def forward(self, waveform: Tensor) -> list[DiscriminatorOutput]:
+        """Score (B, T_wav) waveforms."""
         return [discriminator(waveform) for discriminator in self.discriminators]
 
 

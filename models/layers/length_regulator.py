@@ -14,7 +14,7 @@ def expand(hidden: Tensor, durations: Tensor, longest: int | None = None) -> Ten
     Args:
         hidden: (B, T_text, D) encoder output.
         durations: (B, T_text) whole frames per phoneme; 0 on padding.
-        longest: T_mel if the caller knows it, as in training; else the longest row's total, which on a GPU
+        longest: T_mel if it is known, as in training; else the longest row's total, which on a GPU
             synchronizes.
 
     Returns:
@@ -36,7 +36,7 @@ def frame_index(durations: Tensor, longest: int | None = None) -> tuple[Tensor, 
 
     Args:
         durations: (B, T_text) whole frames per phoneme; 0 on padding.
-        longest: T_mel if the caller knows it.
+        longest: T_mel if it is known.
 
     Returns:
         (B, T_mel) index of the frame's phoneme, undefined on padding, and (B, T_mel) is_padding.

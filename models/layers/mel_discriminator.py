@@ -1,4 +1,4 @@
-"""Discriminators of mels: windows of several lengths, judged as pictures."""
+"""Discriminators of mels: windows of several lengths, scored as images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.discriminator import Judgement
+from models.layers.discriminator import DiscriminatorOutput
 from models.layers.mel_scale import from_log_mel
 from models.layers.normed_convolution import WeightNormed
 
@@ -24,7 +24,7 @@ class MelWindows(NamedTuple):
     """Places of windows of one length in the utterances of a batch.
 
     Attributes:
-        frames: (B, W) numbers of the frames; an utterance shorter than W is repeated, so that padding is never judged.
+        frames: (B, W) numbers of the frames; an utterance shorter than W is repeated, so that padding is never scored.
         phoneme_ids: (B, W) of each frame.
     """
 
@@ -52,7 +52,7 @@ class MelWindows(NamedTuple):
 
 
 class MelWindowDiscriminator(nn.Module):
-    """Judges windows of one length by strided convolutions over bands and frames.
+    """Scores windows of one length by strided convolutions over bands and frames.
 
     The last convolution covers all bands: each score is that of some frames.
 
@@ -73,8 +73,8 @@ class MelWindowDiscriminator(nn.Module):
             n_rows = math.ceil(n_rows / _STRIDE[0])
         self.conv_post = _convolution(channels[-1], 1, (n_rows, 3))
 
-    def forward(self, planes: Tensor) -> Judgement:
-        """Judge (B, n_planes, M, W)."""
+    def forward(self, planes: Tensor) -> DiscriminatorOutput:
+        """Score (B, n_planes, M, W)."""
         x, features = planes.contiguous(memory_format=torch.channels_last), []  # faster on CPUs
         for convolution in self.convs:
             assert isinstance(convolution, WeightNormed)
@@ -82,14 +82,14 @@ class MelWindowDiscriminator(nn.Module):
             x = F.leaky_relu(x, _LEAKY_SLOPE)
             features.append(x)
         score = F.conv2d(x, self.conv_post.weight, self.conv_post.bias, padding=(0, 1))
-        return Judgement(score, [*features, score])
+        return DiscriminatorOutput(score, [*features, score])
 
 
 class MelDiscriminator(nn.Module):
     """One discriminator for each length of windows.
 
     As the multi-length discriminator of SyntaSpeech (arXiv:2204.11792, section 3.4), whose windows have 32, 64 and 128
-    frames; without batch norm, since no judgement may depend on the rest of the batch. A second plane holds each band's
+    frames; without batch norm, since no score may depend on the rest of the batch. A second plane holds each band's
     place, and where it is conditioned on phones, a third one holds a learned vector of M for each frame's phone.
 
     Args:
@@ -111,20 +111,20 @@ class MelDiscriminator(nn.Module):
         self.discriminators = nn.ModuleList(MelWindowDiscriminator(n_planes, n_mel, channels) for _ in range(n_windows))
         self.register_buffer("place", torch.linspace(-1.0, 1.0, n_mel), persistent=False)
 
-    def forward(self, mels: Sequence[Tensor], phoneme_ids: Sequence[Tensor]) -> list[Judgement]:
-        """Judge windows, one length after the other.
+    def forward(self, mels: Sequence[Tensor], phoneme_ids: Sequence[Tensor]) -> list[DiscriminatorOutput]:
+        """Score windows, one length after the other.
 
         Args:
             mels: (B, M, W) log-mels.
             phoneme_ids: (B, W).
         """
-        judgements = []
+        outputs = []
         for discriminator, mel, phones in zip(self.discriminators, mels, phoneme_ids, strict=True):
             planes = [from_log_mel(mel).transpose(1, 2), self.place[:, None].expand_as(mel)]
             if self.phone_planes is not None:
                 planes.append(self.phone_planes(phones).transpose(1, 2))
-            judgements.append(discriminator(torch.stack(planes, dim=1)))
-        return judgements
+            outputs.append(discriminator(torch.stack(planes, dim=1)))
+        return outputs
 
 
 def _convolution(in_channels: int, out_channels: int, kernel_size: tuple[int, int]) -> WeightNormed:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers.discriminator import Discriminators, DiscriminatorStack, Judgement, Layer
+from models.layers.discriminator import DiscriminatorOutput, Discriminators, DiscriminatorStack, Layer
 from models.layers.normed_convolution import WeightNormed
 
 CHANNELS = (32, 128, 512, 1024, 1024)
@@ -15,7 +15,7 @@ PERIODS = (2, 3, 5, 7, 11)
 
 
 class PeriodDiscriminator(DiscriminatorStack):
-    """Judges every `period`-th sample as a sequence of its own."""
+    """Scores every `period`-th sample as a sequence of its own."""
 
     def __init__(self, period: int, channels: Sequence[int], channel_divisor: int, leaky_slope: float) -> None:
         layers = [Layer(width, kernel_size=5, stride=3) for width in channels[:-1]]
@@ -24,12 +24,12 @@ class PeriodDiscriminator(DiscriminatorStack):
         super().__init__(layers, WeightNormed, channel_divisor=channel_divisor, leaky_slope=leaky_slope, is_plane=True)
         self.period = period
 
-    def forward(self, waveform: Tensor) -> Judgement:
-        """Judge (B, T_wav) waveforms."""
+    def forward(self, waveform: Tensor) -> DiscriminatorOutput:
+        """Score (B, T_wav) waveforms."""
         missing = -waveform.shape[1] % self.period
         padded = F.pad(waveform, (0, missing), mode="reflect") if missing else waveform
         columns = padded.unflatten(1, (-1, self.period)).transpose(1, 2)  # (B, T_wav) -> (B, period, T_wav / period)
-        return self.judge(columns.reshape(-1, 1, columns.shape[2]))
+        return self.score(columns.reshape(-1, 1, columns.shape[2]))
 
 
 class MultiPeriodDiscriminator(Discriminators):

@@ -1,4 +1,4 @@
-"""Multi-resolution discriminators: spectra of several window sizes, judged as pictures."""
+"""Multi-resolution discriminators: spectra of several window sizes, scored as images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.discriminator import Discriminators, Judgement
+from models.layers.discriminator import DiscriminatorOutput, Discriminators
 from models.layers.normed_convolution import WeightNormed
 
 # The small pair's spectra are compressed: without, loud partials outweigh the rest of the picture.
@@ -50,7 +50,7 @@ SMALL_PLANES = (
 
 
 class ResolutionDiscriminator(nn.Module):
-    """Judges the spectrum of one window size by convolutions over frequency and time.
+    """Scores the spectrum of one window size by convolutions over frequency and time.
 
     UnivNet's (arXiv:2106.07889, section 2.2) sees the magnitude; with `is_complex` real and imaginary part are two
     planes, the magnitude to the power of 0.3 and the phase left as it is.
@@ -87,19 +87,19 @@ class ResolutionDiscriminator(nn.Module):
         )
         self.conv_post = _plane(channels, 1, (3, 3))
 
-    def forward(self, waveform: Tensor) -> Judgement:
-        """Judge (B, T_wav) waveforms."""
+    def forward(self, waveform: Tensor) -> DiscriminatorOutput:
+        """Score (B, T_wav) waveforms."""
         x, features = self._spectrum(waveform).contiguous(memory_format=torch.channels_last), []  # faster on CPUs
         for convolution, plane in zip(self.convs, self._planes, strict=True):
             x = F.leaky_relu(_convolve(x, convolution, plane.stride), self._leaky_slope)
             features.append(x)
         score = _convolve(x, self.conv_post, (1, 1))
-        return Judgement(score, [*features, score])
+        return DiscriminatorOutput(score, [*features, score])
 
     def _spectrum(self, waveform: Tensor) -> Tensor:
         """Return (B, 1 or 2, n_bins, n_frames)."""
         n_fft, hop_size, win_size = self._resolution
-        # float32: the transform knows no half precision, and the roots of small powers no finite gradient in it.
+        # float32: the transform has no half precision, and roots of small powers have no finite gradient in it.
         with torch.autocast(waveform.device.type, enabled=False):
             padding = (n_fft - hop_size) // 2
             padded = F.pad(waveform.float(), (padding, padding), mode="reflect")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers.discriminator import Discriminators, DiscriminatorStack, Judgement, Layer, Norm
+from models.layers.discriminator import DiscriminatorOutput, Discriminators, DiscriminatorStack, Layer, Norm
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
 
 LAYERS = (
@@ -23,14 +23,14 @@ _NORMS = (SpectralNormed, WeightNormed, WeightNormed)
 
 
 class ScaleDiscriminator(DiscriminatorStack):
-    """Judges the waveform at one sampling rate."""
+    """Scores the waveform at one sampling rate."""
 
     def __init__(self, norm: Norm, layers: Sequence[Layer], channel_divisor: int, leaky_slope: float) -> None:
         super().__init__(layers, norm, channel_divisor=channel_divisor, leaky_slope=leaky_slope, is_plane=False)
 
-    def forward(self, waveform: Tensor) -> Judgement:
-        """Judge (B, T_wav) waveforms."""
-        return self.judge(waveform.unsqueeze(1))
+    def forward(self, waveform: Tensor) -> DiscriminatorOutput:
+        """Score (B, T_wav) waveforms."""
+        return self.score(waveform.unsqueeze(1))
 
 
 class MultiScaleDiscriminator(Discriminators):
@@ -45,11 +45,11 @@ class MultiScaleDiscriminator(Discriminators):
     def __init__(self, layers: Sequence[Layer] = LAYERS, *, channel_divisor: int = 1, leaky_slope: float = 0.1) -> None:
         super().__init__(ScaleDiscriminator(norm, layers, channel_divisor, leaky_slope) for norm in _NORMS)
 
-    def forward(self, waveform: Tensor) -> list[Judgement]:
-        """Judge (B, T_wav) waveforms."""
-        judgements = []
+    def forward(self, waveform: Tensor) -> list[DiscriminatorOutput]:
+        """Score (B, T_wav) waveforms."""
+        outputs = []
         for number, discriminator in enumerate(self.discriminators):
             if number:
                 waveform = F.avg_pool1d(waveform.unsqueeze(1), 4, 2, padding=2).squeeze(1)
-            judgements.append(discriminator(waveform))
-        return judgements
+            outputs.append(discriminator(waveform))
+        return outputs

@@ -21,7 +21,7 @@ from models.registry import kind_of
 from processors.datasets.open_split import open_split
 from processors.datasets.vocoder_data import MEL_FEATURES
 from processors.evaluation.evaluate_folders import EvaluationError
-from processors.evaluation.metrics import METRICS, Figure, Pair, measure_pair, weighted_mean
+from processors.evaluation.metrics import METRICS, Measurement, Pair, measure_pair, weighted_mean
 from processors.evaluation.transcriber import Transcriber
 from processors.feature_store import FeatureStore
 from processors.utterance import Utterance
@@ -118,7 +118,7 @@ class SpeechEvaluation:
         """Return the means of the metrics over the utterances, by name."""
         bundle = _find_bundle(checkpoint)
         make = self._speak(bundle) if self._is_acoustic else self._vocode(bundle)
-        figures: dict[str, list[Figure]] = {}
+        figures: dict[str, list[Measurement]] = {}
         for item in self._items:
             pair = Pair(
                 item.recording,
@@ -143,8 +143,8 @@ class SpeechEvaluation:
                 "train.evaluate_every_steps: the validation split has no utterances; set preprocess.valid_size and run "
                 "stage 1, or train.evaluate_every_steps to 0"
             )
-        places = np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)
-        return [_Item(usable[place], stores[usable[place].dataset]) for place in places]
+        indices = np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)
+        return [_Item(usable[index], stores[usable[index].dataset]) for index in indices]
 
     def _speak(self, bundle: Bundle) -> Callable[[_Item], np.ndarray]:
         synthesizer = Synthesizer(bundle, self._vocoder)

@@ -24,7 +24,7 @@ def make_discriminators(
 ) -> dict[str, Discriminators]:
     """Return discriminators with random weights, by the names of their modules.
 
-    In GMAC for 16 segments of 8192 samples, judged once: `mpd` 76, `msd` 64, `mrd` 48, `mrd_small` 0.8, `mpd_small`
+    In GMAC for 16 segments of 8192 samples, scored once: `mpd` 76, `msd` 64, `mrd` 48, `mrd_small` 0.8, `mpd_small`
     0.7; a training step takes nine times as much.
 
     Args:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 
 from models.bundle import Bundle
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
-from models.layers.discriminator import Discriminators, Judgement
+from models.layers.discriminator import DiscriminatorOutput, Discriminators
 from models.training.schedules import learning_rate_share
 from models.training.settings import GanVocoderSettings
 from processors.audio.mel import MelSpectrogram
@@ -40,7 +40,7 @@ _PERCEPTUAL_METRICS = {"pesq": pesq, "stoi": stoi}
 _MAX_RATED = 20
 # Loss per discriminator: 0.5 where they cannot distinguish real from fake.
 _SATURATED, _UNSTABLE = 0.02, 0.8
-# Steps after they begin without warnings: at first they judge at random, and logged losses are means over many steps.
+# Steps after they begin without warnings: at first they score at random, and logged losses are means over many steps.
 _SETTLING_STEPS = 500
 
 
@@ -176,16 +176,16 @@ class GanVocoderTask:
         is_adversarial = step >= train.adversarial_start_step + train.generator_alone_steps
         real, (fake, terms_of_its_own) = batch.waveform, self.generate(batch)
         if has_begun:
-            judgements = self._judge(torch.cat([real, fake.detach()]))
-            yield Update("discriminator", {"adversarial": Term(discriminator_loss(judgements))})
-            del judgements
+            outputs = self._discriminate(torch.cat([real, fake.detach()]))
+            yield Update("discriminator", {"adversarial": Term(discriminator_loss(outputs))})
+            del outputs
         else:
             yield Update("discriminator", {})
         terms = {"mel": Term(self._mel_error(fake, real), train.mel_loss_weight)}
         if is_adversarial:
             with torch.no_grad():
-                of_real = self._judge(real)
-            of_fake = self._judge(fake)
+                of_real = self._discriminate(real)
+            of_fake = self._discriminate(fake)
             terms["adversarial"] = Term(adversarial_loss(of_fake), train.adversarial_loss_weight)
             terms["feature"] = Term(feature_matching_loss(of_real, of_fake), train.feature_loss_weight)
         stft_weight = train.adversarial_stft_loss_weight if is_adversarial else train.stft_loss_weight
@@ -208,9 +208,7 @@ class GanVocoderTask:
                 "lower train.learning_rate, or begin with a later train.adversarial_start_step",
             )
         if per_discriminator > _UNSTABLE:
-            return (
-                "the discriminators judge worse than by chance: the training is unstable; lower train.learning_rate",
-            )
+            return ("the discriminators are worse than chance: the training is unstable; lower train.learning_rate",)
         return ()
 
     def validate(self, batch: VocoderBatch) -> Mapping[str, Sum]:
@@ -255,8 +253,8 @@ class GanVocoderTask:
         """Write a bundle of the generator as it is now."""
         Bundle(self._settings, self.modules["generator"].state_dict()).save(folder)
 
-    def _judge(self, waveform: Tensor) -> list[Judgement]:
-        return [judgement for name in self._discriminators for judgement in self.modules[name](waveform)]
+    def _discriminate(self, waveform: Tensor) -> list[DiscriminatorOutput]:
+        return [output for name in self._discriminators for output in self.modules[name](waveform)]
 
     def _mel_error(self, fake: Tensor, real: Tensor) -> Tensor:
         definition = self._full_band.to(real.device)

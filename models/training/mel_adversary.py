@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss
-from models.layers.discriminator import Judgement
+from models.layers.discriminator import DiscriminatorOutput
 from models.layers.length_regulator import frame_index
 from models.layers.masks import padding_mask
 from models.layers.mel_discriminator import MelDiscriminator, MelWindows
@@ -20,7 +20,7 @@ from utils.task import Term
 ADVERSARY = "mel_adversary"
 # A discriminator that cannot distinguish real from predicted mels has a loss of 0.5.
 _SATURATED, _UNSTABLE = 0.02, 0.8
-# Steps after the start without warnings: at first it judges at random, and logged losses are means over many steps.
+# Steps after the start without warnings: at first its scores are random, and logged losses are means over many steps.
 _SETTLING_STEPS = 500
 
 
@@ -29,7 +29,7 @@ class MelAdversary:
 
     Least squares, and feature matching at the scale of the reconstruction loss, as GANSpeech (arXiv:2106.15153, section
     2.3); the scale is each utterance's own, so that a step does not depend on how it is split into micro-batches.
-    In every step the discriminator judges one random window of each length per utterance.
+    In every step the discriminator scores one random window of each length per utterance.
 
     Args:
         train: settings of the training.
@@ -66,11 +66,11 @@ class MelAdversary:
         self, discriminator: nn.Module, windows: Sequence[MelWindows], real: Tensor, fake: Tensor
     ) -> dict[str, Term]:
         """Compute the discriminator's loss over real and predicted (B, M, T_mel) mels."""
-        judgements = discriminator(
+        outputs = discriminator(
             [torch.cat([each.cut(real), each.cut(fake.detach())]) for each in windows],
             [torch.cat([each.phoneme_ids, each.phoneme_ids]) for each in windows],
         )
-        return {"adversarial": Term(discriminator_loss(judgements) / len(windows), per="utterances")}
+        return {"adversarial": Term(discriminator_loss(outputs) / len(windows), per="utterances")}
 
     def network_terms(
         self, discriminator: nn.Module, windows: Sequence[MelWindows], batch: AcousticBatch, fake: Tensor
@@ -111,13 +111,13 @@ class MelAdversary:
             )
         if loss > _UNSTABLE:
             return (
-                "the mel's discriminator judges worse than by chance: the training is unstable; lower "
+                "the mel's discriminator is worse than chance: the training is unstable; lower "
                 "train.mel_adversary_weight or train.mel_adversary_learning_rate",
             )
         return ()
 
 
-def _feature_distances(real: Sequence[Judgement], fake: Sequence[Judgement]) -> Tensor:
+def _feature_distances(real: Sequence[DiscriminatorOutput], fake: Sequence[DiscriminatorOutput]) -> Tensor:
     """Return (B,) absolute differences of the discriminators' features, summed over all layers."""
     return torch.stack(
         [

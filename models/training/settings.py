@@ -59,7 +59,7 @@ class AcousticTrainSettings(CosineTrainSettings):
     anneal_steps: tuple[int, ...] = setting("optimizer steps after each of which anneal_rate is applied once more")
     anneal_rate: float = setting("factor on the learning rate at each of anneal_steps", gt=0, le=1)
     mel_adversary_start_step: int = setting(
-        "first step in which a discriminator judges predicted mels, so that they become as sharp as real ones; 0 for "
+        "first step in which a discriminator scores predicted mels, so that they become as sharp as real ones; 0 for "
         "never",
         default=0,
         ge=0,
@@ -68,7 +68,7 @@ class AcousticTrainSettings(CosineTrainSettings):
         "whether the discriminator sees mels alone, or each frame's phone too", default="none"
     )
     mel_adversary_windows: tuple[int, ...] = setting(
-        "lengths of the windows that it judges, in frames", default=(32, 64, 128), min_length=1
+        "lengths of the windows that it scores, in frames", default=(32, 64, 128), min_length=1
     )
     mel_adversary_channels: tuple[int, ...] = setting(
         "channels of its convolutions, each of which halves bands and frames", default=(16, 32, 32), min_length=1

@@ -109,7 +109,7 @@ class PocketsphinxAligner:
                 return _alignment(segments, [word.text for word in words], attempt.padding_s, duration_s)
         raise AlignmentError(
             f"{utterance_id}: cannot find its {len(words)} words in {duration_s:.2f} s of audio; "
-            f"check that text and recording belong together"
+            "check that text and recording belong together"
         )
 
 
@@ -118,12 +118,12 @@ def _check_duration(utterance_id: str, duration_s: float, words: Sequence[Varian
     if not words or fewest_phones * _MIN_PHONE_FRAMES * _FRAME_S > duration_s:
         raise AlignmentError(
             f"{utterance_id}: {duration_s:.2f} s of audio for {len(words)} words of {fewest_phones} phones; "
-            f"check that text and recording belong together"
+            "check that text and recording belong together"
         )
     if duration_s > MAX_S:
         raise AlignmentError(
             f"{utterance_id}: lasts {duration_s:.0f} s, and pocketsphinx aligns {MAX_S:.0f} s at most; "
-            f"cut it into sentences"
+            "cut it into sentences"
         )
 
 
@@ -207,7 +207,7 @@ def _known_pronunciations(word: Word, utterance_id: str) -> Variants:
     if not known:
         raise AlignmentError(
             f"{utterance_id}: {word.text!r} is pronounced {' '.join(word.pronunciations[0])!r}, but pocketsphinx "
-            f"has the phones of English in ARPAbet only; provide TextGrids, or choose another alignment"
+            "has the phones of English in ARPAbet only; provide TextGrids, or choose another alignment"
         )
     return known
 

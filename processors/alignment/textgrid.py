@@ -133,6 +133,6 @@ def _intervals_of(textgrid: tgt.core.TextGrid, kind: str, speaker: str, path: Pa
         names = ", ".join(repr(name) for name in tiers) or "none"
         raise AlignmentError(
             f"{path}: needs one tier {kind!r} or '{speaker or '<speaker>'} - {kind}', its tiers are {names}; "
-            f"rename them"
+            "rename them"
         )
     return [Interval(float(each.start_time), float(each.end_time), each.text.strip()) for each in of_kind[wanted[0]]]

@@ -100,8 +100,8 @@ def _check(
     findings = sorted(
         _findings(corpus, analyses, comparisons, settings), key=lambda finding: (finding.kind, -finding.severity)
     )
-    grave = _grave(findings)
-    left_out = [utterance.id for utterance in corpus.utterances if utterance.id in grave]
+    left_out_ids = _left_out(findings)
+    left_out = [utterance.id for utterance in corpus.utterances if utterance.id in left_out_ids]
     by_id = defaultdict(list)
     for finding in findings:
         by_id[finding.utterance_id].append(finding)
@@ -190,18 +190,18 @@ def _findings(
         if each.fault
     ]
     findings += findings_of_sound(clips, speaker_of, settings.sample_rate / 2)
-    findings += findings_of_text(analyses, comparisons, _grave(findings))
+    findings += findings_of_text(analyses, comparisons, _left_out(findings))
     aligned = {id_ for id_, each in analyses.items() if each.score is not None}
     unit = "letters" if settings.phone_extractor == "char" else "phones"
     for of_speaker in by_speaker(corpus.utterances).values():
         of_clips = {each.id: clips[each.id] for each in of_speaker if each.id in clips}
         findings += findings_of_pace(of_clips, {id_: len(analyses[id_].phones) for id_ in of_clips}, unit, aligned)
-    findings += findings_of_repetition(corpus.utterances, clips, _grave(findings))
+    findings += findings_of_repetition(corpus.utterances, clips, _left_out(findings))
     findings += findings_of_opinion({id_: each.mos for id_, each in analyses.items() if each.mos is not None})
     return findings
 
 
-def _grave(findings: Iterable[Finding]) -> set[str]:
+def _left_out(findings: Iterable[Finding]) -> set[str]:
     return {finding.utterance_id for finding in findings if finding.leaves_out}
 
 

@@ -18,7 +18,7 @@ from processors.audio.mel import MelSpectrogram
 from processors.corpora.corpus import Corpus, some
 from processors.data_check.clip_analysis import ClipAnalysis
 from processors.data_check.findings import Finding, narrow_speakers
-from processors.reports.report_page import Section, Shown, page, wav_bytes
+from processors.reports.report_page import ReportedUtterance, Section, html_page, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
 from processors.text.errors import TextError
 from processors.text.front_end import FrontEnds
@@ -57,7 +57,7 @@ class Checked:
         findings: worst first within each kind.
         page: path of the page with pictures and players.
         table: path of the table with all figures.
-        leave_out: path of the list of recordings with a grave finding, as `preprocess.leave_out` reads it.
+        leave_out: path of the list of recordings to leave out, as `preprocess.leave_out` reads it.
         n_left_out: number of these.
     """
 
@@ -86,7 +86,7 @@ def write_data_report(
         corpus: the corpus.
         analyses: by utterance id.
         findings: by utterance id, for those with any.
-        left_out: ids of the recordings with a grave finding.
+        left_out: ids of the recordings with a finding for which to leave them out.
         settings: of mel and front end.
         with_texts: whether texts were checked.
     """
@@ -95,7 +95,7 @@ def write_data_report(
     sections = list(_sections(corpus, analyses, checked, settings, with_texts))
     shown = _shown(corpus.utterances, findings, settings)
     note = f"The worst recordings, at most {_MAX_SHOWN}, unprocessed."
-    html = page(f"Data check: {checked.dataset}", sections, shown, gallery="Worst recordings", gallery_note=note)
+    html = html_page(f"Data check: {checked.dataset}", sections, shown, gallery="Worst recordings", gallery_note=note)
     write_atomically(checked.page, html)
 
 
@@ -177,7 +177,7 @@ def _sections(
         "Findings",
         ["No findings."] if not kinds else [],
         ("kind", "recordings", "left out") if kinds else (),
-        [(kind, str(n), "yes" if grave else "no") for (kind, grave), n in sorted(kinds.items())],
+        [(kind, str(n), "yes" if leaves_out else "no") for (kind, leaves_out), n in sorted(kinds.items())],
     )
     if corpus.problems:
         yield Section(
@@ -232,7 +232,7 @@ def _absent_phones(
 
 def _shown(
     utterances: Sequence[Utterance], findings: Mapping[str, Sequence[Finding]], settings: PreprocessSettings
-) -> Iterator[Shown]:
+) -> Iterator[ReportedUtterance]:
     """Yield the worst recordings of every kind of finding in turn."""
     by_id = {utterance.id: utterance for utterance in utterances}
     by_kind: dict[str, list[Finding]] = defaultdict(list)
@@ -252,7 +252,7 @@ def _shown(
             yield shown
 
 
-def _draw(utterance: Utterance, listed: str, mel: MelSpectrogram) -> Shown | None:
+def _draw(utterance: Utterance, listed: str, mel: MelSpectrogram) -> ReportedUtterance | None:
     try:
         waveform = read_audio(utterance.audio_path, mel.sample_rate)[: int(_MAX_SHOWN_S * mel.sample_rate)]
     except Exception:  # unreadable recordings are in the table
@@ -267,4 +267,4 @@ def _draw(utterance: Utterance, listed: str, mel: MelSpectrogram) -> Shown | Non
         to_int16(waveform), picture, sample_rate=mel.sample_rate, hop_size=mel.hop_size, title=""
     )
     caption = f"{utterance.id} ({listed}): {utterance.text}"
-    return Shown(caption, png(figure), wav_bytes(to_int16(waveform), mel.sample_rate))
+    return ReportedUtterance(caption, png(figure), wav_bytes(to_int16(waveform), mel.sample_rate))

@@ -12,7 +12,7 @@ import numpy as np
 
 from processors.audio.audio_file import AUDIO_SUFFIXES, AudioError, audio_info, read_audio
 from processors.evaluation.intervals import Interval, Sample, mean_interval
-from processors.evaluation.metrics import METRICS, Figure, Metric, Pair, measure_pair
+from processors.evaluation.metrics import METRICS, Measurement, Metric, Pair, measure_pair
 from processors.evaluation.texts import Text
 from processors.evaluation.transcriber import Transcriber
 from utils.console import Progress, warn
@@ -81,7 +81,7 @@ class Evaluated:
     """
 
     folder: Path
-    figures: Mapping[str, Mapping[str, Figure]]
+    figures: Mapping[str, Mapping[str, Measurement]]
     transcripts: Mapping[str, str]
 
     def sample(self, metric: str, names: Collection[str] | None = None) -> Sample:
@@ -155,7 +155,7 @@ def _evaluate(
     yardsticks: Yardsticks,
 ) -> Evaluated:
     has_equal_timing = _has_equal_timing(files, references, metrics, asked=bool(yardsticks.metrics))
-    figures: dict[str, Mapping[str, Figure]] = {}
+    figures: dict[str, Mapping[str, Measurement]] = {}
     transcripts = {}
     with Progress(len(files), f"evaluating {folder.name}", "recordings") as progress:
         for name, path in files.items():

@@ -24,7 +24,7 @@ from processors.evaluation.word_errors import WordErrors, count_word_errors
 _RATE, _N_FFT, _HOP_SIZE, _N_MEL, _FMAX = 22050, 1024, 256, 80, 8000.0
 _F0_MIN, _F0_MAX = 60.0, 600.0
 _CENTS_PER_OCTAVE = 1200
-# Of fewer frames a correlation says nothing.
+# Over fewer frames a correlation is meaningless.
 _MIN_VOICED = 10
 
 
@@ -154,14 +154,14 @@ def _sharpness(measure: Callable[[np.ndarray], np.ndarray]) -> Callable[[Pair], 
     return of_pair
 
 
-class Figure(NamedTuple):
+class Measurement(NamedTuple):
     """The value of a metric for one recording, and its weight in the mean over recordings."""
 
     value: float
     weight: float
 
 
-def weighted_mean(figures: Sequence[Figure]) -> float:
+def weighted_mean(figures: Sequence[Measurement]) -> float:
     """Return the mean over recordings."""
     return sum(value * weight for value, weight in figures) / sum(weight for _, weight in figures)
 
@@ -292,12 +292,14 @@ METRICS = (
 )
 
 
-def measure_pair(pair: Pair, metrics: Collection[Metric] = METRICS) -> dict[str, Figure]:
+def measure_pair(pair: Pair, metrics: Collection[Metric] = METRICS) -> dict[str, Measurement]:
     """Compute the metrics of a pair, without those that are undefined or need what it does not have."""
     if not pair.is_comparable:
         return {}
     values = {metric: metric.measure(pair) for metric in metrics if pair.has.issuperset(metric.takes)}
-    return {metric.name: Figure(value, metric.weight(pair)) for metric, value in values.items() if value is not None}
+    return {
+        metric.name: Measurement(value, metric.weight(pair)) for metric, value in values.items() if value is not None
+    }
 
 
 def _log_mel(waveform: np.ndarray, sample_rate: int) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from config.schema import PreprocessSettings
 from processors.feature_store import FeatureStore
 from processors.preparation.alignment_check import MAX_SILENCE_S, SPREADS, AlignmentCheck, Anomaly, worst_of_each
 from processors.preparation.corpus_result import CorpusCounts, CorpusResult, completed
-from processors.reports.report_page import Section, Shown, markdown, page, wav_bytes
+from processors.reports.report_page import ReportedUtterance, Section, html_page, markdown, wav_bytes
 from processors.reports.speech_pictures import utterance_picture
 from processors.speakers.statistics import SpeakerStatistics
 from processors.text.symbols import LATER, SymbolTable
@@ -59,7 +59,7 @@ def write_report(
     path = result.folder / "report.md"
     write_atomically(path, markdown(title, sections))
     shown = _shown(result, counts, anomalies, symbols, settings)
-    html = page(
+    html = html_page(
         title, sections, shown, gallery="Sample utterances and the worst alignments", gallery_note=_GALLERY_NOTE
     )
     write_atomically(result.folder / "report.html", html)
@@ -175,7 +175,7 @@ def _shown(
     anomalies: Sequence[Anomaly],
     symbols: SymbolTable | None,
     settings: PreprocessSettings,
-) -> Iterator[Shown]:
+) -> Iterator[ReportedUtterance]:
     """Draw some utterances, the slowest and the fastest, whose texts may be wrong, and the ten worst aligned."""
     store = FeatureStore.open(result.folder)
     longest = int(_MAX_SHOWN_S * settings.sample_rate / settings.hop_size)
@@ -212,7 +212,7 @@ def _worst_aligned(
     return worst
 
 
-def _draw(utterance: Utterance, store: FeatureStore, settings: PreprocessSettings, why: str) -> Shown:
+def _draw(utterance: Utterance, store: FeatureStore, settings: PreprocessSettings, why: str) -> ReportedUtterance:
     waveform = store.read(utterance.id, "waveform")
     figure = utterance_picture(
         waveform,
@@ -224,4 +224,4 @@ def _draw(utterance: Utterance, store: FeatureStore, settings: PreprocessSetting
         durations=utterance.durations,
     )
     caption = f"{utterance.id} ({', '.join(filter(None, [utterance.speaker, utterance.split, why]))}): {utterance.text}"
-    return Shown(caption, png(figure), wav_bytes(waveform, settings.sample_rate))
+    return ReportedUtterance(caption, png(figure), wav_bytes(waveform, settings.sample_rate))

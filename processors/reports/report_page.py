@@ -30,7 +30,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportedUtterance:
     """An utterance in a report: caption, PNG picture and WAV sound."""
 
     caption: str
@@ -80,7 +80,9 @@ audio { display: block; width: 100%; }
 """
 
 
-def page(title: str, sections: Iterable[Section], shown: Iterable[Shown], *, gallery: str, gallery_note: str) -> str:
+def html_page(
+    title: str, sections: Iterable[Section], shown: Iterable[ReportedUtterance], *, gallery: str, gallery_note: str
+) -> str:
     """Return a report as a self-contained HTML page.
 
     Args:

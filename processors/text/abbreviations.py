@@ -12,7 +12,7 @@ _SENTENCE_STARTERS = _TABLES.words("sentence starters")
 _TITLES = _TABLES.mapping("titles")
 _ALONE = ("Mr", "Mrs", "Dr", "Prof", "Messrs")
 _WITHOUT_DOT = ("Mr", "Mrs", "Dr", "St", "Prof", "Mt", "Sgt", "Capt", "Lt")
-_BEHIND_NAMES = _TABLES.mapping("behind names")
+_AFTER_NAMES = _TABLES.mapping("behind names")
 _ANYWHERE = _TABLES.mapping("anywhere")
 _MAY_END_SENTENCE = ("etc", "&c", "et al", "inc", "ltd")
 _ANNOUNCES = ("e.g", "i.e", "vs", "viz", "cf", "approx", "incl", "esp", "attn", "tel")
@@ -32,7 +32,7 @@ _TITLE = re.compile(
     rf"\b({_any_of(_TITLES)})\.\s+(?=[A-Z])|\b({_any_of(_ALONE)})\.\s+(?=[a-z])"
     rf"|\b({_any_of(_WITHOUT_DOT)})\s+(?=[A-Z][a-z]|[A-Z]\.)"
 )
-_BEHIND_NAME = re.compile(rf"(?<=[A-Za-z0-9&),] )({_any_of(_BEHIND_NAMES)})\.")
+_AFTER_NAME = re.compile(rf"(?<=[A-Za-z0-9&),] )({_any_of(_AFTER_NAMES)})\.")
 _ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
 _NUMBERED = re.compile(rf"(?<![\w.])({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE)
 _STATE = re.compile(rf"(?<=[a-z], )({_any_of(_STATES)})\.")
@@ -71,7 +71,7 @@ def expand_abbreviations(text: str) -> str:
     if "." not in text and not any(title in text for title in _WITHOUT_DOT):
         return text
     text = _NUMBERED.sub(lambda match: _like(match[1], _BEFORE_NUMBERS[match[1].lower()]) + " ", text)
-    text = _BEHIND_NAME.sub(_behind_name, text)
+    text = _AFTER_NAME.sub(_after_name, text)
     text = _TITLE.sub(lambda match: _TITLES[match[1] or match[2] or match[3]] + " ", text)
     text = _STATE.sub(lambda match: _STATES[match[1]] + _full_stop(match), text)
     text = _ANY.sub(_anywhere, text)
@@ -115,18 +115,18 @@ def _anywhere(match: re.Match[str]) -> str:
     return _like(match[1], _ANYWHERE[name]) + stop
 
 
-def _behind_name(match: re.Match[str]) -> str:
+def _after_name(match: re.Match[str]) -> str:
     abbreviation = match[1]
     before = match.string[: match.start()].split()[-1]
     after = re.match(rf"\s+{_NAME}", match.string[match.end() :])
     if abbreviation in _TITLES:
         # "Maple St. is", "Main St. Suite 5", but "to St. Louis", "Dr. Smith", "Mr. Jones and Dr. Smith".
-        is_behind = before[0].isupper() and not before.endswith((".", ",")) and before not in _SENTENCE_STARTERS
-        if not is_behind or (after and not _full_stop(match) and not re.match(r"\d", before)):
+        follows_name = before[0].isupper() and not before.endswith((".", ",")) and before not in _SENTENCE_STARTERS
+        if not follows_name or (after and not _full_stop(match) and not re.match(r"\d", before)):
             return match[0]
     elif not (before[0].isupper() or before[0] in "&0123456789" or before.endswith((",", ")"))):
         return match[0]
-    return _BEHIND_NAMES[abbreviation] + _full_stop(match)
+    return _AFTER_NAMES[abbreviation] + _full_stop(match)
 
 
 def _spaced_initials(match: re.Match[str]) -> str:

@@ -56,21 +56,21 @@ def expand_times(text: str) -> str:
     return _OCLOCK.sub(lambda match: f"{cardinal(int(match[1]))} o'clock", text)
 
 
-def _date(match: re.Match[str], in_year: int, month: int, day: int, comma: str = ",") -> str:
+def _date(match: re.Match[str], year_number: int, month: int, day: int, comma: str = ",") -> str:
     if not (1 <= month <= 12 and 1 <= day <= 31):
         return match[0]
-    return f"{_MONTHS[month - 1]} {ordinal(day)}{comma} {year(in_year)}"
+    return f"{_MONTHS[month - 1]} {ordinal(day)}{comma} {year(year_number)}"
 
 
 def _numeric_date(match: re.Match[str]) -> str:
     first, second = int(match[1]), int(match[3])
-    in_year = int(match[4])
+    year_number = int(match[4])
     if len(match[4]) == 2:
         if match[2] == ".":  # "1.2.10" is a version more often than a date
             return match[0]
-        in_year += 1900 if in_year > 30 else 2000
+        year_number += 1900 if year_number > 30 else 2000
     month, day = (second, first) if match[2] == "." or first > 12 else (first, second)
-    return _date(match, in_year, month, day)
+    return _date(match, year_number, month, day)
 
 
 def _on_day(match: re.Match[str]) -> str:
@@ -79,26 +79,26 @@ def _on_day(match: re.Match[str]) -> str:
 
 
 def _month_day(match: re.Match[str]) -> str:
-    month, day, _, last, comma, in_year = match.groups()
+    month, day, _, last, comma, year_number = match.groups()
     if not 1 <= int(day) <= 31 or (last and not 1 <= int(last) <= 31):
         return match[0]
     days = ordinal(int(day)) + (f" to {ordinal(int(last))}" if last else "")
-    return f"{month} {days}" + (f"{comma} {year(int(in_year))}" if in_year else "")
+    return f"{month} {days}" + (f"{comma} {year(int(year_number))}" if year_number else "")
 
 
 def _day_month(match: re.Match[str]) -> str:
-    the, day, month, in_year = match.groups()
+    the, day, month, year_number = match.groups()
     if not 1 <= int(day) <= 31 or (month.islower() and month in ("may", "march")):
         return match[0]
-    return f"{the or 'the '}{ordinal(int(day))} of {month}" + (f" {year(int(in_year))}" if in_year else "")
+    return f"{the or 'the '}{ordinal(int(day))} of {month}" + (f" {year(int(year_number))}" if year_number else "")
 
 
 def _era(match: re.Match[str]) -> str:
-    before, number, behind = match.groups()
-    if not (before or behind):
+    before, number, after = match.groups()
+    if not (before or after):
         return match[0]
     parts = [" ".join(before.replace(" ", "")) if before else "", year(int(number))]
-    return " ".join(part for part in (*parts, " ".join(behind.replace(" ", "")) if behind else "") if part)
+    return " ".join(part for part in (*parts, " ".join(after.replace(" ", "")) if after else "") if part)
 
 
 def _decade(match: re.Match[str]) -> str:
@@ -106,18 +106,18 @@ def _decade(match: re.Match[str]) -> str:
 
 
 def _time(match: re.Match[str]) -> str:
-    hour, minute, second, half, plain_hour, plain_minute, plain_second = match.groups()
+    hour, minute, second, am_pm, plain_hour, plain_minute, plain_second = match.groups()
     hours, minutes, seconds = int(hour or plain_hour), minute or plain_minute, second or plain_second
     if hours > 24 or int(minutes or 0) > 59 or int(seconds or 0) > 59:
         return f"{cardinal(hours)} {_minutes(minutes)}" if minutes else match[0]
     words = cardinal(hours)
     if minutes and (int(minutes) or seconds):
         words += f" {_minutes(minutes)}"
-    elif minutes and not half:
+    elif minutes and not am_pm:
         words += " o'clock" if 0 < hours < 13 else " hundred"
     if seconds:
         words += f" and {cardinal(int(seconds))} second{'' if int(seconds) == 1 else 's'}"
-    return words + (f" {half.upper()} M" if half else "")
+    return words + (f" {am_pm.upper()} M" if am_pm else "")
 
 
 def _minutes(minutes: str) -> str:

@@ -24,7 +24,7 @@ _MONEY = re.compile(
     rf"(?P<noun>[\s-]+(?:{_PRICED})\b)?"
 )
 _CODE = "|".join(_CODES)
-_MONEY_BEHIND = re.compile(rf"(?<![\w.,])(-?)({NUMBER})\s?(?:({_SYMBOL})|({_CODE})\b)|\b({_CODE})\s?({NUMBER})")
+_MONEY_AFTER = re.compile(rf"(?<![\w.,])(-?)({NUMBER})\s?(?:({_SYMBOL})|({_CODE})\b)|\b({_CODE})\s?({NUMBER})")
 _CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
 
 
@@ -32,7 +32,7 @@ def expand_money(text: str) -> str:
     """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5-10", "20 EUR", "99¢"."""
     text = _MONEY_RANGE.sub(lambda match: f"{decimal(match[2])} to {match[1]}{match[4]}", text)
     text = _MONEY.sub(_money, text)
-    text = _MONEY_BEHIND.sub(_money_behind, text)
+    text = _MONEY_AFTER.sub(_money_after, text)
     return _CENTS.sub(lambda match: f"{decimal(match[1])} {'cent' if match[1] == '1' else 'cents'}", text)
 
 
@@ -61,7 +61,7 @@ def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective:
     return " and ".join(parts)
 
 
-def _money_behind(match: re.Match[str]) -> str:
-    minus, before, symbol, code_behind, code_before, behind = match.groups()
-    amount = _amount(before or behind, "", symbol or _CODES[code_behind or code_before], "")
+def _money_after(match: re.Match[str]) -> str:
+    minus, before, symbol, code_after, code_before, after = match.groups()
+    amount = _amount(before or after, "", symbol or _CODES[code_after or code_before], "")
     return f"{'minus ' if minus else ''}{amount}"

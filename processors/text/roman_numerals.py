@@ -16,11 +16,11 @@ _NUMERAL = re.compile(_SHAPE)
 # "part I" may be "the part I play".
 _TABLES = WordTables(__file__)
 _NUMBERED = _TABLES.alternatives("numbered things")
-_BEHIND_THING = re.compile(
+_AFTER_THING = re.compile(
     rf"\b((?:{_NUMBERED})s?|(?i:{_NUMBERED})s?(?=\s+[IVXLC]{{2}}))(\s+)(?=[IVXLC])({_SHAPE})\b(?!['’.]\w)"
 )
 _SMALL = "one|two|three|four|five|six|seven|eight|nine|ten"
-_SMALL_BEHIND_THING = re.compile(rf"\b((?:{_NUMBERED}|page)s?)(\s+)(?=[ivx]{{2}})({_SMALL_SHAPE})\b", re.IGNORECASE)
+_SMALL_AFTER_THING = re.compile(rf"\b((?:{_NUMBERED}|page)s?)(\s+)(?=[ivx]{{2}})({_SMALL_SHAPE})\b", re.IGNORECASE)
 _AND_ANOTHER = re.compile(
     rf"\b((?:{_NUMBERED})s\s+(?:{_SMALL})\s+(?:and|to|or)\s+)(?=[IVX])({_SHAPE})\b", re.IGNORECASE
 )
@@ -58,8 +58,8 @@ def expand_roman_numerals(text: str) -> str:
     text = _TITLED.sub(_rank, text)
     text = _RULER.sub(lambda match: match[0] if match[3] in ("I", "X") else _rank(match), text)
     text = _FIRST_OF_RULER.sub(r"\1 the first", text)
-    text = _BEHIND_THING.sub(_count, text)
-    text = _SMALL_BEHIND_THING.sub(_count, text)
+    text = _AFTER_THING.sub(_count, text)
+    text = _SMALL_AFTER_THING.sub(_count, text)
     text = _AND_ANOTHER.sub(lambda match: f"{match[1]}{cardinal(roman_value(match[2]))}", text)
     text = _HEIR.sub(lambda match: f"{match[1]} the {ordinal(roman_value(match[3]))}", text)
     text = _YEAR.sub(_year, text)

@@ -40,10 +40,10 @@ def expand_web_addresses(text: str) -> str:
 
 def _spoken(match: re.Match[str]) -> str:
     address = match[0].rstrip(".,;:!?)'\"")
-    behind = match[0][len(address) :]
+    after = match[0][len(address) :]
     address = re.sub(r"^(?:https?|ftp)://", "", address, flags=re.IGNORECASE).rstrip("/")
     words = [_word(part) for part in re.findall(r"[^\W_]+|[^\w\s]|_", address)]
-    return " ".join(word for word in words if word) + behind
+    return " ".join(word for word in words if word) + after
 
 
 def _word(part: str) -> str:

@@ -1,11 +1,15 @@
-"""Pronunciations of derived words: plurals, possessives, endings, two prefixes.
+"""Pronunciations of derived words from those of their stems: plurals, possessives, suffixes, two prefixes.
 
-No lexicon lists every "-ness"; the rules of English voicing are more reliable here than a network that sees letters
-only. Tested on CMUdict's words, each taken as unknown, with reduced vowels and the two grades of stress counted as one
-(the network was trained on these words): rules and network are right for 89 and 72 % of the words in -s, 94 and 81 in
--ed, 91 and 80 in -ing, 83 and 67 in -ly, 91 and 69 in -ness, -less and -like, 82 and 69 in -able, 79 and 65 in -ment,
-87 and 73 after over- and under-. For compounds ("woodcutter"), un-, re-, mis-, non-, -y, -er, -ish and -man the network
-was better, so that it handles them.
+No lexicon lists every "-ness"; the rules of English voicing are more reliable here than the network for unknown words.
+Percent of CMUdict's words that are right, each taken as unknown, reduced vowels and the two grades of stress counted as
+one (the network was trained on these words):
+
+             -s  -ed  -ing  -ly  -ness, -less, -like  -able  -ment  over-, under-
+    rules    89   94    91   83                   91     82     79             87
+    network  72   81    80   67                   69     69     65             73
+
+For compounds ("woodcutter"), un-, re-, mis-, non-, -y, -er, -ish and -man the network was better, so that it handles
+them.
 """
 
 from __future__ import annotations

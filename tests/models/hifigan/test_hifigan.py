@@ -15,7 +15,7 @@ from config.load import SettingsError, load_settings
 from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANModelSettings
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
-from models.layers.discriminator import Judgement
+from models.layers.discriminator import DiscriminatorOutput
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.layers.period_discriminator import MultiPeriodDiscriminator
 from models.layers.scale_discriminator import MultiScaleDiscriminator
@@ -72,21 +72,21 @@ def test_period_discriminator_equals_convolutions_of_planes():
     torch.manual_seed(0)
     multi = MultiPeriodDiscriminator((3,), channel_divisor=16)
     waveform = torch.randn(2, 100)
-    [judgement] = multi(waveform)
+    [output] = multi(waveform)
     x = F.pad(waveform.unsqueeze(1), (0, 2), mode="reflect").unflatten(2, (34, 3))
     discriminator = multi.discriminators[0]
     for conv, stride in zip(discriminator.convs, (3, 3, 3, 3, 1), strict=True):
         x = F.leaky_relu(F.conv2d(x, conv.weight, conv.bias, (stride, 1), (2, 0)), 0.1)
     x = F.conv2d(x, discriminator.conv_post.weight, discriminator.conv_post.bias, padding=(1, 0))
-    ours = judgement.score.reshape(2, 3, -1).transpose(1, 2)  # (B * period, 1, T) -> (B, T, period)
+    ours = output.score.reshape(2, 3, -1).transpose(1, 2)  # (B * period, 1, T) -> (B, T, period)
     torch.testing.assert_close(ours, x.squeeze(1), rtol=1e-4, atol=1e-6)
 
 
 def test_scale_discriminators_halve_the_sample_rate():
     multi = MultiScaleDiscriminator(channel_divisor=16)
-    judgements = multi(torch.randn(2, 4096))
-    assert [judgement.features[0].shape[2] for judgement in judgements] == [4096, 2049, 1025]
-    assert [len(judgement.features) for judgement in judgements] == [8, 8, 8]
+    outputs = multi(torch.randn(2, 4096))
+    assert [output.features[0].shape[2] for output in outputs] == [4096, 2049, 1025]
+    assert [len(output.features) for output in outputs] == [8, 8, 8]
 
 
 def test_weight_norm_equals_torchs():
@@ -109,16 +109,16 @@ def test_spectral_norm_makes_the_largest_singular_value_one():
     assert torch.equal(layer.weight, layer.weight) and torch.equal(before, layer.weight_u)
 
 
-def judgement(score, *features):
+def output(score, *features):
     score = torch.tensor(score)
-    return Judgement(score, [*(torch.tensor(feature) for feature in features), score])
+    return DiscriminatorOutput(score, [*(torch.tensor(feature) for feature in features), score])
 
 
 def test_losses_are_least_squares_and_absolute_differences():
-    both = judgement([[1.0], [0.5]])  # real taken for real, made half believed
+    both = output([[1.0], [0.5]])  # real taken for real, made half believed
     assert discriminator_loss([both, both]).item() == pytest.approx(2 * 0.25)
-    assert adversarial_loss([judgement([[0.0], [0.5]])]).item() == pytest.approx((1 + 0.25) / 2)
-    real, fake = judgement([[1.0]], [[1.0, 2.0]]), judgement([[0.5]], [[0.0, 4.0]])
+    assert adversarial_loss([output([[0.0], [0.5]])]).item() == pytest.approx((1 + 0.25) / 2)
+    real, fake = output([[1.0]], [[1.0, 2.0]]), output([[0.5]], [[0.0, 4.0]])
     assert feature_matching_loss([real], [fake]).item() == pytest.approx(1.5 + 0.5)
 
 

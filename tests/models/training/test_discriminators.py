@@ -31,7 +31,7 @@ def test_the_multi_resolution_discriminator_has_the_published_size():
 @pytest.mark.parametrize("name", sorted(REFLECTED_SAMPLES))
 def test_a_segment_has_to_be_longer_than_what_is_reflected(name):
     discriminator, shortest = small(name), REFLECTED_SAMPLES[name] + 1
-    assert all(judgement.score.isfinite().all() for judgement in discriminator(torch.randn(2, shortest)))
+    assert all(output.score.isfinite().all() for output in discriminator(torch.randn(2, shortest)))
     with pytest.raises(RuntimeError, match="less than the corresponding input dimension"):
         discriminator(torch.randn(2, shortest - 1))
 
@@ -57,7 +57,7 @@ def test_only_the_small_spectra_show_the_phase(name, sees_phase):
 def test_silence_has_finite_gradients():
     for name in NAMES:
         waveform = torch.zeros(1, 1024, requires_grad=True)
-        sum(judgement.score.mean() for judgement in small(name)(waveform)).backward()
+        sum(output.score.mean() for output in small(name)(waveform)).backward()
         assert waveform.grad.isfinite().all()
 
 

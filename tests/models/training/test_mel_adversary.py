@@ -89,7 +89,7 @@ def test_the_discriminator_costs_little():
     lengths = (32, 64, 128)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         discriminator([torch.zeros(16, 80, length) for length in lengths], [torch.zeros(16, 1)] * 3)
-    assert counter.get_total_flops() / 2 < 0.2e9  # multiplications and additions of 16 utterances judged once
+    assert counter.get_total_flops() / 2 < 0.2e9  # multiplications and additions of 16 utterances scored once
 
 
 # Training
