@@ -40,13 +40,13 @@ def write_origin(
     Args:
         folder: of the experiment.
         task: at its start.
-        initial_weights: the place that was named for them, and the one where they were found; empty for random ones,
+        initial_weights: the path that was named for them, and the one that they were read from; empty for random ones,
             None if unknown.
         sources: of synthesized speech that the initial weights were trained on.
     """
     origin: dict[str, Any] = {"rows": {kind: list(names) for kind, names in row_names(task).items()}}
     if initial_weights is not None:
-        origin["initial_weights"] = [str(place.resolve()) for place in initial_weights]
+        origin["initial_weights"] = [str(path.resolve()) for path in initial_weights]
     if sources:
         origin["sources"] = [asdict(source) for source in sources]
     write_atomically(folder / ORIGIN_FILE, json.dumps(origin, indent=1, ensure_ascii=False) + "\n")

@@ -40,6 +40,6 @@ def _in_dtype(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return converted
 
 
-def _name_alone(place: str) -> str:
-    outside = PurePath(place).is_absolute() or ".." in PurePath(place).parts
-    return PurePath(place).name if outside else place
+def _name_alone(path: str) -> str:
+    outside = PurePath(path).is_absolute() or ".." in PurePath(path).parts
+    return PurePath(path).name if outside else path

@@ -19,9 +19,9 @@ _WORDNET = re.compile(r"(?:.*/)?data\.(?:noun|verb|adj|adv)")
 _FORTUNES = re.compile(r"(?:.*/)?fortunes/([\w-]+)")
 # Drawings, verse, programs, and texts that are wrong on purpose.
 _NO_PROSE = ("art", "ascii-art", "songs-poems", "perl", "translate-me", "zippy")
-_SHORTEST_PROSE_LINE = 50  # letters of a line that is not the last: shorter ones are verse
-_MOST_PROSE_LINES = 4
-_MOST_SENTENCES = 3
+_MIN_PROSE_LINE = 50  # letters of a line that is not the last: shorter ones are verse
+_MAX_PROSE_LINES = 4
+_MAX_SENTENCES = 3
 _LETTERS = re.compile(r"[A-Za-z ,.;:?!'-]+")
 _WORD = re.compile(r"[A-Za-z']+")
 # Quotes, ellipses, initials, abbreviations and dashes: read by each front end in its own way.
@@ -129,8 +129,8 @@ def _fortunes_prose(text: str) -> Iterator[str]:
     for entry in re.split(r"^%$", text, flags=re.MULTILINE):
         entry = re.sub(r"\n\s+-- .*", "", entry, flags=re.DOTALL).strip("\n")
         lines = entry.split("\n")
-        is_prose = all(len(line) >= _SHORTEST_PROSE_LINE for line in lines[:-1]) and not re.search(r"^\s", entry, re.M)
-        if is_prose and len(lines) <= _MOST_PROSE_LINES and entry.endswith((".", "?", "!")):
+        is_prose = all(len(line) >= _MIN_PROSE_LINE for line in lines[:-1]) and not re.search(r"^\s", entry, re.M)
+        if is_prose and len(lines) <= _MAX_PROSE_LINES and entry.endswith((".", "?", "!")):
             yield entry
 
 
@@ -141,7 +141,7 @@ def _usable(text: str, known: Lexicon, fewest_words: int, most_words: int) -> st
     sentences = len(re.findall(r"[.?!](?:\s|$)", text))
     is_usable = (
         fewest_words <= len(words) <= most_words
-        and sentences <= _MOST_SENTENCES
+        and sentences <= _MAX_SENTENCES
         and text[0].isupper()
         and _LETTERS.fullmatch(text)
         and not _UNCERTAIN.search(text)

@@ -24,9 +24,9 @@ REFUSED_FILE = "refused.tsv"
 _PLACEHOLDER = re.compile(r"\{(output|text|table)\}")
 _TABLE_SIZE = 64  # texts per call of a teacher that takes tables
 _CALL_TIMEOUT_S = 600.0
-_MOST_REFUSED_AT_FIRST = 20
-_SHORTEST_S, _LONGEST_S = 0.2, 60.0
-_MOST_LETTERS_PER_S = 50.0
+_MAX_REFUSED_AT_FIRST = 20
+_MIN_S, _MAX_S = 0.2, 60.0
+_MAX_LETTERS_PER_S = 50.0
 _REFUSALS_SHOWN = 5
 
 
@@ -205,13 +205,13 @@ def _speak_missing(
 def _take(output: Path, place: Path, text: str, sample_rate: int) -> str:
     """Move what the teacher wrote into the corpus; return why it is refused, empty if it is not."""
     try:
-        waveform = read_audio(output, sample_rate, min_duration_s=_SHORTEST_S, max_duration_s=_LONGEST_S)
+        waveform = read_audio(output, sample_rate, min_duration_s=_MIN_S, max_duration_s=_MAX_S)
     except AudioError as error:
         return str(error).replace(f"{output}: ", "", 1)
     finally:
         output.unlink(missing_ok=True)
     duration_s = len(waveform) / sample_rate
-    if len(text) > _MOST_LETTERS_PER_S * duration_s:
+    if len(text) > _MAX_LETTERS_PER_S * duration_s:
         return f"lasts {duration_s:.2f} s, too short for {len(text)} letters"
     write_wav(place, waveform, sample_rate)
     return ""
@@ -223,7 +223,7 @@ def _report(spoken: _Spoken, n_refused: int, *, n_usable: int) -> None:
     Raises:
         TeacherError: not one of many texts was usable.
     """
-    if n_refused >= _MOST_REFUSED_AT_FIRST and not n_usable:
+    if n_refused >= _MAX_REFUSED_AT_FIRST and not n_usable:
         raise TeacherError(f"--teacher: none of {n_refused} texts was spoken; {spoken.text!r}: {spoken.refused}")
     if n_refused <= _REFUSALS_SHOWN:
         warn(f"{spoken.id}: refused: {spoken.refused} ({spoken.text!r})")

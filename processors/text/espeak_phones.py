@@ -60,7 +60,7 @@ class EspeakFrontEnd:
     def normalized(self, text: str) -> str:
         """Return the words to be spoken; see `FrontEnd.normalized`."""
         parts = IN_BRACKETS.split(text)
-        spoken = (f"[[{part}]]" if place % 2 else self._normalize(part) for place, part in enumerate(parts))
+        spoken = (f"[[{part}]]" if index % 2 else self._normalize(part) for index, part in enumerate(parts))
         return " ".join(part for part in spoken if part)
 
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
