@@ -69,9 +69,9 @@ class EvaluationProcess:
 
     def _end(self) -> None:
         pool, self._pool = self._pool, None
-        self._step_of.clear()
         if pool is not None:
-            pool.kill()
+            pool.end(gently=not self._step_of)  # a killed process leaves what its libraries share with others
+        self._step_of.clear()
 
     def __enter__(self) -> EvaluationProcess:
         return self

@@ -128,7 +128,7 @@ class ProcessPool:
             for _ in range(num_workers):
                 self._workers.append(self._start())
         except BaseException:
-            self._end(gently=False)
+            self.end(gently=False)
             raise
 
     def submit(self, task: Any) -> None:
@@ -193,17 +193,14 @@ class ProcessPool:
         theirs.close()  # otherwise this copy keeps the pipe open when the worker is gone
         return _Worker(process, ours)
 
-    def kill(self) -> None:
-        """End the processes at once, whatever they do."""
-        self._end(gently=False)
-
     def __enter__(self) -> ProcessPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._end(gently=kind is None)
+        self.end(gently=kind is None)
 
-    def _end(self, gently: bool) -> None:
+    def end(self, gently: bool) -> None:
+        """End the processes: at once whatever they do, or gently after their tasks, for which they have 5 s."""
         for worker in self._workers:
             # Not SIGTERM with a handler that raises: an extension module may catch the exception as its own.
             worker.dismiss() if gently else worker.process.kill()
