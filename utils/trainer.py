@@ -137,7 +137,7 @@ class Trainer:
         evaluation_process: EvaluationProcess | None = None,
         bundle_files: Mapping[str, str] | None = None,
     ) -> None:
-        self._evaluation_process = evaluation_process
+        self._evaluation_process = evaluation_process if processes.is_main else None
         self._adjustable, self._changed = dict(adjustable or {}), dict[str, tuple[Any, Any]]()
         self._bundle_files = dict(bundle_files or {})
         self.task, self.batches, self.folder = task, batches, Path(folder)

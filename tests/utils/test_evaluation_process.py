@@ -15,7 +15,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import utils.trainer
-from tests.support.commands import start
+from tests.support.commands import start, start_two
 from tests.support.evaluation_work import make_stand_in
 from tests.support.toy_tasks import ToyBatches, ToyRegression, train_toy
 from utils.checkpoint import awaits_figures, open_checkpoint
@@ -168,6 +168,17 @@ def test_a_stopped_run_waits_for_no_figure_and_the_next_one_evaluates_what_waite
     outcome, trainer = train_toy(tmp_path, options=OPTIONS, evaluation_process=EvaluationProcess(make_stand_in))
     assert outcome.finished and figures_of(tmp_path).keys() == {4, 8, 12}
     assert not awaits_figures(trainer.checkpoints.folder(12))
+
+
+@pytest.mark.slow
+def test_two_processes_that_train_together_have_one(tmp_path):
+    options = {"max_steps": 12, "save_every_steps": 2, "evaluate_every_steps": 4, "evaluation_s": 0.3}
+    both = start_two("tests.support.toy_tasks", tmp_path, *(f"{name}={value}" for name, value in options.items()))
+    for process in both:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors[-4000:]
+    assert {4, 12} <= figures_of(tmp_path).keys() <= {4, 8, 12}
+    assert len(evaluators(tmp_path)) == 1
 
 
 @pytest.mark.slow
