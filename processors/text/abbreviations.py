@@ -33,6 +33,11 @@ _TITLE = re.compile(
     rf"|\b({_any_of(_WITHOUT_DOT)})\s+(?=[A-Z][a-z]|[A-Z]\.)"
 )
 _AFTER_NAME = re.compile(rf"(?<=[A-Za-z0-9&),] )({_any_of(_AFTER_NAMES)})\.")
+# Without a dot: after an ordinal, or a name that no further one follows ("42nd St", "Oak Rd", but "Mt St Helens").
+_BARE_AFTER_NAME = re.compile(
+    r"(?:(?<=\dst )|(?<=\dnd )|(?<=\drd )|(?<=\dth )|(?<=[a-z] ))(Blvd|Ave|Hwy|Rd|Ln|Ct|Pl|Sq|St|Dr|Jr|Sr)\b(?![.'’-])"
+)
+_BARE_CLEAR = ("Blvd", "Hwy", "Rd", "Jr")
 _ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
 _NUMBERED = re.compile(rf"(?<![\w.])({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE)
 _STATE = re.compile(rf"(?<=[a-z], )({_any_of(_STATES)})\.")
@@ -42,7 +47,7 @@ _DAY = re.compile(
 )
 _MONTH = re.compile(rf"\b({_any_of(MONTHS)})\.(?=,?\s*(?:\d|to\b|and\b|of\b|through\b|-)|\s+[a-z])")
 _BARE_MONTH = re.compile(rf"\b({_any_of(MONTHS)})\b(?=\s+\d)|(?<=\d )({_any_of(MONTHS)})\b\.?")
-_SLASH = re.compile(rf"(?<![\w/])({_any_of(_SLASHED)})(?![/\d])", re.IGNORECASE)
+_SLASH = re.compile(rf"(?<![\w/])(?<!\d )({_any_of(_SLASHED)})(?![/\d])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![\w.])([A-Za-z](?:\.[A-Za-z])+)\.?(?![A-Za-z])")
 _INITIAL = re.compile(r"\b([A-Z])\.(?=\s+[A-Z])")
 _DAY_OR_ZONE = re.compile(
@@ -68,6 +73,7 @@ def expand_abbreviations(text: str) -> str:
     text = _DAY.sub(lambda match: _DAYS[match[1]], text)
     text = _MONTH.sub(lambda match: MONTHS[match[1]], text)
     text = _BARE_MONTH.sub(_bare_month, text)
+    text = _BARE_AFTER_NAME.sub(_bare_after_name, text)
     if "." not in text and not any(title in text for title in _WITHOUT_DOT):
         return text
     text = _NUMBERED.sub(lambda match: _like(match[1], _BEFORE_NUMBERS[match[1].lower()]) + " ", text)
@@ -121,12 +127,24 @@ def _after_name(match: re.Match[str]) -> str:
     after = re.match(rf"\s+{_NAME}", match.string[match.end() :])
     if abbreviation in _TITLES:
         # "Maple St. is", "Main St. Suite 5", but "to St. Louis", "Dr. Smith", "Mr. Jones and Dr. Smith".
-        follows_name = before[0].isupper() and not before.endswith((".", ",")) and before not in _SENTENCE_STARTERS
+        follows_name = (
+            (before[0].isupper() or before[0].isdigit())
+            and not before.endswith((".", ","))
+            and before not in _SENTENCE_STARTERS
+        )
         if not follows_name or (after and not _full_stop(match) and not re.match(r"\d", before)):
             return match[0]
     elif not (before[0].isupper() or before[0] in "&0123456789" or before.endswith((",", ")"))):
         return match[0]
     return _AFTER_NAMES[abbreviation] + _full_stop(match)
+
+
+def _bare_after_name(match: re.Match[str]) -> str:
+    before = match.string[: match.start()].split()[-1]
+    is_name = before[0].isdigit() or (before[0].isupper() and before not in _SENTENCE_STARTERS)
+    follows = re.match(r"\s+[A-Z][a-z]", match.string[match.end() :])
+    is_clear = match[1] in _BARE_CLEAR or before[0].isdigit() or not follows
+    return _AFTER_NAMES[match[1]] if is_name and is_clear else match[0]
 
 
 def _spaced_initials(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -28,12 +29,48 @@ _DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
 _JOINERS = "\u200c\u200d"
 
 
+# Letters and figures, but no punctuation marks, which texts in Chinese and Japanese use as their own.
+_FULL_WIDTH = re.compile("[０-９Ａ-Ｚａ-ｚ％＋－＝＄￡￠￥＆＠＃／]+")
+_REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_BULLET = re.compile(r"[-*+•‣◦▪–]\s+(?=\S)")
+_ITEM = re.compile(r"[-*+•‣◦▪–]\s+\S|(?:\d{1,3}|[a-zA-Z])[.)]\s+\S")
+_HEADING = re.compile(r"#{1,6}\s+")
+_RULE = re.compile(r"(?:[-*_=~]\s?){2,}")
+_UNENDED = re.compile(r"[\w)\]\"'”’»%°$€£*_`]\s*$")
+
+
+def end_lines(text: str) -> str:
+    """End headings, list items and paragraphs with a full stop unless they have a mark, and drop bullets.
+
+    A line ends a sentence if a blank line, a list item or a heading follows, or if it is a heading itself; other lines
+    are those of running text. The stop is separated from its word, so that it is never an abbreviation's or ordinal's.
+    """
+    lines = ["" if _RULE.fullmatch(line.strip()) else line for line in text.splitlines()]
+    ended: list[str] = []
+    for place, line in enumerate(lines):
+        line = line.strip()
+        following = lines[place + 1].strip() if place + 1 < len(lines) else "."
+        is_heading = _HEADING.match(line)
+        ends = not following or is_heading or _ITEM.match(following) or _HEADING.match(following)
+        plain = _BULLET.sub("", _HEADING.sub("", line, count=1), count=1) if is_heading or _ITEM.match(line) else line
+        ended.append(f"{plain} ." if ends and _UNENDED.search(plain) else plain)
+    return "\n".join(ended)
+
+
+def _plain(text: str) -> str:
+    if "&" in text:
+        text = _REFERENCE.sub(lambda match: html.unescape(match[0]), text)
+    return end_lines(text) if len(text.splitlines()) > 1 else text
+
+
 def map_characters(text: str) -> str:
     """Unify quotes, dashes, spaces, digits, fractions and compatibility characters.
 
     Unicode's NFKC, except for fractions ("1½" as "1 1/2", not "11/2"), superscripts ("m²" as "m^2") and digits of other
-    scripts. White space of any kind becomes one space; invisible characters are dropped.
+    scripts. White space of any kind becomes one space; invisible characters are dropped; HTML's character references
+    are resolved; headings, list items and paragraphs end with a full stop.
     """
+    text = _plain(text)
     if not text.isascii():
         text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[digit] for digit in run[0]), text)
         text = "".join(_visible(character) for character in text).translate(_CHARACTERS)
@@ -43,8 +80,14 @@ def map_characters(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Return a text of any language in composed form (NFC), with single spaces and without invisible characters."""
+    """Return a text of any language in composed form (NFC), with single spaces and without invisible characters.
+
+    Full-width figures and letters become plain ones, HTML's character references are resolved, and headings, list items
+    and paragraphs end with a full stop.
+    """
+    text = _plain(text)
     if not text.isascii():
+        text = _FULL_WIDTH.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
         text = unicodedata.normalize("NFC", text)
     seen = (
         " " if character.isspace() else character

@@ -12,7 +12,7 @@ _MONTHS = (
 )  # fmt: skip
 _MONTH = "|".join(_MONTHS)
 _ISO = re.compile(r"(?<![\w-])(\d{4})-(\d{1,2})-(\d{1,2})(?:T(?=\d))?(?![\w-])")
-_NUMERIC = re.compile(r"(?<![\w/.])(\d{1,2})([/.])(\d{1,2})\2(\d{4}|\d{2})(?![\w/]|\.\d)")
+_NUMERIC = re.compile(r"(?<![\w/.-])(\d{1,2})(?:([/.])(\d{1,2})\2(\d{4}|\d{2})|-(\d{1,2})-(\d{4}))(?![\w/-]|\.\d)")
 _ON_DAY = re.compile(r"(?<=\b[Oo]n )(\d{1,2})/(\d{1,2})(?![\w/])")
 _MONTH_DAY = re.compile(
     rf"\b({_MONTH})\s+(\d{{1,2}})(?:st|nd|rd|th)?(?:(\s*[-–]\s*|\s+to\s+)(\d{{1,2}})(?:st|nd|rd|th)?)?"
@@ -27,9 +27,11 @@ _MONTH_YEAR = re.compile(rf"\b({_MONTH}),?\s+(?:of\s+)?(\d{{4}})(?![\d:]|[.,]\d|
 _ERA = re.compile(r"(?<![\w.,])(?:(AD|A D|CE|BC)\s+)?(\d{1,4})(?:\s+(AD|BC|BCE|CE|A D|B C|B C E|C E)\b)?")
 _DECADE = re.compile(r"(?<![\w.,$£€])(?:'?(\d0)|(\d{3}0))'?s\b")
 _TIME = re.compile(
-    r"(?<![\w:.,])(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?\s?([AaPp])\s?[Mm]\b|(?<![\w:.,])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\w:]|\.\d)"
+    r"(?<![\w:.,])(\d{1,2})(?:[:.](\d{2}))?(?::(\d{2}))?\s?([AaPp])\s?[Mm]\b|(?<![\w:.,])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\w:]|[.,]\d)"
 )
-_MINUTES_RANGE = re.compile(r"(\d:\d{2})\s?[-–]\s?(?=\d)")
+_MINUTES_RANGE = re.compile(
+    r"(?<=\d[:.]\d{2})\s?[-–]\s?(?=\d{1,2}[:.]\d{2}\s?[AaPp]\s?[Mm]\b)|(?<=\d:\d{2})\s?[-–]\s?(?=\d)"
+)
 _TIME_RANGE = re.compile(r"(\d|\b[AaPp]\s?[Mm]|\d[AaPp]\s?[Mm])\s?[-–]\s?(?=\d{1,2}:\d{2}|\d{1,2}\s?[AaPp]\s?[Mm]\b)")
 _OCLOCK = re.compile(r"\b(\d{1,2})\s+o'clock\b", re.IGNORECASE)
 
@@ -52,7 +54,7 @@ def expand_dates(text: str) -> str:
 
 def expand_times(text: str) -> str:
     """Spell out times of day: "3:05 P M" as "three oh five P M", "5:00" as "five o'clock"."""
-    text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", _MINUTES_RANGE.sub(r"\1 to ", text)))
+    text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", _MINUTES_RANGE.sub(" to ", text)))
     return _OCLOCK.sub(lambda match: f"{cardinal(int(match[1]))} o'clock", text)
 
 
@@ -63,9 +65,9 @@ def _date(match: re.Match[str], year_number: int, month: int, day: int, comma: s
 
 
 def _numeric_date(match: re.Match[str]) -> str:
-    first, second = int(match[1]), int(match[3])
-    year_number = int(match[4])
-    if len(match[4]) == 2:
+    first, second = int(match[1]), int(match[3] or match[5])
+    year_number = int(match[4] or match[6])
+    if match[4] and len(match[4]) == 2:
         if match[2] == ".":  # "1.2.10" is a version more often than a date
             return match[0]
         year_number += 1900 if year_number > 30 else 2000

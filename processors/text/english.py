@@ -18,7 +18,7 @@ from processors.text.language_codes import is_english
 from processors.text.lexicon import Lexicon
 from processors.text.normalizer import make_normalizer
 from processors.text.tokens import PAUSE_OF_MARK, WRITTEN_PAUSES, Pause, Pronunciation, Token, Word, strongest_pause
-from processors.text.word_formation import derive_pronunciations
+from processors.text.word_formation import CONTRACTIONS, derive_pronunciations
 from processors.text.word_tables import word_set
 
 _LETTER = r"[^\W\d_][\u0300-\u036f]*"
@@ -32,6 +32,10 @@ _PLAIN_LETTERS = str.maketrans({
 # Spelled although the lexicon holds a word of the same letters ("us", "am", "who").
 _SPELLED = word_set("US EU UN AM AI ID EST IP IV ER AD CO LED PA VAT AKA")
 _INITIALISM = re.compile(r"([A-Z]{2,})('?s)?")
+# The network loses the end of longer words.
+_MAX_PREDICTED = 16
+_MIN_PART = 3
+_IS_SYLLABLE = re.compile("[bcdfghjklmnpqrstvwxz][aeiouy]")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -146,15 +150,46 @@ class EnglishFrontEnd:
     def _predicted(self, word: str) -> tuple[Pronunciation, ...]:
         if not word.replace("'", "").isascii():
             raise TextError(f"cannot pronounce {word!r}: English is read from Latin letters only; transliterate it")
-        stem, apostrophe, _ = word.partition("'")
-        if apostrophe and stem:  # "Schoeffer's": the network predicts the name, the rule adds the ending
-            readings = derive_pronunciations(word, lambda base: self._predicted(base) if base == stem else ())
-            if readings:
-                return readings
+        # "Schoeffer's", "y'all'd've": the network predicts the name, the rules add the endings.
+        if word.endswith(CONTRACTIONS) and (
+            readings := derive_pronunciations(word, lambda base: self._base(word, base))
+        ):
+            return readings
         letters = word.replace("'", "")
         if not re.search("[aeiouy]", letters):
             return self._spelled(letters.upper(), "")
-        return (self._network(letters) or self._spelled(letters.upper(), "")[0],)
+        return (self._predicted_by_parts(letters) or self._spelled(letters.upper(), "")[0],)
+
+    def _base(self, word: str, base: str) -> tuple[Pronunciation, ...]:
+        """Return the pronunciations of what a contraction is added to."""
+        if not base or word.removeprefix(base) not in CONTRACTIONS:
+            return ()
+        return self._known(base) or derive_pronunciations(base, self._known) or self._predicted(base)
+
+    def _parts(self, letters: str) -> list[str]:
+        """Divide an unknown word that is too long for the network: into words of the lexicon, else near its middle."""
+        if len(letters) <= _MAX_PREDICTED:
+            return [letters]
+        best: list[list[str] | None] = [[], *[None] * len(letters)]
+        for end in range(_MIN_PART, len(letters) + 1):
+            for start in range(end - _MIN_PART + 1):
+                before = best[start]
+                if before is not None and self._known(letters[start:end]):
+                    parts = [*before, letters[start:end]]
+                    if best[end] is None or len(parts) < len(best[end] or ()):
+                        best[end] = parts
+        if found := best[-1]:
+            return found
+        middle = len(letters) // 2
+        cuts = (place for place in range(4, len(letters) - 4) if _IS_SYLLABLE.match(letters, place))
+        cut = min(cuts, key=lambda place: abs(place - middle), default=middle)
+        return [*self._parts(letters[:cut]), *self._parts(letters[cut:])]
+
+    def _predicted_by_parts(self, letters: str) -> Pronunciation:
+        first, *others = [
+            (self._known(part) or ((self._network(part),) if part else ()))[0] for part in self._parts(letters)
+        ]
+        return first + tuple(phone.replace("1", "2") for other in others for phone in other)
 
     def _spelled(self, letters: str, ending: str) -> tuple[Pronunciation, ...]:
         """Return the letters' names, the last one stressed, with a plural or possessive ending."""

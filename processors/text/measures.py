@@ -15,10 +15,12 @@ _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=Tru
 _MEASURE = re.compile(
     rf"(?<![\w.,])(?<![A-Za-z]-)(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?P<number>{NUMBER})(?P<more>\s+\d+/\d+)?"
     rf"(?P<magnitude>\s(?:{MAGNITUDES}))?(?P<gap>[\s-]?)(?P<unit>(?:{_DOTTED_UNITS})\.|{_UNIT})(?P<power>\^?[23]\b)?"
-    rf"(?![A-Za-z\d^'])(?:/(?P<per>km|kg|cm|min|mL|ml|dL|m|s|h|g|l|L)\b)?"
+    rf"(?![A-Za-z\d^'])(?:/(?P<per>km|kg|cm|min|mL|ml|dL|mol|m|s|h|g|l|L)(?P<per_power>\^?[23])?(?![\w^]))?"
 )
 _MEASURE_IN = re.compile(rf"(?<![\d.,])({NUMBER})-?in\b(?![.-])")
 _BEARING = re.compile(rf"(?<![\d.,])({NUMBER})\s?°\s?([NSEW])\b(?!['’])")
+_POWERS = {"2": "square ", "3": "cubic "}
+_SECOND_POWERS = {"2": "squared", "3": "cubed"}
 _DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 _PER = re.compile(
     r"(?<=[a-z])\s?/\s?(hour|day|week|month|year|person|night|minute|second|hr|mo|yr|sq ft|kg|lb|mile|gallon)\b"
@@ -54,14 +56,27 @@ def _measure(match: re.Match[str]) -> str:
     if unit in ("s", "h", "pt", "ha", "W", "V") and match["gap"] == " " and number == "1":
         return match[0]
     one, many = _UNITS[unit], _several(_UNITS[unit])
-    if match["power"]:
-        prefix = "square " if match["power"][-1] == "2" else "cubic "
+    per = _per(match["per"], match["per_power"])
+    if match["power"] and " per " in one:  # m/s2
+        per = f" {_SECOND_POWERS[match['power'][-1]]}"
+    elif match["power"]:
+        prefix = _POWERS[match["power"][-1]]
         one, many = prefix + one, prefix + many
     spoken = mixed_number(number, match["more"]) + (match["magnitude"] or "")
     follows = re.match(r"\s+[a-z]", match.string[match.end() :]) and unit not in "%°C°F"
     singular = spoken == "one" or match["gap"] == "-" or (article and follows)
-    per = f" per {_UNITS[match['per']]}" if match["per"] else ""
     return f"{article}{'minus ' if match['minus'] else ''}{spoken} {one if singular else many}{per}{stop}"
+
+
+def _per(unit: str | None, power: str | None) -> str:
+    """Return the unit that another is divided by: " per second squared", " per cubic meter"."""
+    if not unit:
+        return ""
+    if not power:
+        return f" per {_UNITS[unit]}"
+    if unit in ("s", "min", "h"):
+        return f" per {_UNITS[unit]} {_SECOND_POWERS[power[-1]]}"
+    return f" per {_POWERS[power[-1]]}{_UNITS[unit]}"
 
 
 def _several(unit: str) -> str:

@@ -12,38 +12,72 @@ _MAGNITUDE_LETTERS = _TABLES.mapping("letters of magnitudes")
 _CURRENCIES = {symbol: tuple(names.split(", ")) for symbol, names in _TABLES.mapping("currencies").items()}
 _CODES = _TABLES.mapping("codes")
 _NATIONS = {letters: f"{nation} " for letters, nation in _TABLES.mapping("nations").items()}
-_SYMBOL = "[" + "".join(symbol for symbol in _CURRENCIES if len(symbol) == 1) + "]"
+_SIGNS = sorted((sign for sign in _CURRENCIES if not sign.isalpha()), key=len, reverse=True)
+_SYMBOL = rf"(?:{'|'.join(map(re.escape, _SIGNS))})"
+_NATION = "|".join(sorted(_NATIONS, key=len, reverse=True))
+_CODE = "|".join(_CODES)
+_SIGN = rf"(?:(?:\b(?:{_NATION}))?{_SYMBOL}|\b(?:{_CODE})(?![A-Za-z]))"
+_MAGNITUDE = rf"(?:[\s-]?(?:{MAGNITUDES})\b|\s?(?:{'|'.join(_MAGNITUDE_LETTERS)}|[KMBT])\b)"
 # "a $5 bill": before these an amount is an adjective, without plural.
 _PRICED = (
     "bills?|notes?|coins?|tickets?|deals?|fees?|fines?|prizes?|checks?|loans?|tips?|bets?|gifts?|budgets?|rewards?"
 )
-_MONEY_RANGE = re.compile(rf"({_SYMBOL})\s?({NUMBER})(\s?)[-–]\3\1?({NUMBER})")
 _MONEY = re.compile(
-    rf"(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?:\b(?P<nation>US|AU?|CA?|NZ|HK))?(?P<symbol>{_SYMBOL})\s?"
-    rf"(?P<amount>{NUMBER})(?:[\s-]?(?P<magnitude>{MAGNITUDES})\b|\s?(?P<letters>bn|mn|tn|[kKmMbBtT])\b)?"
-    rf"(?P<noun>[\s-]+(?:{_PRICED})\b)?"
+    rf"(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?<!\d)(?P<sign>{_SIGN})\s?(?P<minus_after>-)?"
+    rf"(?P<amount>{NUMBER})(?P<magnitude>{_MAGNITUDE})?"
+    rf"(?:(?P<gap>\s?)[-–](?P=gap)(?P=sign)?\s?(?P<amount_2>{NUMBER})(?P<magnitude_2>{_MAGNITUDE})?(?![%\d]|[-–/,.]\d))?"
+    rf"(?P<pence>p\b)?(?P<noun>[\s-]+(?:{_PRICED})\b)?"
 )
-_CODE = "|".join(_CODES)
-_MONEY_AFTER = re.compile(rf"(?<![\w.,])(-?)({NUMBER})\s?(?:({_SYMBOL})|({_CODE})\b)|\b({_CODE})\s?({NUMBER})")
+_MONEY_AFTER = re.compile(
+    rf"(?<![\w.,])(?P<minus>-)?(?P<amount>{NUMBER})(?P<magnitude>{_MAGNITUDE})?"
+    rf"(?:(?:\s?(?P<sign_1>{_SYMBOL}|(?:{_CODE})\b))?(?P<gap>\s?)[-–](?P=gap)"
+    rf"(?P<amount_2>{NUMBER})(?P<magnitude_2>{_MAGNITUDE})?)?\s?(?P<sign>{_SYMBOL}|(?:{_CODE})\b)(?!\d)"
+)
+_RANGE_BEFORE_SIGN = re.compile(rf"(?<![\w.,$£€¥₹₩₽₺₪₴₫₿])(?<!\b[A-Z]{{3}} )({NUMBER})(\s?)[-–]\2(?={_SIGN}\s?\d)")
 _CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
+_PENCE = re.compile(r"(?<![\w.,])(\d{1,2})p\b(?![.]?\d)")
 
 
 def expand_money(text: str) -> str:
-    """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5-10", "20 EUR", "99¢"."""
-    text = _MONEY_RANGE.sub(lambda match: f"{decimal(match[2])} to {match[1]}{match[4]}", text)
+    """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5m-$10m", "20 EUR", "99¢", "50p"."""
+    text = _RANGE_BEFORE_SIGN.sub(r"\1 to ", text)
     text = _MONEY.sub(_money, text)
-    text = _MONEY_AFTER.sub(_money_after, text)
+    text = _MONEY_AFTER.sub(_money, text)
+    text = _PENCE.sub(lambda match: f"{whole(match[1])} {'penny' if match[1] == '1' else 'pence'}", text)
     return _CENTS.sub(lambda match: f"{decimal(match[1])} {'cent' if match[1] == '1' else 'cents'}", text)
 
 
 def _money(match: re.Match[str]) -> str:
-    article, noun, amount = match["article"] or "", match["noun"] or "", match["amount"]
-    magnitude = match["magnitude"] or _MAGNITUDE_LETTERS.get((match["letters"] or "").lower(), "")
+    found = match.groupdict()
+    article, noun = found.get("article") or "", found.get("noun") or ""
     follows = re.match(r"[\s-]+[a-z]", match.string[match.end() :])
     as_adjective = bool(noun) or (bool(article) and bool(follows))
-    sign = "minus " if match["minus"] else ""
-    words = _amount(amount, magnitude, match["symbol"], _NATIONS.get(match["nation"] or "", ""), as_adjective)
-    return f"{article}{sign}{words}{noun}"
+    nation, symbol = _currency(found["sign"])
+    magnitude, last_magnitude = _spoken_magnitude(found["magnitude"]), _spoken_magnitude(found["magnitude_2"])
+    amount, last = found["amount"], found["amount_2"]
+    words = _amount(last or amount, last_magnitude if last else magnitude, symbol, nation, as_adjective)
+    if last and magnitude in ("", last_magnitude) and (last_magnitude or "." not in amount + last):
+        words = f"{decimal(amount)} to {words}"
+    elif last:
+        words = f"{_amount(amount, magnitude, symbol, nation, as_adjective)} to {words}"
+    minus = "minus " if found["minus"] or found.get("minus_after") else ""
+    # "ZZ$5": letters of an unknown country.
+    gap = " " if not article and match.string[match.start() - 1 : match.start()].isalnum() else ""
+    pence = found.get("pence") if symbol != "£" else None
+    before = match.string[match.end() : match.end() + 1]
+    return f"{gap}{article}{minus}{words}{f' {pence}' if pence else ''}{noun}{' ' if before.isalnum() else ''}"
+
+
+def _currency(sign: str) -> tuple[str, str]:
+    """Return the nation, with a space, and the symbol of a sign: "US$", "€" or "CAD"."""
+    sign = _CODES.get(sign, sign)
+    symbol = next(known for known in (*_SIGNS, sign) if sign.endswith(known))
+    return _NATIONS.get(sign.removesuffix(symbol), ""), symbol
+
+
+def _spoken_magnitude(written: str | None) -> str:
+    plain = (written or "").strip(" -")
+    return _MAGNITUDE_LETTERS.get(plain.lower(), plain)
 
 
 def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective: bool = False) -> str:
@@ -59,9 +93,3 @@ def _amount(amount: str, magnitude: str, symbol: str, nation: str, as_adjective:
     if cents:
         parts.append(f"{cardinal(cents)} {of_hundredths[cents > 1]}")
     return " and ".join(parts)
-
-
-def _money_after(match: re.Match[str]) -> str:
-    minus, before, symbol, code_after, code_before, after = match.groups()
-    amount = _amount(before or after, "", symbol or _CODES[code_after or code_before], "")
-    return f"{'minus ' if minus else ''}{amount}"

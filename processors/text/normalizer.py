@@ -18,7 +18,7 @@ from processors.text.language_codes import is_english, primary_language
 from processors.text.measures import expand_measures
 from processors.text.money import expand_money
 from processors.text.roman_numerals import expand_roman_numerals
-from processors.text.spoken_numbers import expand_numbers, expand_ranges
+from processors.text.spoken_numbers import expand_numbers, expand_ranges, unify_grouping
 from processors.text.telephone_numbers import expand_phone_numbers
 from processors.text.web_addresses import expand_web_addresses
 from processors.text.word_tables import WordTables
@@ -119,6 +119,7 @@ def _speak(text: str) -> str:
 
 
 _DIGIT_RULES = (
+    unify_grouping,
     expand_dates,
     expand_times,
     expand_phone_numbers,

@@ -16,8 +16,10 @@ _NUMERAL = re.compile(_SHAPE)
 # "part I" may be "the part I play".
 _TABLES = WordTables(__file__)
 _NUMBERED = _TABLES.alternatives("numbered things")
+_NO_MORE = r"\b(?!\.\w|['’](?!s\b)\w)"
 _AFTER_THING = re.compile(
-    rf"\b((?:{_NUMBERED})s?|(?i:{_NUMBERED})s?(?=\s+[IVXLC]{{2}}))(\s+)(?=[IVXLC])({_SHAPE})\b(?!['’.]\w)"
+    rf"\b((?:{_NUMBERED})s?|(?i:{_NUMBERED})s?(?=\s+[IVXLC]{{2}}))(\s+)(?=[IVXLC])({_SHAPE})"
+    rf"(?:\s?[-–]\s?(?=[IVXLC])({_SHAPE}))?{_NO_MORE}"
 )
 _SMALL = "one|two|three|four|five|six|seven|eight|nine|ten"
 _SMALL_AFTER_THING = re.compile(rf"\b((?:{_NUMBERED}|page)s?)(\s+)(?=[ivx]{{2}})({_SMALL_SHAPE})\b", re.IGNORECASE)
@@ -27,13 +29,14 @@ _AND_ANOTHER = re.compile(
 
 _TITLES = _TABLES.alternatives("titles of rulers")
 _RULERS = _TABLES.alternatives("names of rulers")
-_RULER = re.compile(rf"\b((?:{_RULERS}))(\s+)(?=[IVX])({_SHAPE})\b(?!['’.]\w)")
+_RULER = re.compile(rf"\b((?:{_RULERS}))(\s+)(?=[IVX])({_SHAPE}){_NO_MORE}")
 _TITLED = re.compile(rf"\b((?:{_TITLES})\s+[A-Z]\w+)(\s+)(?=[IVX])({_SHAPE})\b")
 _HEIR = re.compile(r"\b([A-Z][a-z]+\s+(?:[A-Z]\.?\s+)?[A-Z][a-z]+)(,?\s+)(II|III|IV)\b")
-_CENTURY = re.compile(rf"\b(?=[IVX])({_SHAPE})(?=(?:th|st)?\s+[Cc]entur)")
+_CENTURY = re.compile(rf"\b(?=[IVX])({_SHAPE})(?:st|nd|rd|th)?(?=\s+[Cc]entur)")
+_WITH_ENDING = re.compile(rf"\b(?=[IVXLCDM]{{2}}|V|Ist)({_SHAPE})(?:st|nd|rd|th)\b")
 _YEAR = re.compile(rf"\b(?=M[MDCLXVI]{{3}})({_SHAPE})\b")
-_LONE = re.compile(r"\b(II|III|VI|VII|VIII|IX|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|XIX|XX|XXI|XXX)\b(?!['’.]\w)")
-_ANY_SHAPE = re.compile(r"\b(?:[IVXLCDM]+|[ivx]{2,})\b")
+_LONE = re.compile(rf"\b(II|III|VI|VII|VIII|IX|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|XIX|XX|XXI|XXX){_NO_MORE}")
+_ANY_SHAPE = re.compile(r"\b(?:[IVXLCDM]+(?:st|nd|rd|th)?|[ivx]{2,})\b")
 _FIRST_OF_RULER = re.compile(rf"\b((?:{_RULERS})) I(?=(?:'s)?(?:,| of\b| and the\b))")
 
 
@@ -55,10 +58,11 @@ def expand_roman_numerals(text: str) -> str:
     if not _ANY_SHAPE.search(text):
         return text
     text = _CENTURY.sub(lambda match: ordinal(roman_value(match[1])), text)
+    text = _WITH_ENDING.sub(lambda match: ordinal(roman_value(match[1])) if match[1] else match[0], text)
     text = _TITLED.sub(_rank, text)
     text = _RULER.sub(lambda match: match[0] if match[3] in ("I", "X") else _rank(match), text)
     text = _FIRST_OF_RULER.sub(r"\1 the first", text)
-    text = _AFTER_THING.sub(_count, text)
+    text = _AFTER_THING.sub(_count_or_range, text)
     text = _SMALL_AFTER_THING.sub(_count, text)
     text = _AND_ANOTHER.sub(lambda match: f"{match[1]}{cardinal(roman_value(match[2]))}", text)
     text = _HEIR.sub(lambda match: f"{match[1]} the {ordinal(roman_value(match[3]))}", text)
@@ -72,6 +76,10 @@ def _rank(match: re.Match[str]) -> str:
 
 def _count(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2]}{cardinal(roman_value(match[3]))}" if match[3] else match[0]
+
+
+def _count_or_range(match: re.Match[str]) -> str:
+    return _count(match) + (f" to {cardinal(roman_value(match[4]))}" if match[3] and match[4] else "")
 
 
 def _year(match: re.Match[str]) -> str:

@@ -29,7 +29,13 @@ _RANGE = re.compile(
 )
 _THOUSANDS_GROUPED_BY_SPACES = re.compile(r"(?<![\w.,-])(?<!\d )[1-9]\d{0,2}(?: 000)+(?![\d.,]*\d)")
 _TIMES_POWER = re.compile(r"(?<=\d)\s?x\s?(?=10\^)")
-_RATIO = re.compile(r"(?<![\w:.,])(\d+):(?=\d+(?![\w:]))")
+_WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
+_RATIO = re.compile(rf"(?<![\w:.,])({_WHOLE}):(?={_WHOLE}(?![\w:]))")
+_TIMES = re.compile(r"(?<=[\d)])\s?\*\s?(?=[\d(])")
+_SAME_UNIT = re.compile(rf"(?<![\w.,-])((?:{NUMBER})(\s?[A-Za-zμ°%]{{1,4}}))(\s?)[-–]\3(?=(?:{NUMBER})\2(?!\w))")
+_FROM_FRACTION = re.compile(r"(?<![\w/.,])(\d{1,3}/\d{1,3})\s?[-–]\s?(?=\d)")
+_INDIAN = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d]|,\d)")
+_EUROPEAN = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,\d{1,2}(?![\d]|[.,]\d)")
 _DIMENSIONS = re.compile(rf"(?<![\d.,])({NUMBER})((?:\s?[A-Za-z]{{1,2}})?)\s?[xX]\s?(?={NUMBER})")
 _ORDINAL = re.compile(r"(?<![\w.])((?:\d{1,3}(?:,\d{3})+|\d+))(?:st|nd|rd|th|ST|ND|RD|TH)\b")
 _COUNTED = re.compile(r"(?:#|\bNo\s)\s?(?=\d)")
@@ -59,6 +65,12 @@ def expand_numbers(text: str) -> str:
     return _PLAIN.sub(_plain_number, text)
 
 
+def unify_grouping(text: str) -> str:
+    """Write numbers grouped as in India ("1,00,000") or on the continent of Europe ("1.234,56") the American way."""
+    text = _INDIAN.sub(lambda match: f"{int(match[0].replace(',', '')):,}", text)
+    return _EUROPEAN.sub(lambda match: match[0].replace(".", " ").replace(",", ".").replace(" ", ","), text)
+
+
 def expand_ranges(text: str) -> str:
     """Write "to" in ranges ("5-10", "1914-18") and ratios ("2:1") and "by" in dimensions ("2x4"), keeping digits.
 
@@ -67,7 +79,8 @@ def expand_ranges(text: str) -> str:
     text = _SET_PHRASE.sub(lambda match: _SET_PHRASES[match[0]], text)
     text = _THOUSANDS_GROUPED_BY_SPACES.sub(lambda match: match[0].replace(" ", ""), text)
     text = _SEVERAL.sub(lambda match: plural(in_pairs(match[1] or match[2])), text)
-    text = _TIMES_POWER.sub(" times ", text)
+    text = _TIMES.sub(" times ", _TIMES_POWER.sub(" times ", text))
+    text = _FROM_FRACTION.sub(r"\1 to ", _SAME_UNIT.sub(r"\1 to ", text))
     text = _RATIO.sub(r"\1 to ", _DIMENSIONS.sub(r"\1\2 by ", text))
     return _RANGE.sub(_range, text)
 

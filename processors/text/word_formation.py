@@ -25,6 +25,8 @@ _SIBILANTS = {"S", "Z", "SH", "ZH", "CH", "JH"}
 _VOICELESS = {"P", "T", "K", "F", "TH", "S", "SH", "CH"}
 _VOWEL_LETTERS = "aeiouy"
 _CLITICS = {"'re": ("ER0",), "'m": ("M",), "n't": ("AH0", "N", "T")}
+_LIGHT_CLITICS = {"'ll": "L", "'ve": "V"}  # with a vowel behind a consonant
+CONTRACTIONS = (*_CLITICS, *_LIGHT_CLITICS, "'d", "'s")
 _REGULAR_ENDINGS = {
     "ness": ("N", "AH0", "S"), "less": ("L", "AH0", "S"), "like": ("L", "AY2", "K"), "ful": ("F", "AH0", "L"),
     "ment": ("M", "AH0", "N", "T"), "able": ("AH0", "B", "AH0", "L"),
@@ -52,8 +54,7 @@ def _with_clitic(word: str, lookup: Lookup) -> list[Pronunciation]:
     for ending, phones in _CLITICS.items():
         if word.endswith(ending):
             return [base + phones for base in lookup(word.removesuffix(ending))]
-    if word.endswith(("'ll", "'ve")):
-        sound = word[-1].upper()
+    if sound := _LIGHT_CLITICS.get(word[-3:]):
         return [(*base, *((sound,) if is_vowel(base[-1]) else ("AH0", sound))) for base in lookup(word[:-3])]
     if word.endswith("'d"):
         return [base + _past_ending(base) for base in lookup(word[:-2])]
