@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.convolve import convolve
@@ -76,6 +77,18 @@ class DiscriminatorStack(nn.Module):
             features.append(x)
         score = _convolve(x, self.conv_post, _LAST)
         return DiscriminatorOutput(score, [*features, score])
+
+
+def score_planes(
+    x: Tensor, convolutions: Iterable[nn.Module], last: nn.Module, leaky_slope: float
+) -> DiscriminatorOutput:
+    """Score (B, C, height, width) by convolutions with a leaky ReLU after each, and a last one without."""
+    x, features = x.contiguous(memory_format=torch.channels_last), []  # faster on CPUs
+    for convolution in convolutions:
+        x = F.leaky_relu(convolution(x), leaky_slope)
+        features.append(x)
+    score = last(x)
+    return DiscriminatorOutput(score, [*features, score])
 
 
 class Discriminators(nn.Module):

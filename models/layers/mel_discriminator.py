@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.discriminator import DiscriminatorOutput
+from models.layers.discriminator import DiscriminatorOutput, score_planes
 from models.layers.mel_scale import from_log_mel
-from models.layers.normed_convolution import WeightNormed
+from models.layers.normed_convolution import WeightNormedPlane
 
 _LEAKY_SLOPE = 0.2
 _KERNEL, _STRIDE = (3, 3), (2, 2)
@@ -66,23 +65,16 @@ class MelWindowDiscriminator(nn.Module):
         super().__init__()
         widths = [n_planes, *channels]
         self.convs = nn.ModuleList(
-            _convolution(before, after, _KERNEL) for before, after in zip(widths, channels, strict=False)
+            WeightNormedPlane(before, after, _KERNEL, _STRIDE) for before, after in zip(widths, channels, strict=False)
         )
         n_rows = n_mel
         for _ in channels:
             n_rows = math.ceil(n_rows / _STRIDE[0])
-        self.conv_post = _convolution(channels[-1], 1, (n_rows, 3))
+        self.conv_post = WeightNormedPlane(channels[-1], 1, (n_rows, 3), padding=(0, 1))
 
     def forward(self, planes: Tensor) -> DiscriminatorOutput:
         """Score (B, n_planes, M, W)."""
-        x, features = planes.contiguous(memory_format=torch.channels_last), []  # faster on CPUs
-        for convolution in self.convs:
-            assert isinstance(convolution, WeightNormed)
-            x = F.conv2d(x, convolution.weight, convolution.bias, _STRIDE, padding=(1, 1))
-            x = F.leaky_relu(x, _LEAKY_SLOPE)
-            features.append(x)
-        score = F.conv2d(x, self.conv_post.weight, self.conv_post.bias, padding=(0, 1))
-        return DiscriminatorOutput(score, [*features, score])
+        return score_planes(planes, self.convs, self.conv_post, _LEAKY_SLOPE)
 
 
 class MelDiscriminator(nn.Module):
@@ -125,9 +117,3 @@ class MelDiscriminator(nn.Module):
                 planes.append(self.phone_planes(phones).transpose(1, 2))
             outputs.append(discriminator(torch.stack(planes, dim=1)))
         return outputs
-
-
-def _convolution(in_channels: int, out_channels: int, kernel_size: tuple[int, int]) -> WeightNormed:
-    bound = 1 / math.sqrt(in_channels * math.prod(kernel_size))  # as torch's own convolutions begin
-    weight = torch.empty(out_channels, in_channels, *kernel_size).uniform_(-bound, bound)
-    return WeightNormed(weight, torch.empty(out_channels).uniform_(-bound, bound))

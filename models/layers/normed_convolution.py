@@ -6,6 +6,8 @@ Parameters are named as `torch.nn.utils.weight_norm` and `spectral_norm` name th
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,6 +34,35 @@ class WeightNormed(nn.Module):
     def weight(self) -> Tensor:
         """The weight itself, in float32, with a gradient to both its parts."""
         return torch._weight_norm(self.weight_v, self.weight_g, 0)
+
+
+class WeightNormedPlane(WeightNormed):
+    """A weight-normed convolution over planes, (B, C, height, width).
+
+    Args:
+        in_channels: C of the input.
+        out_channels: C of the output.
+        kernel_size: over height and width.
+        stride: likewise.
+        padding: likewise; half a kernel by default, which keeps the size where the stride is 1 and the kernel odd.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] | None = None,
+    ) -> None:
+        bound = 1 / math.sqrt(in_channels * math.prod(kernel_size))  # as torch's own convolutions begin
+        weight = torch.empty(out_channels, in_channels, *kernel_size).uniform_(-bound, bound)
+        super().__init__(weight, torch.empty(out_channels).uniform_(-bound, bound))
+        height, width = kernel_size
+        self._stride, self._padding = stride, (height // 2, width // 2) if padding is None else padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self._stride, self._padding)
 
 
 class SpectralNormed(nn.Module):

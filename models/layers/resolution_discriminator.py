@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.discriminator import DiscriminatorOutput, Discriminators
-from models.layers.normed_convolution import WeightNormed
+from models.layers.discriminator import DiscriminatorOutput, Discriminators, score_planes
+from models.layers.normed_convolution import WeightNormedPlane
 
 # The small pair's spectra are compressed: without, loud partials outweigh the rest of the picture.
 _COMPRESSION = 0.3
@@ -77,24 +76,19 @@ class ResolutionDiscriminator(nn.Module):
         has_window: bool,
     ) -> None:
         super().__init__()
-        self._resolution, self._planes = resolution, tuple(planes)
-        self._leaky_slope, self._is_complex = leaky_slope, is_complex
+        self._resolution, self._leaky_slope, self._is_complex = resolution, leaky_slope, is_complex
         make_window = torch.hann_window if has_window else torch.ones
         self.register_buffer("window", make_window(resolution.win_size), persistent=False)
         widths = [2 if is_complex else 1, *(channels for _ in planes)]
         self.convs = nn.ModuleList(
-            _plane(before, channels, plane.kernel_size) for before, plane in zip(widths, planes, strict=False)
+            WeightNormedPlane(before, channels, plane.kernel_size, plane.stride)
+            for before, plane in zip(widths, planes, strict=False)
         )
-        self.conv_post = _plane(channels, 1, (3, 3))
+        self.conv_post = WeightNormedPlane(channels, 1, (3, 3))
 
     def forward(self, waveform: Tensor) -> DiscriminatorOutput:
         """Score (B, T_wav) waveforms."""
-        x, features = self._spectrum(waveform).contiguous(memory_format=torch.channels_last), []  # faster on CPUs
-        for convolution, plane in zip(self.convs, self._planes, strict=True):
-            x = F.leaky_relu(_convolve(x, convolution, plane.stride), self._leaky_slope)
-            features.append(x)
-        score = _convolve(x, self.conv_post, (1, 1))
-        return DiscriminatorOutput(score, [*features, score])
+        return score_planes(self._spectrum(waveform), self.convs, self.conv_post, self._leaky_slope)
 
     def _spectrum(self, waveform: Tensor) -> Tensor:
         """Return (B, 1 or 2, n_bins, n_frames)."""
@@ -135,16 +129,3 @@ class MultiResolutionDiscriminator(Discriminators):
             )
             for resolution in resolutions
         )
-
-
-def _plane(in_channels: int, out_channels: int, kernel_size: tuple[int, int]) -> WeightNormed:
-    bound = 1 / math.sqrt(in_channels * math.prod(kernel_size))  # as torch's own convolutions begin
-    weight = torch.empty(out_channels, in_channels, *kernel_size).uniform_(-bound, bound)
-    return WeightNormed(weight, torch.empty(out_channels).uniform_(-bound, bound))
-
-
-def _convolve(x: Tensor, convolution: nn.Module, stride: tuple[int, int]) -> Tensor:
-    assert isinstance(convolution, WeightNormed)
-    weight = convolution.weight
-    padding = (weight.shape[2] // 2, weight.shape[3] // 2)
-    return F.conv2d(x, weight, convolution.bias, stride, padding)

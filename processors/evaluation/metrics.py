@@ -17,6 +17,7 @@ from processors.audio.stft_distance import StftDistance, multi_resolution_stft
 from processors.audio.time_warping import warp
 from processors.evaluation.distill_mos import distillmos
 from processors.evaluation.perception import dnsmos, is_installed, pesq, stoi
+from processors.evaluation.sharpness import Sharpness, sharpness
 from processors.evaluation.transcriber import Transcriber
 from processors.evaluation.word_errors import WordErrors, count_word_errors
 
@@ -106,6 +107,11 @@ class Pair:
         return _log_mel(self.degraded, self.sample_rate)
 
     @cached_property
+    def sharpness(self) -> Sharpness | None:
+        """Sharpness of that mel; None if too short."""
+        return None if self.mel is None else sharpness(torch.from_numpy(self.mel))
+
+    @cached_property
     def log_f0(self) -> tuple[np.ndarray, np.ndarray] | None:
         """F0 of recording and synthesised speech in octaves, (N,) each, where both are voiced.
 
@@ -143,15 +149,6 @@ def word_error_rate(pair: Pair) -> float | None:
     """Return the word errors in percent of the words; None for a text without words."""
     errors, words = pair.word_errors
     return 100 * errors / words if words else None
-
-
-def _sharpness(measure: Callable[[np.ndarray], np.ndarray]) -> Callable[[Pair], float | None]:
-    """Return a metric of the detail of the synthesised speech's mel."""
-
-    def of_pair(pair: Pair) -> float | None:
-        return float(measure(pair.mel).mean()) if pair.mel is not None and pair.mel.shape[1] > 1 else None
-
-    return of_pair
 
 
 class Measurement(NamedTuple):
@@ -275,19 +272,19 @@ METRICS = (
         "mel_deviation",
         "sharpness of the mel: each band's standard deviation over time",
         "near",
-        _sharpness(lambda mel: mel.std(axis=1)),
+        lambda pair: None if pair.sharpness is None else pair.sharpness.deviation,
     ),
     Metric(
         "mel_change",
         "likewise: mean change from frame to frame",
         "near",
-        _sharpness(lambda mel: np.abs(np.diff(mel, axis=1))),
+        lambda pair: None if pair.sharpness is None else pair.sharpness.change,
     ),
     Metric(
         "mel_curvature",
         "likewise: mean second difference from band to band",
         "near",
-        _sharpness(lambda mel: np.abs(np.diff(mel, n=2, axis=0))),
+        lambda pair: None if pair.sharpness is None else pair.sharpness.curvature,
     ),
 )
 
