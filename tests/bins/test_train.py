@@ -71,6 +71,7 @@ def test_training_that_cannot_begin_leaves_no_experiment(train, tmp_path):
     assert not (tmp_path / "ckpts" / "first").exists()
 
 
+@pytest.mark.slow
 def test_training_writes_checkpoints_logbook_settings_and_bundle(train, tmp_path):
     code, printed, _ = train()
     assert code == 0
@@ -90,6 +91,7 @@ def test_training_writes_checkpoints_logbook_settings_and_bundle(train, tmp_path
     assert "trained to step 8" in printed
 
 
+@pytest.mark.slow
 def test_the_same_command_resumes(train, tmp_path):
     train("--set", "train.max_steps=4")
     code, printed, _ = train("--set", "train.max_steps=8")
@@ -123,6 +125,7 @@ def test_experiment_with_other_settings_is_refused_listing_what_differs(train, t
     assert settings["train"]["seed"] == 0
 
 
+@pytest.mark.slow
 def test_batch_and_optimizer_settings_may_change_from_the_next_epoch(train, tmp_path):
     """The rest of the epoch in which training stopped is skipped."""
     folder = tmp_path / "ckpts" / "first"
@@ -200,6 +203,7 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
 
 
+@pytest.mark.slow
 def test_every_bundle_names_the_teachers_of_its_data_and_of_its_initial_weights(train, tmp_path):
     base, own = Source("a teacher, voice one", "Apache-2.0"), Source("another", "CC-BY-4.0")
     features = tmp_path / "features"
@@ -239,6 +243,7 @@ def test_finetuning_under_an_existing_name_resumes_only_with_the_same_weights(tr
     assert "initial_weights" not in json.loads((tmp_path / "ckpts" / "second" / "origin.json").read_text())
 
 
+@pytest.mark.slow
 def test_frozen_parts_are_listed_and_stay_frozen_on_resuming(train, tmp_path):
     parts = ("--set", "train.freeze=['0']")
     code, printed, _ = train(*parts, "--set", "train.max_steps=4")

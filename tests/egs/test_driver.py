@@ -15,6 +15,8 @@ import pytest
 from config.paths import REPOSITORY
 
 SHELLS = [shell for shell in ("dash", "bash", "ksh", "zsh", "busybox") if shutil.which(shell)] or ["sh"]
+# The first shell stands for all in fast runs; the whole suite takes every one.
+SHELL_PARAMS = [pytest.param(shell, marks=[pytest.mark.slow] * (shell != SHELLS[0])) for shell in SHELLS]
 RECIPE = Path("egs/tts/FastSpeech2")
 VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
 LYRE_RECIPE = Path("egs/vocoder/Lyre")
@@ -78,18 +80,22 @@ class House:
         return [module for call in self.calls for module in call["arguments"] if module.startswith("bins.")]
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=SHELL_PARAMS)
 def house(request, tmp_path) -> House:
     return House(tmp_path, request.param)
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=SHELL_PARAMS)
 def vocoder_house(request, tmp_path) -> House:
     return House(tmp_path, request.param, VOCODER_RECIPE)
 
 
 @pytest.fixture(
-    params=[(shell, recipe) for shell in SHELLS for recipe in (RECIPE, VOCODER_RECIPE, ALIGNER_RECIPE, BASE_RECIPE)],
+    params=[
+        pytest.param((shell, recipe), marks=[pytest.mark.slow] * (shell != SHELLS[0]))
+        for shell in SHELLS
+        for recipe in (RECIPE, VOCODER_RECIPE, ALIGNER_RECIPE, BASE_RECIPE)
+    ],
     ids=str,
 )
 def any_house(request, tmp_path) -> House:
@@ -154,7 +160,7 @@ def test_an_impossible_stage_is_wrong_usage(house, stages):
     assert house.calls == []
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=SHELL_PARAMS)
 def base_house(request, tmp_path) -> House:
     return House(tmp_path, request.param, BASE_RECIPE)
 
@@ -419,6 +425,7 @@ def test_the_vocoders_demo_copies_the_test_set(vocoder_house, tmp_path):
     assert "--infer_mode" not in vocoder_house.calls[3]["arguments"]
 
 
+@pytest.mark.slow
 def test_demos_share_the_corpus_and_spare_each_others_results(house):
     assert house.run("--demo", STUB_WRITES="said.wav").returncode == 0
     demo = house.root / "data" / "demo"
@@ -450,6 +457,7 @@ def test_the_demo_ends_by_naming_what_it_made(house):
     assert f"{result}/said.png\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_is_continued_and_a_finished_one_starts_over(house):
     corpus = house.root / "data" / "demo" / "corpus"
     corpus.mkdir(parents=True)

@@ -64,7 +64,10 @@ TRAINED |= {
 }
 
 
-@pytest.fixture(params=TRAINED.values(), ids=TRAINED)
+# A training beside a model's own is slow: fast runs check every model once.
+@pytest.fixture(
+    params=[pytest.param(each, marks=[pytest.mark.slow] * (len(each) > 1), id=name) for name, each in TRAINED.items()]
+)
 def tiny(request, tmp_path):
     model_type, *overrides = request.param
     return TinyModel(model_type, tmp_path, *overrides)
@@ -136,6 +139,7 @@ def test_every_parameter_gets_a_gradient(tiny):
         assert not without
 
 
+@pytest.mark.slow
 def test_one_batch_is_learned_by_heart(tiny):
     task = tiny.task()
     optimizations = task.optimizers()
@@ -176,6 +180,7 @@ def test_a_bundle_keeps_the_version_of_the_front_end_that_made_its_phones(tiny):
     assert bundle.symbols is None or bundle.front_end == made_by
 
 
+@pytest.mark.slow
 def test_a_bundle_opens_without_any_file_of_its_training(tiny):
     task = tiny.train("run", 2, **OFTEN).task
     batch = tiny.batch()

@@ -284,6 +284,7 @@ def _sum_of(store: FeatureStore) -> float:
     return float(sum(store.read(utterance_id, "mel").sum() for utterance_id in store.ids("mel")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", sorted({"fork", "spawn"} & set(multiprocessing.get_all_start_methods())))
 def test_a_store_works_in_other_processes(folder: Path, method: str):
     write(folder, **{f"u{number}": features_of(number) for number in range(5)})

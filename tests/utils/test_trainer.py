@@ -45,6 +45,7 @@ def steady_lines(folder: Path) -> list[dict]:
     return [{name: value for name, value in line.items() if not name.startswith("speed/")} for line in lines]
 
 
+@pytest.mark.slow
 def test_regression_is_learned(tmp_path):
     outcome, _ = train_toy(tmp_path, max_steps=150, log_every_steps=10, valid_every_steps=50)
     lines = read_logbook(tmp_path / "logbook.jsonl")
@@ -138,6 +139,7 @@ def test_schedule_steps_once_per_optimizer_step_whatever_the_number_of_processes
 # Resuming
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make_task", [lambda: ToyRegression(dropout=0.5), ToyGan], ids=["regression", "gan"])
 def test_resume_continues_the_same_run(tmp_path, make_task):
     """Stopped in the middle of the second epoch, between two lines of the logbook."""
@@ -439,6 +441,7 @@ def test_an_optimizer_may_rest_for_the_first_steps(tmp_path):
     assert [line["step"] for line in lines if "train/discriminator/loss" in line] == [6, 7, 8, 9]
 
 
+@pytest.mark.slow
 def test_an_optimizer_may_rest_in_fp16(tmp_path, monkeypatch):
     monkeypatch.setattr("utils.train_step.why_not", lambda precision, device: "")
     for stops, name in (((40,), "straight"), ((3, 40), "stopped")):

@@ -54,6 +54,7 @@ def test_the_full_size_is_about_35_million_parameters():
     assert 33e6 < _size(plain) < 37e6
 
 
+@pytest.mark.slow
 def test_speeds_count_real_frames_and_speech_of_usual_length():
     settings = made_up_settings(CONFIG, [*TINY, "train.batch_size=4"])
     training = measure_training(settings, precision="bf16", steps=1)
@@ -117,6 +118,7 @@ def run_benchmark(tmp_path, command):
     return run
 
 
+@pytest.mark.slow
 def test_the_command_measures_an_acoustic_model_and_names_the_machine(run_benchmark):
     overrides = [argument for override in TINY for argument in ("--set", override)]
     printed, tables = run_benchmark("--configs", CONFIG, *overrides, "--extraction")
@@ -174,6 +176,7 @@ def test_whole_voices_are_measured_in_each_precision_of_the_vocoder(tmp_path):
     assert {(row["vocoder"], row["precision"]) for row in section.rows} == {("griffin_lim", "fp32")}
 
 
+@pytest.mark.slow
 def test_peak_memory_is_of_this_process_and_can_be_reset():
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("begins anew on Linux only")

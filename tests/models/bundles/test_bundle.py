@@ -254,6 +254,7 @@ def exported(command, voice, folder, *more):
     return command(bins.export, "--bundle", voice, *flags)
 
 
+@pytest.mark.slow
 def test_an_exported_voice_brings_its_vocoder(voice_and_vocoder, tmp_path, command):
     voice, vocoder = voice_and_vocoder
     code, printed, errors = exported(command, voice, tmp_path / "one", "--vocoder_dir", vocoder)
@@ -265,6 +266,7 @@ def test_an_exported_voice_brings_its_vocoder(voice_and_vocoder, tmp_path, comma
     assert code == 0 and (tmp_path / "two" / "vocoder" / "model.safetensors").is_file(), errors
 
 
+@pytest.mark.slow
 def test_an_exported_voice_names_a_vocoder_in_ckpts(voice_and_vocoder, tmp_path, command, monkeypatch):
     voice, vocoder = voice_and_vocoder
     for module in ("models.bundle", "models.bundles.export"):

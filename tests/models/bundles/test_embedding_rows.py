@@ -175,6 +175,7 @@ def test_new_rows_of_a_frozen_table_are_warned_of(tiny):
     ]
 
 
+@pytest.mark.slow
 def test_rows_without_names_are_refused_if_their_number_differs(tiny, train):
     assert train("first", tiny.processed_dir, "train.max_steps=1")[0] == 0
     settings, task = others(tiny)
@@ -228,6 +229,7 @@ def test_a_renamed_speaker_does_not_get_anothers_row(tiny, train, resumed):
     torch.testing.assert_close(was, now, atol=1e-6, rtol=0.0)
 
 
+@pytest.mark.slow
 def test_letters_that_changed_their_numbers_are_refused(tiny, train):
     def make_features_anew():
         shutil.rmtree(tiny.processed_dir)
@@ -237,6 +239,7 @@ def test_letters_that_changed_their_numbers_are_refused(tiny, train):
     assert code == 1 and "symbols: the same in another order." in errors
 
 
+@pytest.mark.slow
 def test_other_features_of_equal_size_are_refused(tiny, train):
     def elsewhere():
         write_features(tiny.folder / "others", speakers=("a", "c"), inventory=(*INVENTORY[:-1], "XX"))

@@ -62,6 +62,7 @@ def test_every_shipped_size_makes_hop_size_samples_of_a_frame(tmp_path, size):
     assert made.shape == (1, 2 * preprocess.hop_size) and made.abs().max() <= 1
 
 
+@pytest.mark.slow
 def test_discriminators_have_the_published_sizes():
     assert n_parameters(MultiPeriodDiscriminator((2, 3, 5, 7, 11)), folded=False) / 1e6 == pytest.approx(41.1, abs=0.05)
     assert n_parameters(MultiScaleDiscriminator(), folded=False) / 1e6 == pytest.approx(29.6, abs=0.05)
@@ -174,7 +175,7 @@ def test_the_discriminator_update_gives_the_generator_no_gradients(tiny):
 
 
 @pytest.mark.parametrize(
-    ("per_discriminator", "warning"), [(0.001, "have saturated"), (0.4, None), (1.5, "worse than by chance")]
+    ("per_discriminator", "warning"), [(0.001, "have saturated"), (0.4, None), (1.5, "worse than chance")]
 )
 def test_a_saturated_discriminator_or_generator_is_warned_of(tiny, per_discriminator, warning):
     task = tiny.task("train.adversarial_start_step=1000")

@@ -64,6 +64,7 @@ def assert_same(ours, theirs):
 # Reading
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["hifigan_v2", "hifigan_v3"])
 def test_golden_checkpoints_give_the_golden_waveforms(golden, version):
     expected = np.load(golden / version / "expected.npz")
@@ -136,6 +137,7 @@ def test_weights_of_newer_weight_norm_names_are_read(original):
     assert_same(find_bundle(original).weights, before)
 
 
+@pytest.mark.slow
 def test_a_pickle_with_code_is_refused_and_never_run(original, tmp_path):
     class Malicious:
         def __reduce__(self):
@@ -265,6 +267,7 @@ def shapes(weights):
     return [(name, list(tensor.shape)) for name, tensor in weights.items()]
 
 
+@pytest.mark.slow
 def test_an_exported_v1_has_the_published_names_and_shapes(golden, tmp_path):
     config = tmp_path / "exp_config.json"
     config.write_text('{base_config: "config/hifigan_v1.json", dataset: ["a"], dataset_path: {a: "none"}}')
@@ -397,6 +400,7 @@ def test_states_of_an_optimizer_over_torchs_own_norms_are_read_by_name(original,
         optimization.optimizer.step()
 
 
+@pytest.mark.slow
 def test_exported_discriminators_have_the_published_names_and_shapes(golden):
     from models.hifigan.original import _in_order
 
@@ -477,6 +481,7 @@ def test_training_starts_from_a_bundle_or_from_a_checkpoint_with_its_state(exper
         assert nearly(found, weights_after(experiment, 3, "generator"))
 
 
+@pytest.mark.slow
 def test_generator_and_discriminators_are_exported_from_one_checkpoint(experiment, tmp_path, command):
     """Also if a kill came between a checkpoint and its bundle, so that the bundle is of an older one."""
     bundle = open_bundle(experiment / "bundle")

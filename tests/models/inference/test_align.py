@@ -141,6 +141,7 @@ def test_stage_1_trains_an_aligner_that_finds_the_phones(recipe, tmp_path):
     assert changed == {"clip_001", "clip_002"}
 
 
+@pytest.mark.slow
 def test_new_phones_or_corpora_require_a_new_aligner(recipe, tmp_path):
     config, _ = recipe
     one = aligner_settings(load(config))

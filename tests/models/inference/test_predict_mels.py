@@ -106,6 +106,7 @@ def test_a_second_run_makes_only_what_is_missing(house):
     assert all(np.allclose(after[id_], mel, atol=1e-5) for id_, mel in before.items())
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_continued(house, monkeypatch):
     bundle = house.bundle()
     monkeypatch.setattr(prediction, "_BATCH_SIZE", 2)
@@ -131,6 +132,7 @@ def test_a_stopped_run_is_continued(house, monkeypatch):
     assert len({house.store.read(id_, PREDICTED_BY).tobytes() for id_ in house.predicted()}) == 1
 
 
+@pytest.mark.slow
 def test_mels_of_two_models_do_not_mix(house):
     first, second = house.bundle(0), house.bundle(1)
     house.predict(first)

@@ -62,6 +62,7 @@ def test_the_alignment_holds_every_word_in_order_without_gaps(voice):
         assert all(a.end_s == pytest.approx(b.start_s) for a, b in itertools.pairwise(tier))
 
 
+@pytest.mark.slow
 def test_long_texts_are_split_and_joined(voice):
     sentence = "One two three four five. "
     assert voice(sentence * 30).duration_s > 20 * voice(sentence).duration_s
@@ -251,6 +252,7 @@ def test_each_text_leaves_sound_picture_and_times(voice, tmp_path):
     assert times.end_s == pytest.approx(len(sound) / sample_rate, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_outputs_never_overwrite_each_other(voice, tmp_path):
     request = request_from_text("Hello.")
     names = [speak_all(voice, [request], tmp_path, Prosody(), number_existing=True)[0].name for _ in range(3)]
@@ -273,6 +275,7 @@ def test_a_text_that_cannot_be_pronounced_does_not_stop_the_others(voice, tmp_pa
         speak_all(voice, requests_from_file(alone), tmp_path / "none", Prosody())
 
 
+@pytest.mark.slow
 def test_files_of_several_speakers_are_listed_in_the_order_of_their_texts(tmp_path):
     voice = Synthesizer(tiny_bundle(speakers=("anna", "bob")))
     requests = [Request(name, "Go.", speaker) for name, speaker in (("a", "anna"), ("b", "bob"), ("c", "anna"))]

@@ -61,6 +61,7 @@ def test_silence_has_finite_gradients():
         assert waveform.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_the_small_pair_costs_a_hundredth_of_hifigans():
     def operations(names):
         waveform = torch.zeros(1, 8192)

@@ -178,6 +178,7 @@ def are_equal(ours, theirs):
     )
 
 
+@pytest.mark.slow
 def test_accumulated_batches_equal_one_large_batch(tiny):
     for name, size in (("whole", 4), ("parts", 2)):
         settings = f"train.batch_size={size}", f"train.gradient_accumulation_steps={4 // size}"
@@ -266,6 +267,7 @@ def test_noise_differs_between_texts_frames_and_steps(tiny):
     assert mels[0] == mels[2] != mels[1]
 
 
+@pytest.mark.slow
 def test_a_model_without_noise_may_be_fine_tuned_with_it(tiny, tmp_path):
     quiet = TinyModel("FastSpeech2", tmp_path)
     quiet.task().bundle(tmp_path / "bundle")

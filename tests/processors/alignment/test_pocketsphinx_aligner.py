@@ -98,6 +98,7 @@ def test_the_spoken_pronunciation_is_chosen_with_its_stress(spoken, aligner, ext
     assert labels(aligner.align("clip", waveform, SAMPLE_RATE, tokens))[-3:] == ["R", "EY2", "N"]
 
 
+@pytest.mark.slow
 def test_alignments_do_not_depend_on_earlier_recordings(spoken, extractor, aligner):
     clips = [(waveform, extractor.tokens(text)) for text, waveform, _ in spoken]
     alone = [PocketsphinxAligner().align("clip", waveform, SAMPLE_RATE, tokens) for waveform, tokens in clips]

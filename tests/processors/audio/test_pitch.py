@@ -51,6 +51,7 @@ def test_a_glide_is_followed_without_delay(extractor: str, sample_rate: int, hop
     assert abs(octaves_late * 0.8 * sample_rate / hop_size) < 0.1  # in hops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sample_rate", "hop_size"), [(22050, 256), (16000, 200)])
 def test_pyin_follows_a_glide_without_delay(sample_rate: int, hop_size: int):
     pytest.importorskip("librosa")

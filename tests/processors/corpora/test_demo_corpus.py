@@ -47,6 +47,7 @@ def test_the_sentences_are_many_short_and_different():
     assert all(sum(mark in text for text in texts) >= 10 for mark in ",?!")
 
 
+@pytest.mark.slow
 def test_every_phone_of_american_english_is_spoken(spoken):
     phones_found = {phone.label for _, _, alignment in spoken for phone in alignment.phones if not phone.is_silence}
     assert phones_found <= set(PHONES)

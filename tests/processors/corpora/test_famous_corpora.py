@@ -332,6 +332,7 @@ def test_lhotse_is_restored_after_reading(tmp_path):
     assert Recording.from_file(record(tmp_path / "a.wav")).num_samples == 160
 
 
+@pytest.mark.slow
 def test_reading_takes_linear_time(tmp_path):
     def n_calls(count: int) -> int:
         """Count what Python does instead of the time, which depends on who else is at work."""
@@ -435,6 +436,7 @@ def test_several_published_corpora_are_prepared_together(tmp_path):
     assert json.loads((tmp_path / "processed" / "speakers.json").read_text()) == {"103": 0, "p225": 1}
 
 
+@pytest.mark.slow
 def test_sets_of_unseen_speakers_are_warned_about(tmp_path, capsys):
     from processors.features import VOCODER_FEATURES
 

@@ -284,6 +284,7 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_trainer(number):
     assert len(list(groups)) == batches.groups_per_epoch(0) - 1
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_loader():
     batches = planned(Numbers(40), num_workers=1)
     next(batches.groups(0))

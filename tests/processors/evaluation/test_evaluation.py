@@ -73,6 +73,7 @@ def test_pesq_falls_with_noise_and_is_best_for_the_recording_itself(speech):
     assert same > near > far >= 1.0
 
 
+@pytest.mark.slow
 @needs("pesq")
 def test_pesq_of_a_long_recording_is_that_of_its_parts(speech):
     assert pesq(np.tile(speech, 12), noisy(np.tile(speech, 12), 0.003), RATE) == pytest.approx(

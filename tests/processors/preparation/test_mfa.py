@@ -75,6 +75,7 @@ def test_stage_1_uses_the_textgrids_of_mfa(tmp_path, mfa):
     assert "clip_003: has no TextGrid by mfa" in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_mfa_aligns_only_what_is_missing(tmp_path, mfa):
     settings, _ = settings_for(tmp_path)
     align_by_mfa(settings)
@@ -84,6 +85,7 @@ def test_mfa_aligns_only_what_is_missing(tmp_path, mfa):
     assert corpus.name == "corpus"
 
 
+@pytest.mark.slow
 def test_mfa_is_not_called_if_no_recording_can_be_read(tmp_path, mfa):
     settings, _ = settings_for(tmp_path)
     (tmp_path / "corpus" / "wavs" / "clip_003.wav").write_bytes(b"damaged")

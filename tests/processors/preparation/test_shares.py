@@ -154,6 +154,7 @@ def test_a_share_may_be_empty(tmp_path, corpus, capsys):
     assert summary is not None and summary.usable == 47
 
 
+@pytest.mark.slow
 def test_a_share_does_not_finish_the_whole_while_another_works(tmp_path, corpus, capsys):
     settings = load(write_config(tmp_path, corpus, num_workers=1))
     holder = [
@@ -174,6 +175,7 @@ def test_a_share_does_not_finish_the_whole_while_another_works(tmp_path, corpus,
     assert summary is not None and summary.prepared == 0
 
 
+@pytest.mark.slow
 def test_a_share_waits_while_another_machine_finishes_the_whole(tmp_path, corpus, capsys):
     settings = load(write_config(tmp_path, corpus, num_workers=1))
     code = (

@@ -41,6 +41,7 @@ def test_same_picture_is_the_same_file():
     assert png(picture_of(durations, phones)) == png(picture_of(durations, phones))
 
 
+@pytest.mark.slow
 def test_pixels_are_red_green_blue_and_not_blank():
     image = pixels(picture_of([20, 30, 10], ["sil", "AH0", "."]))
     assert image.ndim == 3
@@ -69,6 +70,7 @@ def test_dollar_signs_in_a_text_are_no_formula():
     pixels(figure)
 
 
+@pytest.mark.slow
 def test_letters_that_the_font_lacks_are_drawn_without_a_warning():
     # In a process of its own, for pytest has filters of its own for warnings.
     program = (
@@ -96,6 +98,7 @@ def test_long_waveform_is_drawn_as_its_envelope():
     assert np.asarray(envelope.get_paths()[0].vertices).max(axis=0)[1] == 1.0
 
 
+@pytest.mark.slow
 def test_pyplot_is_not_needed():
     program = (
         "import sys, numpy as np\n"

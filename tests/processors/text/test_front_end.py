@@ -40,6 +40,7 @@ def test_each_front_end_is_constructed_once_by_concurrent_threads(monkeypatch):
     assert len(set(map(id, found))) == 2 and set(map(id, front_ends.values())) == set(map(id, found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phone_extractor", "normalizer", "languages", "package"),
     [

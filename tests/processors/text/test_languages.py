@@ -103,6 +103,7 @@ def test_a_text_without_words_is_an_error(text):
             make_front_end(name, language="de").tokens(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=40), st.sampled_from(["de", "en", "nl", "zh", "ar"]))
 def test_any_text_gives_words_between_single_pauses(text, language):
@@ -171,6 +172,7 @@ def test_threads_of_several_languages_do_not_disturb_each_other():
     assert not wrong and not any(thread.is_alive() for thread in threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_processes_return_the_same_phones(method):
     if method not in multiprocessing.get_all_start_methods():

@@ -70,6 +70,7 @@ _messy = st.lists(st.sampled_from(_FRAGMENTS), max_size=8).flatmap(
 _any_text = st.one_of(st.text(max_size=40), _messy)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(_any_text)
 def test_normalising_twice_changes_nothing(text):
@@ -77,6 +78,7 @@ def test_normalising_twice_changes_nothing(text):
     assert normalize(once) == once
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(_any_text)
 def test_no_digit_or_symbol_is_left(text):
