@@ -51,7 +51,7 @@ def load(arguments: argparse.Namespace) -> Resolved:
     from config.load import load_settings
     from models.registry import settings_class
 
-    return load_settings(arguments.config, arguments.set, settings_class)
+    return load_settings(arguments.config, arguments.set, settings_class, getattr(arguments, "data_config", None))
 
 
 def say_next(arguments: argparse.Namespace, module: str, stage: int, *flags: str) -> None:

@@ -76,6 +76,11 @@ if __name__ == "__main__":
         "made, so that an interrupted run is resumed.",
     )
     parser.add_argument(
+        "--data_config",
+        metavar="FILE",
+        help="settings file, of any model, whose corpora and preprocessing replace those of --config",
+    )
+    parser.add_argument(
         "--num_workers",
         type=int,
         default=0,

@@ -23,6 +23,11 @@ def main(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("bins.train", "Train a model on what stage 1 prepared; the same command again resumes it.")
     add = parser.add_argument
+    add(
+        "--data_config",
+        metavar="FILE",
+        help="settings file, of any model, whose corpora and preprocessing replace those of --config",
+    )
     add("--name", required=True, help="the experiment, which is its folder in log_dir")
     add(
         "--resume_type",

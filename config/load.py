@@ -44,6 +44,7 @@ def load_settings(
     path: Path | str,
     overrides: Sequence[str],
     schema_of: Callable[[str], type[ExperimentSettings]],
+    data_path: Path | str | None = None,
 ) -> Resolved:
     """Read a config file, the files it refines and `--set` layers, and check the whole.
 
@@ -53,11 +54,19 @@ def load_settings(
         path: the JSON5 file, e.g. `egs/tts/FastSpeech2/exp_config.json`.
         overrides: `dotted.name=value` texts, the last one winning.
         schema_of: returns the settings class of a `model_type`; may raise a `RecitalError` for an unknown one.
+        data_path: another config file, of any model, whose corpora and preprocessing replace those of `path`.
 
     Raises:
         SettingsError: a file is missing or not JSON5, or a setting is unknown, mistyped, impossible or contradictory.
     """
-    return _resolved([*_file_layers(Path(path)), *_override_layers(overrides)], schema_of, _shown(Path(path)))
+    layers = _file_layers(Path(path))
+    if data_path is not None:
+        layers += [(source, _data_settings(tree)) for source, tree in _file_layers(Path(data_path))]
+    return _resolved([*layers, *_override_layers(overrides)], schema_of, _shown(Path(path)))
+
+
+def _data_settings(tree: Tree) -> Tree:
+    return {name: value for name, value in tree.items() if name.startswith("dataset") or name == "preprocess"}
 
 
 def refined_settings(

@@ -8,6 +8,9 @@
 #   check_infer                 ends with usage_error, or only_in, where the flags of stage 3 do not fit $mode
 #   demo_asks                   sets flag_<name> for stage 3 of the demo
 #   demo_begins                 runs what the demo shows before its stages
+#   common_flags                prints the flags of all stages, in place of those below
+#   first_stage, last_stage     0 and 3 unless set; a function own_stage_N replaces stage_N, and own_stages prints what
+#                               the stages do, for the help
 # POSIX sh: dash, bash and macOS's sh read it; there is no getopt here.
 # shellcheck shell=sh
 set -u
@@ -34,10 +37,24 @@ EOF
     corpus_asks() { :; }
 fi
 
+first_stage=${first_stage-0} last_stage=${last_stage-3}
+if ! command -v own_stages >/dev/null; then
+    own_stages() {
+        cat <<EOF
+  0  $makes
+  1  corpus to features: $features
+  2  train
+  3  $infers
+To use a corpus of your own, name its folder in the settings' dataset_path and skip stage 0.
+EOF
+    }
+fi
+
 # flag|value|default|meaning
 # The default is what the command does without the flag; only flags that were given are passed on.
-flags() {
-    cat <<EOF
+if ! command -v common_flags >/dev/null; then
+    common_flags() {
+        cat <<EOF
 stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
 config|FILE|${recipe_dir#"$root"/}/exp_config.json|settings file of the experiment
 name|NAME|none|name of the experiment, a folder in log_dir: stage 2 trains it, stage 3 uses it
@@ -51,7 +68,11 @@ main_process_port|PORT|any free one|stage 2: port through which several processe
 infer_expt_dir|DIR|log_dir/NAME, or the only experiment there|stage 3: experiment, checkpoint or bundle to use
 infer_output_dir|DIR|infer_expt_dir/result|stage 3: folder for the results
 EOF
-    corpus_flags
+        corpus_flags
+    }
+fi
+flags() {
+    common_flags
     infer_flags
 }
 
@@ -63,11 +84,7 @@ usage: sh ${recipe_dir#"$root"/}/run.sh --stage N|N-M|all [flags]
        sh ${recipe_dir#"$root"/}/run.sh --demo
 
 stages
-  0  $makes
-  1  corpus to features: $features
-  2  train
-  3  $infers
-To use a corpus of your own, name its folder in the settings' dataset_path and skip stage 0.
+$(own_stages)
 
 flags (--flag VALUE or --flag=VALUE)
 EOF
@@ -132,7 +149,7 @@ only_in() {
 # Resolves a relative path against the current directory, then against the repository's root.
 whole_path() {
     case $1 in
-        '' | /* | [A-Za-z]:* | griffin_lim) printf '%s\n' "$1" ;; # the last: in place of a vocoder's folder
+        '' | /* | [A-Za-z]:* | griffin_lim | none) printf '%s\n' "$1" ;; # words in place of a model's folder
         *)
             if [ ! -e "$start_dir/$1" ] && [ -e "$root/$1" ]; then
                 printf "%s\n" "$root/$1"
@@ -168,13 +185,15 @@ fi
 flag_config=${flag_config-$recipe_dir/exp_config.json}
 mode=${flag_infer_mode-${infer_modes%% *}}
 case ${flag_stage-} in
-    all) first=0 last=3 ;;
+    all) first=$first_stage last=$last_stage ;;
     [0-9]) first=$flag_stage last=$flag_stage ;;
     [0-9]-[0-9]) first=${flag_stage%-*} last=${flag_stage#*-} ;;
     '') usage_error "--stage is required: a number, a range such as 1-3, or all" ;;
     *) usage_error "--stage $flag_stage: not a number, a range such as 1-3, or all" ;;
 esac
-[ "$last" -le 3 ] || usage_error "--stage $flag_stage: the stages are 0 to 3"
+if [ "$first" -lt "$first_stage" ] || [ "$last" -gt "$last_stage" ]; then
+    usage_error "--stage $flag_stage: the stages are $first_stage to $last_stage"
+fi
 [ "$first" -le "$last" ] || usage_error "--stage $flag_stage: the range ends before it starts"
 if [ "$first" -le 2 ] && [ "$last" -ge 2 ] && [ -z "${flag_name-}" ]; then
     usage_error "stage 2 needs --name"
@@ -187,7 +206,7 @@ case ${flag_num_workers-1} in '' | *[!0-9]*) usage_error "--num_workers $flag_nu
 case ${flag_main_process_port-1} in '' | *[!0-9]*) usage_error "--main_process_port $flag_main_process_port: not a number" ;; esac
 case ${flag_resume_type-resume} in resume | finetune) ;; *) usage_error "--resume_type $flag_resume_type: not resume or finetune" ;; esac
 case " $infer_modes " in *" $mode "*) ;; *) usage_error "--infer_mode $mode: not one of $infer_modes" ;; esac
-[ "$last" -ne 3 ] || check_infer # now, not after hours of training
+[ "$last" -ne "$last_stage" ] || check_infer # now, not after hours of training
 
 # --- The stages ---
 
@@ -209,13 +228,14 @@ with() {
         esac
     done
 }
+is_part='' # whether more commands of the same stage follow
 run() {
     eval "set -- $command"
     RECITAL_RUN='' # no advice where a stage follows by itself
-    if [ "$stage" = "$last" ] && [ -z "$demo" ]; then RECITAL_RUN=$own_call; fi
+    if [ "$stage" = "$last" ] && [ -z "$demo$is_part" ]; then RECITAL_RUN=$own_call; fi
     export RECITAL_RUN
     # The last command replaces the shell, so that it receives signals and its exit code is the run's.
-    if [ "$stage" = "$last" ] && [ -z "$demo" ]; then exec "$python" "$@"; fi
+    if [ "$stage" = "$last" ] && [ -z "$demo$is_part" ]; then exec "$python" "$@"; fi
     "$python" "$@" || {
         status=$?
         say "stopped in stage $stage"
@@ -297,7 +317,7 @@ cd "$root" || exit 1
 stage=$first
 while [ "$stage" -le "$last" ]; do
     [ "$first" = "$last" ] || say "--- stage $stage"
-    "stage_$stage"
+    if command -v "own_stage_$stage" >/dev/null; then "own_stage_$stage"; else "stage_$stage"; fi
     stage=$((stage + 1))
 done
 [ -z "$demo" ] || end_demo

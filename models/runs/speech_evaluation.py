@@ -16,7 +16,7 @@ from config.schema import ExperimentSettings
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.inference.synthesizer import Synthesizer
-from models.inference.vocoder import NeuralVocoder, Vocoder, open_vocoder
+from models.inference.vocoder import GRIFFIN_LIM, NeuralVocoder, Vocoder, open_vocoder, open_vocoder_for
 from models.registry import kind_of
 from processors.datasets.open_split import open_split
 from processors.datasets.vocoder_data import MEL_FEATURES
@@ -29,7 +29,6 @@ from utils.console import warn
 from utils.evaluation_process import EvaluationProcess
 from utils.process_pool import Note, Work
 
-GRIFFIN_LIM = "griffin_lim"
 _NICENESS = 15
 # While the trainer replaces the bundle that a checkpoint's settings are read from.
 _ATTEMPTS, _PAUSE_S = 5, 1.0
@@ -147,7 +146,7 @@ class SpeechEvaluation:
         return [_Item(usable[index], stores[usable[index].dataset]) for index in indices]
 
     def _speak(self, bundle: Bundle) -> Callable[[_Item], np.ndarray]:
-        synthesizer = Synthesizer(bundle, self._vocoder)
+        synthesizer = Synthesizer(bundle, self._vocoder or open_vocoder_for(bundle, GRIFFIN_LIM))
 
         def speak(item: _Item) -> np.ndarray:
             speaker = item.utterance.speaker if item.utterance.speaker in synthesizer.speakers else None

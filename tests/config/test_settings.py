@@ -225,3 +225,16 @@ def test_the_command_names_the_nearest_setting():
     shown = run_settings("--config", "egs/tts/FastSpeech2/exp_config.json", "train.batchsize")
     assert shown.returncode == 1
     assert "did you mean train.batch_size?" in shown.stderr
+
+
+def test_corpora_and_preprocessing_can_come_from_another_models_file(config, tmp_path):
+    other = tmp_path / "other.json"
+    tree = {"base_config": "config/base.json", "dataset": ["its"], "dataset_path": {"its": "here"}}
+    other.write_text(
+        json.dumps(tree | {"model_type": "Other", "preprocess": {"f0_max": 321}, "train": {"max_steps": 9}})
+    )
+    resolved = load_settings(config(), ["preprocess.f0_min=77"], schema_of, data_path=other)
+    settings = resolved.settings
+    assert (settings.model_type, list(settings.dataset), settings.train.max_steps) == ("Toy", ["its"], 5)
+    assert (settings.preprocess.f0_min, settings.preprocess.f0_max) == (77, 321)
+    assert resolved.sources["preprocess.f0_max"].endswith("other.json")

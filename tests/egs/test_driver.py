@@ -22,6 +22,7 @@ VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
 LYRE_RECIPE = Path("egs/vocoder/Lyre")
 ALIGNER_RECIPE = Path("egs/align")
 BASE_RECIPE = Path("egs/base")
+VOICE_RECIPE = Path("egs/voice")
 
 # Stands for Python: notes what it is called with, writes the files named by STUB_WRITES where stage 3 writes, and
 # fails where the module named by STUB_FAILS is to run.
@@ -111,6 +112,8 @@ def flags_of(recipe: Path) -> list[str]:
     folder = REPOSITORY / recipe
     run = (folder / "run.sh").read_text()
     sourced = [folder / name for name in re.findall(r'^\. "\$recipe_dir/(\S+)"$', run, re.MULTILINE)]
+    if "common_flags()" in run:  # in place of the driver's
+        sourced = []
     source = "".join([run, *(script.read_text() for script in sourced)])
     flags = re.findall(r"^(\w+)\|[^|\n]+\|[^|\n]+\|", source, re.MULTILINE)
     return [flag for flag in flags if flag != "mirror" or "corpus_flags()" not in run]
@@ -183,6 +186,68 @@ def test_the_base_begins_with_a_teachers_corpus(base_house, tmp_path):
     }
 
 
+@pytest.fixture(params=SHELL_PARAMS)
+def voice_house(request, tmp_path) -> House:
+    return House(tmp_path, request.param, VOICE_RECIPE)
+
+
+def settings_of(call: dict) -> list[str]:
+    arguments = call["arguments"]
+    return [arguments[place + 1] for place, flag in enumerate(arguments) if flag == "--set"]
+
+
+def test_a_voice_is_made_by_one_command(voice_house, tmp_path):
+    (tmp_path / "mine.json").touch()
+    chosen = ("--set", "train.max_steps=9", "--set", "vocoder.train.max_steps=7", "--set", "preprocess.f0_max=400")
+    asked = ("--name", "my voice", "--config", "mine.json", "--voices_dir", "made", *chosen)
+    done = voice_house.run("--stage", "all", *asked, where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    acoustic = ["bins.preprocess", "bins.train", "bins.predict_mels"]
+    speaking = ["bins.export", "bins.vocode", "bins.synthesize", "bins.evaluate"]
+    assert voice_house.modules == ["bins.preprocess", *acoustic, "bins.train", *speaking]
+    folder = f"log_dir={tmp_path / 'made' / 'my voice'}"
+    features, vocoder_features, training, predicting, vocoder_training, export, *_ = voice_house.calls
+    for call in (features, training, predicting):
+        assert value_of(call, "--config") == str(tmp_path / "mine.json") and "--data_config" not in call["arguments"]
+        assert settings_of(call) == [folder, "train.max_steps=9", "preprocess.f0_max=400"]
+    for call in (vocoder_features, vocoder_training):
+        assert value_of(call, "--config") == str(voice_house.recipe / "vocoder.json")
+        assert value_of(call, "--data_config") == str(tmp_path / "mine.json")
+        assert settings_of(call) == [folder, "train.max_steps=7", "preprocess.f0_max=400"]
+    assert value_of(training, "--checkpoint").endswith("ckpts/tts/english_base")
+    assert value_of(vocoder_training, "--checkpoint").endswith("ckpts/vocoder/lyre")
+    assert value_of(export, "--output_dir") == str(tmp_path / "made" / "my voice" / "bundle")
+    assert [call["own_call"] for call in voice_house.calls[:-1]] == [""] * 8
+
+
+def test_a_voice_that_has_begun_is_resumed_and_none_starts_from_nothing(voice_house):
+    (voice_house.root / "ckpts/voices/a/acoustic/checkpoint").mkdir(parents=True)
+    for arguments in (("--name", "a"), ("--name", "b", "--base_dir", "none")):
+        assert voice_house.run("-s", "2", *arguments).returncode == 0
+        assert "--checkpoint" not in voice_house.calls[0]["arguments"]
+
+
+def test_a_voice_speaks_one_text(voice_house):
+    done = voice_house.run("-s", "5", "--name", "a", "--infer_mode", "single", "--infer_text", "Hello, it's me.")
+    assert done.returncode == 0 and voice_house.modules == ["bins.export", "bins.synthesize"], done.stderr
+    assert value_of(voice_house.calls[1], "--infer_text") == "Hello, it's me."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-s", "0", "--name", "a"), "--stage 0: the stages are 1 to 5"),
+        (("-s", "3"), "stage 3 needs --name"),
+        (("-s", "5", "--name", "a", "--infer_mode", "single"), "--infer_mode single needs --infer_text"),
+        (("--demo",), "this recipe has no demo"),
+        (("-s", "2", "--name", "a", "--checkpoint", "x"), "unknown flag --checkpoint"),
+    ],
+)
+def test_a_voice_asked_for_wrongly_is_wrong_usage(voice_house, arguments, message):
+    done = voice_house.run(*arguments)
+    assert (done.returncode, voice_house.calls) == (2, []) and done.stderr.startswith(f"error: {message}")
+
+
 def test_another_teacher_has_to_be_named_by_the_user(base_house):
     base_house.run("-s", "0", "--texts", "t", "--teacher", "say {output}", "--hours", "0.5")
     corpus = base_house.calls[0]
@@ -243,11 +308,12 @@ def test_help_lists_every_flag_with_its_default(any_house):
     assert any_house.run("-h").stdout == done.stdout
 
 
-@pytest.mark.parametrize("recipe", STAGES_OF, ids=str)
+@pytest.mark.parametrize("recipe", [*STAGES_OF, VOICE_RECIPE], ids=str)
 def test_the_readme_lists_the_same_flags(recipe):
     _, readme = (REPOSITORY / recipe / "README.md").read_text(encoding="utf-8").split("\n## Flags\n")
     listed = re.findall(r"^\| `--(\w+)", readme, re.MULTILINE)
-    assert sorted(listed) == sorted([*flags_of(recipe), "overwrite", "debug", "demo", "help"])
+    demo = ["demo"] if (REPOSITORY / recipe / "demo.json").is_file() else []
+    assert sorted(listed) == sorted([*flags_of(recipe), *demo, "overwrite", "debug", "help"])
 
 
 @pytest.mark.parametrize(
