@@ -18,6 +18,7 @@ from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbed
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION, FrontEndVersion
+from processors.text.mandarin import is_mandarin
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import unfitting
 from utils.errors import RecitalError
@@ -108,7 +109,10 @@ class Bundle:
         return self.folder / LEXICON_FILE if named and self.folder != Path() else named
 
     def require_front_end(self) -> None:
-        """Raise a `BundleError` unless the bundle holds what a model needs that speaks text."""
+        """Raise a `BundleError` unless the bundle holds what a model needs that speaks text.
+
+        One whose phones have the tones of before version 2 would read every tone as another.
+        """
         lacking = [
             name
             for name, is_there in (
@@ -122,6 +126,14 @@ class Bundle:
             raise BundleError(
                 f"{self.folder}: lacks {' and '.join(lacking)}, or a part of it, which a {self.settings.model_type} "
                 "needs to speak; copy the whole bundle"
+            )
+
+        preprocess = self.settings.preprocess
+        languages = {preprocess.language, *self.languages.values()} if self.languages else {preprocess.language}
+        if self.front_end.tones < 2 and preprocess.phone_extractor == "espeak" and any(map(is_mandarin, languages)):
+            raise BundleError(
+                f"{self.folder}: was trained when Mandarin's tones 1 and 4 were one symbol; run stages 1 and 2 again "
+                "with this version of Recital"
             )
 
     def load_into(self, network: nn.Module) -> None:

@@ -23,6 +23,7 @@ from processors.feature_store import (
 )
 from processors.features import PROBLEM, SOURCE, needs_alignment, needs_text, store_settings
 from processors.preparation.fingerprints import Fingerprints
+from processors.preparation.former_phones import FormerPhones
 from processors.preparation.jobs import Job
 from processors.preparation.textgrid_origin import stamp_of_lexicon, stamp_of_text
 from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION
@@ -109,7 +110,8 @@ def make_plan(
     utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in excluded]
     store = FeatureStore.open(folder, skip_damaged=share is not None)
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
-    jobs = tuple(_missing(mine, store, folder, settings, features))
+    former = FormerPhones(store, settings, inventory) if "phonemes" in features else None
+    jobs = tuple(_missing(mine, store, folder, settings, features, former))
     return CorpusPlan(dataset, folder, tuple(utterances), jobs, n_done=len(mine) - len(jobs))
 
 
@@ -139,6 +141,7 @@ def _missing(
     folder: Path,
     settings: PreprocessSettings,
     features: Sequence[str],
+    former: FormerPhones | None,
 ) -> Iterator[Job]:
     with_text = needs_text(features)
     textgrids = _textgrids(folder, utterances, settings) if needs_alignment(features) else None
@@ -153,7 +156,8 @@ def _missing(
             own = textgrids.own(utterance)
             textgrid = stamp_of_file(given or own)
         fingerprints = Fingerprints(stamp_of_file(utterance.audio_path), text, textgrid, limits)
-        if not _is_up_to_date(utterance.id, fingerprints, store, features):
+        has_former_phones = former is not None and given is None and former.has(utterance)
+        if has_former_phones or not _is_up_to_date(utterance.id, fingerprints, store, features):
             yield Job(utterance, fingerprints, given, own, is_known=store.has(utterance.id, (SOURCE,)))
 
 

@@ -13,10 +13,12 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from processors.text.errors import TextError, UnknownLanguageError
+from processors.text.mandarin import with_contours
 
 
 class EspeakError(TextError):
@@ -25,7 +27,9 @@ class EspeakError(TextError):
 
 # From espeak-ng's speak_lib.h.
 _SYNCHRONOUS, _PHONE_EVENTS, _RETURN_ERRORS = 2, 0x0001, 0x8000
-_UTF8, _IPA = 1, 0x02
+_UTF8, _IPA, _MNEMONICS = 1, 0x02, 0x00
+# Voices of Sinitic languages.
+_TONAL = "sit/"
 _RATE, _WORDS_PER_MINUTE = 1, 175
 _BY_CHARACTERS = 1
 # Its queue holds some 150.
@@ -147,8 +151,16 @@ class Espeak:
 
     def words(self, text: str, voice: str) -> list[list[str]]:
         """Return the IPA of a text: words as espeak-ng splits them, each as the pieces that it counts as phones."""
+        words = self._pieces(text, voice, _IPA)
+        if voice.startswith(_TONAL):
+            mnemonics = [piece for word in self._pieces(text, voice, _MNEMONICS) for piece in word]
+            pieces = iter(with_contours([piece for word in words for piece in word], mnemonics))
+            words = [list(islice(pieces, len(word))) for word in words]
+        return words
+
+    def _pieces(self, text: str, voice: str, notation: int) -> list[list[str]]:
         encoded = ctypes.c_char_p(text.replace("\0", " ").encode("utf-8", "ignore"))
-        mode = _IPA | ord(_SEPARATOR) << 8
+        mode = notation | ord(_SEPARATOR) << 8
         clauses = []
         with self.speaking(voice) as library:
             while encoded.value is not None:

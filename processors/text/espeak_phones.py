@@ -12,6 +12,7 @@ from processors.text.errors import TextError, shortened
 from processors.text.espeak import espeak
 from processors.text.inline_phones import IN_BRACKETS, refuse_other_phones, words_in_brackets
 from processors.text.ipa import STRESSES, nearest_phones, phones_from_pieces
+from processors.text.mandarin import SUFFIX, as_suffix, is_mandarin, separate_suffix
 from processors.text.normalizer import make_normalizer
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
 from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Pronunciation, Token, Word
@@ -40,6 +41,7 @@ class EspeakFrontEnd:
     def __init__(self, language: str = "en", normalizer: str = "rules") -> None:
         self._arguments = (language, normalizer)
         self._language, self._voice = language, espeak().voice_of(language)
+        self._is_mandarin = is_mandarin(language)
         self._normalize = make_normalizer(language, normalizer)
         self._alone = lru_cache(maxsize=_WORDS_CACHED)(self._pronounce_alone)
 
@@ -70,7 +72,8 @@ class EspeakFrontEnd:
     def _tokens_of_part(self, text: str) -> list[Token]:
         tokens: list[Token] = []
         clause: list[str] = []
-        pieces = split_at_punctuation(composed(text), self._language)
+        text = separate_suffix(composed(text)) if self._is_mandarin else composed(text)
+        pieces = split_at_punctuation(text, self._language)
         for piece, following in zip_longest(pieces, pieces[1:]):
             if not isinstance(piece, str):
                 tokens.extend(self._words(clause))
@@ -102,6 +105,9 @@ class EspeakFrontEnd:
         together = espeak().words(_JOINT.join(_spoken(written) for written in clause), self._voice)
         alone = [self._alone(written) for written in clause]
         shares = _distribute(together, alone)
+        if self._is_mandarin and SUFFIX in clause[1:]:
+            later = zip(clause[1:], shares[1:], strict=True)
+            shares[1:] = [list(as_suffix(phones)) if written == SUFFIX else phones for written, phones in later]
         return [
             Word(_as_label(written), (tuple(phones),)) for written, phones in zip(clause, shares, strict=True) if phones
         ]

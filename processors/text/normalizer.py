@@ -14,7 +14,8 @@ from processors.text.characters import composed, map_characters
 from processors.text.dates_and_times import expand_dates, expand_times
 from processors.text.errors import TextError
 from processors.text.inline_phones import IN_BRACES
-from processors.text.language_codes import is_english, primary_language
+from processors.text.language_codes import is_english
+from processors.text.mandarin import is_mandarin, speak_percent
 from processors.text.measures import expand_measures
 from processors.text.money import expand_money
 from processors.text.roman_numerals import expand_roman_numerals
@@ -85,7 +86,11 @@ def make_normalizer(language: str = "en", backend: str = "rules") -> Callable[[s
     """Return the normalisation function of a language and backend; see `normalize`."""
     if backend not in _BACKENDS:
         raise TextError(f"normalizer {backend!r} is unknown; known: {', '.join(sorted(_BACKENDS))}")
-    return _BACKENDS[backend](language) or composed
+    return _BACKENDS[backend](language) or (_composed_mandarin if is_mandarin(language) else composed)
+
+
+def _composed_mandarin(text: str) -> str:
+    return speak_percent(composed(text))
 
 
 def _until_stable(speak: Callable[[str], str], text: str) -> str:
@@ -154,7 +159,7 @@ def _rules(language: str) -> Callable[[str], str] | None:
 
 
 def _wetext(language: str) -> Callable[[str], str] | None:
-    if primary_language(language) in ("zh", "cmn"):
+    if is_mandarin(language):
         return _with_wetext("zh", composed)
     return partial(_until_stable, _with_wetext("en", _speak)) if is_english(language) else None
 

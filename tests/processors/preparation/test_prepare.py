@@ -322,6 +322,7 @@ def test_a_store_keeps_the_version_of_the_front_end_that_made_its_first_phones(t
     store = tmp_path / "processed" / "toy" / "store_settings.json"
     prepare(settings, features=VOCODER_FEATURES)
     assert "front_end" not in json.loads(store.read_text())
+    monkeypatch.setattr(plan_module, "FRONT_END_VERSION", FrontEndVersion())
     prepare(settings)
     assert json.loads(store.read_text())["front_end"] == {"normaliser": 1, "lexicon": 1, "tones": 1, "pauses": 1}
     monkeypatch.setattr(plan_module, "FRONT_END_VERSION", FrontEndVersion(lexicon=2))
