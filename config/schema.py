@@ -112,6 +112,10 @@ class PreprocessSettings(Settings):
     trim_silence: bool = setting("whether silence at both ends of a recording is trimmed")
     edge_silence_ms: float = setting("how much silence trimming leaves at each end, in milliseconds", ge=0)
     # Selection
+    check_language: bool = setting(
+        "whether stage 1 stops at a corpus whose words look like those of another language than its setting",
+        default=True,
+    )
     leave_out: str = setting(
         "file with the ids of recordings to leave out, one per line, as bins.check_data writes it, with {dataset} "
         "replaced by the dataset's name; empty for none",

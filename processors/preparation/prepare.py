@@ -13,6 +13,7 @@ from processors.corpora.load import languages_of, read_dataset
 from processors.features import ACOUSTIC_FEATURES, needs_alignment, needs_text
 from processors.preparation.corpus_result import PreparationError, collect_result, without_untrained_speakers
 from processors.preparation.extraction import make_features
+from processors.preparation.language_check import require_its_language
 from processors.preparation.plan import CorpusPlan, Share, make_plan, remove_partial_files
 from processors.preparation.symbol_table import symbol_table
 from processors.preparation.voice_files import PreparationSummary, write_voice_files
@@ -154,6 +155,9 @@ class _Inputs:
         front_ends = FrontEnds(settings.preprocess)
         if with_text:
             front_ends.require(languages_of(settings))
+            if settings.preprocess.check_language:
+                for corpus in corpora.values():
+                    require_its_language(corpus.utterances, settings.preprocess)
         folders = {dataset: settings.corpus_path(dataset) for dataset in settings.dataset}
         return cls(settings.preprocess, folders, features, corpora, front_ends)
 

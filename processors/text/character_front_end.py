@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from processors.text.characters import composed
+from processors.text.characters import composed, folded_in
 from processors.text.errors import TextError, shortened
 from processors.text.inline_phones import refuse_other_phones
 from processors.text.normalizer import make_normalizer
@@ -32,7 +32,7 @@ class CharacterFrontEnd:
     def tokens(self, text: str) -> list[Token]:
         """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
         refuse_other_phones(text, "char")
-        folded = composed(composed(self._normalize(text)).casefold())
+        folded = composed(folded_in(composed(self._normalize(text)), self._language))
         tokens: list[Token] = []
         for piece in split_at_punctuation(folded, self._language):
             if isinstance(piece, Pause):

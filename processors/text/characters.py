@@ -6,6 +6,8 @@ import html
 import re
 import unicodedata
 
+from processors.text.language_codes import primary_language
+
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True))
 _REPLACED = {
     **dict.fromkeys("‘’‚‛′ʹʼˈ`´＇", "'"),
@@ -29,8 +31,9 @@ _DROPPED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
 _JOINERS = "\u200c\u200d"
 
 
+_DOTLESS_I = ("tr", "az", "crh", "tt", "ba")
 # Letters and figures, but no punctuation marks, which texts in Chinese and Japanese use as their own.
-_FULL_WIDTH = re.compile("[０-９Ａ-Ｚａ-ｚ％＋－＝＄￡￠￥＆＠＃／]+")
+_FULL_WIDTH = re.compile("[０-９Ａ-Ｚａ-ｚ％＋－＝＄￡￠￥＆＠＃／℃℉㎀-㏟]+")
 _REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _BULLET = re.compile(r"[-*+•‣◦▪–]\s+(?=\S)")
 _ITEM = re.compile(r"[-*+•‣◦▪–]\s+\S|(?:\d{1,3}|[a-zA-Z])[.)]\s+\S")
@@ -95,6 +98,13 @@ def composed(text: str) -> str:
         if character.isspace() or character in _JOINERS or unicodedata.category(character) not in _DROPPED_CATEGORIES
     )
     return " ".join("".join(seen).split())
+
+
+def folded_in(text: str, language: str) -> str:
+    """Return a text case-folded: in Turkish and its relatives I is ı, and İ is i."""
+    if primary_language(language) in _DOTLESS_I:
+        text = text.replace("İ", "i").replace("I", "ı")
+    return text.casefold()
 
 
 def _visible(character: str) -> str:

@@ -17,6 +17,7 @@ from processors.text.inline_phones import IN_BRACES, refuse_other_phones, word_i
 from processors.text.language_codes import is_english
 from processors.text.lexicon import Lexicon
 from processors.text.normalizer import make_normalizer
+from processors.text.scripts import without_symbols
 from processors.text.tokens import PAUSE_OF_MARK, WRITTEN_PAUSES, Pause, Pronunciation, Token, Word, strongest_pause
 from processors.text.word_formation import CONTRACTIONS, derive_pronunciations
 from processors.text.word_tables import word_set
@@ -64,7 +65,7 @@ class EnglishFrontEnd:
     def tokens(self, text: str) -> list[Token]:
         """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
         refuse_other_phones(text, "lexicon")
-        pieces = self._pieces(self._normalize(text))
+        pieces = self._pieces(self._normalize(without_symbols(text)))
         written = [piece for piece in pieces if piece not in WRITTEN_PAUSES]
         if not written:
             raise TextError(f"text empty: nothing to synthesize in {shortened(text)!r}")
@@ -86,6 +87,10 @@ class EnglishFrontEnd:
     def normalized(self, text: str) -> str:
         """Return the words to be spoken; see `FrontEnd.normalized`."""
         return self._normalize(text)
+
+    def knows(self, word: str) -> bool:
+        """Return whether a lower-case word is in a lexicon, or an inflected form of one that is."""
+        return bool(self._known(word) or derive_pronunciations(word, self._known))
 
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
         """Return nothing: a model with these phones has all of them."""

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import zip_longest
 
-from processors.text.characters import composed
+from processors.text.characters import composed, folded_in
 from processors.text.errors import TextError, shortened
 from processors.text.espeak import espeak
 from processors.text.inline_phones import IN_BRACKETS, refuse_other_phones, words_in_brackets
 from processors.text.ipa import STRESSES, nearest_phones, phones_from_pieces
+from processors.text.language_codes import ORDINAL_STOP, primary_language
 from processors.text.mandarin import SUFFIX, as_suffix, is_mandarin, separate_suffix
 from processors.text.normalizer import make_normalizer
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
+from processors.text.scripts import refuse_other_scripts, without_symbols
 from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Pronunciation, Token, Word
+from processors.text.word_tables import WordTables
 
 # With it between them, espeak-ng merges no words, as it does with "of the", but still takes account of neighbours.
 _JOINT = "\u00a0"
+_ORDINAL = re.compile(r"\d{1,2}\.")
+_ABBREVIATIONS = {
+    language: frozenset(words.split()) for language, words in WordTables(__file__).mapping("abbreviations").items()
+}
 _WORDS_CACHED = 20_000
 
 
@@ -41,6 +49,9 @@ class EspeakFrontEnd:
     def __init__(self, language: str = "en", normalizer: str = "rules") -> None:
         self._arguments = (language, normalizer)
         self._language, self._voice = language, espeak().voice_of(language)
+        primary = primary_language(language)
+        self._ordinal_stops = primary in ORDINAL_STOP
+        self._abbreviations = _ABBREVIATIONS.get(primary, frozenset())
         self._is_mandarin = is_mandarin(language)
         self._normalize = make_normalizer(language, normalizer)
         self._alone = lru_cache(maxsize=_WORDS_CACHED)(self._pronounce_alone)
@@ -49,6 +60,7 @@ class EspeakFrontEnd:
         """Return words and pauses of a raw text; see `FrontEnd.tokens`."""
         refuse_other_phones(text, "espeak")
         tokens: list[Token] = []
+        text = without_symbols(text)
         for index, part in enumerate(IN_BRACKETS.split(text)):
             if index % 2:
                 tokens.extend(words_in_brackets(part))
@@ -70,6 +82,7 @@ class EspeakFrontEnd:
         return nearest_phones(symbol, known)
 
     def _tokens_of_part(self, text: str) -> list[Token]:
+        refuse_other_scripts(text, self._language)
         tokens: list[Token] = []
         clause: list[str] = []
         text = separate_suffix(composed(text)) if self._is_mandarin else composed(text)
@@ -94,6 +107,9 @@ class EspeakFrontEnd:
 
     def _is_sentence_end(self, written: str, following: str) -> bool:
         """Return whether a full stop before a word ends the sentence, and is not that of an abbreviation or initial."""
+        is_ordinal = self._ordinal_stops and _ORDINAL.fullmatch(written) and following[0].isalpha()
+        if is_ordinal or written.rstrip(".").lower() in self._abbreviations:
+            return False
         if following[0].islower() or (len(written) == 2 and written[0].isupper()):
             return False
         return espeak().ends_clause(f"{written} {following}", self._voice)
@@ -102,15 +118,19 @@ class EspeakFrontEnd:
         """Return the words of a clause that have phones."""
         if not clause:
             return []
-        together = espeak().words(_JOINT.join(_spoken(written) for written in clause), self._voice)
+        together = espeak().words(self._joined(clause), self._voice)
         alone = [self._alone(written) for written in clause]
         shares = _distribute(together, alone)
         if self._is_mandarin and SUFFIX in clause[1:]:
             later = zip(clause[1:], shares[1:], strict=True)
             shares[1:] = [list(as_suffix(phones)) if written == SUFFIX else phones for written, phones in later]
-        return [
-            Word(_as_label(written), (tuple(phones),)) for written, phones in zip(clause, shares, strict=True) if phones
-        ]
+        labels = [_as_label(written, self._language) for written in clause]
+        return [Word(label, (tuple(phones),)) for label, phones in zip(labels, shares, strict=True) if phones]
+
+    def _joined(self, clause: Sequence[str]) -> str:
+        # Behind the joint espeak-ng reads the stop of an ordinal as a word.
+        joints = (" " if self._ordinal_stops and _ORDINAL.fullmatch(written) else _JOINT for written in clause)
+        return "".join(_spoken(written) + joint for written, joint in zip(clause, joints, strict=True)).strip()
 
     def _pronounce_alone(self, written: str) -> tuple[Pronunciation, ...]:
         return tuple(tuple(phones_from_pieces(word)) for word in espeak().words(_spoken(written), self._voice))
@@ -125,7 +145,7 @@ def _spoken(written: str) -> str:
     return f"{stem}." if stops else stem
 
 
-def _as_label(written: str) -> str:
+def _as_label(written: str, language: str) -> str:
     # Signs and marks stay on their letter, as the vowel signs of Hindi.
     label = written.strip(
         "".join(letter for letter in written if unicodedata.category(letter)[0] in "PSZ" and letter != "'")
@@ -133,7 +153,7 @@ def _as_label(written: str) -> str:
     label = label or written
     if label[0] == label[-1] == "'":
         label = label.strip("'") or label
-    return label.casefold()
+    return folded_in(label, language)
 
 
 def _distribute(together: Sequence[Sequence[str]], alone: Sequence[Sequence[Pronunciation]]) -> list[list[str]]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+ORDINAL_STOP = frozenset(["de", "da", "nb", "no", "fi", "is", "cs", "sk", "sl", "sr", "hu", "lv", "tr"])
+"""Languages in which a number with a full stop before another word is an ordinal: am 3. Mai."""
+
 
 def primary_language(code: str) -> str:
     """Return the language without region: `en` of `en-gb` and of `EN_US`."""

@@ -9,14 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from processors.text.errors import TextError
+from processors.text.language_codes import ORDINAL_STOP
 
 _COMMA_IS_DECIMAL = {
     "de", "nl", "fr", "es", "it", "pt", "da", "sv", "nb", "no", "fi", "is", "pl", "cs", "sk", "sl", "hr", "sr", "hu",
     "ro", "ru", "uk", "be", "bg", "lt", "lv", "et", "tr", "id", "el", "ca", "vi", "az", "kk",
 }  # fmt: skip
 _NUMBER = re.compile(r"(?<![\w.,:/])[-−]?\d+(?:[.,'’\u00a0\u202f]\d+)*(?![\w:/])")
-# In these a number with a full stop before another word is an ordinal: am 3. Mai.
-_ORDINAL_STOP = {"de", "da", "nb", "no", "fi", "is", "cs", "sk", "sl", "sr", "hu", "lv", "tr"}
 _ORDINAL = re.compile(r"(?<![\w.,:/-])(\d{1,2})\.(?=\s+[^\W\d_])")
 # Where the mark is a comma, but num2words' word is that of a point.
 _POINTS = {"es": "coma", "ca": "coma"}
@@ -64,7 +63,7 @@ def number_speaker(language: str) -> Callable[[str], str] | None:
         return match[0]
 
     def speak(text: str) -> str:
-        if primary in _ORDINAL_STOP:
+        if primary in ORDINAL_STOP:
             text = _ORDINAL.sub(lambda match: spelled(match, "ordinal"), text)
         return " ".join(_NUMBER.sub(spelled, text).split())
 

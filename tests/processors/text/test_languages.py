@@ -21,6 +21,7 @@ from processors.text.ipa import nearest_phones, phones_from_ipa, phones_from_pie
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import PAUSES, Pause, Word
 from processors.utterance import read_text_file
+from tests.support.tables import read_table
 
 
 @pytest.fixture(autouse=True)
@@ -230,6 +231,42 @@ def test_phones_are_distributed_over_merged_and_split_words():
     assert swallowed == [["m"], ["ə"]]  # each written word keeps a sound
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "message"),
+    [
+        ("de", "Das ist 日本.", r"cannot pronounce '日本\.': the language 'de' has no letter '日'"),
+        ("fr", "Le mot שלום ici", "'שלום'.*transliterate it, or set the text's language"),
+        ("zh", "你好 Привет", "Привет"),
+        ("ja", "日本語", "write Japanese in kana"),
+        ("ru", "слово λόγος", "λόγος"),
+    ],
+)
+def test_letters_of_other_scripts_are_refused_by_word(language, text, message):
+    with pytest.raises(TextError, match=message):
+        make_front_end("espeak", language=language).tokens(text)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("ja", "ニホンゴ です"), ("ru", "Привет Windows"), ("he", "שלום"), ("ko", "한국어"), ("ar", "مرحبا"),
+     ("sr", "Здраво"), ("hi", "नमस्ते"), ("ka", "გამარჯობა"), ("el", "Καλημέρα"),
+     ("de", "α-Strahlen und 5 µm"), ("es", "1ª y 2º")],
+)  # fmt: skip
+def test_scripts_of_the_language_latin_letters_and_lone_greek_ones_are_read(language, text):
+    said_words = said(text, language)
+    assert said_words.count("=") == len(text.split()) and "lˈɛtə" not in said_words.replace("_", "")
+
+
+def test_symbols_without_a_spoken_form_are_left_out_with_one_warning(capsys):
+    assert said("Hallo 😀 Welt 🎉 😀", "de") == said("Hallo Welt", "de")
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: 'Hallo 😀 Welt 🎉 😀': symbols without a spoken form are left out: 😀 🎉"
+    ]
+    assert said("3 ℃ ½ → 5 €", "de").count("=") == 6
+    make_front_end("lexicon").tokens("I ♥ you, 5 → 6 °C")
+    assert capsys.readouterr().err.count("♥") == 2
+
+
 # IPA
 
 
@@ -319,3 +356,22 @@ def test_char_replaces_unknown_accented_letters():
     extractor = make_front_end("char", language="fr")
     assert extractor.fallback("é", ("e", "f")) == ("e",)
     assert extractor.fallback("ж", ("e", "f")) == ()
+
+
+@pytest.mark.parametrize(("language", "text", "letters", "spoken"), read_table("hard_sentences"))
+def test_hard_sentences_keep_letters_words_and_pauses(language, text, letters, spoken):
+    text = text.replace("\\n", "\n")
+    for name, expected in (("char", letters), ("espeak", spoken)):
+        tokens = make_front_end(name, language=language).tokens(text)
+        assert " ".join(token.text if isinstance(token, Word) else token.symbol for token in tokens) == expected
+
+
+@pytest.mark.parametrize(("language", "text", "letters"), [("az", "İl", "i l"), ("tr", "ISPARTA", "ı s p a r t a")])
+def test_char_distinguishes_dotted_and_dotless_i(language, text, letters):
+    assert make_front_end("char", language=language).tokens(text)[0].pronunciations == (tuple(letters.split()),)
+
+
+def test_ordinals_and_abbreviations_end_no_sentence():
+    assert said("Den 3. maj", "da").split()[1] == "3=t_ʁ_ˈɛ_d_j_ə"
+    assert said("Am 3. Mai", "de").split()[1] == "3=d_ɾ_ˈaɪ"
+    assert said("O Sr. Silva", "pt").count(".=") == 0 and said("O Sr. Silva", "pt").endswith(" .")
