@@ -80,7 +80,7 @@ class EnglishFrontEnd:
             else:
                 readings = self._readings(pieces, index, all_capitals)
                 if is_heteronym(lowered[index]) and not self._user_lexicon.pronunciations(lowered[index]):
-                    readings = order_readings(Context(lowered, index), readings)
+                    readings = order_readings(Context(lowered, index, _is_inner_capital(pieces, index)), readings)
                 tokens.append(Word(lowered[index], readings))
         return _with_the_before_vowels(tokens)
 
@@ -143,6 +143,8 @@ class EnglishFrontEnd:
         if readings := self._known(word) or derive_pronunciations(word, self._known):
             return readings
         plain = _without_accents(word)
+        if word.endswith(("é", "és")) and (readings := self._with_final_accent(plain)):
+            return readings
         if plain != word and (readings := self._known(plain) or derive_pronunciations(plain, self._known)):
             return readings
         if initialism and len(initialism[1]) <= 4:
@@ -151,6 +153,16 @@ class EnglishFrontEnd:
         if len(parts) > 1 and "".join(parts) == written and all(self._known(part.lower()) for part in parts):
             return (tuple(phone for part in parts for phone in self._known(part.lower())[0]),)
         return self._predicted(plain)
+
+    def _with_final_accent(self, plain: str) -> tuple[Pronunciation, ...]:
+        """Return the pronunciations of a word on -é, whose last vowel CMUdict often has as silent: résumé, rosé."""
+        stem = plain.removesuffix("s")
+        known = self._known(stem)
+        ending = ("Z",) if plain != stem else ()
+        if full := [phones for phones in known if phones[-1].startswith("EY")]:
+            return tuple(phones + ending for phones in full)
+        weakened = [tuple(phone.replace("1", "2") for phone in phones) for phones in known]
+        return tuple((*phones, "EY1", *ending) for phones in weakened if not is_vowel(phones[-1]))
 
     def _predicted(self, word: str) -> tuple[Pronunciation, ...]:
         if not word.replace("'", "").isascii():
@@ -218,6 +230,12 @@ class EnglishFrontEnd:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(normalizer=state["normalizer"])  # type: ignore[misc]
         self._user_lexicon = state["user_lexicon"]
+
+
+def _is_inner_capital(pieces: list[str], index: int) -> bool:
+    """Return whether a word has a capital that is not that of a sentence's first word."""
+    is_first = index == 0 or pieces[index - 1] in WRITTEN_PAUSES
+    return pieces[index][0].isupper() and not pieces[index].isupper() and not is_first
 
 
 def _letter_name(letter: str, lexicon: Lexicon) -> Pronunciation:

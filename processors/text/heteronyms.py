@@ -26,6 +26,10 @@ _OPENS_OBJECT = _TABLES.words("objects")
 _ADVERBS = _TABLES.words("adverbs")
 
 
+_PRONOUNS_BEFORE_ALL = word_set("we you they let's us let")
+_BEHIND_VERBS = _PREPOSITIONS | word_set("to when if because while until")
+
+
 @dataclass(frozen=True)
 class Context:
     """A word among its neighbours.
@@ -33,10 +37,12 @@ class Context:
     Args:
         words: the words of a text in lower case; an empty string for a pause.
         index: of the word.
+        is_capital: whether it is written with a capital, though it begins no sentence.
     """
 
     words: Sequence[str]
     index: int
+    is_capital: bool = False
 
     @property
     def word(self) -> str:
@@ -51,7 +57,11 @@ class Context:
     def before(self) -> str:
         """The word before, skipping adverbs: "to" in "to never live"."""
         offset = -1
-        while self.at(offset) in _ADVERBS or (self.at(offset).endswith("ly") and self.at(offset - 1)):
+        while (
+            self.at(offset) in _ADVERBS
+            or (self.at(offset).endswith("ly") and self.at(offset - 1))
+            or (self.at(offset) in ("all", "both") and self.at(offset - 1) in _PRONOUNS_BEFORE_ALL)
+        ):
             offset -= 1
         return self.at(offset)
 
@@ -77,8 +87,9 @@ def is_verb(context: Context) -> bool | None:
         return False
     if after in _OPENS_OBJECT and (not before or before in ("and", "or", "but") or third_person):
         return True
-    if after in _OPENS_OBJECT and before.endswith("s") and not before.endswith("ss"):
-        return True  # "officials estimate the cost"
+    follows_plural = before.endswith("s") and not before.endswith(("ss", "us", "is"))
+    if follows_plural and (after in _OPENS_OBJECT or (not third_person and after in _BEHIND_VERBS)):
+        return True  # "officials estimate the cost", "neighbours object to the plan"
     return None
 
 
@@ -131,7 +142,7 @@ def _by_verb(test: Prefers, verb_by_default: bool = False) -> Callable[[Context]
 
     def rule(context: Context) -> Prefers:
         verb = is_verb(context)
-        wanted = verb_by_default if verb is None else verb
+        wanted = (verb_by_default and context.after != "") if verb is None else verb
         return lambda phones: test(phones) == wanted
 
     return rule
@@ -183,7 +194,8 @@ def _live(context: Context) -> Prefers:
         or context.at(-1) in _TABLES.words("live: behind")
         or (verb is False and context.after not in ("in", "with"))
     )
-    return _containing("L AY1 V" if adjective else "L IH1 V")
+    on_stage = verb is None and context.near(_TABLES.words("live: company"))
+    return _containing("L AY1 V" if adjective or on_stage else "L IH1 V")
 
 
 def _lives(context: Context) -> Prefers:
@@ -242,12 +254,30 @@ def _dove(context: Context) -> Prefers:
 
 
 def _wound(context: Context) -> Prefers:
-    turned = context.after in _TABLES.words("wound: turned before")
-    return _containing("W AW1 N D" if turned and context.at(-1) not in _ARTICLES else "W UW1 N D")
+    turned = context.after in _TABLES.words("wound: turned before") and context.at(-1) not in _ARTICLES
+    by_someone = context.before in _SINGULAR_SUBJECTS | _PLURAL_SUBJECTS and context.after in _OPENS_OBJECT
+    return _containing("W AW1 N D" if turned or by_someone else "W UW1 N D")
+
+
+def _invalid(context: Context) -> Prefers:
+    is_person = context.before in _ARTICLES and (
+        not context.after or context.after in _BE | _HAVE | _PREPOSITIONS | _BEFORE_INFINITIVE
+    )
+    return _containing("IH1 N V" if is_person else "N V AE1")
+
+
+def _polish(context: Context) -> Prefers:
+    is_language = context.is_capital or context.after in _TABLES.words("polish: nation before")
+    return _containing("P OW1 L" if is_language else "P AA1 L")
 
 
 def _minute(context: Context) -> Prefers:
-    is_tiny = context.after in _TABLES.words("minute: tiny before") or context.at(-1) in ("very", "so", "most", "too")
+    is_described = context.at(-1) in _BE and not context.after
+    is_tiny = (
+        is_described
+        or context.after in _TABLES.words("minute: tiny before")
+        or context.at(-1) in ("very", "so", "most", "too")
+    )
     return _containing("M AY0" if is_tiny else "M IH1")
 
 
@@ -304,6 +334,8 @@ _RULES: dict[str, Callable[[Context], Prefers]] = {
     "wound": _wound,
     "minute": _minute,
     "resume": _resume,
+    "invalid": _invalid,
+    "polish": _polish,
     "content": _content,
     "learned": _two_syllables("learned"),
     "aged": _two_syllables("aged"),

@@ -238,6 +238,24 @@ def test_heteronyms_are_disambiguated_by_their_neighbours(extractor, word, phone
     assert said(extractor, text, word) == phones
 
 
+@pytest.mark.parametrize(("word", "part", "text"), read_table("heteronym_sentences"))
+def test_a_hundred_sentences_have_the_reading_of_their_part_of_speech(extractor, word, part, text):
+    assert f" {part} " in f" {said(extractor, text, word)} "
+
+
+@pytest.mark.parametrize(
+    ("word", "phones"),
+    [
+        ("résumé", "R EH1 Z AH0 M EY2"),
+        ("rosé", "R OW2 Z EY1"),
+        ("exposés", "IH0 K S P OW2 Z EY1 Z"),
+        ("café", "K AH0 F EY1"),
+    ],
+)
+def test_a_final_accent_is_spoken(extractor, word, phones):
+    assert said(extractor, f"a {word}", word) == phones
+
+
 def test_every_heteronym_has_a_reading_for_its_rule():
     lexicon = Lexicon.from_cmudict()
     for word in _RULES:
