@@ -65,7 +65,7 @@ class AcousticTrainSettings(CosineTrainSettings):
         ge=0,
     )
     mel_adversary_condition: Literal["none", "phones"] = setting(
-        "whether the discriminator sees mels alone, or each frame's phone too", default="none"
+        "whether the discriminator sees mels alone, or each frame's phone too", default="phones"
     )
     mel_adversary_windows: tuple[int, ...] = setting(
         "lengths of the windows that it scores, in frames", default=(32, 64, 128), min_length=1
@@ -73,14 +73,14 @@ class AcousticTrainSettings(CosineTrainSettings):
     mel_adversary_channels: tuple[int, ...] = setting(
         "channels of its convolutions, each of which halves bands and frames", default=(16, 32, 32), min_length=1
     )
-    mel_adversary_weight: float = setting("weight of the adversarial loss of the mel", default=1.0, ge=0)
+    mel_adversary_weight: float = setting("weight of the adversarial loss of the mel", default=0.5, ge=0)
     mel_feature_weight: float = setting(
         "weight of its feature matching loss, which is scaled to the mel's absolute error", default=1.0, ge=0
     )
     mel_adversary_learning_rate: float = setting(
-        "peak learning rate of the discriminator; it falls as learning_rate does, without warm-up", default=2e-4, gt=0
+        "peak learning rate of the discriminator; it falls as learning_rate does, without warm-up", default=4e-4, gt=0
     )
-    mel_adversary_betas: tuple[float, float] = setting("as adam_betas, of the discriminator", default=(0.5, 0.9))
+    mel_adversary_betas: tuple[float, float] = setting("as adam_betas, of the discriminator", default=(0.8, 0.99))
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
