@@ -37,6 +37,7 @@ _AFTER_NAME = re.compile(rf"(?<=[A-Za-z0-9&),] )({_any_of(_AFTER_NAMES)})\.")
 _BARE_AFTER_NAME = re.compile(
     r"(?:(?<=\dst )|(?<=\dnd )|(?<=\drd )|(?<=\dth )|(?<=[a-z] ))(Blvd|Ave|Hwy|Rd|Ln|Ct|Pl|Sq|St|Dr|Jr|Sr)\b(?![.'’-])"
 )
+_MAY_BE_BARE = re.compile(" [BAHRLCPSDJ](?:lvd|ve|wy|[dntlqr])\\b")
 _BARE_CLEAR = ("Blvd", "Hwy", "Rd", "Jr")
 _ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
 _NUMBERED = re.compile(rf"(?<![\w.])({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE)
@@ -73,7 +74,8 @@ def expand_abbreviations(text: str) -> str:
     text = _DAY.sub(lambda match: _DAYS[match[1]], text)
     text = _MONTH.sub(lambda match: MONTHS[match[1]], text)
     text = _BARE_MONTH.sub(_bare_month, text)
-    text = _BARE_AFTER_NAME.sub(_bare_after_name, text)
+    if _MAY_BE_BARE.search(text):
+        text = _BARE_AFTER_NAME.sub(_bare_after_name, text)
     if "." not in text and not any(title in text for title in _WITHOUT_DOT):
         return text
     text = _NUMBERED.sub(lambda match: _like(match[1], _BEFORE_NUMBERS[match[1].lower()]) + " ", text)

@@ -63,7 +63,7 @@ def end_lines(text: str) -> str:
 def _plain(text: str) -> str:
     if "&" in text:
         text = _REFERENCE.sub(lambda match: html.unescape(match[0]), text)
-    return end_lines(text) if len(text.splitlines()) > 1 else text
+    return end_lines(text) if "\n" in text or "\r" in text else text
 
 
 def map_characters(text: str) -> str:
@@ -90,7 +90,8 @@ def composed(text: str) -> str:
     """
     text = _plain(text)
     if not text.isascii():
-        text = _FULL_WIDTH.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+        if _FULL_WIDTH.search(text):
+            text = _FULL_WIDTH.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
         text = unicodedata.normalize("NFC", text)
     seen = (
         " " if character.isspace() else character

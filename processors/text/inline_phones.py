@@ -30,6 +30,8 @@ def refuse_other_phones(text: str, phone_extractor: Literal["lexicon", "espeak",
         text: raw.
         phone_extractor: the front end's name; `lexicon` supports braces, `espeak` double brackets.
     """
+    if "[[" not in text and "{" not in text:
+        return
     if begins := _UNCLOSED.search(text):
         raise TextError(
             f"phones {shortened(text[begins.start() :])!r} are not closed; write them as in [[həˈloʊ]] or "

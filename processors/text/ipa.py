@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from processors.text.word_tables import WordTables
 
@@ -90,7 +91,8 @@ def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
     return (min(near)[2],) if near else ()
 
 
-def _clusters_of_piece(piece: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _clusters_of_piece(piece: str) -> tuple[str, ...]:
     """Merge adjacent vowels of a piece to one phone, and likewise consonants."""
     joined: list[str] = []
     for cluster in _clusters(piece):
@@ -98,7 +100,7 @@ def _clusters_of_piece(piece: str) -> list[str]:
             joined[-1] += cluster
         else:
             joined.append(cluster)
-    return joined
+    return tuple(joined)
 
 
 def _clusters(written: str) -> list[str]:

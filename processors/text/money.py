@@ -34,12 +34,15 @@ _MONEY_AFTER = re.compile(
     rf"(?P<amount_2>{NUMBER})(?P<magnitude_2>{_MAGNITUDE})?)?\s?(?P<sign>{_SYMBOL}|(?:{_CODE})\b)(?!\d)"
 )
 _RANGE_BEFORE_SIGN = re.compile(rf"(?<![\w.,$£€¥₹₩₽₺₪₴₫₿])(?<!\b[A-Z]{{3}} )({NUMBER})(\s?)[-–]\2(?={_SIGN}\s?\d)")
+_HAS_MONEY = re.compile(rf"[{''.join(sign for sign in _SIGNS if len(sign) == 1)}¢]|\dp\b|{_CODE}")
 _CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
 _PENCE = re.compile(r"(?<![\w.,])(\d{1,2})p\b(?![.]?\d)")
 
 
 def expand_money(text: str) -> str:
     """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5m-$10m", "20 EUR", "99¢", "50p"."""
+    if not _HAS_MONEY.search(text):
+        return text
     text = _RANGE_BEFORE_SIGN.sub(r"\1 to ", text)
     text = _MONEY.sub(_money, text)
     text = _MONEY_AFTER.sub(_money, text)

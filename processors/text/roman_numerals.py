@@ -36,7 +36,7 @@ _CENTURY = re.compile(rf"\b(?=[IVX])({_SHAPE})(?:st|nd|rd|th)?(?=\s+[Cc]entur)")
 _WITH_ENDING = re.compile(rf"\b(?=[IVXLCDM]{{2}}|V|Ist)({_SHAPE})(?:st|nd|rd|th)\b")
 _YEAR = re.compile(rf"\b(?=M[MDCLXVI]{{3}})({_SHAPE})\b")
 _LONE = re.compile(rf"\b(II|III|VI|VII|VIII|IX|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|XIX|XX|XXI|XXX){_NO_MORE}")
-_ANY_SHAPE = re.compile(r"\b(?:[IVXLCDM]+(?:st|nd|rd|th)?|[ivx]{2,})\b")
+_ANY_SHAPE = re.compile(r"\b(?:[IVXLCDM]+(?:\b|(?=st|nd|rd|th))|[ivx]{2,}\b)")
 _FIRST_OF_RULER = re.compile(rf"\b((?:{_RULERS})) I(?=(?:'s)?(?:,| of\b| and the\b))")
 
 

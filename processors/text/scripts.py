@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import lru_cache
 
 from processors.text.errors import TextError, shortened
 from processors.text.language_codes import primary_language
@@ -11,7 +13,9 @@ from utils.console import warn
 
 _LANGUAGES = {script: frozenset(codes.split()) for script, codes in WordTables(__file__).mapping("languages").items()}
 # Below it are ° © ® ¦, which espeak-ng reads or the normaliser maps.
-_FIRST_SYMBOL = "\u2190"
+# Beyond Latin letters, their marks, and punctuation.
+_MAY_BE_OTHER = re.compile("[\u0370-\u1dff\u2c00-\ua71f\ua800-\U0010ffff]")
+_MAY_BE_SYMBOL = re.compile("[\u2190-\U0010ffff]")
 
 
 def refuse_other_scripts(text: str, language: str) -> None:
@@ -19,7 +23,7 @@ def refuse_other_scripts(text: str, language: str) -> None:
 
     espeak-ng would read such letters as descriptions ("Hebrew letter shin").
     """
-    if text.isascii():
+    if text.isascii() or not _MAY_BE_OTHER.search(text):
         return
     code = primary_language(language)
     for word in text.split():
@@ -35,9 +39,9 @@ def refuse_other_scripts(text: str, language: str) -> None:
 
 def without_symbols(text: str) -> str:
     """Replace emoji and other symbols that have no spoken form by spaces, with one warning that names them."""
-    if text.isascii():
+    if text.isascii() or not _MAY_BE_SYMBOL.search(text):
         return text
-    dropped = dict.fromkeys(symbol for symbol in text if symbol >= _FIRST_SYMBOL and _is_symbol(symbol))
+    dropped = dict.fromkeys(symbol for symbol in _MAY_BE_SYMBOL.findall(text) if _is_symbol(symbol))
     if not dropped:
         return text
     warn(f"{shortened(' '.join(text.split()))!r}: symbols without a spoken form are left out: {' '.join(dropped)}")
@@ -51,6 +55,7 @@ def _is_symbol(symbol: str) -> bool:
     return not any(map(str.isalnum, unicodedata.normalize("NFKC", symbol)))
 
 
+@lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
     """Return the script of a letter that is not Latin; empty for others."""
     if letter.isascii() or not letter.isalpha():

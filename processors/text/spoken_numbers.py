@@ -67,6 +67,8 @@ def expand_numbers(text: str) -> str:
 
 def unify_grouping(text: str) -> str:
     """Write numbers grouped as in India ("1,00,000") or on the continent of Europe ("1.234,56") the American way."""
+    if "," not in text:
+        return text
     text = _INDIAN.sub(lambda match: f"{int(match[0].replace(',', '')):,}", text)
     return _EUROPEAN.sub(lambda match: match[0].replace(".", " ").replace(",", ".").replace(" ", ","), text)
 
@@ -79,9 +81,13 @@ def expand_ranges(text: str) -> str:
     text = _SET_PHRASE.sub(lambda match: _SET_PHRASES[match[0]], text)
     text = _THOUSANDS_GROUPED_BY_SPACES.sub(lambda match: match[0].replace(" ", ""), text)
     text = _SEVERAL.sub(lambda match: plural(in_pairs(match[1] or match[2])), text)
-    text = _TIMES.sub(" times ", _TIMES_POWER.sub(" times ", text))
-    text = _FROM_FRACTION.sub(r"\1 to ", _SAME_UNIT.sub(r"\1 to ", text))
+    if "*" in text:
+        text = _TIMES.sub(" times ", text)
+    text = _TIMES_POWER.sub(" times ", text)
     text = _RATIO.sub(r"\1 to ", _DIMENSIONS.sub(r"\1\2 by ", text))
+    if "-" not in text and "–" not in text:
+        return text
+    text = _FROM_FRACTION.sub(r"\1 to ", _SAME_UNIT.sub(r"\1 to ", text))
     return _RANGE.sub(_range, text)
 
 
