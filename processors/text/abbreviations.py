@@ -40,12 +40,15 @@ _BARE_AFTER_NAME = re.compile(
 _MAY_BE_BARE = re.compile(" [BAHRLCPSDJ](?:lvd|ve|wy|[dntlqr])\\b")
 _BARE_CLEAR = ("Blvd", "Hwy", "Rd", "Jr")
 _ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
-_NUMBERED = re.compile(rf"(?<![\w.])({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE)
+_NUMBERED = re.compile(
+    rf"(?<![\w.])(?!(?<=\d )min)({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE
+)
 _STATE = re.compile(rf"(?<=[a-z], )({_any_of(_STATES)})\.")
 _DAY = re.compile(
     rf"\b({_any_of(_DAYS)})\.(?=,|\s+(?:{_any_of(MONTHS)}|[A-Z][a-z]+ \d|\d|-"
     r"|(?:at|to|and|through|morning|afternoon|evening|night)\b))"
 )
+_DAYS_JOINED = re.compile(rf"\b({_any_of(_DAYS)})\.?(\s?[-–]\s?|/)({_any_of(_DAYS)})\b\.?(?=\W|$)")
 _MONTH = re.compile(rf"\b({_any_of(MONTHS)})\.(?=,?\s*(?:\d|to\b|and\b|of\b|through\b|-)|\s+[a-z])")
 _BARE_MONTH = re.compile(rf"\b({_any_of(MONTHS)})\b(?=\s+\d)|(?<=\d )({_any_of(MONTHS)})\b\.?")
 _SLASH = re.compile(rf"(?<![\w/])(?<!\d )({_any_of(_SLASHED)})(?![/\d])", re.IGNORECASE)
@@ -71,6 +74,8 @@ def expand_abbreviations(text: str) -> str:
     """
     text = _SLASH.sub(lambda match: _SLASHED[match[1].lower()], text)
     text = _INFORMATION_TECHNOLOGY.sub("I T", text)
+    if "-" in text or "/" in text or "–" in text:
+        text = _DAYS_JOINED.sub(_days, text)
     text = _DAY.sub(lambda match: _DAYS[match[1]], text)
     text = _MONTH.sub(lambda match: MONTHS[match[1]], text)
     text = _BARE_MONTH.sub(_bare_month, text)
@@ -85,6 +90,10 @@ def expand_abbreviations(text: str) -> str:
     text = _ANY.sub(_anywhere, text)
     text = _DOTTED.sub(_spaced_initials, text)
     return _INITIAL.sub(_initial, text)
+
+
+def _days(match: re.Match[str]) -> str:
+    return f"{_DAYS[match[1]]} {'and' if match[2] == '/' else 'to'} {_DAYS[match[3]]}"
 
 
 def _bare_month(match: re.Match[str]) -> str:

@@ -39,6 +39,8 @@ _BULLET = re.compile(r"[-*+•‣◦▪–]\s+(?=\S)")
 _ITEM = re.compile(r"[-*+•‣◦▪–]\s+\S|(?:\d{1,3}|[a-zA-Z])[.)]\s+\S")
 _HEADING = re.compile(r"#{1,6}\s+")
 _RULE = re.compile(r"(?:[-*_=~]\s?){2,}")
+_ABBREVIATED = re.compile(r"[^\W\d_]\.$")
+_SHORT_LINE = 40
 _UNENDED = re.compile(r"[\w)\]\"'”’»%°$€£*_`]\s*$")
 
 
@@ -46,7 +48,8 @@ def end_lines(text: str) -> str:
     """End headings, list items and paragraphs with a full stop unless they have a mark, and drop bullets.
 
     A line ends a sentence if a blank line, a list item or a heading follows, or if it is a heading itself; other lines
-    are those of running text. The stop is separated from its word, so that it is never an abbreviation's or ordinal's.
+    are those of running text, but for short ones before a capital, as in price lists and addresses, which pause. The
+    stop is separated from its word, so that it is never an abbreviation's or ordinal's.
     """
     lines = ["" if _RULE.fullmatch(line.strip()) else line for line in text.splitlines()]
     ended: list[str] = []
@@ -56,7 +59,9 @@ def end_lines(text: str) -> str:
         is_heading = _HEADING.match(line)
         ends = not following or is_heading or _ITEM.match(following) or _HEADING.match(following)
         plain = _BULLET.sub("", _HEADING.sub("", line, count=1), count=1) if is_heading or _ITEM.match(line) else line
-        ended.append(f"{plain} ." if ends and _UNENDED.search(plain) else plain)
+        mark = " ." if ends else " ," if len(line) < _SHORT_LINE and following[0].isupper() else ""
+        takes_mark = _UNENDED.search(plain) or (ends and _ABBREVIATED.search(plain))
+        ended.append(plain + mark if takes_mark else plain)
     return "\n".join(ended)
 
 

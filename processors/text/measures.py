@@ -13,7 +13,7 @@ _SAME_PLURAL = word_set("hertz kilohertz megahertz gigahertz horsepower lux perc
 _DOTTED_UNITS = "ft|in|lbs?|oz|yds?|mi|min|mins|hrs?|secs?|yrs?|gal|tsp|tbsp|sq ft|cu ft|km|kg|cm|mm"
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _MEASURE = re.compile(
-    rf"(?<![\w.,])(?<![A-Za-z]-)(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?P<number>{NUMBER})(?P<more>\s+\d+/\d+)?"
+    rf"(?<![\w.,])(?<![A-Za-z]-)(?<!\d/)(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?P<number>\d{{1,3}}/\d{{1,3}}(?!/)|{NUMBER})(?P<more>\s+\d+/\d+)?"
     rf"(?P<magnitude>\s(?:{MAGNITUDES}))?(?P<gap>[\s-]?)(?P<unit>(?:{_DOTTED_UNITS})\.|{_UNIT})(?P<power>\^?[23]\b)?"
     rf"(?![A-Za-z\d^'])(?:/(?P<per>km|kg|cm|min|mL|ml|dL|mol|m|s|h|g|l|L)(?P<per_power>\^?[23])?(?![\w^]))?"
 )
@@ -62,9 +62,10 @@ def _measure(match: re.Match[str]) -> str:
     elif match["power"]:
         prefix = _POWERS[match["power"][-1]]
         one, many = prefix + one, prefix + many
-    spoken = mixed_number(number, match["more"]) + (match["magnitude"] or "")
+    fraction = number if "/" in number else match["more"]
+    spoken = mixed_number("" if fraction == number else number, fraction) + (match["magnitude"] or "")
     follows = re.match(r"\s+[a-z]", match.string[match.end() :]) and unit not in "%°C°F"
-    singular = spoken == "one" or match["gap"] == "-" or (article and follows)
+    singular = spoken == "one" or fraction == number or match["gap"] == "-" or (article and follows)
     return f"{article}{'minus ' if match['minus'] else ''}{spoken} {one if singular else many}{per}{stop}"
 
 

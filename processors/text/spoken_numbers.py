@@ -107,6 +107,8 @@ def _fraction(match: re.Match[str]) -> str:
     if max(len(numerator), len(denominator)) > 6 or int(denominator) < 2:
         return f"{whole(integer) + ' ' if integer else ''}{whole(numerator)} over {whole(denominator)}"
     top, bottom = int(numerator), int(denominator)
+    if top == bottom and not integer:
+        return f"{cardinal(top)} out of {cardinal(bottom)}"
     if not integer and top + bottom == 100 and top % 5 == 0:
         return f"{cardinal(top)} {cardinal(bottom)}"  # "a 60/40 split"
     if integer and top == 1 and bottom in (2, 4):

@@ -32,6 +32,7 @@ def spoken(front_end, text):
         ("Take:\n- two eggs\n- salt\n\nMix.", "Take: two eggs. salt. Mix."),
         ("Steps\n1. Mix it\n2. Bake it", "Steps. one. Mix it. two. Bake it"),
         ("Roses are red,\nviolets are blue,\n\nand so on", "Roses are red, violets are blue, and so on"),
+        ("Tea $2\nCake $3\nAll prices include tax", "Tea two dollars, Cake three dollars, All prices include tax"),
         ("One line\nand its end", "One line and its end"),
         ("Really?\n\n---\n\nYes", "Really? Yes"),
     ],
