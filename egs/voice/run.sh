@@ -11,7 +11,7 @@ last_stage=5
 own_stages() {
     cat <<'EOF'
   1  corpus to features, of the acoustic model and the vocoder
-  2  fine-tune the acoustic model from the base voice
+  2  fine-tune the acoustic model from the base voice, then its decoder against a discriminator of mels
   3  predict the mels of the recordings with it
   4  fine-tune the vocoder on these
   5  write the voice to voices_dir/NAME/bundle, speak with it, and compare with the recordings
@@ -23,7 +23,7 @@ common_flags() {
 stage|N|none|stages to run: a number, a range (1-3) or all; -s for short
 config|FILE|egs/voice/exp_config.json|settings file: your recordings, and the training of the acoustic model
 name|NAME|none|name of the voice
-set|KEY=VALUE|none|override one setting, as in train.max_steps=500, or of the vocoder, as in vocoder.train.max_steps=500; may be repeated
+set|KEY=VALUE|none|override one setting, as in train.max_steps=500, or of the trainings that follow, as in sharpen.train.max_steps=500 and vocoder.train.max_steps=500; may be repeated
 num_workers|N|every core|stage 1: number of processes
 gpu|LIST|the first, or the CPU if there is none|stages 2 to 5: GPUs to use, as in "0"; "" for the CPU
 infer_output_dir|DIR|voices_dir/NAME/result|stage 5: folder for what is spoken
@@ -52,26 +52,26 @@ find_voice() {
     voice=${flag_voices_dir-$root/ckpts/voices}/$flag_name
 }
 
-# in_voice acoustic|vocoder: adds the settings of one of the two networks. Those of the vocoder are given as vocoder.KEY;
-# it shares the corpora and the preprocessing.
+# in_voice acoustic|sharpen|vocoder: adds the settings of one of the three trainings. The last two share corpora and
+# preprocessing with the first, and --set has their names before the keys that are for them.
 in_voice() {
     find_voice
     if [ "$1" = acoustic ]; then
         command="$command --config \"\$flag_config\""
     else
-        command="$command --config \"\$recipe_dir/vocoder.json\" --data_config \"\$flag_config\""
+        command="$command --config \"\$recipe_dir/$1.json\" --data_config \"\$flag_config\""
     fi
     command="$command --set \"log_dir=\$voice\""
     i=1
     while [ "$i" -le "$sets" ]; do
         eval "value=\$set_$i"
         case $1:$value in
-            vocoder:vocoder.*)
-                eval "set_of_vocoder_$i=\${set_$i#vocoder.}"
-                command="$command --set \"\$set_of_vocoder_$i\""
+            "$1:$1".*)
+                eval "own_set_$i=\${set_$i#"$1".}"
+                command="$command --set \"\$own_set_$i\""
                 ;;
-            acoustic:vocoder.*) ;;
-            acoustic:* | vocoder:dataset* | vocoder:preprocess.*) command="$command --set \"\$set_$i\"" ;;
+            *:vocoder.* | *:sharpen.*) ;;
+            acoustic:* | *:dataset* | *:preprocess.*) command="$command --set \"\$set_$i\"" ;;
         esac
         i=$((i + 1))
     done
@@ -96,9 +96,16 @@ own_stage_1() {
 }
 
 own_stage_2() {
-    command='-m bins.train --name acoustic'
+    is_part=yes
+    command='-m bins.train --name smooth'
     in_voice acoustic
-    start_from "${flag_base_dir-$root/ckpts/tts/english_base}" acoustic
+    start_from "${flag_base_dir-$root/ckpts/tts/english_base}" smooth
+    with gpu debug
+    run
+    is_part=''
+    command='-m bins.train --name acoustic'
+    in_voice sharpen
+    start_from "$voice/smooth" acoustic
     with gpu debug
     run
 }

@@ -198,30 +198,38 @@ def settings_of(call: dict) -> list[str]:
 
 def test_a_voice_is_made_by_one_command(voice_house, tmp_path):
     (tmp_path / "mine.json").touch()
-    chosen = ("--set", "train.max_steps=9", "--set", "vocoder.train.max_steps=7", "--set", "preprocess.f0_max=400")
+    values = ("train.max_steps=9", "vocoder.train.max_steps=7", "sharpen.train.max_steps=8", "preprocess.f0_max=400")
+    chosen = [part for value in values for part in ("--set", value)]
     asked = ("--name", "my voice", "--config", "mine.json", "--voices_dir", "made", *chosen)
     done = voice_house.run("--stage", "all", *asked, where=tmp_path)
     assert done.returncode == 0, done.stderr
-    acoustic = ["bins.preprocess", "bins.train", "bins.predict_mels"]
+    acoustic = ["bins.preprocess", "bins.train", "bins.train", "bins.predict_mels"]
     speaking = ["bins.export", "bins.vocode", "bins.synthesize", "bins.evaluate"]
     assert voice_house.modules == ["bins.preprocess", *acoustic, "bins.train", *speaking]
     folder = f"log_dir={tmp_path / 'made' / 'my voice'}"
-    features, vocoder_features, training, predicting, vocoder_training, export, *_ = voice_house.calls
+    features, vocoder_features, training, sharpening, predicting, vocoder_training, export, *_ = voice_house.calls
     for call in (features, training, predicting):
         assert value_of(call, "--config") == str(tmp_path / "mine.json") and "--data_config" not in call["arguments"]
         assert settings_of(call) == [folder, "train.max_steps=9", "preprocess.f0_max=400"]
-    for call in (vocoder_features, vocoder_training):
-        assert value_of(call, "--config") == str(voice_house.recipe / "vocoder.json")
+    for call, name, steps in (
+        (vocoder_features, "vocoder", 7),
+        (sharpening, "sharpen", 8),
+        (vocoder_training, "vocoder", 7),
+    ):
+        assert value_of(call, "--config") == str(voice_house.recipe / f"{name}.json")
         assert value_of(call, "--data_config") == str(tmp_path / "mine.json")
-        assert settings_of(call) == [folder, "train.max_steps=7", "preprocess.f0_max=400"]
+        assert settings_of(call) == [folder, f"train.max_steps={steps}", "preprocess.f0_max=400"]
+    assert value_of(sharpening, "--checkpoint") == str(tmp_path / "made" / "my voice" / "smooth")
+    assert (value_of(sharpening, "--name"), value_of(predicting, "--name")) == ("acoustic", "acoustic")
     assert value_of(training, "--checkpoint").endswith("ckpts/tts/english_base")
     assert value_of(vocoder_training, "--checkpoint").endswith("ckpts/vocoder/lyre")
     assert value_of(export, "--output_dir") == str(tmp_path / "made" / "my voice" / "bundle")
-    assert [call["own_call"] for call in voice_house.calls[:-1]] == [""] * 8
+    assert [call["own_call"] for call in voice_house.calls[:-1]] == [""] * 9
 
 
 def test_a_voice_that_has_begun_is_resumed_and_none_starts_from_nothing(voice_house):
-    (voice_house.root / "ckpts/voices/a/acoustic/checkpoint").mkdir(parents=True)
+    for name in ("smooth", "acoustic"):
+        (voice_house.root / "ckpts/voices/a" / name / "checkpoint").mkdir(parents=True)
     for arguments in (("--name", "a"), ("--name", "b", "--base_dir", "none")):
         assert voice_house.run("-s", "2", *arguments).returncode == 0
         assert "--checkpoint" not in voice_house.calls[0]["arguments"]
