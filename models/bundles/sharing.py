@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import PurePath
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from config.load import check_settings
 from models.bundle import Bundle, BundleError
-
-_PLACES_OF_PREPROCESS = ("processed_dir", "lexicon_path", "speaker_encoder_path", "textgrid_dir")
 
 
 def for_others(bundle: Bundle, dtype: torch.dtype) -> Bundle:
@@ -22,13 +22,9 @@ def for_others(bundle: Bundle, dtype: torch.dtype) -> Bundle:
         BundleError: a weight is too large for `dtype`.
     """
     weights = {name: _in_dtype(name, tensor, dtype) for name, tensor in bundle.weights.items()}
-    settings = bundle.settings
-    preprocess = settings.preprocess.model_copy(
-        update={name: _name_alone(getattr(settings.preprocess, name)) for name in _PLACES_OF_PREPROCESS}
-    )
-    dataset_path = {name: _name_alone(path) for name, path in settings.dataset_path.items()}
-    update = {"dataset_path": dataset_path, "log_dir": _name_alone(settings.log_dir), "preprocess": preprocess}
-    return replace(bundle, settings=settings.model_copy(update=update), weights=weights)
+    tree = _without_folders(bundle.settings.model_dump(mode="json"))
+    settings = check_settings(tree, type(bundle.settings), {}, fallback_source=str(bundle.folder))
+    return replace(bundle, settings=settings, weights=weights)
 
 
 def _in_dtype(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -40,6 +36,14 @@ def _in_dtype(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return converted
 
 
-def _name_alone(path: str) -> str:
-    outside = PurePath(path).is_absolute() or ".." in PurePath(path).parts
-    return PurePath(path).name if outside else path
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    return _name_alone(value) if isinstance(value, str) else value
+
+
+def _name_alone(text: str) -> str:
+    is_outside = text.startswith("~") or PurePath(text).is_absolute() or ".." in PurePath(text).parts
+    return PurePath(text).name if is_outside else text

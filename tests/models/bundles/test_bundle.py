@@ -204,14 +204,18 @@ def test_an_exported_bundle_is_smaller_and_holds_no_paths_of_this_machine(tmp_pa
         f"preprocess.lexicon_path={lexicon}",
         "preprocess.processed_dir=../elsewhere/features",
         f"log_dir={tmp_path}/ckpts",
+        f"train.evaluate_vocoder={tmp_path}/vocoder",
+        "preprocess.mfa_dictionary=~/dictionary.txt",
     )
     original = tiny_bundle(*places)
+    settings = original.settings.model_copy(update={"base_config": str(tmp_path / "base.json")})
+    original = replace(original, settings=settings)
     original.save(tmp_path / "bundle")
     arguments = ("--bundle", tmp_path / "bundle", "--format", "bundle", "--precision", precision)
     code, printed, _ = command(bins.export, *arguments, "--output_dir", tmp_path / "for_others")
     assert code == 0 and "model.safetensors" in printed
     settings_text = (tmp_path / "for_others" / "settings.json").read_text()
-    assert str(tmp_path) not in settings_text and ".." not in settings_text
+    assert str(tmp_path) not in settings_text and ".." not in settings_text and "~" not in settings_text
     opened = open_bundle(tmp_path / "for_others")
     assert opened.settings.dataset_path == {"LJSpeech": "LJSpeech"}
     assert opened.settings.preprocess.processed_dir == "features"
