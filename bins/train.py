@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "--resume_type",
         choices=["resume", "finetune"],
         help="resume keeps the experiment's own settings, whatever the present config says; finetune "
-        "starts a new experiment with the weights of --checkpoint",
+        "starts a new experiment with the weights of --checkpoint, or of ckpts/tts/english_base if it fits",
     )
     add(
         "--checkpoint",

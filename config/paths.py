@@ -1,4 +1,4 @@
-"""Paths: the repository's root, the shipped voice and vocoder, and relative paths in settings."""
+"""Paths: the repository's root, the shipped voice, base and vocoder, and relative paths in settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED_VOICE = REPOSITORY / "ckpts" / "tts" / "kathleen"
+SHIPPED_BASE = REPOSITORY / "ckpts" / "tts" / "english_base"
 VOCODERS = REPOSITORY / "ckpts" / "vocoder"
 SHIPPED_VOCODER = VOCODERS / "lyre"
 

@@ -62,7 +62,7 @@ set|KEY=VALUE|none|override one setting, as in train.batch_size=8; may be repeat
 num_workers|N|every core|stage 1: number of processes
 shard|N/M|the whole corpus|stage 1: run part N of M, on one of several machines that share processed_dir
 gpu|LIST|the first, or the CPU if there is none|stages 2 and 3: GPUs to use, as in "0,1"; "" for the CPU
-resume_type|TYPE|none|stage 2: resume keeps the settings the experiment began with; finetune starts from the weights of --checkpoint
+resume_type|TYPE|none|stage 2: resume keeps the settings the experiment began with; finetune starts from the weights of --checkpoint, or of ckpts/tts/english_base if it fits
 checkpoint|DIR|the newest of the experiment|stage 2: checkpoint to resume or fine-tune from
 main_process_port|PORT|any free one|stage 2: port through which several processes connect
 infer_expt_dir|DIR|log_dir/NAME, or the only experiment there|stage 3: experiment, checkpoint or bundle to use

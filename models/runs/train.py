@@ -24,6 +24,7 @@ from models.bundles.origin import (
 from models.bundles.warm_start import find_checkpoint, find_initial_state
 from models.contracts import InitialState
 from models.registry import make_task, settings_class
+from models.runs.base_voice import fitting_base
 from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options, with_threads
 from models.runs.speech_evaluation import evaluation_process, ranked_by
 from processors.speakers.sources import SOURCES_FILE, Source, sources_of, sources_text
@@ -49,7 +50,7 @@ def train(
         settings: present ones; only some may differ from those of an existing experiment.
         name: of the experiment.
         resume_type: `resume`: keep its own settings; `finetune`: start with the weights of `checkpoint`.
-        checkpoint: what to resume or fine-tune from.
+        checkpoint: what to resume or fine-tune from; the shipped base is fine-tuned where it fits and none is named.
 
     Returns:
         The exit code: 0, or 128 plus the number of the signal that stopped the run.
@@ -59,6 +60,8 @@ def train(
     """
     folder = settings.log_path / _checked_name(name)
     asked = Path(checkpoint) if checkpoint else None
+    if asked is None and resume_type == "finetune":
+        asked = fitting_base(settings)
     with Processes() as processes, contextlib.ExitStack() as stack:
         processes.run_on_main(lambda: stack.enter_context(sole_user(folder)))
         stack.enter_context(failures_in_training(folder, memory_settings(settings)))

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import bins.train
+import models.runs.train
 from config.paths import REPOSITORY
 from models.bundles.origin import inherited_sources
 from models.registry import MODELS
@@ -201,6 +202,20 @@ def test_finetune_begins_a_new_experiment_with_the_weights_of_another(train, tmp
     assert torch.allclose(before, after, atol=1e-6)
     code, _, errors = train("--name", "third", *arguments[2:], "--set", "model.hidden_size=4")
     assert code == 1 and "0.weight has shape (8, 3) where the network has (4, 3)" in errors
+
+
+@pytest.mark.slow
+def test_finetuning_begins_from_the_base_where_no_weights_are_named(train, tmp_path, monkeypatch):
+    train()
+    base = tmp_path / "ckpts" / "first"
+    monkeypatch.setattr(models.runs.train, "fitting_base", lambda settings: base)
+    for expected in (f"starting with the weights of {base}", "resuming from"):
+        code, printed, errors = train("--name", "second", "--resume_type", "finetune")
+        assert code == 0 and expected in printed, errors
+    code, _, errors = train("--name", "third", "--set", "train.max_steps=4", "--set", "train.seed=1")
+    assert code == 0, errors
+    code, _, errors = train("--name", "third", "--resume_type", "finetune", "--set", "train.seed=1")
+    assert code == 1 and f"was started with random weights, not with those of --checkpoint {base}" in errors
 
 
 @pytest.mark.slow
