@@ -9,12 +9,13 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from config.load import read_settings
 from config.paths import SHIPPED_VOCODER
 from config.schema import PreprocessSettings
-from models.bundle import Bundle, BundleError
+from models.bundle import SETTINGS_FILE, Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.contracts import F0InferenceVocoder
-from models.registry import kind_of, open_vocoder_network
+from models.registry import kind_of, open_vocoder_network, settings_class
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.audio.mel_settings import mel_differences
@@ -93,7 +94,7 @@ class NeuralVocoder:
 
     @property
     def takes_f0(self) -> bool:
-        """Whether F0 can be given beside mels; without, a vocoder that takes it predicts it from the mel."""
+        """Return whether F0 can be given beside mels; without, a vocoder that takes it predicts it from the mel."""
         return self._network.takes_f0
 
     @torch.inference_mode()
@@ -198,5 +199,6 @@ def open_vocoder_for(
 def _shipped_vocoder_for(preprocess: PreprocessSettings) -> Path | str:
     if not SHIPPED_VOCODER.is_dir():
         return GRIFFIN_LIM
-    shipped = find_bundle(SHIPPED_VOCODER).settings.preprocess
+    # Its settings alone: the weights are read once, when it is opened.
+    shipped = read_settings(SHIPPED_VOCODER / SETTINGS_FILE, settings_class).preprocess
     return GRIFFIN_LIM if mel_differences(vars(shipped), vars(preprocess)) else SHIPPED_VOCODER

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from processors.evaluation.perception import at_16_khz, is_audible, is_installed
+from processors.evaluation.perception import at_16_khz, finite, is_audible, is_installed
 
 # The packages import these for the model that DistillMOS was distilled from, and use none of them here.
 _STAND_INS = {
@@ -37,8 +37,7 @@ def distillmos(waveform: np.ndarray, sample_rate: int) -> float | None:
     if not is_installed("distillmos") or not is_audible(waveform):
         return None
     with torch.inference_mode():
-        score = float(_network()(torch.from_numpy(at_16_khz(waveform, sample_rate))[None]))
-    return score if np.isfinite(score) else None
+        return finite(float(_network()(torch.from_numpy(at_16_khz(waveform, sample_rate))[None])))
 
 
 @lru_cache(maxsize=1)

@@ -188,12 +188,12 @@ class Metric:
 
     @property
     def needs_equal_timing(self) -> bool:
-        """Whether it is meaningless for free speech."""
+        """Return whether it is meaningless for free speech."""
         return "equal timing" in self.takes
 
     @property
     def is_installed(self) -> bool:
-        """Whether the packages that it needs are installed."""
+        """Return whether the packages that it needs are installed."""
         return self.needs is None or is_installed(self.needs)
 
 

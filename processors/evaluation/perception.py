@@ -55,7 +55,7 @@ def pesq(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
             scores.append(float(measure(_RATE, clean, noisy, "wb")))
         except (PesqError, ValueError):  # too short, or without speech
             continue
-    return _finite(float(np.mean(scores))) if scores else None
+    return finite(float(np.mean(scores))) if scores else None
 
 
 def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float | None:
@@ -76,7 +76,7 @@ def stoi(reference: np.ndarray, degraded: np.ndarray, sample_rate: int) -> float
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it warns of meaningless values
         try:
-            return _finite(measure(reference.astype(np.float64), degraded.astype(np.float64), sample_rate))
+            return finite(measure(reference.astype(np.float64), degraded.astype(np.float64), sample_rate))
         except (RuntimeWarning, ValueError, IndexError):
             return None
 
@@ -95,7 +95,7 @@ def dnsmos(waveform: np.ndarray, sample_rate: int) -> float | None:
         return None
     from speechmos import dnsmos as networks
 
-    return _finite(networks.run(at_16_khz(waveform, sample_rate), _RATE)["ovrl_mos"])
+    return finite(networks.run(at_16_khz(waveform, sample_rate), _RATE)["ovrl_mos"])
 
 
 def at_16_khz(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -108,5 +108,6 @@ def is_audible(waveform: np.ndarray) -> bool:
     return bool(len(waveform)) and float(np.abs(waveform).max()) >= _SILENT_PEAK
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return a score as a float; None if it is not finite."""
     return float(value) if np.isfinite(value) else None
