@@ -264,9 +264,10 @@ class TrainSettings(Settings):
     evaluate_metrics: tuple[MetricName, ...] = setting(
         "what they are evaluated by, as bins.evaluate computes it", default=("distillmos",)
     )
-    evaluate_vocoder: str = setting(
-        "what evaluated acoustic models speak through: griffin_lim, or the folder of a vocoder",
-        default="griffin_lim",
+    evaluate_vocoder: str | None = setting(
+        "what evaluated acoustic models speak through: griffin_lim, or the folder of a vocoder; null for the shipped "
+        "one where it takes their mels, else griffin_lim",
+        default=None,
         min_length=1,
     )
     evaluate_whisper_model: str = setting(

@@ -20,6 +20,7 @@ from processors.datasets.batches import OrderedBatches
 from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
 from processors.features import ACOUSTIC_FEATURES, PREDICTED_BY, PREDICTED_MEL, DataError, store_settings
+from processors.speakers.sources import PREDICTED_SOURCES_FILE, write_sources
 from processors.speakers.voice_folder import voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance
@@ -205,6 +206,7 @@ def _write_model_file(bundle: Bundle, folder: Path) -> None:
     """Record the model, so that an interrupted run that replaces another model's mels can resume."""
     model = {"bundle": str(bundle.folder), "stamp": _stamp(bundle).hex()}
     write_atomically(folder / _MODEL_FILE, json.dumps(model, indent=2, ensure_ascii=False) + "\n")
+    write_sources(folder, bundle.sources, PREDICTED_SOURCES_FILE)
 
 
 def _read_model_file(folder: Path) -> dict[str, str]:

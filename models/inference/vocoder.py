@@ -190,13 +190,14 @@ def open_vocoder_for(
     """
     preprocess = acoustic.settings.preprocess
     if folder is None:
-        folder = acoustic.vocoder_folder or _shipped_vocoder_for(preprocess)
+        folder = acoustic.vocoder_folder or shipped_vocoder_for(preprocess)
     if str(folder) == GRIFFIN_LIM:
         return GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(device))
     return open_vocoder(folder, expect=preprocess, device=device, precision=precision)
 
 
-def _shipped_vocoder_for(preprocess: PreprocessSettings) -> Path | str:
+def shipped_vocoder_for(preprocess: PreprocessSettings) -> Path | str:
+    """Return the folder of the shipped vocoder if it was trained on mels of these settings, else `GRIFFIN_LIM`."""
     if not SHIPPED_VOCODER.is_dir():
         return GRIFFIN_LIM
     # Its settings alone: the weights are read once, when it is opened.

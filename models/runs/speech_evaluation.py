@@ -16,7 +16,14 @@ from config.schema import ExperimentSettings
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.inference.synthesizer import Synthesizer
-from models.inference.vocoder import GRIFFIN_LIM, NeuralVocoder, Vocoder, open_vocoder, open_vocoder_for
+from models.inference.vocoder import (
+    GRIFFIN_LIM,
+    NeuralVocoder,
+    Vocoder,
+    open_vocoder,
+    open_vocoder_for,
+    shipped_vocoder_for,
+)
 from models.registry import kind_of
 from processors.datasets.open_split import open_split
 from processors.datasets.vocoder_data import MEL_FEATURES
@@ -106,8 +113,10 @@ class SpeechEvaluation:
         self._is_acoustic = kind_of(settings.model_type) == "acoustic"
         self._items = self._validation_items(train.evaluate_sentences)
         self._vocoder: Vocoder | None = None
-        if self._is_acoustic and train.evaluate_vocoder != GRIFFIN_LIM:
-            self._vocoder = open_vocoder(resolve_path(train.evaluate_vocoder), expect=settings.preprocess)
+        if self._is_acoustic:
+            folder = train.evaluate_vocoder or shipped_vocoder_for(settings.preprocess)
+            if folder != GRIFFIN_LIM:
+                self._vocoder = open_vocoder(resolve_path(folder), expect=settings.preprocess)
         needs_transcriber = any("text" in metric.takes for metric in self._metrics)
         whisper = resolve_path(train.evaluate_whisper_model)
         model = str(whisper) if whisper.is_dir() else train.evaluate_whisper_model

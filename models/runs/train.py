@@ -27,7 +27,7 @@ from models.registry import make_task, settings_class
 from models.runs.base_voice import fitting_base
 from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options, with_threads
 from models.runs.speech_evaluation import evaluation_process, ranked_by
-from processors.speakers.sources import SOURCES_FILE, Source, sources_of, sources_text
+from processors.speakers.sources import PREDICTED_SOURCES_FILE, SOURCES_FILE, Source, sources_of, sources_text
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
 from utils.console import info, warn
 from utils.errors import RecitalError
@@ -68,6 +68,17 @@ def train(
         return _train(settings, folder, resume_type, asked, processes)
 
 
+def sources_of_data(settings: ExperimentSettings) -> tuple[Source, ...]:
+    """Return the teachers of what an experiment is trained on: of its recordings, and of mels predicted for them.
+
+    Raises:
+        SourcesError: a file that names them is damaged.
+    """
+    folders = [settings.preprocess.processed_path / dataset for dataset in settings.dataset]
+    is_predicted = getattr(settings.train, "mel_source", "recorded") == "predicted"
+    return sources_of(folders, (SOURCES_FILE, PREDICTED_SOURCES_FILE) if is_predicted else (SOURCES_FILE,))
+
+
 def _train(
     today: ExperimentSettings, folder: Path, resume_type: str | None, checkpoint: Path | None, processes: Processes
 ) -> int:
@@ -92,8 +103,7 @@ def _train(
         inherited = find_sources(initial.path)
     elif resume is not None:
         inherited = inherited_sources(folder)
-    folders = [settings.preprocess.processed_path / dataset for dataset in settings.dataset]
-    sources = tuple(dict.fromkeys((*inherited, *sources_of(folders))))
+    sources = tuple(dict.fromkeys((*inherited, *sources_of_data(settings))))
     files = {SOURCES_FILE: sources_text(sources)} if sources else {}
     trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation, files)
     if resume is not None and "adjustable" not in resume.metadata:  # written before checkpoints kept them

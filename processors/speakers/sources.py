@@ -12,6 +12,8 @@ from utils.files import write_atomically
 
 SOURCES_FILE = "sources.json"
 """Its name in the folder of a corpus, in that of its features, and in a bundle."""
+PREDICTED_SOURCES_FILE = "predicted_sources.json"
+"""Beside a corpus's features: the sources of the model that predicted its mels."""
 
 
 class SourcesError(RecitalError):
@@ -34,13 +36,13 @@ class Source:
         return f"{self.name} ({self.licence})"
 
 
-def read_sources(folder: Path) -> tuple[Source, ...]:
+def read_sources(folder: Path, file: str = SOURCES_FILE) -> tuple[Source, ...]:
     """Read the sources that a folder names; none if it has no such file.
 
     Raises:
         SourcesError: the file is damaged.
     """
-    path = folder / SOURCES_FILE
+    path = folder / file
     if not path.is_file():
         return ()
     try:
@@ -52,9 +54,9 @@ def read_sources(folder: Path) -> tuple[Source, ...]:
         ) from None
 
 
-def write_sources(folder: Path, sources: Sequence[Source]) -> None:
+def write_sources(folder: Path, sources: Sequence[Source], file: str = SOURCES_FILE) -> None:
     """Name a folder's sources; where there are none, remove what named others before."""
-    path = folder / SOURCES_FILE
+    path = folder / file
     if sources:
         write_atomically(path, sources_text(sources))
     else:
@@ -66,10 +68,11 @@ def sources_text(sources: Sequence[Source]) -> str:
     return json.dumps({"sources": [asdict(source) for source in sources]}, indent=1, ensure_ascii=False) + "\n"
 
 
-def sources_of(folders: Iterable[Path]) -> tuple[Source, ...]:
-    """Return the sources that folders name, each once.
+def sources_of(folders: Iterable[Path], files: Sequence[str] = (SOURCES_FILE,)) -> tuple[Source, ...]:
+    """Return the sources that folders name in these files, each once.
 
     Raises:
         SourcesError: a file is damaged.
     """
-    return tuple(dict.fromkeys(source for folder in folders for source in read_sources(folder)))
+    named = (source for folder in folders for file in files for source in read_sources(folder, file))
+    return tuple(dict.fromkeys(named))

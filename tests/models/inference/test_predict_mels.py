@@ -13,9 +13,11 @@ from models.bundles.locate import find_bundle
 from models.inference import predict_mels as prediction
 from models.inference.predict_mels import PredictionError, predict_mels
 from models.inference.vocode import sources_from_dataset
+from models.runs.train import sources_of_data
 from processors.datasets.vocoder_data import open_recordings
 from processors.feature_store import FeatureStore, ShardWriter
 from processors.features import PREDICTED_BY, PREDICTED_MEL, DataError
+from processors.speakers.sources import Source, write_sources
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import LATER, SymbolTable
 from processors.utterance import write_manifest
@@ -230,3 +232,14 @@ def test_the_command_finds_the_experiment_by_name(house):
     assert done.returncode == 0, done.stderr
     assert f"{N_UTTERANCES} mels predicted" in done.stdout
     assert len(house.predicted()) == N_UTTERANCES
+
+
+def test_a_vocoder_of_predicted_mels_inherits_the_teachers_of_the_model_that_predicted_them(house):
+    own, teacher = Source("recordings' own", "CC0-1.0"), Source("a teacher", "Apache-2.0")
+    write_sources(house.processed_dir / "tiny", [own])
+    house.predict(replace(house.bundle(), sources=(teacher,)))
+    vocoder = TinyModel("HiFiGAN", house.folder)
+    assert sources_of_data(vocoder.settings()) == (own,)
+    assert sources_of_data(vocoder.settings("train.mel_source=predicted")) == (own, teacher)
+    house.predict(house.bundle(), overwrite=True)
+    assert sources_of_data(vocoder.settings("train.mel_source=predicted")) == (own,)

@@ -8,6 +8,7 @@ import pytest
 
 from config.load import SettingsError
 from config.schema import MetricName
+from models.inference import vocoder as vocoder_module
 from models.runs import speech_evaluation
 from models.runs.experiment_settings import trainer_options
 from models.runs.speech_evaluation import SpeechEvaluation, evaluation_process, ranked_by
@@ -51,7 +52,7 @@ def test_the_speech_of_each_evaluated_checkpoint_is_measured(tiny, tmp_path, mod
 
 
 @pytest.mark.slow
-def test_an_acoustic_model_may_speak_through_a_vocoder(tiny, tmp_path):
+def test_an_acoustic_model_may_speak_through_a_vocoder(tiny, tmp_path, monkeypatch):
     train(tiny("HiFiGAN", "train.max_steps=2", "train.evaluate_every_steps=0").settings(), "vocoder")
     train(tiny("FastSpeech2", "train.max_steps=2", "train.evaluate_every_steps=0").settings(), "voice")
     checkpoint = tmp_path / "voice" / "checkpoint" / "step-00000002"
@@ -62,6 +63,9 @@ def test_an_acoustic_model_may_speak_through_a_vocoder(tiny, tmp_path):
         for vocoder in ("griffin_lim", tmp_path / "vocoder")
     ]
     assert figures[0] != figures[1] and min(figures) > 0
+    monkeypatch.setattr(vocoder_module, "SHIPPED_VOCODER", tmp_path / "vocoder" / "bundle")
+    unnamed = tiny("FastSpeech2", 'train.evaluate_metrics=["mel_change"]').settings()
+    assert SpeechEvaluation(unnamed).evaluate(checkpoint)["mel_change"] == figures[1]
     with pytest.raises(RecitalError, match="no such folder"):
         evaluation_process(
             tiny("FastSpeech2", "train.evaluate_vocoder=nowhere", 'train.evaluate_metrics=["mel_change"]').settings()
