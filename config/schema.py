@@ -123,6 +123,18 @@ class PreprocessSettings(Settings):
     )
     min_duration_s: float = setting("shorter recordings are rejected, in seconds", ge=0)
     max_duration_s: float = setting("longer recordings are rejected, in seconds", gt=0)
+    phrases_share: float = setting(
+        "for training acoustic models, phrases between pauses as further utterances: their number over that of whole "
+        "utterances, at most as many as there are",
+        default=0.0,
+        ge=0,
+    )
+    joined_share: float = setting(
+        "for training acoustic models, pairs of utterances joined by 300 to 700 ms of silence as further utterances: "
+        "their number over that of whole utterances",
+        default=0.0,
+        ge=0,
+    )
     max_bad_share: float = setting("stage 1 fails when a larger share of the recordings is rejected", ge=0, le=1)
     valid_size: int | float = setting("utterances for validation: a number of them, or a share below 1", ge=0)
     test_size: int | float = setting("utterances for testing: a number of them, or a share below 1", ge=0)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from config.schema import Settings
     from models.bundle import Bundle
     from processors.alignment.phone_states import StateScores
-    from processors.datasets.acoustic_data import AcousticBatch, Level
+    from processors.datasets.acoustic_data import AcousticBatch
+    from processors.datasets.acoustic_example import Level
     from processors.datasets.aligner_data import AlignerBatch
 
 # Acoustic models

@@ -20,7 +20,8 @@ from models.benchmarks.made_up import (
 from models.benchmarks.timing import Plan, Section, Stepper, percentiles_ms, time_in_turn
 from models.contracts import AcousticModel, PhonemeBatch, Prosody, prosody_levels
 from models.registry import open_acoustic, reference_of
-from processors.datasets.acoustic_data import AcousticBatch, AcousticExample, collate_acoustic
+from processors.datasets.acoustic_data import AcousticBatch, collate_acoustic
+from processors.datasets.acoustic_example import AcousticExample
 from processors.text.arpabet import INVENTORY
 from utils.precision import Precision, autocast
 from utils.task import Optimization, Term, Update

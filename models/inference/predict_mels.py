@@ -152,11 +152,13 @@ def _predict(
 ) -> None:
     store = FeatureStore.open(folder)
     assert bundle.symbols is not None
+    levels = prosody_levels(bundle.settings.model)
     data = AcousticData(
         utterances,
         {folder.name: store},
         Voice(bundle.symbols, bundle.speakers, bundle.statistics),
-        **prosody_levels(bundle.settings.model),
+        pitch_level=levels["pitch_level"],
+        energy_level=levels["energy_level"],
     )
     batches = OrderedBatches(
         data,

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from models.layers.acoustic_network import Prediction
 from models.layers.masks import masked_mean, padding_mask
-from processors.datasets.acoustic_data import AcousticBatch, Level
+from processors.datasets.acoustic_data import AcousticBatch
+from processors.datasets.acoustic_example import Level
 from utils.task import Term
 
 

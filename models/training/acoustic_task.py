@@ -26,12 +26,13 @@ from processors.audio.mel import MelSpectrogram
 from processors.datasets.acoustic_data import (
     AcousticBatch,
     AcousticData,
-    Level,
     Voice,
     collate_acoustic,
     open_acoustic_data,
 )
+from processors.datasets.acoustic_example import Level
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
+from processors.datasets.further_utterances import FurtherSettings
 from processors.datasets.utterance_data import front_end_version_of
 from processors.evaluation.sharpness import SHARPNESS_NAMES, sharpness
 from processors.features import ACOUSTIC_FEATURES, store_settings
@@ -98,6 +99,12 @@ class AcousticTask:
 
     def _open(self, split: str) -> AcousticData:
         preprocess = self._settings.preprocess
+        further = FurtherSettings(
+            preprocess.phrases_share,
+            preprocess.joined_share,
+            frame_s=preprocess.hop_size / preprocess.sample_rate,
+            max_duration_s=preprocess.max_duration_s,
+        )
         return open_acoustic_data(
             preprocess.processed_path,
             self._settings.dataset,
@@ -106,6 +113,7 @@ class AcousticTask:
             expect=store_settings(preprocess, ACOUSTIC_FEATURES, self._voice.symbols.symbols),
             pitch_level=self._levels.get("pitch"),
             energy_level=self._levels.get("energy"),
+            further=further if split == "train" else None,
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:

@@ -6,18 +6,23 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from processors.datasets.acoustic_example import AcousticExample, Level
+from processors.datasets.further_utterances import (
+    FurtherSettings,
+    FurtherUtterance,
+    further_utterances,
+)
 from processors.datasets.open_split import open_split
 from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
 from processors.datasets.utterance_data import (
     UtteranceBatch,
     UtteranceData,
-    UtteranceExample,
     collate_utterances,
     pad_arrays,
 )
@@ -27,9 +32,8 @@ from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbed
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, open_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages, voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
+from processors.text.tokens import PAUSES
 from processors.utterance import Utterance
-
-Level = Literal["phone", "frame"]
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,6 @@ class AcousticBatch(UtteranceBatch):
     durations: Tensor
     pitch: Tensor | None
     energy: Tensor | None
-
-
-@dataclass(frozen=True)
-class AcousticExample(UtteranceExample):
-    """One utterance of an `AcousticBatch`."""
-
-    speaker_id: int
-    durations: np.ndarray
-    pitch: np.ndarray | None
-    energy: np.ndarray | None
 
 
 def collate_acoustic(examples: Sequence[AcousticExample], length_step: int = 1) -> AcousticBatch:
@@ -137,6 +131,7 @@ class AcousticData(UtteranceData[AcousticExample]):
         voice: speakers and statistics.
         pitch_level: whether pitch is per phone or per frame; None for no pitch.
         energy_level: likewise.
+        further: what follows the utterances.
     """
 
     def __init__(
@@ -147,13 +142,31 @@ class AcousticData(UtteranceData[AcousticExample]):
         *,
         pitch_level: Level | None = "phone",
         energy_level: Level | None = "phone",
+        further: Sequence[FurtherUtterance] = (),
     ) -> None:
         super().__init__(utterances, stores)
+        self._further = tuple(further)
+        self._pauses = {pause: voice.symbols.ids([pause], "a pause")[0] for pause in PAUSES} if further else {}
+        self.lengths = np.concatenate([self.lengths, np.array([each.frames for each in further], dtype=np.int64)])
         self._speakers, self._statistics = dict(voice.speakers), dict(voice.statistics)
         self._pitch_level, self._energy_level = pitch_level, energy_level
         self._speaker_names = [utterance.speaker for utterance in utterances]
 
+    def __len__(self) -> int:
+        return super().__len__() + len(self._further)
+
+    def weights(self, dataset_weight: Mapping[str, float]) -> list[float]:
+        weights = super().weights(dataset_weight)
+        return weights + [weights[each.origin] for each in self._further]
+
     def __getitem__(self, index: int) -> AcousticExample:
+        whole = super().__len__()
+        if index < whole:
+            return self._read(index)
+        levels = {"pitch": self._pitch_level, "energy": self._energy_level}
+        return self._further[index - whole].make(self._read, levels, self._pauses)
+
+    def _read(self, index: int) -> AcousticExample:
         (dataset, id_), speaker = self._keys[index], self._speaker_names[index]
         store, statistics = self._stores[dataset], self._statistics[speaker]
         durations, pitch, energy = store.read(id_, "durations"), None, None
@@ -186,6 +199,7 @@ def open_acoustic_data(
     expect: Mapping[str, Any] | None = None,
     pitch_level: Level | None = "phone",
     energy_level: Level | None = "phone",
+    further: FurtherSettings | None = None,
 ) -> AcousticData:
     """Open one split of all corpora of an experiment as a dataset.
 
@@ -197,6 +211,7 @@ def open_acoustic_data(
         expect: the settings that the features must have been made with; see `FeatureStore.open`.
         pitch_level: whether pitch is per phone or per frame; None for no pitch.
         energy_level: likewise.
+        further: further utterances to make from those of the split; None for none.
 
     Raises:
         ManifestError, StoreError: output of stage 1 is missing, damaged or made with other settings.
@@ -211,4 +226,5 @@ def open_acoustic_data(
                 f"{processed_dir / 'speakers.json'}: lacks {utterance.speaker}, the speaker of {utterance.id}; "
                 "run stage 1 again"
             )
-    return AcousticData(utterances, stores, voice, pitch_level=pitch_level, energy_level=energy_level)
+    made = further_utterances(utterances, further) if further is not None else ()
+    return AcousticData(utterances, stores, voice, pitch_level=pitch_level, energy_level=energy_level, further=made)

@@ -20,7 +20,8 @@ from models.layers.length_regulator import expand
 from models.layers.masks import masked_mean, padding_mask
 from models.layers.positions import SinusoidalPositions
 from models.layers.variance_adaptor import SpeakerScales
-from processors.datasets.acoustic_data import AcousticExample, collate_acoustic
+from processors.datasets.acoustic_data import collate_acoustic
+from processors.datasets.acoustic_example import AcousticExample
 
 SETTINGS = FastSpeech2ModelSettings(
     hidden_size=16,
