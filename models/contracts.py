@@ -42,11 +42,13 @@ class PhonemeBatch:
         phoneme_ids: (B, T_text) indices into the symbol table, 0 on padding.
         phoneme_lengths: (B,) real phonemes.
         speaker_ids: (B,) rows of the speaker table, from 0.
+        min_durations: (B, T_text) frames that phones last at least, before the control of durations; None for none.
     """
 
     phoneme_ids: Tensor
     phoneme_lengths: Tensor
     speaker_ids: Tensor
+    min_durations: Tensor | None = None
 
     @classmethod
     def from_batch(cls, batch: AcousticBatch) -> PhonemeBatch:

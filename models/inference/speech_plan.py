@@ -11,15 +11,19 @@ from processors.text.phone_sequence import PhoneSequence
 
 @dataclass(frozen=True)
 class PlannedChunk:
-    """A sentence, or a part of a long one, as one row of a batch.
+    """Sentences, or a part of a long one, as one row of a batch.
 
     Attributes:
         sequence: T_text phones with their words; it ends in a pause.
         phoneme_ids: (T_text,) in the voice's symbol table.
+        min_durations: (T_text,) frames that its phones last at least.
+        last_pause: frames that its last pause lasts at least, by silence after what the model speaks.
     """
 
     sequence: PhoneSequence
     phoneme_ids: tuple[int, ...]
+    min_durations: tuple[int, ...]
+    last_pause: int = 0
 
 
 @dataclass(frozen=True)

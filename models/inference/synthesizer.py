@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -22,7 +23,8 @@ from models.inference.vocoder import Vocoder, open_vocoder_for
 from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
-from processors.text.chunks import split_into_chunks
+from processors.audio.mel import MEL_FLOOR
+from processors.text.chunks import SENTENCE_ENDS, split_into_chunks
 from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, with_known_phones
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import Token
@@ -32,6 +34,10 @@ from utils.precision import Precision, fastest, why_not
 
 _TEXTS_AT_ONCE = 64
 _CHUNKS_PER_BATCH = 16
+_PHONES_TOGETHER = 100
+"""Sentences share a chunk up to so many phones: about as many as a pair of utterances has in training."""
+_SENTENCE_PAUSE_S = 0.35
+"""Pauses between sentences last at least so long, as in reading aloud."""
 _Item = TypeVar("_Item")
 
 
@@ -82,6 +88,18 @@ class ChunkMel:
     mel: Tensor
     durations: np.ndarray
     f0_hz: np.ndarray
+
+    def with_silence(self, n_frames: int) -> ChunkMel:
+        """Return it with so many frames of silence at its end, if any, as a part of its last pause."""
+        if n_frames <= 0:
+            return self
+        durations = self.durations.copy()
+        durations[-1] += n_frames
+        return ChunkMel(
+            torch.nn.functional.pad(self.mel, (0, n_frames), value=math.log(MEL_FLOOR)),
+            durations,
+            np.pad(self.f0_hz, (0, n_frames), mode="edge"),
+        )
 
 
 @dataclass(frozen=True)
@@ -257,10 +275,15 @@ class Synthesizer:
         if front_end.is_open:
             tokens = self._with_known_phones(tokens, front_end)
         where = f"“{_shortened(text)}”"
-        sequences = map(PhoneSequence.from_tokens, split_into_chunks(tokens))
-        chunks = [PlannedChunk(each, tuple(self._symbols.ids(each.phones, where))) for each in sequences]
-        if not chunks:
+        # A model that has met several sentences at once speaks the melody and the pause between them.
+        together = _PHONES_TOGETHER if self.settings.preprocess.joined_share else 0
+        sequences = [PhoneSequence.from_tokens(each) for each in split_into_chunks(tokens, together_phones=together)]
+        if not sequences:
             raise SynthesisError(f"{where}: has no words to synthesize")
+        chunks = [
+            self._planned(each, tuple(self._symbols.ids(each.phones, where)), is_last=each is sequences[-1])
+            for each in sequences
+        ]
         return SpeechPlan(text, tuple(chunks), speaker_id, prosody)
 
     @torch.inference_mode()
@@ -302,6 +325,13 @@ class Synthesizer:
         if mel.ndim != 2 or mel.shape[0] != n_mel or mel.shape[1] == 0:
             raise SynthesisError(f"expected a log-mel of shape ({n_mel}, frames), found {tuple(mel.shape)}")
         return _as_array(self.vocoder.waveform(mel))
+
+    def _planned(self, sequence: PhoneSequence, phoneme_ids: tuple[int, ...], *, is_last: bool) -> PlannedChunk:
+        """Return a chunk with the pauses between its sentences, and before the next chunk if that is a new one."""
+        preprocess = self.settings.preprocess
+        pause = round(_SENTENCE_PAUSE_S * preprocess.sample_rate / preprocess.hop_size)
+        *inside, last = (pause if phone in SENTENCE_ENDS else 0 for phone in sequence.phones)
+        return PlannedChunk(sequence, phoneme_ids, (*inside, 0), 0 if is_last else last)
 
     def _language(self, speaker: str | None, language: str | None) -> str:
         if language is not None:
@@ -346,18 +376,21 @@ class Synthesizer:
     def _predict_batch(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> Iterator[ChunkMel]:
         ids = [torch.tensor(chunk.phoneme_ids) for _, chunk in chunks]
         batch = PhonemeBatch(
-            torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=0).to(self.device),
+            _padded(ids).to(self.device),
             torch.tensor([len(each) for each in ids], device=self.device),
             torch.tensor([plan.speaker_id for plan, _ in chunks], device=self.device),
+            _padded([torch.tensor(chunk.min_durations) for _, chunk in chunks]).to(self.device),
         )
         generated = self._model.infer(batch, chunks[0][0].prosody, self._precision)
-        for row, (_, chunk) in enumerate(chunks):
+        for row, (plan, chunk) in enumerate(chunks):
             n_frames = int(generated.mel_lengths[row])
-            yield ChunkMel(
+            predicted = ChunkMel(
                 generated.mel[row, :, :n_frames].float(),
                 generated.durations[row, : len(chunk.phoneme_ids)].cpu().numpy(),
                 generated.f0_hz[row, :n_frames].float().cpu().numpy(),
             )
+            last_pause = round(chunk.last_pause * float(plan.prosody.duration))
+            yield predicted.with_silence(last_pause - int(predicted.durations[-1]))
 
     def _speech(self, predicted: PredictedMel) -> Speech:
         sequence, frame_s = predicted.plan.sequence, self.settings.preprocess.hop_size / self.sample_rate
@@ -381,6 +414,10 @@ def _windows(items: Iterable[_Item]) -> Iterator[Sequence[_Item]]:
     remaining = iter(items)
     while items_now := list(islice(remaining, size)):
         yield items_now
+
+
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=0)
 
 
 def _as_array(waveform: Tensor) -> np.ndarray:

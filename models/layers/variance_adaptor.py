@@ -174,7 +174,7 @@ class VarianceAdaptor(nn.Module):
         Raises:
             ValueError: an utterance consists of pauses that last 0 frames.
         """
-        durations = self._durations(hidden, is_padding, batch.phoneme_ids, prosody.duration)
+        durations = self._durations(hidden, is_padding, batch, prosody.duration)
         index, is_frame_padding = frame_index(durations)
 
         def controlled(name: str, predicted: Tensor) -> Tensor:
@@ -212,10 +212,12 @@ class VarianceAdaptor(nn.Module):
                 hidden = hidden + self.embeddings[name](chosen[name])
         return hidden, predicted, chosen
 
-    def _durations(self, hidden: Tensor, is_padding: Tensor, phoneme_ids: Tensor, control: Tensor | float) -> Tensor:
-        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=_MAX_DURATION) * control
-        at_least = (~self.is_pause[phoneme_ids]).to(frames.dtype)
-        return torch.maximum(frames.round(), at_least).masked_fill(is_padding, 0.0).long()
+    def _durations(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, control: Tensor | float) -> Tensor:
+        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=_MAX_DURATION)
+        if batch.min_durations is not None:
+            frames = torch.maximum(frames, batch.min_durations.to(frames.dtype))
+        at_least = (~self.is_pause[batch.phoneme_ids]).to(frames.dtype)
+        return torch.maximum((frames * control).round(), at_least).masked_fill(is_padding, 0.0).long()
 
     def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
         """Return the normalised value whose physical quantity is `factor` times that of `value`."""

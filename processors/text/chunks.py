@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from processors.text.tokens import Pause, Token, Word
 
-_SENTENCE_ENDS = frozenset(".?!")
+SENTENCE_ENDS = frozenset(".?!")
+"""Pauses at the ends of sentences."""
 
 
-def split_into_chunks(tokens: Sequence[Token], most_phones: int = 300) -> list[list[Token]]:
+def split_into_chunks(tokens: Sequence[Token], most_phones: int = 300, together_phones: int = 0) -> list[list[Token]]:
     """Split a text at its sentence ends, and a very long sentence at a comma, else between two words.
 
     On tokens rather than characters, so that the dot of an abbreviation is no sentence end.
@@ -17,11 +18,23 @@ def split_into_chunks(tokens: Sequence[Token], most_phones: int = 300) -> list[l
     Args:
         tokens: words and pauses of the whole text.
         most_phones: longer sentences are split further.
+        together_phones: sentences that have no more phones together share a chunk.
 
     Returns:
         The tokens in their order, in lists that each hold at least one word.
     """
-    return [part for sentence in _sentences(tokens) for part in _at_most(sentence, most_phones)]
+    parts = [part for sentence in _sentences(tokens) for part in _at_most(sentence, most_phones)]
+    chunks: list[list[Token]] = []
+    room = 0
+    for part in parts:
+        size = sum(_sizes(part))
+        if size <= room:
+            chunks[-1] += part
+        else:
+            chunks.append(part)
+            room = together_phones
+        room -= size
+    return chunks
 
 
 def _sentences(tokens: Sequence[Token]) -> list[list[Token]]:
@@ -29,7 +42,7 @@ def _sentences(tokens: Sequence[Token]) -> list[list[Token]]:
     sentence: list[Token] = []
     for token in tokens:
         sentence.append(token)
-        if isinstance(token, Pause) and token.symbol in _SENTENCE_ENDS:
+        if isinstance(token, Pause) and token.symbol in SENTENCE_ENDS:
             sentences.append(sentence)
             sentence = []
     sentences.append(sentence)
@@ -37,7 +50,7 @@ def _sentences(tokens: Sequence[Token]) -> list[list[Token]]:
 
 
 def _at_most(sentence: list[Token], most_phones: int) -> list[list[Token]]:
-    sizes = [len(token.pronunciations[0]) if isinstance(token, Word) else 0 for token in sentence]
+    sizes = _sizes(sentence)
     if sum(sizes) <= most_phones:
         return [sentence]
     middle = sum(sizes) / 2
@@ -58,3 +71,7 @@ def _at_most(sentence: list[Token], most_phones: int) -> list[list[Token]]:
     if isinstance(head[-1], Word):
         head = [*head, Pause(",")]  # every chunk ends in a pause, so that the waveforms can be joined
     return [*_at_most(head, most_phones), *_at_most(tail, most_phones)]
+
+
+def _sizes(tokens: Sequence[Token]) -> list[int]:
+    return [len(token.pronunciations[0]) if isinstance(token, Word) else 0 for token in tokens]

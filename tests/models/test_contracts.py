@@ -286,6 +286,19 @@ def test_a_control_scales_its_own_contour_and_no_earlier_one_or_is_refused(used,
 
 
 @every("acoustic")
+def test_phones_last_at_least_as_long_as_asked_before_the_control(used):
+    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.from_batch(used.batch)
+    least = torch.zeros_like(phonemes.phoneme_ids)
+    least[:, 2] = 40
+    usual, longer = model.infer(phonemes), model.infer(dataclasses.replace(phonemes, min_durations=least))
+    assert (usual.durations[:, 2] < 40).all() and (longer.durations[:, 2] == 40).all()
+    others = torch.arange(least.shape[1]) != 2
+    assert torch.equal(usual.durations[:, others], longer.durations[:, others])
+    faster = model.infer(dataclasses.replace(phonemes, min_durations=least), Prosody(duration=0.5))
+    assert (faster.durations[:, 2] == 20).all()
+
+
+@every("acoustic")
 def test_a_text_is_spoken_and_an_undeclared_control_is_refused_by_name(used, monkeypatch):
     voice = Synthesizer(used.bundle)
     speech = voice("Hello there, world.", speaker="a")

@@ -68,6 +68,24 @@ def test_long_texts_are_split_and_joined(voice):
     assert voice(sentence * 30).duration_s > 20 * voice(sentence).duration_s
 
 
+def pause_s(speech):
+    """Return the silence between two sentences of one word each."""
+    first, second = (word for word in speech.alignment.words if not word.is_silence)
+    return second.start_s - first.end_s
+
+
+@pytest.mark.parametrize("joined_share", [0.0, 0.3])
+def test_sentences_pause_between_them_and_not_at_the_end(joined_share):
+    bundle = tiny_bundle()
+    preprocess = bundle.settings.preprocess.model_copy(update={"joined_share": joined_share})
+    voice = Synthesizer(replace(bundle, settings=bundle.settings.model_copy(update={"preprocess": preprocess})))
+    plan, speech = voice.plan("Go. Stop."), voice("Go. Stop.")
+    assert len(plan.chunks) == (1 if joined_share else 2)
+    assert 0.34 < pause_s(speech) < 0.7 and speech.durations[-1] == voice("Stop.").durations[-1]
+    assert pause_s(voice("Go. Stop.", prosody=Prosody(duration=0.5))) == pytest.approx(pause_s(speech) / 2, abs=0.05)
+    np.testing.assert_allclose(np.concatenate(list(voice.stream("Go. Stop."))), speech.waveform, atol=1e-5)
+
+
 def test_many_texts_together_sound_as_they_do_alone(voice):
     texts = ["Go.", "A rather longer sentence, with a pause.", "Hello there."]
     for text, together in zip(texts, voice.speak(texts), strict=True):

@@ -41,3 +41,12 @@ def test_no_word_is_lost_and_every_chunk_is_short():
 
 def test_a_word_longer_than_the_limit_stays_whole():
     assert texts(split_into_chunks(words("aaaaaaaaaa ."), most_phones=3)) == ["aaaaaaaaaa ."]
+
+
+def test_short_sentences_share_a_chunk_up_to_a_number_of_phones():
+    text = words("yes . no ! aaaa bbbb . cc ?")
+    assert texts(split_into_chunks(text, together_phones=9)) == ["yes . no !", "aaaa bbbb .", "cc ?"]
+    assert texts(split_into_chunks(text, together_phones=10)) == ["yes . no !", "aaaa bbbb . cc ?"]
+    assert texts(split_into_chunks(text, together_phones=15)) == ["yes . no ! aaaa bbbb . cc ?"]
+    long = words("aaaa , bbbb cccc , dddd eeee .")
+    assert texts(split_into_chunks(long, most_phones=12, together_phones=12)) == ["aaaa , bbbb cccc ,", "dddd eeee ."]
