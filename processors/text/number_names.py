@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from processors.text.errors import TextError
@@ -19,6 +20,9 @@ _NUMBER = re.compile(r"(?<![\w.,:/])[-−]?\d+(?:[.,'’\u00a0\u202f]\d+)*(?![\w
 _ORDINAL = re.compile(r"(?<![\w.,:/-])(\d{1,2})\.(?=\s+[^\W\d_])")
 # Where the mark is a comma, but num2words' word is that of a point.
 _POINTS = {"es": "coma", "ca": "coma"}
+# Longer numbers are read figure by figure: some converters take 0.2 s for 40 figures, that of Amharic for ever from 7 on.
+_MAX_DIGITS = 15
+_MAX_DIGITS_OF = {"am": 6}
 # num2words has one converter per language, which keeps the number of decimals of what it converts.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -27,8 +31,8 @@ def number_speaker(language: str) -> Callable[[str], str] | None:
     """Return a function that spells out the numbers of a text; None for a language that num2words does not support.
 
     A spelled number is taken only where it keeps the value: neighbouring numbers, which differ in one figure, must have
-    other words, minus must change the words, and the figures behind the decimal mark and leading
-    zeros are said one by one. What fails is left as written, for espeak-ng to read.
+    other words, minus must change the words, and the figures behind the decimal mark, those with leading zeros and
+    those of long numbers are said one by one. What fails is left as written, for espeak-ng to read.
 
     Whole numbers, decimals with the language's decimal mark, thousands with the other mark, minus, and ordinals marked
     by a full stop (`3. Mai`). Dates in digits, times, money and units are left as written. If the comma is the decimal
@@ -52,7 +56,11 @@ def number_speaker(language: str) -> Callable[[str], str] | None:
     decimal_mark = "," if primary in _COMMA_IS_DECIMAL else "."
 
     point = _POINTS.get(primary) or getattr(CONVERTER_CLASSES[found], "pointword", None)
-    names = _Names(lambda value, to: str(num2words(value, lang=found, to=to)).strip(), point)
+    names = _Names(
+        lambda value, to: str(num2words(value, lang=found, to=to)).strip(),
+        point,
+        _MAX_DIGITS_OF.get(primary, _MAX_DIGITS),
+    )
 
     def spelled(match: re.Match[str], to: str = "cardinal") -> str:
         number = _parsed(match[1] if to == "ordinal" else match[0], decimal_mark)
@@ -76,10 +84,13 @@ class _Names:
     Args:
         name: returns num2words' name of a value as `cardinal` or `ordinal`.
         point: the word for the decimal mark, if there is one in num2words.
+        most_digits: longer numbers are read figure by figure.
     """
 
-    def __init__(self, name: Callable[[Any, str], str], point: object) -> None:
+    def __init__(self, name: Callable[[Any, str], str], point: object, most_digits: int) -> None:
         self._name = name
+        self._most_digits = most_digits
+        self._figure = lru_cache(lambda figure: self._whole(int(figure), "cardinal"))
         self._point = point if isinstance(point, str) and point.isalpha() else self._point_between_figures()
 
     def spelled(self, minus: bool, whole: str, fraction: str, to: str) -> str:
@@ -88,8 +99,8 @@ class _Names:
         Raises:
             ValueError: the words do not keep the value.
         """
-        has_leading_zero = len(whole) > 1 and whole[0] == "0"
-        words = self._figures(whole) if has_leading_zero else self._whole(int(whole), to)
+        by_figures = (len(whole) > 1 and whole[0] == "0") or len(whole) > self._most_digits
+        words = self._figures(whole) if by_figures else self._whole(int(whole), to)
         if fraction:
             if not self._point:
                 raise ValueError("no word for the decimal mark")
@@ -97,7 +108,7 @@ class _Names:
         return f"{self._minus()} {words}" if minus else words
 
     def _figures(self, figures: str) -> str:
-        return " ".join(self._whole(int(figure), "cardinal") for figure in figures)
+        return " ".join(map(self._figure, figures))
 
     def _whole(self, value: int, to: str) -> str:
         words = self._name(value, to)

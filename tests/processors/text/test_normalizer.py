@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -161,11 +162,26 @@ def test_other_languages_stay_as_written_but_for_unicode():
         ("bn", "21", "একুশ"),
         ("vi", "-5, 3,5", "-5, 3,5"),
         ("eu", "25 km", "25 km"),
+        ("de", "1234567890123456", "eins zwei drei vier fünf sechs sieben acht neun null eins zwei drei vier fünf sechs"),
+        ("am", "1234567", "አንድ ሁለት ሦስት አራት አምስት ስድስት ሰባት"),
     ],
 )
 def test_num2words_spells_out_numbers_of_its_languages(language, text, spoken):
     pytest.importorskip("num2words")
     assert normalize(text, language, "num2words").replace("ss", "ß") == spoken.replace("ss", "ß")
+
+
+@pytest.mark.slow
+def test_num2words_takes_no_time_over_long_numbers_in_any_language():
+    languages = pytest.importorskip("num2words").CONVERTER_CLASSES
+    for language in languages:
+        speak = make_normalizer(language.replace("_", "-"), "num2words")
+        speak("5")
+        for n_figures in range(4, 42):
+            number = ("1234567890" * 5)[:n_figures]
+            start_s = time.process_time()
+            assert speak(number).strip(), (language, number)
+            assert time.process_time() - start_s < 0.1, (language, number)
 
 
 def test_missing_num2words_names_the_installation_unless_english(monkeypatch):
