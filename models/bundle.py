@@ -18,7 +18,7 @@ from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbed
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, save_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION, FrontEndVersion
-from processors.text.mandarin import is_mandarin
+from processors.text.mandarin import FORMER_TONES, has_former_tones
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import unfitting
 from utils.errors import RecitalError
@@ -130,10 +130,13 @@ class Bundle:
 
         preprocess = self.settings.preprocess
         languages = {preprocess.language, *self.languages.values()} if self.languages else {preprocess.language}
-        if self.front_end.tones < 2 and preprocess.phone_extractor == "espeak" and any(map(is_mandarin, languages)):
+        if (
+            self.front_end.tones < 2
+            and preprocess.phone_extractor == "espeak"
+            and any(map(has_former_tones, languages))
+        ):
             raise BundleError(
-                f"{self.folder}: was trained when Mandarin's tones 1 and 4 were one symbol; run stages 1 and 2 again "
-                "with this version of Recital"
+                f"{self.folder}: was trained {FORMER_TONES}; run stages 1 and 2 again with this version of Recital"
             )
 
     def load_into(self, network: nn.Module) -> None:

@@ -63,7 +63,7 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any], notes: Mappin
     Args:
         folder: the corpus' folder; created if missing.
         settings: flat, name to JSON value.
-        notes: likewise, kept beside the settings but never compared; existing ones stay.
+        notes: name to JSON object, kept beside the settings but never compared; existing ones stay.
 
     Raises:
         StoreError: the store's features were made with other values of the same settings.
@@ -78,6 +78,12 @@ def prepare_store(folder: Path | str, settings: Mapping[str, Any], notes: Mappin
     if is_new or merged.keys() != stored.keys():
         write_atomically(folder / _SETTINGS_FILE, json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
     (folder / _SHARD_FOLDER).mkdir(parents=True, exist_ok=True)
+
+
+def replace_notes(folder: Path | str, notes: Mapping[str, Any]) -> None:
+    """Replace notes of a store by others of the same names."""
+    merged = _read_settings(Path(folder)) | _as_json(notes)
+    write_atomically(Path(folder) / _SETTINGS_FILE, json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
 
 
 def check_store(folder: Path | str, settings: Mapping[str, Any]) -> None:
@@ -306,8 +312,9 @@ class FeatureStore:
         if expect is not None:
             _refuse_other_settings(folder, made_with=settings, expected=_as_json(expect), missing_is_different=True)
         shards, damaged = _read_headers(folder)
+        compared = {name: value for name, value in settings.items() if not isinstance(value, dict)}  # but for notes
         for shard in shards:
-            _refuse_other_settings(shard.path, made_with=shard.settings, expected=settings, missing_is_different=False)
+            _refuse_other_settings(shard.path, made_with=shard.settings, expected=compared, missing_is_different=False)
         if damaged and not skip_damaged:
             raise StoreError(
                 f"{damaged[0]}: the shard is damaged ({len(damaged)} of {len(damaged) + len(shards)} are); "

@@ -16,7 +16,7 @@ from models.bundle import Bundle
 from models.contracts import AlignerNetwork
 from models.registry import kind_of, open_aligner
 from processors.alignment.durations import alignment_from_durations
-from processors.alignment.textgrid import textgrid_origin, write_textgrid
+from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.aligner_data import (
     AlignerBatch,
@@ -32,6 +32,8 @@ from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.textgrid_origin import SCORE, origin_prefix
 from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
+from processors.text.symbols import SymbolTable
+from processors.text.tokens import PAUSES
 from processors.utterance import SPLITS, Utterance
 from utils.console import Progress, info, warn
 from utils.errors import RecitalError
@@ -68,6 +70,7 @@ def align_corpora(
     device: str = "cpu",
     batch_size: int = _BATCH_SIZE,
     overwrite: bool = False,
+    compare_phones: bool = False,
 ) -> Summary:
     """Write a TextGrid for every utterance in the feature store of the aligner's recipe.
 
@@ -82,6 +85,7 @@ def align_corpora(
         device: of the network.
         batch_size: utterances per batch.
         overwrite: whether to replace TextGrids that Recital made.
+        compare_phones: whether to replace those with other phones than the store, as of a former front end; reads all.
 
     Raises:
         AligningError: the bundle holds no aligner, or one with other phones.
@@ -103,7 +107,11 @@ def align_corpora(
         found = textgrid_origin(path) if path.exists() else ""
         if path.exists() and not found:
             foreign += 1
-        elif overwrite or not found.startswith(_origin(settings.preprocess, utterance, stores)):
+        elif (
+            overwrite
+            or not found.startswith(_origin(settings.preprocess, utterance, stores))
+            or (compare_phones and _phones_in(path) != _stored_phones(utterance, stores, bundle.symbols))
+        ):
             missing.append(utterance)
     kept = len(utterances) - len(missing)
     if foreign:
@@ -159,6 +167,15 @@ def _align(
                 origin = f"{_origin(preprocess, utterance, stores)} {SCORE}{score:.3f}"
                 write_textgrid(places[utterance.dataset].own(utterance), alignment, origin)
     return failed
+
+
+def _phones_in(textgrid: Path) -> list[str]:
+    return [phone.label for phone in read_textgrid(textgrid).phones if not phone.is_silence]
+
+
+def _stored_phones(utterance: Utterance, stores: Mapping[str, FeatureStore], symbols: SymbolTable) -> list[str]:
+    phones = symbols.phones(stores[utterance.dataset].read(utterance.id, "phonemes").tolist())
+    return [phone for phone in phones if phone not in PAUSES]
 
 
 def _origin(settings: PreprocessSettings, utterance: Utterance, stores: Mapping[str, FeatureStore]) -> str:

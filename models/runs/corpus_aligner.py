@@ -14,10 +14,12 @@ from models.registry import kind_of, open_network, settings_class
 from models.runs.experiment_settings import CHANGEABLE
 from models.runs.train import train
 from processors.datasets.aligner_data import open_symbols
+from processors.datasets.utterance_data import front_end_version_of
 from processors.features import ALIGNER_FEATURES
 from processors.preparation.mfa import align_by_mfa
 from processors.preparation.prepare import prepare
 from processors.preparation.textgrid_origin import aligner_of
+from processors.text.front_end_version import FRONT_END_VERSION
 from processors.text.symbols import LATER
 from utils.checkpoint import CheckpointFolder
 from utils.console import info, warn
@@ -93,6 +95,7 @@ def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite
         {dataset: processed_dir / dataset / "TextGrid" for dataset in settings.dataset},
         device=device,
         overwrite=overwrite,
+        compare_phones=front_end_version_of(processed_dir, settings.dataset) != FRONT_END_VERSION,
     )
     info("alignment: done")
     return 0

@@ -110,7 +110,8 @@ def make_plan(
     utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in excluded]
     store = FeatureStore.open(folder, skip_damaged=share is not None)
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
-    former = FormerPhones(store, settings, inventory) if "phonemes" in features else None
+    languages = {utterance.language for utterance in utterances}
+    former = FormerPhones(store, settings, inventory, languages) if "phonemes" in features else None
     jobs = tuple(_missing(mine, store, folder, settings, features, former))
     return CorpusPlan(dataset, folder, tuple(utterances), jobs, n_done=len(mine) - len(jobs))
 

@@ -10,9 +10,11 @@ from config.schema import ExperimentSettings, PreprocessSettings
 from processors.corpora.corpus import Corpus, some
 from processors.corpora.exclusions import report_exclusions
 from processors.corpora.load import languages_of, read_dataset
+from processors.feature_store import FeatureStore
 from processors.features import ACOUSTIC_FEATURES, needs_alignment, needs_text
 from processors.preparation.corpus_result import PreparationError, collect_result, without_untrained_speakers
 from processors.preparation.extraction import make_features
+from processors.preparation.former_phones import record_front_end
 from processors.preparation.language_check import require_its_language
 from processors.preparation.plan import CorpusPlan, Share, make_plan, remove_partial_files
 from processors.preparation.symbol_table import symbol_table
@@ -64,6 +66,9 @@ def prepare(
             for plan in plans:
                 remove_partial_files(plan.folder)
             raise
+        if "phonemes" in features and not failures:
+            for plan in plans:
+                record_front_end(FeatureStore.open(plan.folder), plan.utterances)
         results = [
             collect_result(
                 plan,

@@ -1,4 +1,4 @@
-"""Mandarin and its relatives: full tones, the suffix -r, per cent."""
+"""Chinese languages: full tones, per cent, and the suffix -r of Mandarin."""
 
 from __future__ import annotations
 
@@ -12,13 +12,32 @@ _PERCENT = re.compile(r"(\d+(?:[.,]\d+)*)\s?[%％]")
 # The words in which it is a syllable of its own: son, child, daughter, infant, orphan.
 _SUFFIX = re.compile(rf"(?<=[\u4e00-\u9fff])(?<![女婴幼孤少健宠胎男]){SUFFIX}(?![子童女孙科歌媳])")
 _TONE_OF_IPA = re.compile("[0-9ɜ]+$")
+# Behind syllabic consonants, IPA has no tone.
+_TAKES_TONE = re.compile("[0-9ɜ]$|\u0329")
 _CONTOUR = re.compile(r"\d+$")
 _NO_PHONES = {"", "|", ":"}
 
 
+FORMER_TONES = "when tones of Chinese languages had other symbols, and Mandarin's tones 1 and 4 were one symbol"
+"""End of the message that refuses phones of before version 2 of the tones."""
+
+# Of the Sino-Tibetan family, as espeak-ng's voices `sit/` are.
+_TONES_CHANGED = ("zh", "cmn", "yue", "hak", "my")
+
+
 def is_mandarin(language: str) -> bool:
-    """Return whether a code, such as `zh` or `cmn-latn-pinyin`, is Mandarin."""
-    return primary_language(language) in ("zh", "cmn")
+    """Return whether a code, such as `zh`, `zh-TW` or `cmn-latn-pinyin`, is Mandarin; `zh-yue` is Cantonese."""
+    return primary_language(language) in ("zh", "cmn") and not is_cantonese(language)
+
+
+def is_cantonese(language: str) -> bool:
+    """Return whether a code, such as `yue` or `zh-yue`, is Cantonese."""
+    return "yue" in re.split("[-_]", language.lower())[:2]
+
+
+def has_former_tones(language: str) -> bool:
+    """Return whether espeak-ng's phones of a language have had other symbols for tones."""
+    return primary_language(language) in _TONES_CHANGED
 
 
 def speak_percent(text: str) -> str:
@@ -39,7 +58,8 @@ def as_suffix(phones: Sequence[str]) -> tuple[str, ...]:
 def with_contours(ipa: Sequence[str], mnemonics: Sequence[str]) -> list[str]:
     """Replace the tones of IPA, which are the first figures of their contours, by whole contours.
 
-    Tones 1 and 4 (55 and 51) have one symbol in espeak-ng's IPA, and 35 has that of a vowel.
+    Tones 1 and 4 (55 and 51) have one symbol in espeak-ng's IPA, and 35 has that of a vowel. Words of other languages
+    have no tones, but figures in some of their mnemonics.
 
     Args:
         ipa: pieces of one text, without switches of language.
@@ -55,6 +75,6 @@ def with_contours(ipa: Sequence[str], mnemonics: Sequence[str]) -> list[str]:
         for place, contour in zip(places, toned, strict=True):
             contours[place] = contour
     return [
-        _TONE_OF_IPA.sub("", piece) + contour[0] if contour else piece
+        _TONE_OF_IPA.sub("", piece) + contour[0] if contour and _TAKES_TONE.search(piece) else piece
         for piece, contour in zip(ipa, contours, strict=True)
     ]

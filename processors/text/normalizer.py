@@ -15,7 +15,7 @@ from processors.text.dates_and_times import expand_dates, expand_times
 from processors.text.errors import TextError
 from processors.text.inline_phones import IN_BRACES
 from processors.text.language_codes import is_english
-from processors.text.mandarin import is_mandarin, speak_percent
+from processors.text.mandarin import is_cantonese, is_mandarin, speak_percent
 from processors.text.measures import expand_measures
 from processors.text.money import expand_money
 from processors.text.roman_numerals import expand_roman_numerals
@@ -88,10 +88,11 @@ def make_normalizer(language: str = "en", backend: str = "rules") -> Callable[[s
     """Return the normalisation function of a language and backend; see `normalize`."""
     if backend not in _BACKENDS:
         raise TextError(f"normalizer {backend!r} is unknown; known: {', '.join(sorted(_BACKENDS))}")
-    return _BACKENDS[backend](language) or (_composed_mandarin if is_mandarin(language) else composed)
+    is_chinese = is_mandarin(language) or is_cantonese(language)
+    return _BACKENDS[backend](language) or (_composed_chinese if is_chinese else composed)
 
 
-def _composed_mandarin(text: str) -> str:
+def _composed_chinese(text: str) -> str:
     return speak_percent(composed(text))
 
 

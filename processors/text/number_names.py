@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"(?<![\w.,:/])[-−]?\d+(?:[.,'’\u00a0\u202f]\d+)*(?![\w
 _ORDINAL = re.compile(r"(?<![\w.,:/-])(\d{1,2})\.(?=\s+[^\W\d_])")
 # Where the mark is a comma, but num2words' word is that of a point.
 _POINTS = {"es": "coma", "ca": "coma"}
-# Longer numbers are read figure by figure: some converters take 0.2 s for 40 figures, that of Amharic for ever from 7 on.
+# Longer numbers are read figure by figure: converters take up to 0.2 s for 40 figures, Amharic's for ever for 7.
 _MAX_DIGITS = 15
 _MAX_DIGITS_OF = {"am": 6}
 # num2words has one converter per language, which keeps the number of decimals of what it converts.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from processors.alignment.pauses_from_alignment import phones_with_pauses
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.datasets.aligner_data import AlignerExample, collate_aligner
-from processors.feature_store import prepare_store
+from processors.feature_store import FeatureStore, ShardWriter, prepare_store, replace_notes, settings_of
 from processors.features import ALIGNER_FEATURES
 from processors.preparation.plan import store_settings
+from processors.text.front_end_version import FRONT_END_VERSION, FrontEndVersion
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import LATER, SymbolTable
 from processors.text.tokens import Pause, Word
@@ -139,6 +141,25 @@ def test_stage_1_trains_an_aligner_that_finds_the_phones(recipe, tmp_path):
     again = {path: path.stat().st_mtime_ns for path in own.iterdir()}
     changed = {path.stem for path in made if again[path] != made[path]}
     assert changed == {"clip_001", "clip_002"}
+
+    # Phones of a former front end are replaced in the stores of aligner and voice, and in the TextGrid.
+    clip = own / "clip_003.TextGrid"
+    current = read_textgrid(clip)
+    origin, former = textgrid_origin(clip), [replace(phone, label="ZH") for phone in current.phones if phone.label]
+    write_textgrid(clip, replace(current, phones=without_gaps(former, current.end_s)), origin)
+    stores = [folder, tmp_path / "processed" / "aligner" / "processed" / "toy"]
+    right = [FeatureStore.open(store).read("clip_003", "phonemes") for store in stores]
+    for store, phonemes in zip(stores, right, strict=True):
+        replace_notes(store, {"front_end": FrontEndVersion().as_dict()})
+        with ShardWriter(store) as writer:
+            writer.add("clip_003", {"phonemes": np.where(phonemes == phonemes[1], phonemes[2], phonemes)})
+    made = {path: path.stat().st_mtime_ns for path in own.iterdir()}
+    preprocess(config, "--set", "preprocess.max_bad_share=0.5")
+    assert [phone.label for phone in read_textgrid(clip).phones] == [phone.label for phone in current.phones]
+    assert {path.stem for path in made if path.stat().st_mtime_ns != made[path]} == {"clip_003"}
+    for store, phonemes in zip(stores, right, strict=True):
+        np.testing.assert_array_equal(FeatureStore.open(store).read("clip_003", "phonemes"), phonemes)
+    assert all(FrontEndVersion.read(settings_of(store)) == FRONT_END_VERSION for store in stores)
 
 
 @pytest.mark.slow

@@ -20,15 +20,16 @@ from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.utterance_data import front_end_version_of
 from processors.feature_store import FeatureStore, StoreError
 from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES
-from processors.preparation import extraction, report
+from processors.preparation import extraction, former_phones, report
 from processors.preparation import plan as plan_module
+from processors.preparation import prepare as prepare_module
 from processors.preparation.corpus_result import PreparationError
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.jobs import Job, groups_of
 from processors.preparation.prepare import prepare
 from processors.speakers.sources import Source, read_sources, write_sources
 from processors.speakers.statistics import open_statistics
-from processors.text.front_end_version import FrontEndVersion
+from processors.text.front_end_version import FRONT_END_VERSION, FrontEndVersion
 from processors.text.symbols import SymbolTable
 from processors.utterance import SPLITS, Utterance, read_manifest
 from tests.support.commands import call, start
@@ -317,35 +318,35 @@ def test_other_settings_are_refused_by_name_until_overwritten(tmp_path, corpus):
 
 
 @pytest.mark.slow
-def test_a_store_keeps_the_version_of_the_front_end_that_made_its_first_phones(tmp_path, corpus, monkeypatch):
+def test_a_store_keeps_the_version_that_its_phones_were_made_by_or_compared_with(tmp_path, corpus, monkeypatch):
     settings = load(write_config(tmp_path, corpus))
     store = tmp_path / "processed" / "toy" / "store_settings.json"
     prepare(settings, features=VOCODER_FEATURES)
     assert "front_end" not in json.loads(store.read_text())
-    monkeypatch.setattr(plan_module, "FRONT_END_VERSION", FrontEndVersion())
-    prepare(settings)
+    with monkeypatch.context() as before:
+        for module in (plan_module, former_phones):
+            before.setattr(module, "FRONT_END_VERSION", FrontEndVersion())
+        prepare(settings)
     assert json.loads(store.read_text())["front_end"] == {"normaliser": 1, "lexicon": 1, "tones": 1, "pauses": 1}
-    monkeypatch.setattr(plan_module, "FRONT_END_VERSION", FrontEndVersion(lexicon=2))
     assert prepare(settings).prepared == 0
-    assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(lexicon=1)
-    prepare(settings, overwrite=True)
-    assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(lexicon=2)
+    assert front_end_version_of(tmp_path / "processed", ["toy"]) == FRONT_END_VERSION
     (tmp_path / "processed" / "old").mkdir()
     (tmp_path / "processed" / "old" / "store_settings.json").write_text("{}")
-    assert front_end_version_of(tmp_path / "processed", ["toy", "old"]) == FrontEndVersion(lexicon=1)
+    assert front_end_version_of(tmp_path / "processed", ["toy", "old"]) == FrontEndVersion()
 
 
 def test_a_store_from_before_front_ends_had_versions_is_used_as_it_is(tmp_path, corpus, monkeypatch):
     settings = load(write_config(tmp_path, corpus))
     with monkeypatch.context() as before:
         before.setattr(plan_module, "_front_end_note", lambda *_: {})
+        before.setattr(prepare_module, "record_front_end", lambda *_: None)
         prepare(settings)
     store = tmp_path / "processed" / "toy" / "store_settings.json"
     made = json.loads(store.read_text())
     assert "front_end" not in made
-    assert prepare(settings).prepared == 0
-    assert json.loads(store.read_text()) == made
     assert front_end_version_of(tmp_path / "processed", ["toy"]) == FrontEndVersion(1, 1, 1, 1)
+    assert prepare(settings).prepared == 0
+    assert json.loads(store.read_text()) == made | {"front_end": FRONT_END_VERSION.as_dict()}
     store.write_text(json.dumps(made | {"front_end": "new"}))
     with pytest.raises(StoreError, match=r"toy: front_end must hold numbers from 1 on, found new; run stage 1"):
         front_end_version_of(tmp_path / "processed", ["toy"])

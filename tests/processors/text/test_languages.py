@@ -239,6 +239,8 @@ def test_phones_are_distributed_over_merged_and_split_words():
         ("zh", "你好 Привет", "Привет"),
         ("ja", "日本語", "write Japanese in kana"),
         ("ru", "слово λόγος", "λόγος"),
+        ("hak", "客家", "客家"),
+        ("ku", "نان", "نان"),
     ],
 )
 def test_letters_of_other_scripts_are_refused_by_word(language, text, message):
@@ -249,7 +251,7 @@ def test_letters_of_other_scripts_are_refused_by_word(language, text, message):
 @pytest.mark.parametrize(
     ("language", "text"),
     [("ja", "ニホンゴ です"), ("ru", "Привет Windows"), ("he", "שלום"), ("ko", "한국어"), ("ar", "مرحبا"),
-     ("sr", "Здраво"), ("hi", "नमस्ते"), ("ka", "გამარჯობა"), ("el", "Καλημέρα"),
+     ("sr", "Здраво"), ("bs", "Здраво"), ("hi", "नमस्ते"), ("ka", "გამარჯობა"), ("el", "Καλημέρα"),
      ("de", "α-Strahlen und 5 µm"), ("es", "1ª y 2º")],
 )  # fmt: skip
 def test_scripts_of_the_language_latin_letters_and_lone_greek_ones_are_read(language, text):

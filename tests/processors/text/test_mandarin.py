@@ -9,7 +9,7 @@ import pytest
 from models.bundle import BundleError
 from processors.text.front_end import make_front_end
 from processors.text.front_end_version import FrontEndVersion
-from processors.text.mandarin import separate_suffix, with_contours
+from processors.text.mandarin import is_mandarin, separate_suffix, with_contours
 from processors.text.phone_sequence import PhoneSequence
 from tests.support.tiny_voice import tiny_bundle
 
@@ -53,14 +53,33 @@ def test_full_width_figures_and_per_cent_are_said_in_chinese():
 
 def test_latin_words_stay_english():
     assert " ".join(phones("Python", "en-gb")[1:-1]) in " ".join(phones("用Python写"))
+    assert phones("one", "en-gb")[1:-1] == phones("one", "zh")[1:-1] == phones("one", "yue")[1:-1]
+    assert phones("editing", "en-gb")[1:-1] == phones("editing", "zh")[1:-1]
 
 
-def test_voices_with_the_former_tones_are_refused():
+def test_cantonese_has_its_own_tones_and_chinese_per_cent():
+    assert not is_mandarin("zh-yue") and is_mandarin("zh-TW") and is_mandarin("cmn_Hans")
+    assert phones("诗史试时市是", "yue") == phones("诗史试时市是", "zh-yue")
+    assert [phone for phone in phones("诗史试时市是", "yue") if phone[-1].isdigit()] == [
+        "ˈi1", "ˈi2", "ˈi3", "ˈi4", "ˈi5", "ˈi6",
+    ]  # fmt: skip
+    assert phones("50%", "yue") == phones("百分之50", "yue") == phones("50%", "zh-yue")
+
+
+@pytest.mark.parametrize("language", ["zh", "zh-CN", "cmn", "yue", "zh-yue", "hak"])
+def test_voices_with_the_former_tones_are_refused(language):
     bundle = tiny_bundle()
     of_before = replace(bundle, front_end=FrontEndVersion())
     of_before.require_front_end()
-    preprocess = bundle.settings.preprocess.model_copy(update={"language": "zh", "phone_extractor": "espeak"})
+    preprocess = bundle.settings.preprocess.model_copy(update={"language": language, "phone_extractor": "espeak"})
     settings = bundle.settings.model_copy(update={"preprocess": preprocess})
     replace(bundle, settings=settings).require_front_end()
-    with pytest.raises(BundleError, match="tones 1 and 4 were one symbol; run stages 1 and 2 again"):
-        replace(of_before, settings=settings).require_front_end()
+    of_speaker = bundle.settings.model_copy(update={"preprocess": preprocess.model_copy(update={"language": "en"})})
+    for refused in (
+        replace(of_before, settings=settings),
+        replace(of_before, settings=of_speaker, languages={"anna": language}),
+    ):
+        with pytest.raises(BundleError, match="tones 1 and 4 were one symbol; run stages 1 and 2 again"):
+            refused.require_front_end()
+    vietnamese = preprocess.model_copy(update={"language": "vi"})
+    replace(of_before, settings=settings.model_copy(update={"preprocess": vietnamese})).require_front_end()

@@ -162,7 +162,11 @@ def test_other_languages_stay_as_written_but_for_unicode():
         ("bn", "21", "একুশ"),
         ("vi", "-5, 3,5", "-5, 3,5"),
         ("eu", "25 km", "25 km"),
-        ("de", "1234567890123456", "eins zwei drei vier fünf sechs sieben acht neun null eins zwei drei vier fünf sechs"),
+        (
+            "de",
+            "1234567890123456",
+            "eins zwei drei vier fünf sechs sieben acht neun null eins zwei drei vier fünf sechs",
+        ),
         ("am", "1234567", "አንድ ሁለት ሦስት አራት አምስት ስድስት ሰባት"),
     ],
 )
