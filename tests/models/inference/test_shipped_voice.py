@@ -10,6 +10,9 @@ import bins.synthesize
 from config.paths import SHIPPED_VOICE
 from models.bundles.locate import open_bundle
 from processors.audio.audio_file import read_audio
+from processors.text.front_end import FrontEnds
+from processors.text.phone_sequence import PhoneSequence
+from tests.support.tables import read_table
 
 
 def test_a_voice_speaks_out_of_the_box(tmp_path, command):
@@ -37,3 +40,14 @@ def test_the_shipped_voice_holds_no_paths_of_the_machine_that_trained_it():
     settings = open_bundle(SHIPPED_VOICE).settings
     assert settings.dataset_path == {"kathleen": "kathleen"}
     assert sum(path.stat().st_size for path in SHIPPED_VOICE.iterdir() if path.is_file()) < 20e6
+
+
+def test_corrections_of_the_front_end_keep_the_phones_of_plain_sentences():
+    voice = open_bundle(SHIPPED_VOICE)
+    front_end = FrontEnds(voice.settings.preprocess)["en"]
+    rows = read_table("plain_sentences")
+    assert len(rows) == 20
+    for sentence, phones in rows:
+        said = PhoneSequence.from_tokens(front_end.tokens(sentence)).phones
+        assert (sentence, " ".join(said)) == (sentence, phones)
+        assert voice.symbols is not None and set(said) <= set(voice.symbols.symbols)
