@@ -38,7 +38,7 @@ def _sources(arguments: argparse.Namespace, settings: ExperimentSettings, mel: P
     if arguments.infer_mode == "infer_from_audio":
         return sources_from_audio(Path(arguments.infer_audio_dir), mel)
     if arguments.infer_mode == "infer_from_feature":
-        return sources_from_features(Path(arguments.infer_feature_dir), mel)
+        return sources_from_features(Path(arguments.infer_feature_dir), mel, arguments.mel_scale)
     processed_dir = settings.preprocess.processed_path
     datasets = _names(arguments.infer_datasets, settings.dataset) if arguments.infer_datasets else settings.dataset
     testing_set, mel_source = arguments.infer_testing_set or "test", arguments.infer_mel_source or "recorded"
@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         help="the mels of the recordings, or those that bins.predict_mels wrote beside them; recorded unless given",
     )
     add("--infer_feature_dir", metavar="DIR", help="a feature store, <processed_dir>/<dataset>, or a folder of .npy")
+    scales = ["natural", "log10", "log2", "linear"]
+    add(
+        "--mel_scale",
+        choices=scales,
+        help="scale of .npy files: logarithms by their base, or magnitudes; natural, and checked, unless given",
+    )
     add("--infer_audio_dir", metavar="DIR", help="a folder of recordings, sub-folders included")
     add("--precision", choices=PRECISIONS, default="fp32", help="arithmetic; fp16 needs a GPU")
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
@@ -90,6 +96,7 @@ _MODE_OF = {
     "infer_testing_set": "infer_from_dataset",
     "infer_mel_source": "infer_from_dataset",
     "infer_feature_dir": "infer_from_feature",
+    "mel_scale": "infer_from_feature",
     "infer_audio_dir": "infer_from_audio",
 }
 
@@ -102,7 +109,7 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         given = getattr(arguments, flag)
         if given is not None and mode != arguments.infer_mode:
             parser.error(f"--{flag} needs --infer_mode {mode}")
-        if not given and mode == arguments.infer_mode != "infer_from_dataset":
+        if flag.endswith("_dir") and not given and mode == arguments.infer_mode:
             parser.error(f"--infer_mode {mode} needs --{flag}")
 
 

@@ -11,6 +11,7 @@ infer_datasets|NAMES|those of the settings|infer_from_dataset: corpora prepared 
 infer_testing_set|SET|test|infer_from_dataset: their split: test, valid, train or golden_test
 infer_mel_source|TYPE|recorded|infer_from_dataset: recorded mels, or predicted ones as written by bins.predict_mels
 infer_feature_dir|DIR|none|infer_from_feature: a feature store, processed_dir/NAME, or a folder of .npy mels
+mel_scale|SCALE|natural, and checked|infer_from_feature: scale of .npy mels: natural, log10, log2 or linear
 infer_audio_dir|DIR|none|infer_from_audio: a folder of recordings, subfolders included
 precision|TYPE|fp32|stage 3: precision of the network: fp32, bf16 or, on a GPU, fp16
 EOF
@@ -18,7 +19,7 @@ EOF
 
 check_infer() {
     only_in infer_from_dataset infer_datasets infer_testing_set infer_mel_source
-    only_in infer_from_feature infer_feature_dir
+    only_in infer_from_feature infer_feature_dir mel_scale
     only_in infer_from_audio infer_audio_dir
     case $mode in
         infer_from_feature)
@@ -29,6 +30,10 @@ check_infer() {
     case ${flag_infer_mel_source-recorded} in
         recorded | predicted) ;;
         *) usage_error "--infer_mel_source $flag_infer_mel_source: not recorded or predicted" ;;
+    esac
+    case ${flag_mel_scale-natural} in
+        natural | log10 | log2 | linear) ;;
+        *) usage_error "--mel_scale $flag_mel_scale: not natural, log10, log2 or linear" ;;
     esac
     case ${flag_precision-fp32} in
         fp32 | bf16 | fp16) ;;

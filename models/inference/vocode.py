@@ -18,15 +18,23 @@ from config.schema import PreprocessSettings
 from models.inference.output_files import refuse_existing, report_failures
 from models.inference.vocoder import Vocoder, VocoderError
 from processors.audio.audio_file import AUDIO_SUFFIXES, read_audio, write_wav
-from processors.audio.mel import MEL_FLOOR, MelSpectrogram
+from processors.audio.foreign_mels import (
+    MEL_SCALES,
+    MelScale,
+    MelScaleError,
+    as_natural,
+    doubt,
+    require_log_range,
+    with_bands_first,
+)
+from processors.audio.mel import MelSpectrogram
 from processors.audio.mel_settings import mel_differences
 from processors.datasets.open_split import read_split
 from processors.datasets.vocoder_data import MEL_FEATURES, open_recordings
 from processors.feature_store import FeatureStore, is_store
-from utils.console import Progress, info
+from utils.console import Progress, info, warn
 
-# Wider than the range of the mel definition, since predicted mels are inexact; decibels and magnitudes are outside.
-_MIN_LOG, _MAX_LOG = -20.0, 10.0
+_SCALE_ADVICE = f"--mel_scale {', '.join(MEL_SCALES[1:])} converts; --mel_scale natural takes them as they are"
 
 PREDICTED, GROUND_TRUTH = "pred", "gt"
 
@@ -92,15 +100,16 @@ def sources_from_dataset(
     return sources
 
 
-def sources_from_features(path: Path, mel: PreprocessSettings) -> list[Source]:
+def sources_from_features(path: Path, mel: PreprocessSettings, scale: MelScale | None = None) -> list[Source]:
     """Return all mels of a feature store (`<processed_dir>/<dataset>`), or the .npy files below a folder.
 
     Args:
-        path: the folder, or a single .npy file; an array is (M, T_mel) or (1, M, T_mel), natural logarithm.
+        path: the folder, or a single .npy file; an array is (M, T_mel) or (T_mel, M), or has an axis of 1 before.
         mel: settings of the vocoder's mels.
+        scale: of the files' values; None for natural logarithms, which is checked over all files together.
 
     Raises:
-        VocoderError: there are no mels, or the store's have other settings.
+        VocoderError: there are no mels, the store's have other settings, or the files' are on another scale.
         StoreError: the store is damaged.
     """
     if is_store(path):
@@ -114,7 +123,9 @@ def sources_from_features(path: Path, mel: PreprocessSettings) -> list[Source]:
     if stores := [folder.name for folder in sorted(path.glob("*")) if is_store(folder)]:
         hint = f"; it holds features of {', '.join(stores)}: choose one of these folders"
     found = _files(path, (".npy",), f"holds no .npy file, and is not a feature store{hint}")
-    return [Source(name, False, partial(_read_mel, file, mel.n_mel)) for name, file in found]
+    if scale is None:
+        _check_scale(path, [file for _, file in found], mel.n_mel)
+    return [Source(name, False, partial(_read_mel, file, mel.n_mel, scale)) for name, file in found]
 
 
 def sources_from_audio(path: Path, mel: PreprocessSettings) -> list[Source]:
@@ -252,7 +263,39 @@ def _read_recording(path: Path, spectrogram: MelSpectrogram) -> MelAndRecording:
         return MelAndRecording(spectrogram(torch.from_numpy(waveform)).numpy(), waveform)
 
 
-def _read_mel(path: Path, n_mel: int) -> MelAndRecording:
+def _check_scale(path: Path, files: Sequence[Path], n_mel: int) -> None:
+    """Warn or refuse if mels are not natural logarithms; unreadable ones are reported when they are vocoded."""
+    ranges = []
+    for file in files:
+        try:
+            mel = _load_mel(file, n_mel)
+            found = float(mel.min()), float(mel.max())
+            require_log_range(*found)
+        except (VocoderError, MelScaleError):
+            continue
+        ranges.append(found)
+    if not ranges:
+        return
+    try:
+        remark = doubt(min(low for low, _ in ranges), max(high for _, high in ranges))
+    except MelScaleError as error:
+        raise VocoderError(f"{path}: {error} {_SCALE_ADVICE}") from None
+    if remark:
+        warn(f"{path}: {remark} {_SCALE_ADVICE}")
+
+
+def _read_mel(path: Path, n_mel: int, scale: MelScale | None) -> MelAndRecording:
+    mel = _load_mel(path, n_mel)
+    if scale is None:
+        try:
+            require_log_range(float(mel.min()), float(mel.max()))
+        except MelScaleError as error:
+            raise VocoderError(f"{path}: {error} {_SCALE_ADVICE}") from None
+    return MelAndRecording(np.ascontiguousarray(as_natural(mel, scale or "natural")), None)
+
+
+def _load_mel(path: Path, n_mel: int) -> np.ndarray:
+    """Read the (M, T_mel) float32 array of a file, finite and of at least one frame."""
     expected = f"a log-mel of shape ({n_mel}, frames)"
     try:
         found = np.load(path, allow_pickle=False)
@@ -263,19 +306,12 @@ def _read_mel(path: Path, n_mel: int) -> MelAndRecording:
     if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
         kind = found.dtype if isinstance(found, np.ndarray) else "an archive of arrays"
         raise VocoderError(f"{path}: expected {expected} in floating point, found {kind}")
-    mel = found[0] if found.ndim == 3 and len(found) == 1 else found
-    if mel.ndim != 2 or mel.shape[0] != n_mel:
-        hint = "; transpose it" if mel.ndim == 2 and mel.shape[1] == n_mel else ""
-        raise VocoderError(f"{path}: expected {expected}, found shape {found.shape}{hint}")
-    if mel.shape[1] == 0:
+    if 0 in found.shape:
         raise VocoderError(f"{path}: has no frames")
-    mel = np.ascontiguousarray(mel, dtype=np.float32)
-    lowest, highest = float(mel.min()), float(mel.max())
-    if not np.isfinite([lowest, highest]).all():
+    try:
+        mel = with_bands_first(found.astype(np.float32), n_mel)
+    except MelScaleError as error:
+        raise VocoderError(f"{path}: {error}") from None
+    if not np.isfinite(mel).all():
         raise VocoderError(f"{path}: holds NaN or infinite values; compute the mel again")
-    if lowest < _MIN_LOG or highest > _MAX_LOG:
-        raise VocoderError(
-            f"{path}: ranges from {lowest:.4g} to {highest:.4g}; expected the natural logarithm of magnitudes, from "
-            f"{np.log(MEL_FLOOR):.1f} to about 5: is it in decibels, or not logarithmic?"
-        )
-    return MelAndRecording(mel, None)
+    return mel

@@ -14,6 +14,7 @@ from models.layers.acoustic_settings import AcousticModelSettings
 from models.layers.conv1d import Conv1d
 from models.layers.decoder_noise import DecoderNoise
 from models.layers.masks import padding_mask
+from models.layers.mel_scale import clamped
 from models.layers.variance_adaptor import InferredVariances, SpeakerScales, VarianceAdaptor, Variances
 from processors.datasets.acoustic_data import AcousticBatch
 from processors.speakers.speaker_embeddings import SpeakerEmbeddings, rows_of
@@ -154,7 +155,7 @@ class AcousticNetwork(nn.Module):
     def teacher_forced(self, batch: AcousticBatch) -> Tensor:
         """Return the (B, M, T_mel) log-mel predicted with the batch's own durations, pitch and energy."""
         predicted: Prediction = self(batch)
-        return predicted.final_mel
+        return clamped(predicted.final_mel)
 
     @torch.no_grad()
     def infer(
@@ -171,7 +172,7 @@ class AcousticNetwork(nn.Module):
         with autocast(precision, hidden.device.type):
             mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids)
         return GeneratedSpeech(
-            mel=mel if refined_mel is None else refined_mel,
+            mel=clamped(mel if refined_mel is None else refined_mel),
             mel_lengths=variances.durations.sum(dim=1),
             durations=variances.durations,
             f0_hz=variances.f0_hz,

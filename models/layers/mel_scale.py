@@ -22,3 +22,8 @@ def as_log_mel(mel: Tensor, is_padding: Tensor) -> Tensor:
 def from_log_mel(mel: Tensor) -> Tensor:
     """Return (B, M, T_mel) log-mels as a network's (B, T_mel, M) input."""
     return (mel.transpose(1, 2) - _MEAN) / _STD
+
+
+def clamped(mel: Tensor) -> Tensor:
+    """Return log-mels without values below the floor of recordings, which no vocoder has met."""
+    return mel.clamp(min=math.log(MEL_FLOOR))

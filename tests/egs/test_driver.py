@@ -545,6 +545,7 @@ def test_an_interrupted_demo_is_continued_and_a_finished_one_starts_over(house):
 
 
 OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]
+OF_OTHER_MELS = ["infer_feature_dir", "infer_audio_dir", "mel_scale"]
 
 
 @pytest.mark.parametrize(
@@ -552,16 +553,22 @@ OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]
     [
         *((RECIPE, stage, "batch", []) for stage in STAGES),
         (ALIGNER_RECIPE, 3, "", ["infer_mode"]),
-        (VOCODER_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_dataset", OF_OTHER_MELS),
         (VOCODER_RECIPE, 3, "infer_from_feature", [*OF_A_DATASET, "infer_audio_dir"]),
-        (VOCODER_RECIPE, 3, "infer_from_audio", [*OF_A_DATASET, "infer_feature_dir"]),
-        (LYRE_RECIPE, 3, "infer_from_dataset", ["infer_feature_dir", "infer_audio_dir"]),
+        (VOCODER_RECIPE, 3, "infer_from_audio", [*OF_A_DATASET, "infer_feature_dir", "mel_scale"]),
+        (LYRE_RECIPE, 3, "infer_from_dataset", OF_OTHER_MELS),
     ],
 )
 def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, recipe, stage, mode, others):
     house = House(tmp_path, SHELLS[0], recipe)
     given = {"stage": str(stage), "set": "a=b", "resume_type": "resume", "infer_mode": mode, "num_workers": "1"}
-    given |= {"gpu": "0", "main_process_port": "1", "precision": "bf16", "infer_mel_source": "predicted"}
+    given |= {
+        "gpu": "0",
+        "main_process_port": "1",
+        "precision": "bf16",
+        "infer_mel_source": "predicted",
+        "mel_scale": "log10",
+    }
     flags = [flag for flag in flags_of(recipe) if flag not in others and (flag != "shard" or stage < 2)]
     house.run("--debug", "--overwrite", *(f"--{flag}={given.get(flag, 'x')}" for flag in flags))
     [call] = house.calls

@@ -98,7 +98,7 @@ def test_all_mels_of_a_store_are_vocoded(vocoder, mel, processed_dir, tmp_path):
 
 
 def test_arrays_are_read_with_and_without_a_batch_of_one(vocoder, mel, tmp_path):
-    values = (np.random.default_rng(0).normal(-5, 1, (N_MEL, 9))).astype(np.float32)
+    values = np.random.default_rng(0).uniform(-11, 0, (N_MEL, 9)).astype(np.float32)
     (tmp_path / "in" / "sub").mkdir(parents=True)
     np.save(tmp_path / "in" / "plain.npy", values)
     np.save(tmp_path / "in" / "sub" / "batch.npy", values[None].astype(np.float64))
@@ -108,10 +108,9 @@ def test_arrays_are_read_with_and_without_a_batch_of_one(vocoder, mel, tmp_path)
     assert plain == batch
 
 
-GOOD = np.full((N_MEL, 9), -5.0, dtype=np.float32)
+GOOD = np.linspace(-11.5, 0, N_MEL * 9, dtype=np.float32).reshape(N_MEL, 9)
 BAD_MELS = {
-    "bins": (np.full((80, 9), -5.0), r"expected a log-mel of shape \(12, frames\), found shape \(80, 9\)"),
-    "lying": (GOOD.T, r"found shape \(9, 12\); transpose it"),
+    "bins": (np.full((80, 9), -6.0), r"found shape \(80, 9\); expected \(12, frames\) or \(frames, 12\)"),
     "flat": (GOOD[0], r"found shape \(9,\)"),
     "many": (np.stack([GOOD, GOOD]), r"found shape \(2, 12, 9\)"),
     "empty": (GOOD[:, :0], "has no frames"),
@@ -119,7 +118,8 @@ BAD_MELS = {
     "infinite": (np.where(np.arange(9) == 4, np.inf, GOOD), "NaN or infinite"),
     "whole": (GOOD.astype(np.int16), "in floating point, found int16"),
     "objects": (np.array([GOOD, None], dtype=object), "found Python objects"),
-    "decibels": (GOOD * 10, "is it in decibels"),
+    "decibels": (GOOD * 10, r"values from -115 to 0; expected natural logarithms .*: decibels\?"),
+    "log2": (GOOD / np.log(2), r": logarithms to base 2\? --mel_scale log10, log2, linear converts"),
 }
 
 
@@ -132,6 +132,49 @@ def test_an_array_that_is_no_mel_is_named_and_does_not_end_the_run(vocoder, mel,
         vocode_all(vocoder, sources_from_features(tmp_path, mel), tmp_path / "out", mel.sample_rate)
     assert wavs_in(tmp_path / "out") == ["pred/a_good.wav", "pred/z_good.wav"]
     assert f"{name}.npy" in (tmp_path / "out" / "not_vocoded.txt").read_text()
+
+
+def test_mels_are_read_whichever_axis_comes_first(vocoder, mel, tmp_path):
+    for name, values in {"a": GOOD, "b": GOOD.T, "c": GOOD[None], "d": GOOD.T[None].astype(np.float16)}.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    written = [source.read().mel for source in sources_from_features(tmp_path, mel)]
+    for values in written:
+        np.testing.assert_allclose(values, GOOD, atol=5e-3)
+
+
+OTHER_SCALES = {
+    "log10": (lambda mel: mel / np.log(10), "logarithms to base 10"),
+    "linear": (np.exp, r"magnitudes \(linear\)"),
+    "normalised": (lambda mel: (mel - mel.mean()) / mel.std(), "normalised, or scaled"),
+    "to_4": (lambda mel: np.clip((mel + 5) * 0.8, -4, 4), "normalised, or scaled"),
+    "to_1": (lambda mel: (mel + 11.6) / 12, "scaled to 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SCALES)
+def test_mels_of_another_scale_are_refused_or_converted(mel, tmp_path, name):
+    change, guess = OTHER_SCALES[name]
+    np.save(tmp_path / "a.npy", change(GOOD))
+    np.save(tmp_path / "b.npy", change(GOOD[:, 3:]))
+    with pytest.raises(VocoderError, match=f"expected natural logarithms .*{guess}.*--mel_scale natural takes"):
+        sources_from_features(tmp_path, mel)
+    if name in ("log10", "linear"):
+        [first, _] = sources_from_features(tmp_path, mel, name)
+        np.testing.assert_allclose(first.read().mel, GOOD, atol=1e-4)
+    assert len(sources_from_features(tmp_path, mel, "natural")) == 2
+
+
+def test_the_files_of_a_folder_are_judged_together(mel, tmp_path, capsys):
+    """A clip without a pause is as good as another that has one."""
+    np.save(tmp_path / "loud.npy", np.maximum(GOOD, -4))
+    with pytest.raises(VocoderError, match="normalised, or scaled"):
+        sources_from_features(tmp_path, mel)
+    np.save(tmp_path / "middle.npy", np.maximum(GOOD, -7))
+    assert len(sources_from_features(tmp_path, mel)) == 2
+    assert "values from -7 to 0" in capsys.readouterr().err
+    np.save(tmp_path / "whole.npy", GOOD)
+    assert len(sources_from_features(tmp_path, mel)) == 3
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("content", [b"", b"no array at all", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'"])
@@ -234,7 +277,7 @@ def test_the_command_takes_comma_separated_corpora_and_a_split(recipe, tmp_path)
 
 def test_the_command_exits_with_1_if_anything_failed(recipe, tmp_path):
     np.save(tmp_path / "a.npy", GOOD)
-    np.save(tmp_path / "b.npy", GOOD.T)
+    np.save(tmp_path / "b.npy", GOOD[:3])
     done = vocode(recipe, "--infer_mode", "infer_from_feature", "--infer_feature_dir", tmp_path, "--overwrite")
     assert done.returncode == 1
     assert "error: 1 of 2 could not be vocoded" in done.stderr and "Traceback" not in done.stderr
