@@ -14,7 +14,7 @@ _ALONE = ("Mr", "Mrs", "Dr", "Prof", "Messrs")
 _WITHOUT_DOT = ("Mr", "Mrs", "Dr", "St", "Prof", "Mt", "Sgt", "Capt", "Lt")
 _AFTER_NAMES = _TABLES.mapping("behind names")
 _ANYWHERE = _TABLES.mapping("anywhere")
-_MAY_END_SENTENCE = ("etc", "&c", "et al", "inc", "ltd")
+_MAY_END_SENTENCE = ("etc", "&c", "et al", "inc", "ltd", "hols", "ea")
 _ANNOUNCES = ("e.g", "i.e", "vs", "viz", "cf", "approx", "incl", "esp", "attn", "tel")
 _BEFORE_NUMBERS = _TABLES.mapping("before numbers")
 _STATES = _TABLES.mapping("states")
@@ -40,20 +40,43 @@ _BARE_AFTER_NAME = re.compile(
 _MAY_BE_BARE = re.compile(" [BAHRLCPSDJ](?:lvd|ve|wy|[dntlqr])\\b")
 _BARE_CLEAR = ("Blvd", "Hwy", "Rd", "Jr")
 _ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
+# A dot before a capital, a figure or a Roman numeral.
+_INNER_DOT = re.compile(r"\.\s*\(?[#\dA-Zivx]")
 _NUMBERED = re.compile(
-    rf"(?<![\w.])(?!(?<=\d )min)({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[ivxIVX]+\b)", re.IGNORECASE
+    rf"(?<![\w.])(?!(?<=\d )min)({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[A-Z]-?\d|[ivxIVX]+\b)", re.IGNORECASE
 )
 _STATE = re.compile(rf"(?<=[a-z], )({_any_of(_STATES)})\.")
 _DAY = re.compile(
     rf"\b({_any_of(_DAYS)})\.(?=,|\s+(?:{_any_of(MONTHS)}|[A-Z][a-z]+ \d|\d|-"
-    r"|(?:at|to|and|through|morning|afternoon|evening|night)\b))"
+    r"|[a-z]))"
+)
+_DAY_OR_MONTH = re.compile(rf"\b(?:{_any_of([*_DAYS, *MONTHS])})\b")
+# "Tue, 5 Mar", "on Tues."
+_BARE_DAY = re.compile(
+    rf"\b({_any_of(_DAYS)})(?=,\s+\d|\s+\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_any_of(MONTHS)}|May))"
+    rf"|(?:(?<=\b[oO]n )|(?<=\bby )|(?<=\b[eE]very )|(?<=next )|(?<=last )|(?<=until ))({_any_of(_DAYS)})\."
 )
 _DAYS_JOINED = re.compile(rf"\b({_any_of(_DAYS)})\.?(\s?[-–]\s?|/)({_any_of(_DAYS)})\b\.?(?=\W|$)")
 _MONTH = re.compile(rf"\b({_any_of(MONTHS)})\.(?=,?\s*(?:\d|to\b|and\b|of\b|through\b|-)|\s+[a-z])")
 _BARE_MONTH = re.compile(rf"\b({_any_of(MONTHS)})\b(?=\s+\d)|(?<=\d )({_any_of(MONTHS)})\b\.?")
 _SLASH = re.compile(rf"(?<![\w/])(?<!\d )({_any_of(_SLASHED)})(?![/\d])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![\w.])([A-Za-z](?:\.[A-Za-z])+)\.?(?![A-Za-z])")
-_INITIAL = re.compile(r"\b([A-Z])\.(?=\s+[A-Z])")
+_INITIAL = re.compile(r"(?<!°)\b([A-Z])\.(?=\s+\(?[A-Z])")
+_TRAVEL = {"d": ("departs", "departure"), "a": ("arrives", "arrival")}
+_PLACE_AND_TIME = r"(?:[A-Z][\w'’]+,?\s+){0,3}\d{1,2}[:.]?\d{2}(?!\w)"
+_TRAVELS = re.compile(
+    rf"\b([DdAa])(?:ep|rr)\.(?=\s+{_PLACE_AND_TIME})|(?<=\d\s)([da])(?:ep|rr)\.|\b([DdAa])(?:ep|rr)\.(?=\s*(?:[,/|.)]|$))"
+)
+_BOTH_WAYS = re.compile(r"\b([DdAa])(?:ep|rr)\.(\s*[,/|]?\s*)([DdAa])(?:ep|rr)\.")
+_ARRANGED = re.compile(r"\b([Aa])rr\.\s+(?:by\s+)?(?=[A-Z])")
+_VERSUS = re.compile(r"(?<=[\w.)'’]\s)v\.(?=\s+[A-Z])")
+_SINGLE_LETTER = re.compile(r"\b[NSEWv]\.\s")
+_COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
+_COMPASS_POINT = re.compile(
+    rf"\b([NSEW])\.\s+(?=(?:{_TABLES.alternatives('behind points of the compass')})\b)"
+    r"|(?<=\d )([NSEW])\.\s+(?=[A-Z][a-z])"
+)
+_COUNTY = re.compile(rf"\bCo\.\s+(?=(?:{_TABLES.alternatives('counties')})\b)")
 _DAY_OR_ZONE = re.compile(
     r"\s+(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|[ECMP][SD]?T|GMT|UTC|Eastern|Central|Pacific|Mountain|"
     + _any_of(MONTHS)
@@ -72,28 +95,56 @@ def expand_abbreviations(text: str) -> str:
     A dot that also ends the sentence is kept. "St." and "Dr." are a saint and a doctor before a name, a street and a
     drive after one.
     """
-    text = _SLASH.sub(lambda match: _SLASHED[match[1].lower()], text)
+    if "/" in text:
+        text = _SLASH.sub(lambda match: _SLASHED[match[1].lower()], text)
     text = _INFORMATION_TECHNOLOGY.sub("I T", text)
     if "-" in text or "/" in text or "–" in text:
         text = _DAYS_JOINED.sub(_days, text)
-    text = _DAY.sub(lambda match: _DAYS[match[1]], text)
-    text = _MONTH.sub(lambda match: MONTHS[match[1]], text)
-    text = _BARE_MONTH.sub(_bare_month, text)
+    if _DAY_OR_MONTH.search(text):
+        text = _BARE_DAY.sub(_bare_day, _DAY.sub(lambda match: _DAYS[match[1]], text))
+        text = _MONTH.sub(lambda match: MONTHS[match[1]], text)
+        text = _BARE_MONTH.sub(_bare_month, text)
     if _MAY_BE_BARE.search(text):
         text = _BARE_AFTER_NAME.sub(_bare_after_name, text)
     if "." not in text and not any(title in text for title in _WITHOUT_DOT):
         return text
-    text = _NUMBERED.sub(lambda match: _like(match[1], _BEFORE_NUMBERS[match[1].lower()]) + " ", text)
+    if has_inner_dot := _INNER_DOT.search(text):
+        text = _NUMBERED.sub(lambda match: _like(match[1], _BEFORE_NUMBERS[match[1].lower()]) + " ", text)
+    if "ep." in text or "rr." in text:
+        text = _TRAVELS.sub(_travels, _BOTH_WAYS.sub(_both_ways, text))
+        text = _ARRANGED.sub(lambda match: _like(match[1], "arranged by "), text)
+    if has_inner_dot and _SINGLE_LETTER.search(text):
+        text = _COMPASS_POINT.sub(lambda match: _COMPASS[match[1] or match[2]] + " ", text)
+        text = _VERSUS.sub("versus", text)
+    if "Co." in text:
+        text = _COUNTY.sub("County ", text)
     text = _AFTER_NAME.sub(_after_name, text)
     text = _TITLE.sub(lambda match: _TITLES[match[1] or match[2] or match[3]] + " ", text)
     text = _STATE.sub(lambda match: _STATES[match[1]] + _full_stop(match), text)
     text = _ANY.sub(_anywhere, text)
     text = _DOTTED.sub(_spaced_initials, text)
-    return _INITIAL.sub(_initial, text)
+    return _INITIAL.sub(_initial, text) if has_inner_dot else text
 
 
 def _days(match: re.Match[str]) -> str:
     return f"{_DAYS[match[1]]} {'and' if match[2] == '/' else 'to'} {_DAYS[match[3]]}"
+
+
+def _bare_day(match: re.Match[str]) -> str:
+    return _DAYS[match[1] or match[2]] + (_full_stop(match, any_capital=True) if match[0].endswith(".") else "")
+
+
+def _both_ways(match: re.Match[str]) -> str:
+    """Return the nouns of a table's heading, "dep. arr."."""
+    first, second = (_like(letter, _TRAVEL[letter.lower()][1]) for letter in (match[1], match[3]))
+    return f"{first}{match[2].replace('/', ',').replace('|', ',')}{second}"
+
+
+def _travels(match: re.Match[str]) -> str:
+    """Return the verb before a place or time ("dep. 10:15"), the noun behind one or alone ("10:15 dep.")."""
+    letter = match[1] or match[2] or match[3]
+    spoken = _like(letter, _TRAVEL[letter.lower()][0 if match[1] else 1])
+    return spoken + (_full_stop(match) if match[0].endswith(".") and not match[1] else "")
 
 
 def _bare_month(match: re.Match[str]) -> str:
@@ -162,6 +213,8 @@ def _spaced_initials(match: re.Match[str]) -> str:
     letters = match[1].replace(".", "")
     if not match[0].endswith("."):
         return " ".join(letters.upper()) if len(letters) > 1 and match[1].isupper() else match[0]
+    if match[1] == "p.a":
+        return "per annum" + _full_stop(match)
     is_time = letters.lower() in ("am", "pm")
     return " ".join(letters.upper()) + _full_stop(match, any_capital=is_time and not _names_time(match))
 

@@ -38,19 +38,31 @@ _REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 _BULLET = re.compile(r"[-*+•‣◦▪–]\s+(?=\S)")
 _ITEM = re.compile(r"[-*+•‣◦▪–]\s+\S|(?:\d{1,3}|[a-zA-Z])[.)]\s+\S")
 _HEADING = re.compile(r"#{1,6}\s+")
+_HEADER = re.compile(r"[A-Z][\w-]{0,11}:\s")
 _RULE = re.compile(r"(?:[-*_=~]\s?){2,}")
 _ABBREVIATED = re.compile(r"[^\W\d_]\.$")
 _SHORT_LINE = 40
-_UNENDED = re.compile(r"[\w)\]\"'”’»%°$€£*_`]\s*$")
+_UNENDED = re.compile(r"(?:[\w%°$€£*_`>]|[^.,;:!?…][)\]\"'”’»])\s*$")
+_HEART = re.compile(r"(?<!\S)<3+(?=(\s+\w)|[\s.!?,;:]|$)")
+_LOVERS = frozenset(["i", "we", "you", "they"])
+_BEFORE_HEART = frozenset(
+    ["you", "u", "ya", "love", "thanks", "thank", "thx", "bye", "night", "xx", "xoxo", "much", "guys", "all", "so"]
+)
+# Of e-mails and Markdown.
+_QUOTED = re.compile(r"^(?:>\s?)+", re.MULTILINE)
+_COLUMNS = re.compile(r"(?<=[^\s,;:])(?:\t+| {3,})(?=\S)")
+_EMOTICON = re.compile(r"(?<!\S)[:;=][-'^]?[)(\]\[DPp|\\/*3]+(?!\S)|(?<=!)1+(?=[!\s]|$)")
 
 
 def end_lines(text: str) -> str:
     """End headings, list items and paragraphs with a full stop unless they have a mark, and drop bullets.
 
     A line ends a sentence if a blank line, a list item or a heading follows, or if it is a heading itself; other lines
-    are those of running text, but for short ones before a capital, as in price lists and addresses, which pause. The
-    stop is separated from its word, so that it is never an abbreviation's or ordinal's.
+    are those of running text, but for headers of e-mails and short lines before a capital, as in price lists and
+    addresses, which pause. The stop is separated from its word, so that it is never an abbreviation's or ordinal's. The
+    marks ">" of quoted lines are dropped.
     """
+    text = _QUOTED.sub("", text)
     lines = ["" if _RULE.fullmatch(line.strip()) else line for line in text.splitlines()]
     ended: list[str] = []
     for place, line in enumerate(lines):
@@ -59,7 +71,8 @@ def end_lines(text: str) -> str:
         is_heading = _HEADING.match(line)
         ends = not following or is_heading or _ITEM.match(following) or _HEADING.match(following)
         plain = _BULLET.sub("", _HEADING.sub("", line, count=1), count=1) if is_heading or _ITEM.match(line) else line
-        mark = " ." if ends else " ," if len(line) < _SHORT_LINE and following[0].isupper() else ""
+        is_short = len(line) < _SHORT_LINE or (_HEADER.match(line) and _HEADER.match(following))
+        mark = " ." if ends else " ," if is_short and following[0].isupper() else ""
         takes_mark = _UNENDED.search(plain) or (ends and _ABBREVIATED.search(plain))
         ended.append(plain + mark if takes_mark else plain)
     return "\n".join(ended)
@@ -68,6 +81,8 @@ def end_lines(text: str) -> str:
 def _plain(text: str) -> str:
     if "&" in text:
         text = _REFERENCE.sub(lambda match: html.unescape(match[0]), text)
+    if "\t" in text or "   " in text:
+        text = _COLUMNS.sub(", ", text)
     return end_lines(text) if "\n" in text or "\r" in text else text
 
 
@@ -75,8 +90,8 @@ def map_characters(text: str) -> str:
     """Unify quotes, dashes, spaces, digits, fractions and compatibility characters.
 
     Unicode's NFKC, except for fractions ("1½" as "1 1/2", not "11/2"), superscripts ("m²" as "m^2") and digits of other
-    scripts. White space of any kind becomes one space; invisible characters are dropped; HTML's character references
-    are resolved; headings, list items and paragraphs end with a full stop.
+    scripts. White space of any kind becomes one space, between columns a comma; invisible characters and emoticons are
+    dropped; HTML's character references are resolved; headings, list items and paragraphs end with a full stop.
     """
     text = _plain(text)
     if not text.isascii():
@@ -84,6 +99,10 @@ def map_characters(text: str) -> str:
         text = "".join(_visible(character) for character in text).translate(_CHARACTERS)
         text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
         text = "".join(_ascii_digit(character) for character in text)
+    if ":" in text or ";" in text or "=" in text or "!1" in text:
+        text = _EMOTICON.sub(" ", text)
+    if "<3" in text:
+        text = _HEART.sub(_heart, text)
     return " ".join(text.split())
 
 
@@ -122,6 +141,14 @@ def _visible(character: str) -> str:
     if category == "No" and "⁄" in (fraction := unicodedata.normalize("NFKC", character)):
         return f" {fraction} "
     return character
+
+
+def _heart(match: re.Match[str]) -> str:
+    """Return the verb of "I <3 you", nothing for one behind a greeting; "<3" as it is behind what can be compared."""
+    *_, before = match.string[: match.start()].split() or [""]
+    if match[1] and before.lower() in _LOVERS:
+        return "heart"
+    return " " if not before or before[-1] in ".!?,;:)" or before.lower() in _BEFORE_HEART else match[0]
 
 
 def _ascii_digit(character: str) -> str:

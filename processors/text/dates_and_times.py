@@ -29,6 +29,16 @@ _DECADE = re.compile(r"(?<![\w.,$£€])(?:'?(\d0)|(\d{3}0))'?s\b")
 _TIME = re.compile(
     r"(?<![\w:.,])(\d{1,2})(?:[:.](\d{2}))?(?::(\d{2}))?\s?([AaPp])\s?[Mm]\b|(?<![\w:.,])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\w:]|[.,]\d)"
 )
+_MAY_LACK_COLON = re.compile(r"\dh\d|\bh(?:ou)?rs\b|o'clock|departs|arrives")
+# "0615 hrs", "departs York 0934", "18h30", "7.30, 9.00 & 13.45 hrs".
+_TIME_WITHOUT_COLON = re.compile(
+    r"(?<![\w.:,-])(0\d)([0-5]\d)(?=\s?h(?:ou)?rs\b)"
+    r"|(?<![\w.:,-])([01]?\d|2[0-4])h([0-5]\d)\b"
+    r"|\b((?i:departs|arrives)(?:\s[A-Z][\w'’]+,?){0,3}\s)([01]\d|2[0-3])([0-5]\d)(?![\w:]|[.,]\d)"
+)
+_DOTTED_TIMES = re.compile(
+    r"(?<![\w.:])(?:\d{1,2}\.[0-5]\d(?:,\s?|\s?[-–&]\s?|\s(?:and|or|to)\s)){0,9}\d{1,2}\.[0-5]\d(?=\s?(?:hrs|hours|o'clock)\b)"
+)
 _MINUTES_RANGE = re.compile(
     r"(?<=\d[:.]\d{2})\s?[-–]\s?(?=\d{1,2}[:.]\d{2}\s?[AaPp]\s?[Mm]\b)|(?<=\d:\d{2})\s?[-–]\s?(?=\d)"
 )
@@ -54,6 +64,11 @@ def expand_dates(text: str) -> str:
 
 def expand_times(text: str) -> str:
     """Spell out times of day: "3:05 P M" as "three oh five P M", "5:00" as "five o'clock"."""
+    if _MAY_LACK_COLON.search(text):
+        text = _TIME_WITHOUT_COLON.sub(
+            lambda match: f"{match[5] or ''}{match[1] or match[3] or match[6]}:{match[2] or match[4] or match[7]}", text
+        )
+        text = _DOTTED_TIMES.sub(lambda match: match[0].replace(".", ":"), text)
     text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", _MINUTES_RANGE.sub(" to ", text)))
     return _OCLOCK.sub(lambda match: f"{cardinal(int(match[1]))} o'clock", text)
 

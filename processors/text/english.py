@@ -20,7 +20,7 @@ from processors.text.normalizer import make_normalizer
 from processors.text.scripts import without_symbols
 from processors.text.tokens import PAUSE_OF_MARK, WRITTEN_PAUSES, Pause, Pronunciation, Token, Word, strongest_pause
 from processors.text.word_formation import CONTRACTIONS, derive_pronunciations
-from processors.text.word_tables import word_set
+from processors.text.word_tables import WordTables, word_set
 
 _LETTER = r"[^\W\d_][\u0300-\u036f]*"
 _TOKEN = re.compile(
@@ -37,6 +37,10 @@ _INITIALISM = re.compile(r"([A-Z]{2,})('?s)?")
 _MAX_PREDICTED = 16
 _MIN_PART = 3
 _IS_SYLLABLE = re.compile("[bcdfghjklmnpqrstvwxz][aeiouy]")
+_TABLES = WordTables(__file__)
+_SHORT_WORDS = _TABLES.mapping("short words")
+_OWN = {word: (tuple(phones.split()),) for word, phones in _TABLES.mapping("own pronunciations").items()}
+_DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -138,21 +142,37 @@ class EnglishFrontEnd:
     def _pronounce(self, written: str, all_capitals: bool) -> tuple[Pronunciation, ...]:
         word = written.lower()
         initialism = None if all_capitals else _INITIALISM.fullmatch(written)
-        if initialism and initialism[1] in _SPELLED and not self._user_lexicon.pronunciations(word):
+        if (
+            initialism
+            and (initialism[1] in _SPELLED or initialism[1].lower() in _SHORT_WORDS)
+            and not self._user_lexicon.pronunciations(word)
+        ):
             return self._spelled(initialism[1], initialism[2] or "")
         if readings := self._known(word) or derive_pronunciations(word, self._known):
             return readings
         plain = _without_accents(word)
         if word.endswith(("é", "és")) and (readings := self._with_final_accent(plain)):
             return readings
+        if word.endswith(("ée", "ées", "èd")):
+            return tuple(map(_with_full_ending, self._readings_of(plain)))
         if plain != word and (readings := self._known(plain) or derive_pronunciations(plain, self._known)):
             return readings
         if initialism and len(initialism[1]) <= 4:
             return self._spelled(initialism[1], initialism[2] or "")
+        if "'" in plain and (readings := self._known(plain.replace("'", "e", 1))):
+            return readings
+        if _DRAWN_OUT.search(plain) and (readings := self._drawn_out(plain)):
+            return readings
         parts = _CAMEL.findall(written)
         if len(parts) > 1 and "".join(parts) == written and all(self._known(part.lower()) for part in parts):
             return (tuple(phone for part in parts for phone in self._known(part.lower())[0]),)
         return self._predicted(plain)
+
+    def _drawn_out(self, plain: str) -> tuple[Pronunciation, ...]:
+        """Return the pronunciations of a word of which letters are repeated: "sooo", "cheeeese", "yesss"."""
+        at_end = _DRAWN_OUT.search(plain[-3:]) is not None
+        shortened_words = [_DRAWN_OUT.sub(r"\1" * count, plain) for count in ((1, 2) if at_end else (2, 1))]
+        return next((known for word in shortened_words if (known := self._known(word))), ())
 
     def _with_final_accent(self, plain: str) -> tuple[Pronunciation, ...]:
         """Return the pronunciations of a word on -é, whose last vowel CMUdict often has as silent: résumé, rosé."""
@@ -181,7 +201,10 @@ class EnglishFrontEnd:
         """Return the pronunciations of what a contraction is added to."""
         if not base or word.removeprefix(base) not in CONTRACTIONS:
             return ()
-        return self._known(base) or derive_pronunciations(base, self._known) or self._predicted(base)
+        return self._readings_of(base)
+
+    def _readings_of(self, word: str) -> tuple[Pronunciation, ...]:
+        return self._known(word) or derive_pronunciations(word, self._known) or self._predicted(word)
 
     def _parts(self, letters: str) -> list[str]:
         """Divide an unknown word that is too long for the network: into words of the lexicon, else near its middle."""
@@ -218,7 +241,9 @@ class EnglishFrontEnd:
         return (spelled,)
 
     def _known(self, word: str) -> tuple[Pronunciation, ...]:
-        return self._user_lexicon.pronunciations(word) or self._cmudict.pronunciations(word)
+        if readings := self._user_lexicon.pronunciations(word) or _OWN.get(word, ()):
+            return readings
+        return self._cmudict.pronunciations(_SHORT_WORDS.get(word, word))
 
     @cached_property
     def _cmudict(self) -> Lexicon:
@@ -252,6 +277,16 @@ def _is_letter_name(pieces: list[str], index: int, all_capitals: bool) -> bool:
     if len(before) == 1 and before.isupper() and before != "I":
         return True
     return not all_capitals and before not in WRITTEN_PAUSES and not after[0].isupper()
+
+
+def _with_full_ending(phones: Pronunciation) -> Pronunciation:
+    """Return the phones of a word whose "-ée" or "-èd" is said in full: fiancée, belovèd."""
+    *start, last = phones
+    if last in ("D", "T"):
+        return phones if is_vowel(start[-1]) and start[-1].endswith("0") else (*start, "IH0", "D")
+    if last == "Z":
+        return (*_with_full_ending(tuple(start)), "Z")
+    return (*start, last if last.startswith("EY") else "EY1") if is_vowel(last) else (*phones, "EY1")
 
 
 def _with_the_before_vowels(tokens: list[Token]) -> list[Token]:

@@ -180,10 +180,13 @@ def _is_past_context(context: Context) -> bool:
 
 
 def _lead(context: Context) -> Prefers:
-    metal = context.after in _TABLES.words("lead: metal before") or (
-        context.at(-1) in ("of", "molten", "melted", "white", "red", "tin", "copper", "like", "as", "heavy")
-        and context.after not in ("singer", "actor", "role", "the", "to", "in")
+    before, after = context.at(-1), context.after
+    metal = after in _TABLES.words("lead: metal before") or (
+        before in ("of", "molten", "melted", "white", "red", "tin", "copper", "like", "as", "heavy")
+        and after not in ("singer", "actor", "role", "the", "to", "in")
     )
+    subjects = _SINGULAR_SUBJECTS | _PLURAL_SUBJECTS
+    metal = metal or (before in ("is", "was") and not after and context.at(-2) not in subjects)
     return _containing("L EH1 D" if metal else "L IY1 D")
 
 
@@ -236,8 +239,17 @@ def _used(context: Context) -> Prefers:
     return _containing("Y UW1 S T" if accustomed else "Y UW1 Z D")
 
 
+_SAID_SHORT = frozenset(["who's", "what's", "there's", "here's", "where's", "everyone's", "let's"])
+
+
 def _close(context: Context) -> Prefers:
-    if context.at(-1) in ("the", "a") and context.after in ("of", ""):
+    before, after = context.at(-1), context.after
+    is_end = before in ("the", "a") and after in ("of", "")
+    is_end = is_end or (before == "the" and context.at(-2) in ("at", "by", "until", "before", "after", "since"))
+    owned = before == "market" or (before.endswith("'s") and before not in _BE and before not in _SAID_SHORT)
+    if is_end or (
+        owned and (not after or after in _ARTICLES or (after in _PREPOSITIONS and after not in ("to", "by")))
+    ):
         return _ends_voiced
     return _by_verb(_ends_voiced)(context)
 

@@ -10,7 +10,9 @@ from processors.text.word_tables import WordTables, word_set
 
 _UNITS = WordTables(__file__).mapping("units")
 _SAME_PLURAL = word_set("hertz kilohertz megahertz gigahertz horsepower lux percent mille")
-_DOTTED_UNITS = "ft|in|lbs?|oz|yds?|mi|min|mins|hrs?|secs?|yrs?|gal|tsp|tbsp|sq ft|cu ft|km|kg|cm|mm"
+_DOTTED_UNITS = (
+    "ft|in|lbs?|oz|yds?|mi|min|mins|hrs?|secs?|yrs?|wks?|mos?|pts?|gal|tsp|tbsp|sq ft|sq mi|sq m|cu ft|km|kg|cm|mm|pct"
+)
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _MEASURE = re.compile(
     rf"(?<![\w.,])(?<![A-Za-z]-)(?<!\d/)(?P<article>\b[Aa]n?\s+)?(?P<minus>-)?(?P<number>\d{{1,3}}/\d{{1,3}}(?!/)|{NUMBER})(?P<more>\s+\d+/\d+)?"
@@ -18,15 +20,23 @@ _MEASURE = re.compile(
     rf"(?![A-Za-z\d^'])(?:/(?P<per>km|kg|cm|min|mL|ml|dL|mol|m|s|h|g|l|L)(?P<per_power>\^?[23])?(?![\w^]))?"
 )
 _MEASURE_IN = re.compile(rf"(?<![\d.,])({NUMBER})-?in\b(?![.-])")
+_SQUARE = re.compile(r"\b(sq|cu)\.\s?(?=(?:ft|mi|km|m|in|yd)\b)")
+_PINTS = re.compile(r"(\d )?(?<![\d/])(\d/\d )pts?\b\.?(?!\s?[A-Z])")
+_INCHES = re.compile(rf"(?<![\d.,])({NUMBER})\"(?=[\s,.;:)]|$)")
 _BEARING = re.compile(rf"(?<![\d.,])({NUMBER})\s?°\s?([NSEW])\b(?!['’])")
 _POWERS = {"2": "square ", "3": "cubic "}
 _SECOND_POWERS = {"2": "squared", "3": "cubed"}
 _DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 _PER = re.compile(
-    r"(?<=[a-z])\s?/\s?(hour|day|week|month|year|person|night|minute|second|hr|mo|yr|sq ft|kg|lb|mile|gallon)\b"
+    r"(?<=[a-z])\s?/\s?(hour|day|week|month|year|person|night|minute|second|hr|mo|yr|wk|sq ft|kg|lb|oz|mile|gallon|"
+    r"barrel|bbl|ton|tonne|acre|user|unit|piece|word|page|kWh|GB|liter|litre|dozen|min|sec|h|pp)\b"
     r"(?:\.(?=\s+[^A-Z\s]))?"
 )
-_PER_WORDS = {"hr": "hour", "mo": "month", "yr": "year", "sq ft": "square foot", "kg": "kilogram", "lb": "pound"}
+_PER_WORDS = {
+    "hr": "hour", "h": "hour", "mo": "month", "yr": "year", "wk": "week", "sq ft": "square foot", "kg": "kilogram",
+    "lb": "pound", "oz": "ounce", "bbl": "barrel", "kWh": "kilowatt hour", "GB": "gigabyte", "min": "minute",
+    "sec": "second", "pp": "person",
+}  # fmt: skip
 _HEIGHT = re.compile(r"(?<![\w.,])(\d)'\s?(\d{1,2})(?:\"|'')")
 _FEET_INCHES = re.compile(r"(\d)\s?ft\.?\s(\d{1,2})\s?in\b(?!\.)")
 _FEET = re.compile(r"(?<=\s)(\d+)'(?=\s(?:tall|high|long|wide|deep)\b)")
@@ -34,13 +44,33 @@ _FEET = re.compile(r"(?<=\s)(\d+)'(?=\s(?:tall|high|long|wide|deep)\b)")
 
 def expand_measures(text: str) -> str:
     """Spell out numbers with units: "5 km", "1 lb", "70%", "20°C", "a 5-km run", "30 m/s", "5'10\\"", "12 m²"."""
+    if "sq." in text or "cu." in text:
+        text = _SQUARE.sub(r"\1 ", text)
+    text = _PINTS.sub(lambda match: match[0].split("pt")[0] + ("pints" if match[1] else "pint"), text)
     text = _HEIGHT.sub(lambda match: f"{cardinal(int(match[1]))} foot {cardinal(int(match[2]))}", text)
     text = _BEARING.sub(lambda match: f"{decimal(match[1])} degrees {_DIRECTIONS[match[2]]}", text)
     text = _FEET_INCHES.sub(r"\1 ft \2 inches", text)
+    if '"' in text:
+        text = _with_inches(text)
     text = _FEET.sub(lambda match: f"{whole(match[1])} feet", text)
     text = _MEASURE_IN.sub(lambda match: f"{decimal(match[1])} {'inch' if match[1] == '1' else 'inches'}", text)
     text = _MEASURE.sub(_measure, text)
     return _PER.sub(lambda match: f" per {_PER_WORDS.get(match[1], match[1])}", text)
+
+
+def _with_inches(text: str) -> str:
+    """Spell out the inches of 3" and a 12" record, but not marks that close a quotation."""
+    n_inches = 0
+
+    def spoken(match: re.Match[str]) -> str:
+        nonlocal n_inches
+        before = text[: match.start()]
+        if (before.count('"') - n_inches) % 2:
+            return match[0]
+        n_inches += 1
+        return f"{decimal(match[1])} {'inch' if match[1] == '1' or before.endswith((' a ', 'A ')) else 'inches'}"
+
+    return _INCHES.sub(spoken, text)
 
 
 def _measure(match: re.Match[str]) -> str:

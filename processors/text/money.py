@@ -36,17 +36,21 @@ _MONEY_AFTER = re.compile(
 _RANGE_BEFORE_SIGN = re.compile(rf"(?<![\w.,$£€¥₹₩₽₺₪₴₫₿])(?<!\b[A-Z]{{3}} )({NUMBER})(\s?)[-–]\2(?={_SIGN}\s?\d)")
 _HAS_MONEY = re.compile(rf"[{''.join(sign for sign in _SIGNS if len(sign) == 1)}¢]|\dp\b|{_CODE}")
 _CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
-_PENCE = re.compile(r"(?<![\w.,])(\d{1,2})p\b(?![.]?\d)")
+_PENCE = re.compile(r"(?<![\w.,])(\d{1,2}|\d{1,4}\.\d{1,2})p\b(?![.]?\d)")
+_DECIMAL_COMMA = re.compile(
+    rf"((?:{_SIGN})\s?\d+),(?=\d\d(?![\d.,]*\d))|(?<![\d.,])(\d+),(?=\d\d\s?(?:{_SYMBOL}|EUR\b))"
+)
 
 
 def expand_money(text: str) -> str:
     """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5m-$10m", "20 EUR", "99¢", "50p"."""
     if not _HAS_MONEY.search(text):
         return text
+    text = _DECIMAL_COMMA.sub(lambda match: f"{match[1] or match[2]}.", text)
     text = _RANGE_BEFORE_SIGN.sub(r"\1 to ", text)
     text = _MONEY.sub(_money, text)
     text = _MONEY_AFTER.sub(_money, text)
-    text = _PENCE.sub(lambda match: f"{whole(match[1])} {'penny' if match[1] == '1' else 'pence'}", text)
+    text = _PENCE.sub(lambda match: f"{decimal(match[1])} {'penny' if match[1] == '1' else 'pence'}", text)
     return _CENTS.sub(lambda match: f"{decimal(match[1])} {'cent' if match[1] == '1' else 'cents'}", text)
 
 
@@ -60,7 +64,7 @@ def _money(match: re.Match[str]) -> str:
     amount, last = found["amount"], found["amount_2"]
     words = _amount(last or amount, last_magnitude if last else magnitude, symbol, nation, as_adjective)
     if last and magnitude in ("", last_magnitude) and (last_magnitude or "." not in amount + last):
-        words = f"{decimal(amount)} to {words}"
+        words = f"{f'{decimal(amount)} {magnitude}'.strip()} to {words}"
     elif last:
         words = f"{_amount(amount, magnitude, symbol, nation, as_adjective)} to {words}"
     minus = "minus " if found["minus"] or found.get("minus_after") else ""

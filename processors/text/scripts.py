@@ -15,6 +15,7 @@ _LANGUAGES = {script: frozenset(codes.split()) for script, codes in WordTables(_
 # Below it are ° © ® ¦, which espeak-ng reads or the normaliser maps.
 # Beyond Latin letters, their marks, and punctuation.
 _MAY_BE_OTHER = re.compile("[\u0370-\u1dff\u2c00-\ua71f\ua800-\U0010ffff]")
+_SPACES = re.compile(" {2,}")
 _MAY_BE_SYMBOL = re.compile("[\u2190-\U0010ffff]")
 
 
@@ -45,7 +46,7 @@ def without_symbols(text: str) -> str:
     if not dropped:
         return text
     warn(f"{shortened(' '.join(text.split()))!r}: symbols without a spoken form are left out: {' '.join(dropped)}")
-    return "".join(" " if symbol in dropped else symbol for symbol in text)
+    return _SPACES.sub(" ", "".join(" " if symbol in dropped else symbol for symbol in text))
 
 
 def _is_symbol(symbol: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from processors.text.number_words import (
+    MAGNITUDES,
     NUMBER,
     cardinal,
     decimal,
@@ -19,7 +20,7 @@ from processors.text.number_words import (
 _FRACTION = re.compile(r"(?<![\w./,-])(?:(\d+)(?:\s+|-))?(\d+)\s?/\s?(\d+)(?:ths?|rds?|nds?)?(?![\w/])")
 _SET_PHRASES = {
     "24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty", "20/20": "twenty twenty",
-    "911": "nine one one",
+    "911": "nine one one", "b4": "before",
     "50-50": "fifty fifty",
     "24-7": "twenty-four seven",
 }  # fmt: skip
@@ -36,13 +37,32 @@ _SAME_UNIT = re.compile(rf"(?<![\w.,-])((?:{NUMBER})(\s?[A-Za-zμ°%]{{1,4}}))(\
 _FROM_FRACTION = re.compile(r"(?<![\w/.,])(\d{1,3}/\d{1,3})\s?[-–]\s?(?=\d)")
 _INDIAN = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d]|,\d)")
 _EUROPEAN = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,\d{1,2}(?![\d]|[.,]\d)")
-_DIMENSIONS = re.compile(rf"(?<![\d.,])({NUMBER})((?:\s?[A-Za-z]{{1,2}})?)\s?[xX]\s?(?={NUMBER})")
-_ORDINAL = re.compile(r"(?<![\w.])((?:\d{1,3}(?:,\d{3})+|\d+))(?:st|nd|rd|th|ST|ND|RD|TH)\b")
+_DIMENSIONS = re.compile(rf"(?<![\d.,])({NUMBER})((?:\s?[A-Za-z]{{1,2}})?)(\s?)[xX]\3(?={NUMBER})")
+# "2 x 400g": pieces, not the sides of something.
+_PIECES = re.compile(
+    rf"(?<![\w.,])(\d+)\s?[xX]\s?(?=(?:{NUMBER})(?:\s?(?:k?g|mg|ml|cl|[lL]|oz|lbs?|pk|pack)\b|-[a-z]))"
+)
+# "3x faster", "eggs x2", but "y = 3x".
+_TIMES_OVER = re.compile(
+    rf"(?<![\w.,])(?<![=+*/^(-])(?<![=+*/^(-] )({NUMBER})\s?[xX](?=\s+[A-Za-z]{{2}}|\s+a\b|[,.;:!?)]|$)"
+)
+_TIMES_COUNT = re.compile(r"(?<=[a-z]{2} )x(?=\d{1,2}(?:[,.;:!?)]|$))")
+_MAGNITUDE_RANGE = re.compile(
+    rf"(?<![\w.,])((?:{NUMBER})\s(?:{MAGNITUDES}))\s?[-–]\s?(?=(?:{NUMBER})\s(?:{MAGNITUDES})\b)"
+)
+_SCIENTIFIC = re.compile(rf"(?<![\w.,])({NUMBER})(?:e\+?|E\+|[eE](-))(\d{{1,3}})\b(?![.,]\d)")
+_HAS_EXPONENT = re.compile(r"\d[eE][-+\d]")
+_MINUS_TERM = re.compile(r"(?<=\d[a-z]|\^\d)\s-\s(?=\d)")
+_FOLLOWING = re.compile(r"(?<=\d)\s?ff\b\.?")
+_YEAR_OF_CENTURY = re.compile(r"(?<![\w'])'0(\d)\b(?!')")
+_ORDINAL = re.compile(r"(?<!\w)(?<!\d\.)((?:\d{1,3}(?:,\d{3})+|\d+))(?:st|nd|rd|th|ST|ND|RD|TH)\b")
 _COUNTED = re.compile(r"(?:#|\bNo\s)\s?(?=\d)")
 _POWER = re.compile(r"(?<=[\w)])\^(-?)(\d+)")
 _DIGITS_POINTS = re.compile(r"(?<![\d.])\d+(?:\.\d+){2,}(?!\w)")
 _MINUS = re.compile(r"(?<![\w)%])-(?=\.?\d)")
-_SEVERAL = re.compile(r"(?<=[A-Za-z]-)(\d{1,3})s\b|(?<![\w.,$£€'-])(\d{3})s\b")
+_SEVERAL = re.compile(
+    r"(?<=[A-Za-z]-)(\d{1,3})s\b|(?<=[Uu]nder )(\d\d)s\b|(?<=[Oo]ver )(\d\d)s\b|(?<![\w.,$£€'-])(\d{3})s\b"
+)
 _ABOUT = re.compile(r"~\s?(?=\d)")
 _PLAIN = re.compile(rf"(?<![\d.,])({NUMBER})|(?:{NUMBER})")
 _NUMBERED_THING = re.compile(
@@ -55,6 +75,10 @@ _MODEL = re.compile(r"(?<![\w])([A-Za-z]{1,4})-?(\d{3,4})(?![\d.,]\d|\d)")
 def expand_numbers(text: str) -> str:
     """Spell out all remaining numbers: fractions, ordinals, versions, years, models, plain numbers."""
     text = _COUNTED.sub("number ", text)
+    if "'0" in text or "ff" in text:
+        text = _FOLLOWING.sub(" and following", _YEAR_OF_CENTURY.sub(r"oh \1", text))
+    if _HAS_EXPONENT.search(text):
+        text = _SCIENTIFIC.sub(lambda match: f"{match[1]} times 10^{match[2] or ''}{match[3]}", text)
     text = _FRACTION.sub(_fraction, text)
     text = _DIGITS_POINTS.sub(_digits_points, text)
     text = _ORDINAL.sub(lambda match: _ordinal(match[1]), text)
@@ -80,13 +104,21 @@ def expand_ranges(text: str) -> str:
     """
     text = _SET_PHRASE.sub(lambda match: _SET_PHRASES[match[0]], text)
     text = _THOUSANDS_GROUPED_BY_SPACES.sub(lambda match: match[0].replace(" ", ""), text)
-    text = _SEVERAL.sub(lambda match: plural(in_pairs(match[1] or match[2])), text)
+    text = _SEVERAL.sub(lambda match: plural(in_pairs(match[match.lastindex or 0])), text)
     if "*" in text:
         text = _TIMES.sub(" times ", text)
-    text = _TIMES_POWER.sub(" times ", text)
-    text = _RATIO.sub(r"\1 to ", _DIMENSIONS.sub(r"\1\2 by ", text))
+    if "x" in text or "X" in text:
+        text = _TIMES_POWER.sub(" times ", text)
+        text = _PIECES.sub(r"\1 times ", text)
+        text = _DIMENSIONS.sub(r"\1\2 by ", text)
+        text = _TIMES_COUNT.sub("times ", _TIMES_OVER.sub(r"\1 times", text))
+    text = _RATIO.sub(r"\1 to ", text)
     if "-" not in text and "–" not in text:
         return text
+    if " - " in text:
+        text = _MINUS_TERM.sub(" minus ", text)
+    if "illion" in text or "thousand" in text:
+        text = _MAGNITUDE_RANGE.sub(r"\1 to ", text)
     text = _FROM_FRACTION.sub(r"\1 to ", _SAME_UNIT.sub(r"\1 to ", text))
     return _RANGE.sub(_range, text)
 

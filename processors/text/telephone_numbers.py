@@ -12,11 +12,13 @@ _PHONE = re.compile(
 )
 _SPACED_PHONE = re.compile(r"(?<![\w.,-])0\d{2,4}(?: \d{3,4}){1,3}(?![\w-]|[.,]\d)")
 _VANITY_PHONE = re.compile(r"(?<![\w-])1-(8\d\d)-(?=[A-Z\d])")
+_ZIP_CODE = re.compile(r"(?<=, [A-Z]{2} )(\d{5})(?:-(\d{4}))?\b(?![.,]\d)")
 _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 
 
 def expand_phone_numbers(text: str) -> str:
-    """Spell out telephone and social security numbers digit by digit, with commas between groups."""
+    """Spell out telephone, social security and postal numbers digit by digit, with commas between groups."""
+    text = _ZIP_CODE.sub(lambda match: ", ".join(digit_by_digit(group) for group in match.groups() if group), text)
     text = _PHONE.sub(_phone, text)
     text = _SPACED_PHONE.sub(lambda match: ", ".join(map(digit_by_digit, match[0].split())), text)
     text = _VANITY_PHONE.sub(lambda match: f"one {_phone_group(match[1])} ", text)

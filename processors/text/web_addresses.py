@@ -13,6 +13,8 @@ _URL = re.compile(r"(?<!\w)(?:https?://|ftp://|www\.)[^\s<>\"{}—]+", re.IGNORE
 _DOMAIN = re.compile(
     rf"(?<![\w.@/-])(?:[a-z0-9][a-z0-9-]*\.)+(?:{_ENDINGS})(?:/[^\s<>\"{{}}—]*)?(?![\w@-]|\.\w)", re.IGNORECASE
 )
+_IN_BRACKETS = re.compile(r"\s?<([^<>\s]*[@/][^<>\s]*)>")
+_HIDDEN = re.compile(r"(?<=/)\.(?=\w)")
 _FILE = re.compile(r"(?<=[a-z0-9_]{2})\.(?=[a-z]{2,5}\b(?!\.\w))")
 _HASHTAG = re.compile(r"(?<!\w)#(?=[A-Za-z_])")
 _SHARP = re.compile(r"(?<!\w)([CF])#(?!\w)")
@@ -29,13 +31,14 @@ def expand_web_addresses(text: str) -> str:
 
     "https://www.example.com/a" becomes "W W W dot example dot com slash a", without the scheme.
     """
+    text = _IN_BRACKETS.sub(r", \1", text)
     text = _EMAIL.sub(_spoken, text)
     text = _URL.sub(_spoken, text)
     text = _DOMAIN.sub(_spoken, text)
     text = _SHARP.sub(r"\1 sharp", text)
     text = _HASHTAG.sub("hashtag ", text)
     text = _HANDLE.sub("at ", text)
-    return _FILE.sub(" dot ", text)
+    return _FILE.sub(" dot ", _HIDDEN.sub("dot ", text))
 
 
 def _spoken(match: re.Match[str]) -> str:

@@ -248,11 +248,22 @@ def test_a_hundred_sentences_have_the_reading_of_their_part_of_speech(extractor,
     [
         ("résumé", "R EH1 Z AH0 M EY2"),
         ("rosé", "R OW2 Z EY1"),
+        ("brûlée", "B R UW1 L EY1"),
+        ("soirées", "S W AA0 R EY1 Z"),
+        ("belovèd", "B IH0 L AH1 V IH0 D"),
+        ("blessèd", "B L EH1 S IH0 D"),
+        ("o'er", "AO1 R"),
+        ("vs", "V ER1 S AH0 S"),
+        ("heav'n", "HH EH1 V AH0 N"),
+        ("wand'ring", "W AA1 N D ER0 IH0 NG"),
+        ("sooo", "S OW1"),
+        ("cheeeese", "CH IY1 Z"),
+        ("waaaay", "W EY1"),
         ("exposés", "IH0 K S P OW2 Z EY1 Z"),
         ("café", "K AH0 F EY1"),
     ],
 )
-def test_a_final_accent_is_spoken(extractor, word, phones):
+def test_accents_apostrophes_and_drawn_out_letters_are_spoken(extractor, word, phones):
     assert said(extractor, f"a {word}", word) == phones
 
 

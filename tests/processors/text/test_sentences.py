@@ -35,6 +35,13 @@ def spoken(front_end, text):
         ("Tea $2\nCake $3\nAll prices include tax", "Tea two dollars, Cake three dollars, All prices include tax"),
         ("One line\nand its end", "One line and its end"),
         ("Really?\n\n---\n\nYes", "Really? Yes"),
+        ('He said "no."\n\nThen', 'He said "no." Then'),
+        ("Stop    dep.    arr.\nLeeds\t05:40", "Stop, departure, arrival Leeds, five forty"),
+        ("> Is it?\n>> No\n\nYes", "Is it? No. Yes"),
+        (
+            "To: everyone in the house and garden <a@b.org>\nSubject: tea",
+            "To: everyone in the house and garden, a at b dot org, Subject: tea",
+        ),
     ],
 )
 def test_headings_items_and_paragraphs_end_sentences(text, expected):
