@@ -38,6 +38,7 @@ _MAX_PREDICTED = 16
 _MIN_PART = 3
 _IS_SYLLABLE = re.compile("[bcdfghjklmnpqrstvwxz][aeiouy]")
 _TABLES = WordTables(__file__)
+_SPELLED_ALWAYS = _TABLES.words("spelled")
 _SHORT_WORDS = _TABLES.mapping("short words")
 _OWN = {word: (tuple(phones.split()),) for word, phones in _TABLES.mapping("own pronunciations").items()}
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
@@ -141,6 +142,8 @@ class EnglishFrontEnd:
 
     def _pronounce(self, written: str, all_capitals: bool) -> tuple[Pronunciation, ...]:
         word = written.lower()
+        if word in _SPELLED_ALWAYS and not self._user_lexicon.pronunciations(word):
+            return self._spelled(word, "")
         initialism = None if all_capitals else _INITIALISM.fullmatch(written)
         if (
             initialism

@@ -34,6 +34,9 @@ _TITLED = re.compile(rf"\b((?:{_TITLES})\s+[A-Z]\w+)(\s+)(?=[IVX])({_SHAPE})\b")
 _HEIR = re.compile(r"\b([A-Z][a-z]+\s+(?:[A-Z]\.?\s+)?[A-Z][a-z]+)(,?\s+)(II|III|IV)\b")
 _CENTURY = re.compile(rf"\b(?=[IVX])({_SHAPE})(?:st|nd|rd|th)?(?=\s+[Cc]entur)")
 _WITH_ENDING = re.compile(rf"\b(?=[IVXLCDM]{{2}}|V|Ist)({_SHAPE})(?:st|nd|rd|th)\b")
+# "(ii)"; "(i)" and "(v)" only beside others.
+_IN_BRACKETS = re.compile(r"(?<=\()([ivx]{2,5})(?=\))")
+_LETTER_IN_BRACKETS = re.compile(r"(?<=\()([ivx])(?=\))")
 _YEAR = re.compile(rf"\b(?=M[MDCLXVI]{{3}})({_SHAPE})\b")
 _LONE = re.compile(rf"\b(II|III|VI|VII|VIII|IX|XI|XII|XIII|XIV|XV|XVI|XVII|XVIII|XIX|XX|XXI|XXX){_NO_MORE}")
 _ANY_SHAPE = re.compile(r"\b(?:[IVXLCDM]+(?:\b|(?=st|nd|rd|th))|[ivx]{2,}\b)")
@@ -57,6 +60,9 @@ def expand_roman_numerals(text: str) -> str:
     """
     if not _ANY_SHAPE.search(text):
         return text
+    if "(ii)" in text:
+        text = _LETTER_IN_BRACKETS.sub(_item, text)
+    text = _IN_BRACKETS.sub(_item, text)
     text = _CENTURY.sub(lambda match: ordinal(roman_value(match[1])), text)
     text = _WITH_ENDING.sub(lambda match: ordinal(roman_value(match[1])) if match[1] else match[0], text)
     text = _TITLED.sub(_rank, text)
@@ -68,6 +74,10 @@ def expand_roman_numerals(text: str) -> str:
     text = _HEIR.sub(lambda match: f"{match[1]} the {ordinal(roman_value(match[3]))}", text)
     text = _YEAR.sub(_year, text)
     return _LONE.sub(lambda match: cardinal(roman_value(match[1])), text)
+
+
+def _item(match: re.Match[str]) -> str:
+    return cardinal(roman_value(match[1])) if roman_value(match[1]) else match[0]
 
 
 def _rank(match: re.Match[str]) -> str:

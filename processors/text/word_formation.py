@@ -32,6 +32,16 @@ _REGULAR_ENDINGS = {
     "ment": ("M", "AH0", "N", "T"), "able": ("AH0", "B", "AH0", "L"),
 }  # fmt: skip
 _PREFIXES = {"over": ("OW2", "V", "ER0"), "under": ("AH2", "N", "D", "ER0")}
+_METRIC = {
+    "kilo": ("K", "IH1", "L", "AH0"), "mega": ("M", "EH1", "G", "AH0"), "giga": ("G", "IH1", "G", "AH0"),
+    "tera": ("T", "EH1", "R", "AH0"), "hecto": ("HH", "EH1", "K", "T", "AH0"), "deci": ("D", "EH1", "S", "AH0"),
+    "centi": ("S", "EH1", "N", "T", "AH0"), "milli": ("M", "IH1", "L", "AH0"), "micro": ("M", "AY1", "K", "R", "OW0"),
+    "nano": ("N", "AE1", "N", "OW0"),
+}  # fmt: skip
+_ADVERBS = {"here": ("HH", "IH2", "R"), "there": ("DH", "EH2", "R"), "where": ("W", "EH2", "R")}
+_BEHIND_ADVERBS = frozenset(
+    ["of", "to", "by", "in", "on", "at", "with", "under", "upon", "from", "after", "for", "into", "unto"]
+)
 
 
 def derive_pronunciations(word: str, lookup: Lookup) -> tuple[Pronunciation, ...]:
@@ -131,12 +141,23 @@ def _with_regular_ending(word: str, lookup: Lookup) -> list[Pronunciation]:
 
 
 def _prefixed(word: str, lookup: Lookup) -> list[Pronunciation]:
+    for prefix, phones in _METRIC.items():
+        if word.startswith(prefix) and len(rest := word.removeprefix(prefix)) >= 3:
+            return [phones + _secondary(base) for base in lookup(rest) or _with_s(rest, lookup)]
+    for prefix, phones in _ADVERBS.items():
+        rest = word.removeprefix(prefix)
+        if rest != word and rest in _BEHIND_ADVERBS:
+            return [phones + base for base in lookup(rest)[:1]]
     for prefix, phones in _PREFIXES.items():
         if word.startswith(prefix) and len(word) >= len(prefix) + 4:
             rest = word.removeprefix(prefix)
             if known := lookup(rest):
                 return [phones + base for base in known]
     return []
+
+
+def _secondary(phones: Pronunciation) -> Pronunciation:
+    return tuple(phone.replace("1", "2") for phone in phones)
 
 
 def _verb_stem(stem: str, lookup: Lookup) -> tuple[Pronunciation, ...]:

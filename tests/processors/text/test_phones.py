@@ -259,11 +259,16 @@ def test_a_hundred_sentences_have_the_reading_of_their_part_of_speech(extractor,
         ("sooo", "S OW1"),
         ("cheeeese", "CH IY1 Z"),
         ("waaaay", "W EY1"),
+        ("kilocalories", "K IH1 L AH0 K AE2 L ER0 IY0 Z"),
+        ("milliamps", "M IH1 L AH0 AE2 M P S"),
+        ("hereof", "HH IH2 R AH1 V"),
+        ("yrs", "Y IH1 R Z"),
+        ("idk", "AY2 D IY2 K EY1"),
         ("exposés", "IH0 K S P OW2 Z EY1 Z"),
         ("café", "K AH0 F EY1"),
     ],
 )
-def test_accents_apostrophes_and_drawn_out_letters_are_spoken(extractor, word, phones):
+def test_accents_apostrophes_compounds_and_drawn_out_letters_are_spoken(extractor, word, phones):
     assert said(extractor, f"a {word}", word) == phones
 
 
