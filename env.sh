@@ -5,7 +5,8 @@
 #     sh env.sh dev demo        and the extras named, each a file requirements/<extra>.txt
 #
 # - PYTHON set: that interpreter is used as it is.
-# - an active virtual environment or conda environment: it is used; missing packages are listed, nothing is installed.
+# - an active virtual environment or conda environment that has every package needed, and is not conda's base: it is
+#   used; nothing is installed into it.
 # - otherwise .venv beside this file, created on first use from requirements/lock.txt (exact versions).
 #
 # Standard output is the path alone, for PYTHON=$(sh env.sh demo); everything else goes to standard error.
@@ -46,10 +47,17 @@ if [ -n "${PYTHON:-}" ]; then
     exit 0
 fi
 active=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-if [ -n "$active" ] && [ "$active" != "$environment" ]; then
-    python=$(python_of "$active")
-    [ -x "$python" ] || python=$active/python.exe # conda on Windows
-    [ -x "$python" ] || fail "the active environment $active has no Python; deactivate it and run this again"
+# Prints why the active environment is not used; nothing if it is.
+unfit() {
+    # conda's base has packages for conda itself; it alone holds condabin.
+    if [ -z "${VIRTUAL_ENV:-}" ] && { [ "${CONDA_DEFAULT_ENV:-}" = base ] || [ -d "$active/condabin" ]; }; then
+        echo "is conda's base"
+        return
+    fi
+    [ -x "$python" ] || {
+        echo "has no Python"
+        return
+    }
     lists=$(for extra in "$@"; do ls "$requirements/$extra.txt" "$requirements/${extra}_without_dependencies.txt"; done 2>&-)
     missing=$(printf '%s\n' "$lists" | "$python" -c '
 import importlib.metadata, re, sys
@@ -64,13 +72,22 @@ for path in sys.stdin.read().splitlines():
                 importlib.metadata.version(package.group())
             except importlib.metadata.PackageNotFoundError:
                 print(package.group())
-') || fail "$python does not run"
-    if [ -n "$missing" ]; then
-        say "warning: the active environment $active lacks: $(printf '%s' "$missing" | tr '\n' ' ')"
-        say "         deactivate it to use .venv, or: pip install -r requirements/base.txt -c requirements/lock.txt"
+' 2>/dev/null) || {
+        echo "has a Python that does not run"
+        return
+    }
+    [ -z "$missing" ] || echo "lacks $(printf '%s\n' "$missing" | head -n 3 | tr '\n' ' ')$(
+        [ "$(printf '%s\n' "$missing" | wc -l)" -le 3 ] || echo "and more ")"
+}
+if [ -n "$active" ] && [ "$active" != "$environment" ]; then
+    python=$(python_of "$active")
+    [ -x "$python" ] || python=$active/python.exe # conda on Windows
+    reason=$(unfit "$@")
+    if [ -z "$reason" ]; then
+        printf '%s\n' "$python"
+        exit 0
     fi
-    printf '%s\n' "$python"
-    exit 0
+    say "using $environment, since the active environment $active ${reason% }"
 fi
 
 # Our own environment
@@ -120,7 +137,8 @@ install() {
 # One installer at a time. The holder's process id distinguishes a stale lock from one in use.
 hold_lock() {
     lock=$root/.venv.lock
-    printf '%s\n' $$ >"$lock.$$"
+    (printf '%s\n' $$ >"$lock.$$") 2>/dev/null ||
+        fail "$root cannot be written to, and has no complete .venv: make it there as its owner, or set PYTHON"
     trap 'rm -f "$lock.$$"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP

@@ -162,7 +162,7 @@ def run(
     from utils.failures import disk_sentence, is_disk_full
     from utils.process_exit import leave
 
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(_with_underscores(sys.argv[1:]))
     if check is not None:
         check(parser, arguments)
     try:
@@ -182,3 +182,13 @@ def run(
             traceback.print_exc()
         code = 1
     leave(code)
+
+
+def _with_underscores(arguments: list[str]) -> list[str]:
+    """Return arguments with `--infer_text` for `--infer-text`, as other toolkits write flags."""
+    written = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        is_flag = flag.startswith("--") and len(flag) > 2
+        written.append(f"--{flag[2:].replace('-', '_')}{equals}{value}" if is_flag else argument)
+    return written

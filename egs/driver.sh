@@ -117,6 +117,7 @@ while [ $# -gt 0 ]; do
         --*) flag=${1#--} flag=${flag%%=*} ;;
         *) usage_error "$1 is not a flag" ;;
     esac
+    case $flag in *-*) flag=$(printf '%s' "$flag" | tr - _) ;; esac # as other toolkits write flags
     case $flag in '' | *[!a-z_]*) usage_error "unknown flag $1" ;; esac # it is to be part of a variable's name
     flags | cut -d '|' -f 1 | grep -q -x -F -e "$flag" || usage_error "unknown flag --$flag"
     case $1 in

@@ -42,7 +42,7 @@ class House:
         (self.bin / "python3").chmod(0o755)
 
     def environment(self, **variables: str) -> dict[str, str]:
-        own = {"PYTHON", "VIRTUAL_ENV", "CONDA_PREFIX"}
+        own = {"PYTHON", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
         kept = {name: value for name, value in os.environ.items() if name not in own}
         path = f"{self.bin}{os.pathsep}{kept['PATH']}"
         return {**kept, "PATH": path, "STUB_CALLS": str(self.calls_path), **variables}
@@ -184,18 +184,54 @@ def test_a_python_that_is_not_there_is_named(house):
     assert "/nowhere/python" in done.stderr
 
 
-@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
-def test_an_active_environment_is_used_and_what_it_lacks_is_named(house, tmp_path, variable):
+def active(house, tmp_path) -> Path:
+    """Return an environment of the user's whose Python is the stub, which has the packages of the tests' own."""
     mine = tmp_path / "mine"
     (mine / "bin").mkdir(parents=True)
     (mine / "bin" / "python").symlink_to(house.bin / "python3")
+    return mine
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_an_active_environment_is_used_if_it_has_every_package(house, tmp_path, variable):
+    mine = active(house, tmp_path)
+    named = {variable: str(mine), "CONDA_DEFAULT_ENV": "voices"}
+    done = house.run("dev", **named)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{mine}/bin/python\n", "")
+    assert not (house.root / ".venv").exists() and house.installations == []
     with (house.root / "requirements" / "base.txt").open("a") as base:
         base.write("no-such-package\n")
-    done = house.run("dev", **{variable: str(mine)})
-    assert (done.returncode, done.stdout) == (0, f"{mine}/bin/python\n")
-    assert "no-such-package" in done.stderr
-    assert not (house.root / ".venv").exists()
-    assert house.installations == []
+    done = house.run("dev", **named)
+    assert (done.returncode, done.stdout) == (0, house.python)
+    reason, *_ = done.stderr.splitlines()
+    assert reason == f"using {house.root}/.venv, since the active environment {mine} lacks no-such-package"
+    assert not list(mine.rglob("*.dist-info"))
+
+
+def test_the_base_of_conda_and_broken_environments_are_passed_over(house, tmp_path):
+    mine = active(house, tmp_path)
+    done = house.run(CONDA_PREFIX=str(mine), CONDA_DEFAULT_ENV="base")
+    assert (done.returncode, done.stdout) == (0, house.python) and f"{mine} is conda's base" in done.stderr
+    (mine / "condabin").mkdir()
+    assert "is conda's base" in house.run(CONDA_PREFIX=str(mine)).stderr
+    assert house.run(VIRTUAL_ENV=str(mine), CONDA_PREFIX="/opt/conda", CONDA_DEFAULT_ENV="base").stdout != house.python
+    done = house.run(VIRTUAL_ENV=str(tmp_path / "gone"))
+    assert (done.returncode, done.stdout) == (0, house.python) and "gone has no Python" in done.stderr
+    assert house.run(PYTHON=sys.executable, CONDA_PREFIX=str(mine)).stdout == f"{sys.executable}\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes anywhere")
+def test_a_place_that_cannot_be_written_to_is_named_at_once(house):
+    as_anyone = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    for folder in house.root.parents:
+        if os.geteuid() == 0 and folder.stat().st_uid == 0 and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    house.root.chmod(0o555)
+    command = [*as_anyone, "sh", str(house.root / "env.sh")]
+    done = subprocess.run(command, env=house.environment(), capture_output=True, text=True, timeout=30, check=False)
+    house.root.chmod(0o755)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{house.root} cannot be written to" in done.stderr and "Permission denied" not in done.stderr
 
 
 def test_our_own_environment_may_be_active(house):

@@ -2,7 +2,7 @@
 # The aligner, from recordings and transcripts to TextGrids. --help lists stages and flags; README.md beside this file
 # explains them.
 # shellcheck disable=SC2034 # the driver reads these variables
-recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd) || exit 1
 title="Aligner: train forced alignment on a corpus in any language, and write TextGrids."
 features="phones of the text, mel"
 infers="write a TextGrid for every recording"

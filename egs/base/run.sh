@@ -2,7 +2,7 @@
 # A base voice, from texts to speech, by way of a teacher. --help lists stages and flags; README.md beside this file
 # explains them.
 # shellcheck disable=SC2034 # the driver reads these variables
-recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd) || exit 1
 title="Base voice: train a voice on hours of another program's speech, for others to be fine-tuned from it."
 features="text, alignment, mel, pitch, energy, statistics"
 corpus_command=bins.make_teacher_corpus

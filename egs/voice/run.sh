@@ -2,7 +2,7 @@
 # A person's own voice: acoustic model and vocoder, fine-tuned on minutes of recordings. --help lists stages and flags;
 # README.md beside this file explains them.
 # shellcheck disable=SC2034 # the driver reads these variables
-recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd) || exit 1
 title="A voice of your own: fine-tune the base voice and the shipped vocoder on your recordings."
 infer_modes="batch single"
 first_stage=1

@@ -73,6 +73,13 @@ def test_an_unknown_flag_is_wrong_usage(command):
     assert "Traceback" not in done.stderr
 
 
+def test_flags_may_be_written_with_dashes():
+    from bins.command import _with_underscores
+
+    given = ["--infer-text", "a-b", "--set", "a=b-c", "--vocoder-dir=x-y", "-s", "--"]
+    assert _with_underscores(given) == ["--infer_text", "a-b", "--set", "a=b-c", "--vocoder_dir=x-y", "-s", "--"]
+
+
 def test_a_former_name_of_a_command_names_the_new_one():
     done, _ = call("judge", "--reference_dir", "a")
     assert done.returncode == 2

@@ -544,6 +544,22 @@ def test_an_interrupted_demo_is_continued_and_a_finished_one_starts_over(house):
     assert house.modules == ["bins.synthesize", "bins.make_demo_corpus", *DEMO_STAGES[RECIPE]]
 
 
+def test_dashes_in_flags_are_underscores(house):
+    assert house.run("--stage", "3", "--infer-text", "a-b --c", "--vocoder-dir=x-y").returncode == 0
+    [call] = house.calls
+    assert value_of(call, "--infer_text") == "a-b --c"
+    assert value_of(call, "--vocoder_dir").endswith("x-y")
+
+
+def test_a_link_to_a_recipe_runs_it(tmp_path):
+    (tmp_path / "speak.sh").symlink_to(REPOSITORY / RECIPE / "run.sh")
+    (tmp_path / "again.sh").symlink_to("speak.sh")
+    for shell in SHELLS:
+        command = [shell, str(tmp_path / "again.sh"), "--help"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert "--infer_text" in done.stdout
+
+
 OF_A_DATASET = ["infer_datasets", "infer_testing_set", "infer_mel_source"]
 OF_OTHER_MELS = ["infer_feature_dir", "infer_audio_dir", "mel_scale"]
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # FastSpeech 2, from recordings to speech. --help lists stages and flags; README.md beside this file explains them.
 # shellcheck disable=SC2034 # the driver reads these variables
-recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd) || exit 1
 title="FastSpeech 2: train a voice on recordings with transcripts, and synthesize speech with it."
 features="text, alignment, mel, pitch, energy, statistics"
 
