@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import time
 import urllib.error
@@ -157,7 +159,22 @@ def _attempt(part: _Part, room_factor: float, timeout_s: float) -> None:
     except _NETWORK_ERRORS as error:
         if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
             raise DownloadError(f"{part.url}: {error.reason}; is the clock of this machine right?") from error  # type: ignore[union-attr]
-        raise _InterruptedError(str(getattr(error, "reason", "")) or str(error) or type(error).__name__) from error
+        reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
+        if not part.size and _is_without_network(error):
+            raise DownloadError(
+                f"{part.url}: no network ({reason}); bring the file by hand to {part.path.with_suffix('')}, or name an "
+                "address that can be reached with --mirror"
+            ) from error
+        raise _InterruptedError(reason) from error
+
+
+def _is_without_network(error: Exception) -> bool:
+    """Return whether no server was reached: its name is unknown, or there is no way to it."""
+    cause = getattr(error, "reason", error)
+    return isinstance(cause, socket.gaierror) or getattr(cause, "errno", None) in (
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+    )
 
 
 def _opened(request: urllib.request.Request, timeout_s: float) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -101,11 +102,17 @@ def download_corpus(
         info(f"{dataset}: {folder} has {', '.join(there)}; name other parts in dataset_subset to download them")
         return
     info(f"{dataset}: downloading {', '.join(archive.name for archive in missing)} to {folder}")
-    with sole_user(folder):
-        for archive in missing:
-            if not _is_there(folder, archive):
-                _download_archive(dataset, folder, archive, mirror, keep_archives)
-    (folder / ".lock").unlink(missing_ok=True)
+    created = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        with sole_user(folder):
+            for archive in missing:
+                if not _is_there(folder, archive):
+                    _download_archive(dataset, folder, archive, mirror, keep_archives)
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: something was downloaded
+            for empty in (folder / _WORKPLACE, *created):
+                empty.rmdir()
 
 
 def _refuse_near_names(dataset: str, subset: Sequence[str], known: Set[str]) -> None:

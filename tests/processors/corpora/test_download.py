@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import random
 import shutil
+import socket
 import subprocess
 import tarfile
+import urllib.error
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -325,6 +328,21 @@ def test_speakers_do_not_download_further_parts(toy, server, tmp_path):
     download_corpus("Toy", tmp_path / "toy", subset=["dev-two"])
     download_corpus("Toy", tmp_path / "toy", subset=["a speaker"])
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("reason", [socket.gaierror(-2, "Name or service not known"), OSError(errno.ENETUNREACH, "x")])
+def test_without_a_network_there_is_one_sentence_and_no_empty_folder(toy, tmp_path, monkeypatch, reason):
+    asked = []
+
+    def fail(request, timeout):
+        asked.append(request)
+        raise urllib.error.URLError(reason)
+
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    folder = tmp_path / "deep" / "toy"
+    with pytest.raises(DownloadError, match=r"no network \(.*\); bring the file by hand to .*, or .*--mirror"):
+        download_corpus("Toy", folder)
+    assert len(asked) == 1 and not (tmp_path / "deep").exists()
 
 
 def test_a_misspelt_part_does_not_download_all(toy, server, tmp_path):
