@@ -20,7 +20,15 @@ _BEFORE_NUMBERS = _TABLES.mapping("before numbers")
 _STATES = _TABLES.mapping("states")
 _DAYS = _TABLES.mapping("days")
 MONTHS = _TABLES.mapping("months")
-_SLASHED = {"w/o": "without", "w/": "with ", "b/c": "because", "c/o": "care of", "and/or": "and or", "n/a": "N A"}
+_SLASHED = {
+    "w/o": "without",
+    "w/": "with ",
+    "b/c": "because",
+    "c/o": "care of",
+    "w/e": "whatever",
+    "and/or": "and or",
+    "n/a": "N A",
+}
 
 
 def _any_of(names: Iterable[str]) -> str:
@@ -43,7 +51,7 @@ _ANY = re.compile(rf"(?<![\w.])({_any_of(_ANYWHERE)})\.", re.IGNORECASE)
 # A dot before a capital, a figure or a Roman numeral.
 _INNER_DOT = re.compile(r"\.\s*\(?[#\dA-Zivx]")
 _NUMBERED = re.compile(
-    rf"(?<![\w.])(?!(?<=\d )min)({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[A-Z]-?\d|[ivxIVX]+\b)", re.IGNORECASE
+    rf"(?<![\w.])(?!(?<=\d )(?:min|s))({_any_of(_BEFORE_NUMBERS)})\.\s*(?=#?\d|[A-Z]-?\d|[ivxIVX]+\b)", re.IGNORECASE
 )
 _STATE = re.compile(rf"(?<=[a-z], )({_any_of(_STATES)})\.")
 _DAY = re.compile(
@@ -61,16 +69,18 @@ _MONTH = re.compile(rf"\b({_any_of(MONTHS)})\.(?=,?\s*(?:\d|to\b|and\b|of\b|thro
 _BARE_MONTH = re.compile(rf"\b({_any_of(MONTHS)})\b(?=\s+\d)|(?<=\d )({_any_of(MONTHS)})\b\.?")
 _SLASH = re.compile(rf"(?<![\w/])(?<!\d )({_any_of(_SLASHED)})(?![/\d])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![\w.])([A-Za-z](?:\.[A-Za-z])+)\.?(?![A-Za-z])")
-_INITIAL = re.compile(r"(?<!°)\b([A-Z])\.(?=\s+\(?[A-Z])")
+_INITIAL = re.compile(r"(?<![°/])\b([A-Z])\.(?=\s+\(?[A-Z])")
 _TRAVEL = {"d": ("departs", "departure"), "a": ("arrives", "arrival")}
 _PLACE_AND_TIME = r"(?:[A-Z][\w'’]+,?\s+){0,3}\d{1,2}[:.]?\d{2}(?!\w)"
 _TRAVELS = re.compile(
     rf"\b([DdAa])(?:ep|rr)\.(?=\s+{_PLACE_AND_TIME})|(?<=\d\s)([da])(?:ep|rr)\.|\b([DdAa])(?:ep|rr)\.(?=\s*(?:[,/|.)]|$))"
 )
+_BARE_TRAVELS = re.compile(r"\b([da])(?:ep|rr)(?=\s\d{1,2}[:.]\d\d\b)")
 _BOTH_WAYS = re.compile(r"\b([DdAa])(?:ep|rr)\.(\s*[,/|]?\s*)([DdAa])(?:ep|rr)\.")
 _ARRANGED = re.compile(r"\b([Aa])rr\.\s+(?:by\s+)?(?=[A-Z])")
-_VERSUS = re.compile(r"(?<=[\w.)'’]\s)v\.(?=\s+[A-Z])")
-_SINGLE_LETTER = re.compile(r"\b[NSEWv]\.\s")
+_VERSUS = re.compile(r"(?<=[\w.)'’]\s)v\.(?=\s+[A-Z])|(?<=[a-z]\s)v(?=\s[A-Z][a-z])")
+_PER = {"p.a": "per annum", "p.p": "per person"}
+_SINGLE_LETTER = re.compile(r"\b[NSEW]\.\s")
 _COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _COMPASS_POINT = re.compile(
     rf"\b([NSEW])\.\s+(?=(?:{_TABLES.alternatives('behind points of the compass')})\b)"
@@ -106,16 +116,19 @@ def expand_abbreviations(text: str) -> str:
         text = _BARE_MONTH.sub(_bare_month, text)
     if _MAY_BE_BARE.search(text):
         text = _BARE_AFTER_NAME.sub(_bare_after_name, text)
+    if " v" in text:
+        text = _VERSUS.sub("versus", text)
     if "." not in text and not any(title in text for title in _WITHOUT_DOT):
         return text
     if has_inner_dot := _INNER_DOT.search(text):
         text = _NUMBERED.sub(lambda match: _like(match[1], _BEFORE_NUMBERS[match[1].lower()]) + " ", text)
+    if "dep " in text or "arr " in text:
+        text = _BARE_TRAVELS.sub(lambda match: _TRAVEL[match[1]][0], text)
     if "ep." in text or "rr." in text:
         text = _TRAVELS.sub(_travels, _BOTH_WAYS.sub(_both_ways, text))
         text = _ARRANGED.sub(lambda match: _like(match[1], "arranged by "), text)
     if has_inner_dot and _SINGLE_LETTER.search(text):
         text = _COMPASS_POINT.sub(lambda match: _COMPASS[match[1] or match[2]] + " ", text)
-        text = _VERSUS.sub("versus", text)
     if "Co." in text:
         text = _COUNTY.sub("County ", text)
     text = _AFTER_NAME.sub(_after_name, text)
@@ -127,7 +140,8 @@ def expand_abbreviations(text: str) -> str:
 
 
 def _days(match: re.Match[str]) -> str:
-    return f"{_DAYS[match[1]]} {'and' if match[2] == '/' else 'to'} {_DAYS[match[3]]}"
+    stop = _full_stop(match, any_capital=True) if match[0].endswith(".") else ""
+    return f"{_DAYS[match[1]]} {'and' if match[2] == '/' else 'to'} {_DAYS[match[3]]}{stop}"
 
 
 def _bare_day(match: re.Match[str]) -> str:
@@ -213,8 +227,8 @@ def _spaced_initials(match: re.Match[str]) -> str:
     letters = match[1].replace(".", "")
     if not match[0].endswith("."):
         return " ".join(letters.upper()) if len(letters) > 1 and match[1].isupper() else match[0]
-    if match[1] == "p.a":
-        return "per annum" + _full_stop(match)
+    if match[1] in _PER:
+        return _PER[match[1]] + _full_stop(match)
     is_time = letters.lower() in ("am", "pm")
     return " ".join(letters.upper()) + _full_stop(match, any_capital=is_time and not _names_time(match))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
 
 from processors.text.language_codes import primary_language
 
@@ -38,7 +40,6 @@ _REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 _BULLET = re.compile(r"[-*+•‣◦▪–]\s+(?=\S)")
 _ITEM = re.compile(r"[-*+•‣◦▪–]\s+\S|(?:\d{1,3}|[a-zA-Z])[.)]\s+\S")
 _HEADING = re.compile(r"#{1,6}\s+")
-_HEADER = re.compile(r"[A-Z][\w-]{0,11}:\s")
 _RULE = re.compile(r"(?:[-*_=~]\s?){2,}")
 _ABBREVIATED = re.compile(r"[^\W\d_]\.$")
 _SHORT_LINE = 40
@@ -58,24 +59,41 @@ def end_lines(text: str) -> str:
     """End headings, list items and paragraphs with a full stop unless they have a mark, and drop bullets.
 
     A line ends a sentence if a blank line, a list item or a heading follows, or if it is a heading itself; other lines
-    are those of running text, but for headers of e-mails and short lines before a capital, as in price lists and
-    addresses, which pause. The stop is separated from its word, so that it is never an abbreviation's or ordinal's. The
-    marks ">" of quoted lines are dropped.
+    are those of running text, but for short lines before a capital and paragraphs whose lines end although the next
+    word would fit, as in price lists and addresses, which pause. The stop is separated from its word, so that it is
+    never an abbreviation's or ordinal's. The marks ">" of quoted lines are dropped.
     """
     text = _QUOTED.sub("", text)
     lines = ["" if _RULE.fullmatch(line.strip()) else line for line in text.splitlines()]
     ended: list[str] = []
+    in_lists = _places_in_lists(lines)
     for place, line in enumerate(lines):
         line = line.strip()
         following = lines[place + 1].strip() if place + 1 < len(lines) else "."
         is_heading = _HEADING.match(line)
         ends = not following or is_heading or _ITEM.match(following) or _HEADING.match(following)
         plain = _BULLET.sub("", _HEADING.sub("", line, count=1), count=1) if is_heading or _ITEM.match(line) else line
-        is_short = len(line) < _SHORT_LINE or (_HEADER.match(line) and _HEADER.match(following))
-        mark = " ." if ends else " ," if is_short and following[0].isupper() else ""
+        is_item = len(line) < _SHORT_LINE and following[:1].isupper()
+        mark = " ." if ends else " ," if is_item or (place in in_lists and following[0].isalnum()) else ""
         takes_mark = _UNENDED.search(plain) or (ends and _ABBREVIATED.search(plain))
         ended.append(plain + mark if takes_mark else plain)
     return "\n".join(ended)
+
+
+def _places_in_lists(lines: Sequence[str]) -> set[int]:
+    """Return the places of lines in paragraphs of which most lines end although the next one's first word would fit."""
+    places: set[int] = set()
+    start = 0
+    for end in range(len(lines) + 1):
+        if end < len(lines) and lines[end].strip():
+            continue
+        block = [line.strip() for line in lines[start:end]]
+        longest = max(map(len, block), default=0)
+        n_early = sum(len(line) + 1 + len(following.split()[0]) <= longest for line, following in pairwise(block))
+        if 2 * n_early > len(block) - 1:
+            places.update(range(start, end - 1))
+        start = end + 1
+    return places
 
 
 def _plain(text: str) -> str:
@@ -93,7 +111,7 @@ def map_characters(text: str) -> str:
     scripts. White space of any kind becomes one space, between columns a comma; invisible characters and emoticons are
     dropped; HTML's character references are resolved; headings, list items and paragraphs end with a full stop.
     """
-    text = _plain(text)
+    text = _plain(text).replace("+/-", "±")
     if not text.isascii():
         text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[digit] for digit in run[0]), text)
         text = "".join(_visible(character) for character in text).translate(_CHARACTERS)
@@ -148,7 +166,8 @@ def _heart(match: re.Match[str]) -> str:
     *_, before = match.string[: match.start()].split() or [""]
     if match[1] and before.lower() in _LOVERS:
         return "heart"
-    return " " if not before or before[-1] in ".!?,;:)" or before.lower() in _BEFORE_HEART else match[0]
+    greets = before[-1:] in ".!?,;:)" or before.lower() in _BEFORE_HEART or _HEART.fullmatch(before)
+    return " " if greets else match[0]
 
 
 def _ascii_digit(character: str) -> str:

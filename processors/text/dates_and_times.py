@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
-from processors.text.number_words import cardinal, ordinal, plural, year
+from processors.text.number_words import cardinal, decimal, ordinal, plural, year
 
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
 _MONTH = "|".join(_MONTHS)
-_ISO = re.compile(r"(?<![\w-])(\d{4})-(\d{1,2})-(\d{1,2})(?:T(?=\d))?(?![\w-])")
+_ISO = re.compile(r"(?<![\w-])(\d{4})-(\d{1,2})-(\d{1,2})(?![\w-])")
+_ISO_TIME = re.compile(r"(?<![\w-])(\d{4}-\d\d-\d\d)T(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z?)(?![\w:])")
+# Day and month where the day comes first, as 25/12; fractions with such denominators are improper.
+_DAY_FIRST = re.compile(r"(?<![\w/.,-])(1[3-9]|2\d|3[01])/(1[0-2])(?![\w/]|[.,]\d)")
 _NUMERIC = re.compile(r"(?<![\w/.-])(\d{1,2})(?:([/.])(\d{1,2})\2(\d{4}|\d{2})|-(\d{1,2})-(\d{4}))(?![\w/-]|\.\d)")
 _ON_DAY = re.compile(r"(?<=\b[Oo]n )(\d{1,2})/(\d{1,2})(?![\w/])")
 _MONTH_DAY = re.compile(
@@ -39,6 +42,9 @@ _TIME_WITHOUT_COLON = re.compile(
 _DOTTED_TIMES = re.compile(
     r"(?<![\w.:])(?:\d{1,2}\.[0-5]\d(?:,\s?|\s?[-–&]\s?|\s(?:and|or|to)\s)){0,9}\d{1,2}\.[0-5]\d(?=\s?(?:hrs|hours|o'clock)\b)"
 )
+_DURATION = re.compile(r"(?<![\w.:])(\d{1,3})\s?h\s?(\d{1,2})\s?m(?:in)?\b")
+_RACE = re.compile(r"(?<![\w.:])(\d{1,2}):([0-5]\d\.\d{1,3})(?![\w:])")
+_DOTTED_OF_DAY = re.compile(r"(?<=day )(\d{1,2})\.([0-5]\d)(\s?[-–]\s?)(\d{1,2})\.([0-5]\d)(?!\d)")
 _MINUTES_RANGE = re.compile(
     r"(?<=\d[:.]\d{2})\s?[-–]\s?(?=\d{1,2}[:.]\d{2}\s?[AaPp]\s?[Mm]\b)|(?<=\d:\d{2})\s?[-–]\s?(?=\d)"
 )
@@ -52,9 +58,13 @@ def expand_dates(text: str) -> str:
     With slashes the month comes first unless that is impossible; with dots the day does. Days become ordinals:
     "January fifteenth".
     """
-    text = _ISO.sub(lambda match: _date(match, int(match[1]), int(match[2]), int(match[3])), text)
+    if "-" in text:
+        text = _ISO_TIME.sub(lambda match: f"{match[1]} {match[2]}{' UTC' if match[3] else ''}", text)
+        text = _ISO.sub(lambda match: _date(match, int(match[1]), int(match[2]), int(match[3])), text)
     text = _NUMERIC.sub(_numeric_date, text)
-    text = _ON_DAY.sub(_on_day, text)
+    if "/" in text:
+        text = _DAY_FIRST.sub(lambda match: f"{_MONTHS[int(match[2]) - 1]} {ordinal(int(match[1]))}", text)
+        text = _ON_DAY.sub(_on_day, text)
     text = _MONTH_DAY.sub(_month_day, text)
     text = _DAY_MONTH.sub(_day_month, text)
     text = _MONTH_YEAR.sub(lambda match: f"{match[1]} {year(int(match[2]))}", text)
@@ -64,6 +74,11 @@ def expand_dates(text: str) -> str:
 
 def expand_times(text: str) -> str:
     """Spell out times of day: "3:05 P M" as "three oh five P M", "5:00" as "five o'clock"."""
+    if ":" in text:
+        text = _RACE.sub(lambda match: f"{cardinal(int(match[1]))} {decimal(match[2])}", text)
+    if "day " in text:
+        text = _DOTTED_OF_DAY.sub(r"\1:\2\3\4:\5", text)
+    text = _DURATION.sub(lambda match: f"{_several(match[1], 'hour')} {_several(match[2], 'minute')}", text)
     if _MAY_LACK_COLON.search(text):
         text = _TIME_WITHOUT_COLON.sub(
             lambda match: f"{match[5] or ''}{match[1] or match[3] or match[6]}:{match[2] or match[4] or match[7]}", text
@@ -71,6 +86,10 @@ def expand_times(text: str) -> str:
         text = _DOTTED_TIMES.sub(lambda match: match[0].replace(".", ":"), text)
     text = _TIME.sub(_time, _TIME_RANGE.sub(r"\1 to ", _MINUTES_RANGE.sub(" to ", text)))
     return _OCLOCK.sub(lambda match: f"{cardinal(int(match[1]))} o'clock", text)
+
+
+def _several(number: str, what: str) -> str:
+    return f"{cardinal(int(number))} {what}{'' if int(number) == 1 else 's'}"
 
 
 def _date(match: re.Match[str], year_number: int, month: int, day: int, comma: str = ",") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from processors.text.number_words import MAGNITUDES, NUMBER, cardinal, decimal, whole
+from processors.text.number_words import MAGNITUDES, NUMBER, cardinal, decimal, is_number_word, whole
 from processors.text.spoken_numbers import mixed_number
 from processors.text.word_tables import WordTables, word_set
 
@@ -22,7 +22,8 @@ _MEASURE = re.compile(
 _MEASURE_IN = re.compile(rf"(?<![\d.,])({NUMBER})-?in\b(?![.-])")
 _SQUARE = re.compile(r"\b(sq|cu)\.\s?(?=(?:ft|mi|km|m|in|yd)\b)")
 _PINTS = re.compile(r"(\d )?(?<![\d/])(\d/\d )pts?\b\.?(?!\s?[A-Z])")
-_INCHES = re.compile(rf"(?<![\d.,])({NUMBER})\"(?=[\s,.;:)]|$)")
+_INCHES = re.compile(rf"(?<![\d.,/])(\d+/\d+|{NUMBER})\"(?=[\s,.;:)]|$)")
+_TWO_SCALES = re.compile(r"(?<![\w.])(\d{2,3})\s?([CF])\s?/\s?(\d{2,3})\s?([CF])\b")
 _BEARING = re.compile(rf"(?<![\d.,])({NUMBER})\s?°\s?([NSEW])\b(?!['’])")
 _POWERS = {"2": "square ", "3": "cubic "}
 _SECOND_POWERS = {"2": "squared", "3": "cubed"}
@@ -30,8 +31,9 @@ _DIRECTIONS = {"N": "north", "S": "south", "E": "east", "W": "west"}
 _PER = re.compile(
     r"(?<=[a-z])\s?/\s?(hour|day|week|month|year|person|night|minute|second|hr|mo|yr|wk|sq ft|kg|lb|oz|mile|gallon|"
     r"barrel|bbl|ton|tonne|acre|user|unit|piece|word|page|kWh|GB|liter|litre|dozen|min|sec|h|pp)\b"
-    r"(?:\.(?=\s+[^A-Z\s]))?"
+    r"(?:\.(?=\s+[^A-Z\"'\s]))?"
 )
+_PER_ANYTHING = re.compile(r"\b(dollars?|cents?|pounds?|pence|euros?|rupees?|\d+)/([a-z]{4,}|ea\b)")
 _PER_WORDS = {
     "hr": "hour", "h": "hour", "mo": "month", "yr": "year", "wk": "week", "sq ft": "square foot", "kg": "kilogram",
     "lb": "pound", "oz": "ounce", "bbl": "barrel", "kWh": "kilowatt hour", "GB": "gigabyte", "min": "minute",
@@ -46,16 +48,23 @@ def expand_measures(text: str) -> str:
     """Spell out numbers with units: "5 km", "1 lb", "70%", "20°C", "a 5-km run", "30 m/s", "5'10\\"", "12 m²"."""
     if "sq." in text or "cu." in text:
         text = _SQUARE.sub(r"\1 ", text)
+    if "C/" in text or "F/" in text:
+        text = _TWO_SCALES.sub(r"\1°\2/\3°\4", text)
     text = _PINTS.sub(lambda match: match[0].split("pt")[0] + ("pints" if match[1] else "pint"), text)
-    text = _HEIGHT.sub(lambda match: f"{cardinal(int(match[1]))} foot {cardinal(int(match[2]))}", text)
-    text = _BEARING.sub(lambda match: f"{decimal(match[1])} degrees {_DIRECTIONS[match[2]]}", text)
+    if "'" in text:
+        text = _HEIGHT.sub(lambda match: f"{cardinal(int(match[1]))} foot {cardinal(int(match[2]))}", text)
+        text = _FEET.sub(lambda match: f"{whole(match[1])} feet", text)
+    if "°" in text:
+        text = _BEARING.sub(lambda match: f"{decimal(match[1])} degrees {_DIRECTIONS[match[2]]}", text)
     text = _FEET_INCHES.sub(r"\1 ft \2 inches", text)
     if '"' in text:
         text = _with_inches(text)
-    text = _FEET.sub(lambda match: f"{whole(match[1])} feet", text)
     text = _MEASURE_IN.sub(lambda match: f"{decimal(match[1])} {'inch' if match[1] == '1' else 'inches'}", text)
     text = _MEASURE.sub(_measure, text)
-    return _PER.sub(lambda match: f" per {_PER_WORDS.get(match[1], match[1])}", text)
+    if "/" in text:
+        text = _PER.sub(lambda match: f" per {_PER_WORDS.get(match[1], match[1])}", text)
+        text = _PER_ANYTHING.sub(_per_anything, text)
+    return text
 
 
 def _with_inches(text: str) -> str:
@@ -68,7 +77,8 @@ def _with_inches(text: str) -> str:
         if (before.count('"') - n_inches) % 2:
             return match[0]
         n_inches += 1
-        return f"{decimal(match[1])} {'inch' if match[1] == '1' or before.endswith((' a ', 'A ')) else 'inches'}"
+        is_one = match[1] == "1" or "/" in match[1] or before.endswith((" a ", "A "))
+        return f"{match[1]} {'inch' if is_one else 'inches'}"
 
     return _INCHES.sub(spoken, text)
 
@@ -97,6 +107,14 @@ def _measure(match: re.Match[str]) -> str:
     follows = re.match(r"\s+[a-z]", match.string[match.end() :]) and unit not in "%°C°F"
     singular = spoken == "one" or fraction == number or match["gap"] == "-" or (article and follows)
     return f"{article}{'minus ' if match['minus'] else ''}{spoken} {one if singular else many}{per}{stop}"
+
+
+def _per_anything(match: re.Match[str]) -> str:
+    """Return "5 dollars per serving" for "5 dollars/serving", but "5 dollars/six dollars" as it is."""
+    counted, unit = match.groups()
+    if is_number_word(unit):
+        return match[0]
+    return f"{counted} each" if unit == "ea" else f"{counted} per {unit}"
 
 
 def _per(unit: str | None, power: str | None) -> str:

@@ -44,11 +44,22 @@ _GREEK = _TABLES.mapping("greek letters")
 _BRACKETS_AND_DASHES = {"[": "(", "]": ")", "{": "(", "}": ")", "–": "—"}
 _SYMBOLS = {symbol: f" {spoken} " for symbol, spoken in _TABLES.mapping("symbols").items()} | _BRACKETS_AND_DASHES
 _GREEK_LETTER = re.compile(rf"(?<![^\W\d_])[{''.join(_GREEK)}](?![^\W\d_])")
-_COMPARISONS = {"§§": " sections ", "==": "=", "!=": "≠", ">=": "≥", "<=": "≤", "->": "→", "=>": "→"}
+_COMPARISONS = {
+    "§§": " sections ",
+    "&&": "&",
+    "==": "=",
+    "!=": "≠",
+    ">=": "≥",
+    "<=": "≤",
+    "->": "→",
+    "=>": "→",
+}
 _COMPARISON = re.compile("|".join(map(re.escape, _COMPARISONS)))
 # "£3.40 / £3.90", "I/O".
 _APART = re.compile(r"(?<=[\w.])\s/\s(?=\w)")
 _LETTERS = re.compile(r"\b([A-Z])/(?=[A-Z]\b)")
+_NUMBER_SIGN = re.compile(r"(?<=[a-z]\s)#(?=\s)")
+_PROMPT = re.compile(r"(?<!\S)\$(?=\s[a-z])")
 _PRONOUNS = re.compile(
     r"\b(he|she|his|her|him|hers|they|them|s?he)/(he|she|his|her|him|hers|they|them)\b", re.IGNORECASE
 )
@@ -145,6 +156,10 @@ def _speak_symbols(text: str) -> str:
     text = _COMPARISON.sub(lambda match: _COMPARISONS[match[0]], text)
     if "/" in text:
         text = _LETTERS.sub(r"\1 ", _APART.sub(", ", text))
+    if "#" in text:
+        text = _NUMBER_SIGN.sub("number", text)
+    if "$ " in text:
+        text = _PROMPT.sub("", text)
     text = _PRONOUNS.sub(r"\1 or \2", text)
     text = _GREEK_LETTER.sub(lambda match: _GREEK[match[0]], text)
     return _SYMBOL.sub(lambda match: _SYMBOLS.get(match[0], " "), text)

@@ -19,7 +19,7 @@ _ORDINALS = {
 # Written numbers: grouping commas, a decimal point. A pattern that starts with it must not match within a number, or a
 # long run of digits takes quadratic time.
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-MAGNITUDES = "hundred|thousand|million|billion|trillion|quadrillion"
+MAGNITUDES = "hundred|thousand|million|billion|trillion|quadrillion|lakh|crore"
 
 # Longer ones are read digit by digit: they have no familiar names.
 MAX_DIGITS = 3 * len(_SCALES)
@@ -41,6 +41,11 @@ def cardinal(number: int) -> str:
         if group:
             words.insert(0, f"{cardinal(group)} {scale}".strip())
     return " ".join(words)
+
+
+def is_number_word(word: str) -> bool:
+    """Return whether a lower-case word begins the name of a number: "twelve", "forty-two", not "forties"."""
+    return word.partition("-")[0] in {*_SMALL, *_TENS}
 
 
 def ordinal(number: int) -> str:

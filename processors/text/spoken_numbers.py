@@ -20,7 +20,8 @@ from processors.text.number_words import (
 _FRACTION = re.compile(r"(?<![\w./,-])(?:(\d+)(?:\s+|-))?(\d+)\s?/\s?(\d+)(?:ths?|rds?|nds?)?(?![\w/])")
 _SET_PHRASES = {
     "24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty", "20/20": "twenty twenty",
-    "911": "nine one one", "b4": "before",
+    "911": "nine one one", "b4": "before", "w8": "wait", "m8": "mate", "l8": "late",
+    "l8r": "later", "gr8": "great", "2day": "today", "2nite": "tonight", "2night": "tonight", "2moro": "tomorrow",
     "50-50": "fifty fifty",
     "24-7": "twenty-four seven",
 }  # fmt: skip
@@ -34,6 +35,7 @@ _WHOLE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
 _RATIO = re.compile(rf"(?<![\w:.,])({_WHOLE}):(?={_WHOLE}(?![\w:]))")
 _TIMES = re.compile(r"(?<=[\d)])\s?\*\s?(?=[\d(])")
 _SAME_UNIT = re.compile(rf"(?<![\w.,-])((?:{NUMBER})(\s?[A-Za-zμ°%]{{1,4}}))(\s?)[-–]\3(?=(?:{NUMBER})\2(?!\w))")
+_CLAUSES = re.compile(r"(?<=\))\s?[-–]\s?(?=\([a-z0-9]{1,4}\))")
 _FROM_FRACTION = re.compile(r"(?<![\w/.,])(\d{1,3}/\d{1,3})\s?[-–]\s?(?=\d)")
 _INDIAN = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d]|,\d)")
 _EUROPEAN = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,\d{1,2}(?![\d]|[.,]\d)")
@@ -52,6 +54,9 @@ _MAGNITUDE_RANGE = re.compile(
 )
 _SCIENTIFIC = re.compile(rf"(?<![\w.,])({NUMBER})(?:e\+?|E\+|[eE](-))(\d{{1,3}})\b(?![.,]\d)")
 _HAS_EXPONENT = re.compile(r"\d[eE][-+\d]")
+# "4'x8'"
+_SIDE_IN_FEET = re.compile(r"(?<=\d)'(?=\s?[xX]\s?\d)")
+_LAST_SIDE_IN_FEET = re.compile(r"(?<=\d)(\s?[xX]\s?\d+)'(?!\w)")
 _MINUS_TERM = re.compile(r"(?<=\d[a-z]|\^\d)\s-\s(?=\d)")
 _FOLLOWING = re.compile(r"(?<=\d)\s?ff\b\.?")
 _YEAR_OF_CENTURY = re.compile(r"(?<![\w'])'0(\d)\b(?!')")
@@ -79,14 +84,20 @@ def expand_numbers(text: str) -> str:
         text = _FOLLOWING.sub(" and following", _YEAR_OF_CENTURY.sub(r"oh \1", text))
     if _HAS_EXPONENT.search(text):
         text = _SCIENTIFIC.sub(lambda match: f"{match[1]} times 10^{match[2] or ''}{match[3]}", text)
-    text = _FRACTION.sub(_fraction, text)
+    if "/" in text:
+        text = _FRACTION.sub(_fraction, text)
     text = _DIGITS_POINTS.sub(_digits_points, text)
     text = _ORDINAL.sub(lambda match: _ordinal(match[1]), text)
-    text = _POWER.sub(_power, text)
+    if "^" in text:
+        text = _POWER.sub(_power, text)
     text = _NUMBERED_THING.sub(lambda match: f"{match[1]} {in_pairs(match[2])}", text)
-    text = _MODEL.sub(lambda match: f"{match[1]} {in_pairs(match[2])}", text)
+    text = _MODEL.sub(lambda match: f"{match[1]} {in_pairs(match[2])}{_gap(match)}", text)
     text = _ABOUT.sub("about ", _MINUS.sub(" minus ", text))
     return _PLAIN.sub(_plain_number, text)
+
+
+def _gap(match: re.Match[str]) -> str:
+    return " " if match.string[match.end() : match.end() + 1].isalnum() else ""
 
 
 def unify_grouping(text: str) -> str:
@@ -107,18 +118,23 @@ def expand_ranges(text: str) -> str:
     text = _SEVERAL.sub(lambda match: plural(in_pairs(match[match.lastindex or 0])), text)
     if "*" in text:
         text = _TIMES.sub(" times ", text)
+    if "'" in text:
+        text = _LAST_SIDE_IN_FEET.sub(r"\1 feet", _SIDE_IN_FEET.sub("", text))
     if "x" in text or "X" in text:
         text = _TIMES_POWER.sub(" times ", text)
         text = _PIECES.sub(r"\1 times ", text)
         text = _DIMENSIONS.sub(r"\1\2 by ", text)
         text = _TIMES_COUNT.sub("times ", _TIMES_OVER.sub(r"\1 times", text))
-    text = _RATIO.sub(r"\1 to ", text)
+    if ":" in text:
+        text = _RATIO.sub(r"\1 to ", text)
     if "-" not in text and "–" not in text:
         return text
     if " - " in text:
         text = _MINUS_TERM.sub(" minus ", text)
     if "illion" in text or "thousand" in text:
         text = _MAGNITUDE_RANGE.sub(r"\1 to ", text)
+    if "(" in text:
+        text = _CLAUSES.sub(" to ", text)
     text = _FROM_FRACTION.sub(r"\1 to ", _SAME_UNIT.sub(r"\1 to ", text))
     return _RANGE.sub(_range, text)
 
@@ -139,6 +155,8 @@ def _fraction(match: re.Match[str]) -> str:
     if max(len(numerator), len(denominator)) > 6 or int(denominator) < 2:
         return f"{whole(integer) + ' ' if integer else ''}{whole(numerator)} over {whole(denominator)}"
     top, bottom = int(numerator), int(denominator)
+    if top >= 100 and bottom <= 10 and not integer:  # a score: 397/4
+        return f"{cardinal(top)} over {cardinal(bottom)}"
     if top == bottom and not integer:
         return f"{cardinal(top)} out of {cardinal(bottom)}"
     if not integer and top + bottom == 100 and top % 5 == 0:

@@ -10,9 +10,10 @@ _PHONE = re.compile(
     r"(?<![\w.,/-])(?:(\+?\d{1,3})[-. ]|(\+)(\d{1,3}))?(?:\((\d{3})\)\s?|(\d{3})[-. ])(\d{3})[-. ](\d{4})(?![\w-]|\.\d)"
     r"|(?<![\w.,/-])(\d{3})-(\d{4})(?![\w-]|\.\d)|(?<![\w.,/-])(\d{3})-(\d{2})-(\d{4})(?![\w-]|\.\d)"
 )
-_SPACED_PHONE = re.compile(r"(?<![\w.,-])0\d{2,4}(?: \d{3,4}){1,3}(?![\w-]|[.,]\d)")
+_SPACED_PHONE = re.compile(r"(?<![\w.,-])(?<!\d )0\d{2,4}(?: \d{3,4}){1,3}(?![\w-]|[.,]\d)")
 _VANITY_PHONE = re.compile(r"(?<![\w-])1-(8\d\d)-(?=[A-Z\d])")
 _ZIP_CODE = re.compile(r"(?<=, [A-Z]{2} )(\d{5})(?:-(\d{4}))?\b(?![.,]\d)")
+_LONG_CODE = re.compile(r"(?<![\w.,-])\d{3,4}(?: \d{3,4}){2,5}(?![\w-]|[.,]\d| \d)")
 _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 
 
@@ -21,8 +22,15 @@ def expand_phone_numbers(text: str) -> str:
     text = _ZIP_CODE.sub(lambda match: ", ".join(digit_by_digit(group) for group in match.groups() if group), text)
     text = _PHONE.sub(_phone, text)
     text = _SPACED_PHONE.sub(lambda match: ", ".join(map(digit_by_digit, match[0].split())), text)
+    text = _LONG_CODE.sub(_long_code, text)
     text = _VANITY_PHONE.sub(lambda match: f"one {_phone_group(match[1])} ", text)
     return _INTERNATIONAL_PHONE.sub(_international, text)
+
+
+def _long_code(match: re.Match[str]) -> str:
+    """Spell out a number in groups as on cards; "100 000 000" is one number."""
+    groups = match[0].split()
+    return match[0] if all(len(group) == 3 for group in groups) else ", ".join(map(digit_by_digit, groups))
 
 
 def _international(match: re.Match[str]) -> str:

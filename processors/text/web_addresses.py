@@ -15,7 +15,9 @@ _DOMAIN = re.compile(
 )
 _IN_BRACKETS = re.compile(r"\s?<([^<>\s]*[@/][^<>\s]*)>")
 _HIDDEN = re.compile(r"(?<=/)\.(?=\w)")
-_FILE = re.compile(r"(?<=[a-z0-9_]{2})\.(?=[a-z]{2,5}\b(?!\.\w))")
+_FILE = re.compile(
+    r"(?<=[a-z0-9_]{2})\.(?=[a-z]{2,5}\b(?!\.\w))|(?<=\w)\.(?=(?:csv|json|txt|html|xml|pdf|png|jpg|toml|yaml)\b)"
+)
 _HASHTAG = re.compile(r"(?<!\w)#(?=[A-Za-z_])")
 _SHARP = re.compile(r"(?<!\w)([CF])#(?!\w)")
 _HANDLE = re.compile(r"(?<!\w)@(?=\w)")

@@ -39,8 +39,15 @@ def spoken(front_end, text):
         ("Stop    dep.    arr.\nLeeds\t05:40", "Stop, departure, arrival Leeds, five forty"),
         ("> Is it?\n>> No\n\nYes", "Is it? No. Yes"),
         (
-            "To: everyone in the house and garden <a@b.org>\nSubject: tea",
-            "To: everyone in the house and garden, a at b dot org, Subject: tea",
+            "To: everyone in the house and garden <a@b.org>\nDate: today at ten\nCc: Sue and Tim\nSubject: tea, Bob!",
+            "To: everyone in the house and garden, a at b dot org, "
+            "Date: today at ten, Cc: Sue and Tim, Subject: tea, Bob!",
+        ),
+        (
+            "They left the town by the old road before the sun was up, and\nPeter drove until noon, when\n"
+            "Mary, who had slept well in the back of the car, took over.",
+            "They left the town by the old road before the sun was up, and Peter drove until noon, when, "
+            "Mary, who had slept well in the back of the car, took over.",
         ),
     ],
 )
