@@ -139,6 +139,10 @@ class PreprocessSettings(Settings):
     valid_size: int | float = setting("utterances for validation: a number of them, or a share below 1", ge=0)
     test_size: int | float = setting("utterances for testing: a number of them, or a share below 1", ge=0)
     split_seed: int = setting("seed of the split into train, valid and test")
+    golden_test: tuple[str, ...] = setting(
+        "ids of the utterances of the set golden_test; ten of the test split, short to long, if empty",
+        default=(),
+    )
     num_workers: int = setting("processes of stage 1; 0 for one per core", ge=0)
 
     @property

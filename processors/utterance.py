@@ -15,6 +15,8 @@ from utils.files import atomic_file
 
 SPLITS = ("train", "valid", "test")
 """Names of the splits of a corpus."""
+GOLDEN_TEST = "golden_test"
+"""Name of a few utterances, mostly of the test split, to compare models by; a manifest beside those of the splits."""
 
 # Separators, and what Windows refuses in file names.
 _UNSAFE_CHARACTERS = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f]')

@@ -22,12 +22,13 @@ from processors.speakers.speaker_encoders import SpeakerEncoder
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, StatisticsCollector, save_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, kept_voice_folder
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
-from processors.utterance import SPLITS, Utterance, write_manifest
+from processors.utterance import GOLDEN_TEST, SPLITS, Utterance, write_manifest
 from utils.console import info, warn
 from utils.files import write_atomically
 
 # Less than this is known to make poor voices.
 _ADVISED_MINUTES_PER_SPEAKER = 30
+_GOLDEN_UTTERANCES = 10
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,25 @@ def write_voice_files(
         for split in SPLITS:
             members = (utterance for utterance in result.usable if utterance.split == split)
             write_manifest(result.folder / f"{split}.jsonl", completed(members, store, symbols))
+        golden = golden_test(result.usable, settings.preprocess.golden_test)
+        write_manifest(result.folder / f"{GOLDEN_TEST}.jsonl", completed(iter(golden), store, symbols))
+    usable = {utterance.id for result in results for utterance in result.usable}
+    if missing := [id_ for id_ in settings.preprocess.golden_test if id_ not in usable]:
+        warn(f"preprocess.golden_test: no usable utterance {', '.join(missing)}")
     if for_voice:
         _warn_of_little_speech(list(counts.values()), settings.preprocess)
     return _summary(results, list(counts.values()), settings.preprocess, reports)
+
+
+def golden_test(utterances: Sequence[Utterance], ids: Sequence[str]) -> list[Utterance]:
+    """Return the utterances of these ids; if there are none, ten of the test split, spread over its lengths."""
+    if ids:
+        by_id = {utterance.id: utterance for utterance in utterances}
+        return [by_id[id_] for id_ in ids if id_ in by_id]
+    tested = [utterance for utterance in utterances if utterance.split == "test"]
+    by_length = sorted(tested, key=lambda utterance: (utterance.duration_s, utterance.id))
+    places = np.linspace(0, len(by_length) - 1, min(_GOLDEN_UTTERANCES, len(by_length))).round().astype(int)
+    return [by_length[place] for place in places]
 
 
 def _symbols_left_in(processed_dir: Path) -> SymbolTable | None:
@@ -177,7 +194,7 @@ def _refuse_if_too_few(results: Sequence[CorpusResult], settings: PreprocessSett
         total = len(result.usable) + len(result.rejected)
         report = result.folder / "report.md"
         is_refused = result.rejected_share > settings.max_bad_share or not result.has_training
-        for split in SPLITS if is_refused else ():
+        for split in (*SPLITS, GOLDEN_TEST) if is_refused else ():
             # Manifests of an earlier run may list utterances that are rejected now.
             (result.folder / f"{split}.jsonl").unlink(missing_ok=True)
         if result.rejected_share > settings.max_bad_share:

@@ -20,7 +20,7 @@ from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.utterance_data import front_end_version_of
 from processors.feature_store import FeatureStore, StoreError
 from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, VOCODER_FEATURES
-from processors.preparation import extraction, former_phones, report
+from processors.preparation import extraction, former_phones, report, voice_files
 from processors.preparation import plan as plan_module
 from processors.preparation import prepare as prepare_module
 from processors.preparation.corpus_result import PreparationError
@@ -139,6 +139,23 @@ def test_splits_are_disjoint_and_statistics_are_of_training_alone(tmp_path, corp
     statistics = open_statistics(tmp_path / "processed" / "statistics.json")
     assert statistics["toy"].energy.n_frames == frames
     assert json.loads((tmp_path / "processed" / "speakers.json").read_text()) == {"toy": 0}
+
+
+def test_a_golden_test_is_a_few_of_the_test_split_spread_over_lengths_or_what_is_listed(
+    tmp_path, corpus, capsys, monkeypatch
+):
+    monkeypatch.setattr(voice_files, "_GOLDEN_UTTERANCES", 4)
+    config = write_config(tmp_path, corpus)
+    prepare(load(config, "preprocess.test_size=12"))
+    tested = sorted(utterances(tmp_path / "processed", "test").values(), key=lambda each: (each.duration_s, each.id))
+    golden = utterances(tmp_path / "processed", "golden_test")
+    assert len(golden) == 4 and {tested[0].id, tested[-1].id} < golden.keys() < {each.id for each in tested}
+    assert list(golden) == [each.id for each in tested if each.id in golden]
+    assert all(golden[id_] == utterances(tmp_path / "processed", "test")[id_] for id_ in golden)
+    listed = [tested[3].id, next(iter(utterances(tmp_path / "processed", "train")))]
+    prepare(load(config, "preprocess.test_size=12", f"preprocess.golden_test={json.dumps([*listed, 'none'])}"))
+    assert list(utterances(tmp_path / "processed", "golden_test")) == listed
+    assert "preprocess.golden_test: no usable utterance none" in capsys.readouterr().err
 
 
 def test_whispered_corpus_without_any_pitch_is_prepared(tmp_path):
