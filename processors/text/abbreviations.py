@@ -78,13 +78,14 @@ _TRAVELS = re.compile(
 _BARE_TRAVELS = re.compile(r"\b([da])(?:ep|rr)(?=\s\d{1,2}[:.]\d\d\b)")
 _BOTH_WAYS = re.compile(r"\b([DdAa])(?:ep|rr)\.(\s*[,/|]?\s*)([DdAa])(?:ep|rr)\.")
 _ARRANGED = re.compile(r"\b([Aa])rr\.\s+(?:by\s+)?(?=[A-Z])")
-_VERSUS = re.compile(r"(?<=[\w.)'’]\s)v\.(?=\s+[A-Z])|(?<=[a-z]\s)v(?=\s[A-Z][a-z])")
+_VERSUS = re.compile(r"(?<=[\w.)'’]\s)v\.(?=\s+[A-Z])")
+_BARE_VERSUS = re.compile(r"\b([A-Z][\w'’]+\s)v(?=\s[A-Z][a-z])")
 _PER = {"p.a": "per annum", "p.p": "per person"}
 _SINGLE_LETTER = re.compile(r"\b[NSEW]\.\s")
 _COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _COMPASS_POINT = re.compile(
     rf"\b([NSEW])\.\s+(?=(?:{_TABLES.alternatives('behind points of the compass')})\b)"
-    r"|(?<=\d )([NSEW])\.\s+(?=[A-Z][a-z])"
+    r"|(?<=\d )([NSEW])\.\s+(?=(?:[A-Z]\w+\s+){1,3}(?:St|Ave|Rd|Blvd|Dr|Ln|Street|Avenue|Road|Boulevard|Drive|Lane)\b)"
 )
 _COUNTY = re.compile(rf"\bCo\.\s+(?=(?:{_TABLES.alternatives('counties')})\b)")
 _DAY_OR_ZONE = re.compile(
@@ -117,7 +118,7 @@ def expand_abbreviations(text: str) -> str:
     if _MAY_BE_BARE.search(text):
         text = _BARE_AFTER_NAME.sub(_bare_after_name, text)
     if " v" in text:
-        text = _VERSUS.sub("versus", text)
+        text = _BARE_VERSUS.sub(r"\1versus", _VERSUS.sub("versus", text))
     if "." not in text and not any(title in text for title in _WITHOUT_DOT):
         return text
     if has_inner_dot := _INNER_DOT.search(text):

@@ -33,7 +33,9 @@ _PER = re.compile(
     r"barrel|bbl|ton|tonne|acre|user|unit|piece|word|page|kWh|GB|liter|litre|dozen|min|sec|h|pp)\b"
     r"(?:\.(?=\s+[^A-Z\"'\s]))?"
 )
-_PER_ANYTHING = re.compile(r"\b(dollars?|cents?|pounds?|pence|euros?|rupees?|\d+)/([a-z]{4,}|ea\b)")
+_PER_ANYTHING = re.compile(
+    r"(?:\b(dollars?|cents?|pounds?|pence|euros?|rupees?)|(?<![\w/.-])(\d+))/([a-z]{4,}|ea)\b(?![/.]\w)"
+)
 _PER_WORDS = {
     "hr": "hour", "h": "hour", "mo": "month", "yr": "year", "wk": "week", "sq ft": "square foot", "kg": "kilogram",
     "lb": "pound", "oz": "ounce", "bbl": "barrel", "kWh": "kilowatt hour", "GB": "gigabyte", "min": "minute",
@@ -111,7 +113,7 @@ def _measure(match: re.Match[str]) -> str:
 
 def _per_anything(match: re.Match[str]) -> str:
     """Return "5 dollars per serving" for "5 dollars/serving", but "5 dollars/six dollars" as it is."""
-    counted, unit = match.groups()
+    counted, unit = match[1] or match[2], match[3]
     if is_number_word(unit):
         return match[0]
     return f"{counted} each" if unit == "ea" else f"{counted} per {unit}"

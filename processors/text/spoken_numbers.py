@@ -46,7 +46,7 @@ _PIECES = re.compile(
 )
 # "3x faster", "eggs x2", but "y = 3x".
 _TIMES_OVER = re.compile(
-    rf"(?<![\w.,])(?<![=+*/^(-])(?<![=+*/^(-] )({NUMBER})\s?[xX](?=\s+[A-Za-z]{{2}}|\s+a\b|[,.;:!?)]|$)"
+    rf"(?<![\w.,])(?<![=+*/^(-])(?<![=+*/^(-] )({NUMBER})(?:\s?x|X)(?=\s+[A-Za-z]{{2}}|\s+a\b|[,.;:!?)]|$)"
 )
 _TIMES_COUNT = re.compile(r"(?<=[a-z]{2} )x(?=\d{1,2}(?:[,.;:!?)]|$))")
 _MAGNITUDE_RANGE = re.compile(
