@@ -41,6 +41,7 @@ _TABLES = WordTables(__file__)
 _SPELLED_ALWAYS = _TABLES.words("spelled")
 _SHORT_WORDS = _TABLES.mapping("short words")
 _OWN = {word: (tuple(phones.split()),) for word, phones in _TABLES.mapping("own pronunciations").items()}
+_LOST_E = re.compile("[a-z]{2}'[a-z]")
 _DRAWN_OUT = re.compile(r"([a-z])\1{2,}")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -162,7 +163,7 @@ class EnglishFrontEnd:
             return readings
         if initialism and len(initialism[1]) <= 4:
             return self._spelled(initialism[1], initialism[2] or "")
-        if "'" in plain and (readings := self._known(plain.replace("'", "e", 1))):
+        if _LOST_E.search(plain) and (readings := self._known(plain.replace("'", "e", 1))):
             return readings
         if _DRAWN_OUT.search(plain) and (readings := self._drawn_out(plain)):
             return readings
@@ -175,7 +176,7 @@ class EnglishFrontEnd:
         """Return the pronunciations of a word of which letters are repeated: "sooo", "cheeeese", "yesss"."""
         at_end = _DRAWN_OUT.search(plain[-3:]) is not None
         shortened_words = [_DRAWN_OUT.sub(r"\1" * count, plain) for count in ((1, 2) if at_end else (2, 1))]
-        return next((known for word in shortened_words if (known := self._known(word))), ())
+        return next((known for word in shortened_words if len(word) > 1 and (known := self._known(word))), ())
 
     def _with_final_accent(self, plain: str) -> tuple[Pronunciation, ...]:
         """Return the pronunciations of a word on -é, whose last vowel CMUdict often has as silent: résumé, rosé."""
