@@ -124,8 +124,8 @@ class PreprocessSettings(Settings):
     min_duration_s: float = setting("shorter recordings are rejected, in seconds", ge=0)
     max_duration_s: float = setting("longer recordings are rejected, in seconds", gt=0)
     phrases_share: float = setting(
-        "for training acoustic models, phrases between pauses as further utterances: their number over that of whole "
-        "utterances, at most as many as there are",
+        "for training acoustic models, phrases between pauses, a quarter of them single words, as further utterances: "
+        "their number over that of whole utterances, at most as many as there are",
         default=0.0,
         ge=0,
     )

@@ -98,16 +98,18 @@ class AcousticTask:
         return validation_batches(self._open("valid"), _collate, self._settings, rank=rank, world_size=world_size)
 
     def _open(self, split: str) -> AcousticData:
-        preprocess = self._settings.preprocess
+        preprocess, datasets = self._settings.preprocess, self._settings.dataset
+        given = datasets if preprocess.textgrid_dir else ()
         further = FurtherSettings(
             preprocess.phrases_share,
             preprocess.joined_share,
             frame_s=preprocess.hop_size / preprocess.sample_rate,
             max_duration_s=preprocess.max_duration_s,
+            textgrid_dirs={dataset: preprocess.textgrid_path(dataset) for dataset in given},
         )
         return open_acoustic_data(
             preprocess.processed_path,
-            self._settings.dataset,
+            datasets,
             split,
             self._voice,
             expect=store_settings(preprocess, ACOUSTIC_FEATURES, self._voice.symbols.symbols),

@@ -12,20 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from processors.alignment.textgrid import read_textgrid
+from processors.alignment.textgrid_folders import TextGrids
 from processors.datasets.acoustic_example import AcousticExample, Level
-from processors.datasets.further_utterances import (
-    FurtherSettings,
-    FurtherUtterance,
-    further_utterances,
-)
+from processors.datasets.further_utterances import FurtherSettings, FurtherUtterance, WordPlaces, further_utterances
 from processors.datasets.open_split import open_split
 from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
-from processors.datasets.utterance_data import (
-    UtteranceBatch,
-    UtteranceData,
-    collate_utterances,
-    pad_arrays,
-)
+from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
+from processors.datasets.word_starts import quiet_starts, word_starts
 from processors.feature_store import FeatureStore
 from processors.features import DataError
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
@@ -226,5 +220,31 @@ def open_acoustic_data(
                 f"{processed_dir / 'speakers.json'}: lacks {utterance.speaker}, the speaker of {utterance.id}; "
                 "run stage 1 again"
             )
-    made = further_utterances(utterances, further) if further is not None else ()
+    made: Sequence[FurtherUtterance] = ()
+    if further is not None:
+        words = _words_of(processed_dir, utterances, stores, further) if further.phrases_share else None
+        made = further_utterances(utterances, further, words)
     return AcousticData(utterances, stores, voice, pitch_level=pitch_level, energy_level=energy_level, further=made)
+
+
+def _words_of(
+    processed_dir: Path,
+    utterances: Sequence[Utterance],
+    stores: Mapping[str, FeatureStore],
+    further: FurtherSettings,
+) -> WordPlaces:
+    textgrids = {
+        dataset: TextGrids(further.textgrid_dirs.get(dataset), processed_dir / dataset / "TextGrid")
+        for dataset in stores
+    }
+
+    def places(index: int) -> tuple[list[int], list[int]]:
+        utterance = utterances[index]
+        of_dataset = textgrids[utterance.dataset]
+        path = of_dataset.given(utterance) or of_dataset.own(utterance)
+        if not path.is_file():
+            return [], []
+        starts = word_starts(utterance.phones, read_textgrid(path, speaker=utterance.speaker))
+        return starts, quiet_starts(starts, utterance.durations, stores[utterance.dataset].read(utterance.id, "mel"))
+
+    return places

@@ -6,9 +6,10 @@ badly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +18,17 @@ from processors.datasets.acoustic_example import AcousticExample, Level
 from processors.text.tokens import PAUSES, SILENCE
 from processors.utterance import Utterance
 
+WordPlaces = Callable[[int], tuple[Collection[int], Collection[int]]]
+"""Returns the first phones of an utterance's words, and those of them that begin at a quiet moment."""
+
 _MIN_PAUSE_S = 0.058
 """A shorter pause may be a stop consonant's closure: no phrase ends there."""
 _EDGE_S = 0.1
 """Silence that a phrase keeps of the pauses around it, at most."""
 _SHORTEST_SILENCE_S, _LONGEST_SILENCE_S = 0.3, 0.7
+_WORDS_AMONG_PHRASES = 0.25
+_MIN_WORD_S = 0.25
+"""A shorter word, such as an unstressed "it", is not like one spoken alone."""
 _MIN_SOURCE_S = 0.09
 """A shorter pause is no source of silence: too much of it is the decay of speech."""
 
@@ -31,16 +38,19 @@ class FurtherSettings:
     """How many further utterances to make, and what they look like.
 
     Attributes:
-        phrases_share: phrases, over the number of whole utterances; as many as there are, if that is fewer.
+        phrases_share: phrases and single words, over the number of whole utterances; as many as there are, if that is
+            fewer.
         joined_share: joined pairs, likewise.
         frame_s: seconds per frame.
         max_duration_s: no pair is longer.
+        textgrid_dirs: dataset to the user's TextGrids of it, if any; stage 1's own need not be named.
     """
 
     phrases_share: float
     joined_share: float
     frame_s: float
     max_duration_s: float
+    textgrid_dirs: Mapping[str, Path] = field(default_factory=dict)
 
 
 class FurtherUtterance(Protocol):
@@ -74,12 +84,12 @@ class FurtherUtterance(Protocol):
 
 @dataclass(frozen=True)
 class Phrase:
-    """The phones between two pauses of an utterance, and a little of these.
+    """The phones between two pauses of an utterance, or the last word there, and a little of the pauses.
 
     Attributes:
         origin: index of the utterance.
-        first, last: indices of the pauses among its phones.
-        edges: frames that are kept of each.
+        first, last: indices of the pauses among its phones; `first` is the phone before a word cut off from another.
+        edges: frames that are kept of each; none of a phone.
         end: symbol of the last pause.
         frames: see `FurtherUtterance`.
     """
@@ -102,6 +112,8 @@ class Phrase:
         before, after = self.edges
         frames = np.arange(stops[self.first] - before, stops[self.last - 1] + after)
         cut = _selected(whole, slice(self.first, self.last + 1), frames, levels)
+        if before == 0 < cut.durations[0]:
+            cut = _with_empty_first(cut, levels)
         ids, durations = cut.phoneme_ids.copy(), cut.durations.copy()
         ids[0], ids[-1] = symbol_ids[SILENCE], symbol_ids[self.end]
         durations[0], durations[-1] = before, after
@@ -158,38 +170,61 @@ class JoinedPair:
         )
 
 
-def further_utterances(utterances: Sequence[Utterance], settings: FurtherSettings) -> list[FurtherUtterance]:
-    """Choose phrases and pairs; the same for the same utterances and settings.
+def further_utterances(
+    utterances: Sequence[Utterance], settings: FurtherSettings, words: WordPlaces | None = None
+) -> list[FurtherUtterance]:
+    """Choose phrases, single words and pairs; the same for the same utterances and settings.
 
     Args:
         utterances: of the training split, with phones and durations.
         settings: how many of each.
+        words: of the utterances, by index; None for no words cut off from others.
     """
     phrases = list(_phrases(utterances, settings.frame_s))
     generator = np.random.default_rng(len(utterances))
-    count = min(round(settings.phrases_share * len(utterances)), len(phrases))
-    chosen = [phrases[index] for index in sorted(generator.permutation(len(phrases))[:count])]
-    return [*chosen, *_pairs(utterances, settings, generator)]
+    count = round(settings.phrases_share * len(utterances))
+    found = _words(utterances, words, settings.frame_s) if words is not None else iter(())
+    single = list(islice(found, round(_WORDS_AMONG_PHRASES * count)))
+    chosen = [phrases[index] for index in sorted(generator.permutation(len(phrases))[: count - len(single)])]
+    return [*chosen, *single, *_pairs(utterances, settings, generator)]
 
 
-def _phrases(utterances: Sequence[Utterance], frame_s: float) -> list[Phrase]:
-    """Return the stretches between pauses of utterances that have a pause inside."""
-    min_pause, edge = round(_MIN_PAUSE_S / frame_s), round(_EDGE_S / frame_s)
-    phrases = []
+def _phrases(utterances: Sequence[Utterance], frame_s: float) -> Iterator[Phrase]:
+    """Yield the stretches between pauses of utterances that have a pause inside."""
     for index, utterance in enumerate(utterances):
-        phones, durations = utterance.phones, utterance.durations
-        inner = [
-            place for place in range(1, len(phones) - 1) if phones[place] in PAUSES and durations[place] >= min_pause
-        ]
-        bounds = [0, *inner, len(phones) - 1] if inner else []
-        for first, last in pairwise(bounds):
-            if last - first < 2:
-                continue
-            edges = (min(durations[first], edge), min(durations[last], edge))
-            end = phones[last] if phones[last] not in (SILENCE, "sp") else ","
-            frames = sum(durations[first + 1 : last]) + sum(edges)
-            phrases.append(Phrase(index, first, last, edges, end, frames))
-    return phrases
+        stretches = _stretches(utterance, frame_s)
+        if len(stretches) > 1:
+            yield from (_phrase(index, utterance, first, last, frame_s) for first, last in stretches)
+
+
+def _words(utterances: Sequence[Utterance], words: WordPlaces, frame_s: float) -> Iterator[Phrase]:
+    """Yield words at the end of a stretch, which are spoken most like single ones, of utterances drawn at random."""
+    for index in np.random.default_rng((len(utterances), 1)).permutation(len(utterances)).tolist():
+        utterance = utterances[index]
+        starts, quiet = words(index)
+        for first, last in _stretches(utterance, frame_s):
+            start = max((start for start in starts if first < start < last), default=0)
+            is_long = sum(utterance.durations[start:last]) * frame_s >= _MIN_WORD_S
+            if start > first + 1 and start in quiet and is_long:
+                yield _phrase(index, utterance, start - 1, last, frame_s)
+
+
+def _stretches(utterance: Utterance, frame_s: float) -> list[tuple[int, int]]:
+    """Return the indices of the pauses before and after each stretch of speech."""
+    min_pause, end = round(_MIN_PAUSE_S / frame_s), len(utterance.phones) - 1
+    inner = [
+        place
+        for place in range(1, end)
+        if utterance.phones[place] in PAUSES and utterance.durations[place] >= min_pause
+    ]
+    return [(first, last) for first, last in pairwise([0, *inner, end]) if last - first > 1]
+
+
+def _phrase(index: int, utterance: Utterance, first: int, last: int, frame_s: float) -> Phrase:
+    phones, durations, edge = utterance.phones, utterance.durations, round(_EDGE_S / frame_s)
+    edges = min(durations[first], edge) if phones[first] in PAUSES else 0, min(durations[last], edge)
+    end = phones[last] if phones[last] not in (SILENCE, "sp") else ","
+    return Phrase(index, first, last, edges, end, sum(durations[first + 1 : last]) + sum(edges))
 
 
 def _pairs(
@@ -254,6 +289,16 @@ def _selected(
         pitch=chosen(example.pitch, levels["pitch"]),
         energy=chosen(example.energy, levels["energy"]),
     )
+
+
+def _with_empty_first(example: AcousticExample, levels: Mapping[str, Level | None]) -> AcousticExample:
+    """Return an example whose first phone has the prosody of the next, as any phone of no frames."""
+
+    def filled(values: np.ndarray | None, level: Level | None) -> np.ndarray | None:
+        return np.concatenate([values[1:2], values[1:]]) if values is not None and level == "phone" else values
+
+    pitch, energy = filled(example.pitch, levels["pitch"]), filled(example.energy, levels["energy"])
+    return replace(example, pitch=pitch, energy=energy)
 
 
 def _back_and_forth(frames: np.ndarray, count: int) -> np.ndarray:

@@ -6,14 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from processors.datasets.acoustic_data import AcousticData, open_voice
+from processors.alignment.intervals import Alignment, Interval, without_gaps, words_without_gaps
+from processors.alignment.textgrid import write_textgrid
+from processors.datasets.acoustic_data import AcousticData, collate_acoustic, open_acoustic_data, open_voice
 from processors.datasets.acoustic_example import AcousticExample
 from processors.datasets.further_utterances import FurtherSettings, JoinedPair, Phrase, further_utterances
+from processors.datasets.word_starts import quiet_starts, word_starts
 from processors.feature_store import FeatureStore, ShardWriter
 from processors.text.arpabet import INVENTORY
 from processors.text.symbols import SymbolTable
-from processors.utterance import Utterance
+from processors.text.tokens import PAUSES
+from processors.utterance import Utterance, read_manifest
 from tests.support.tiny_features import HOP_SIZE, N_MEL, write_features
 from tests.support.tiny_models import TinyModel
 
@@ -22,6 +27,7 @@ SYMBOLS = SymbolTable(INVENTORY)
 PHONES = ("sil", "HH", "AH0", "sp", "L", "OW1", ",", "T", ".")
 DURATIONS = (2, 5, 6, 20, 7, 8, 30, 5, 12)
 NEVER = FurtherSettings(0.0, 0.0, FRAME_S, 30.0)
+TWO_EACH = replace(NEVER, phrases_share=2)
 
 
 class Corpus:
@@ -59,8 +65,8 @@ class Corpus:
                 writer.add(utterance.id, features)
         self.store = FeatureStore.open(folder / "tiny")
 
-    def data(self, **shares) -> AcousticData:
-        made = further_utterances(self.utterances, replace(NEVER, **shares))
+    def data(self, words=None, **shares) -> AcousticData:
+        made = further_utterances(self.utterances, replace(NEVER, **shares), words)
         return AcousticData(self.utterances, {"tiny": self.store}, self.voice, further=made)
 
 
@@ -85,6 +91,41 @@ def test_a_phrase_is_what_lies_between_two_pauses(corpus):
     assert third.mel[:, 0].tolist() == list(range(78 - 12, 95))
     whole = data[0]
     assert third.energy[1] == whole.energy[7] and third.pitch[1] == whole.pitch[7]
+
+
+def test_words_after_a_quiet_moment_are_cut_off_from_the_words_before(corpus, monkeypatch):
+    """With AH0, OW1 and T as words of their own: T stands between pauses, and OW1 begins loudly."""
+
+    def words(index):
+        return (1, 2, 4, 5, 7), (1, 2, 7)
+
+    assert not any(each.first == 1 for each in further_utterances(corpus.utterances, TWO_EACH, words))
+    monkeypatch.setattr("processors.datasets.further_utterances._MIN_WORD_S", 6 * FRAME_S)
+    data = corpus.data(words, phrases_share=2)
+    examples = [data[index] for index in range(8, len(data))]
+    single = [example for example in examples if symbols_of(example) == ["sil", "AH0", ","]]
+    assert len(examples) == 16 and len(single) == 4 and len({example.id for example in single}) == 4
+    for example in single:
+        number = int(example.id[1])
+        assert example.durations.tolist() == [0, 6, 12]
+        assert example.mel[:, 0].tolist() == (1000 * number + np.arange(7, 7 + 6 + 12)).tolist()
+        assert example.pitch[0] == example.pitch[1] and example.energy[0] == example.energy[1]
+    assert not any(symbols_of(example)[:2] == ["sil", "OW1"] for example in examples)
+
+
+def test_words_start_where_the_alignment_has_them_and_may_be_cut_where_it_is_quiet():
+    phones = ("sil", "HH", "AH0", "sp", "L", "OW1", ".")
+    times = [Interval(*each) for each in ((0.5, 0.6, "HH"), (0.6, 0.7, "AH0"), (0.9, 1.0, "L"), (1.0, 1.1, "OW1"))]
+    words = words_without_gaps([Interval(0.5, 0.6, "h"), Interval(0.6, 0.7, "a"), Interval(0.9, 1.1, "lo")], 1.5)
+    alignment = Alignment(words, without_gaps(times, 1.5))
+    assert word_starts(phones, alignment) == [1, 2, 4]
+    assert word_starts(phones[:2], alignment) == []
+    durations, mel = (0, 2, 2, 1, 2, 2, 1), np.zeros((10, N_MEL))
+    assert quiet_starts([1, 2, 4], durations, mel) == []
+    mel[1] = -3  # the frame before AH0, 26 dB below the others
+    assert quiet_starts([1, 2, 4], durations, mel) == [2]
+    mel[4] = mel[0] = -3
+    assert quiet_starts([1, 2, 4], durations, mel) == [1, 2, 4]
 
 
 def test_a_pair_has_a_silence_of_300_to_700_ms_between_its_two_utterances(corpus):
@@ -145,17 +186,53 @@ def test_shares_count_whole_utterances_and_the_same_are_chosen_each_time(corpus)
     assert further_utterances(alone, replace(NEVER, joined_share=2)) == []
 
 
-def test_only_the_training_split_has_further_utterances(tmp_path, monkeypatch):
-    monkeypatch.setattr("processors.datasets.further_utterances._MIN_SOURCE_S", FRAME_S)
-    model = TinyModel(
-        "FastSpeech2", tmp_path, "preprocess.joined_share=1", "train.batch_size=4", "train.precision=fp32"
-    )
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Return a model whose utterances have TextGrids of one word per phone, and pauses that are short but suffice."""
+    for name in ("_MIN_SOURCE_S", "_MIN_WORD_S"):
+        monkeypatch.setattr(f"processors.datasets.further_utterances.{name}", FRAME_S)
+    monkeypatch.setattr("processors.datasets.word_starts._QUIET", 2.0)
+    model = TinyModel("FastSpeech2", tmp_path, "train.batch_size=4", "train.precision=fp32")
+    for utterance in read_manifest(model.processed_dir / "tiny" / "train.jsonl"):
+        spoken = [phone for phone in utterance.phones if phone not in PAUSES]
+        intervals = tuple(Interval(number, number + 1.0, phone) for number, phone in enumerate(spoken))
+        path = model.processed_dir / "tiny" / "TextGrid" / utterance.speaker / f"{utterance.id}.TextGrid"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_textgrid(path, Alignment(intervals, intervals))
+    return model
 
-    def ids(batches):
-        return [id_ for group in batches.groups(0) for batch in group for id_ in batch.ids]
 
-    task, before = model.task(), model.task("preprocess.joined_share=0")
-    trained = ids(task.train_batches())
-    assert any("+" in id_ for id_ in trained) and set(ids(before.train_batches())) < set(trained)
-    assert ids(task.train_batches()) == trained
-    assert not any("+" in id_ for batch in task.valid_batches() for id_ in batch.ids)
+SHARES = ("preprocess.phrases_share=2", "preprocess.joined_share=1")
+
+
+@pytest.mark.slow
+def test_only_the_training_split_has_further_utterances_and_without_shares_nothing_changes(tiny):
+    def ids(planned):
+        return [id_ for group in planned.groups(0) for batch in group for id_ in batch.ids]
+
+    task, before = tiny.task(*SHARES), tiny.task()
+    trained, whole = ids(task.train_batches()), set(ids(before.train_batches()))
+    assert any("+" in id_ for id_ in trained) and any("[" in id_ for id_ in trained) and whole < set(trained)
+    assert ids(tiny.task(*SHARES).train_batches()) == trained
+    assert not any("+" in id_ or "[" in id_ for batch in task.valid_batches() for id_ in batch.ids)
+    voice = open_voice(tiny.processed_dir, ["tiny"])
+    plain = open_acoustic_data(tiny.processed_dir, ["tiny"], "train", voice)
+    examples = {example.id: example for example in map(plain.__getitem__, range(len(plain)))}
+    for batch in (batch for group in before.train_batches().groups(0) for batch in group):
+        expected = collate_acoustic([examples[id_] for id_ in batch.ids], length_step=8)
+        for name, value in vars(batch).items():
+            same = torch.equal(value, vars(expected)[name]) if isinstance(value, torch.Tensor) else True
+            assert same, name
+    (tiny.processed_dir / "tiny" / "TextGrid").rename(tiny.folder / "TextGrid")
+    assert not any("[" in id_ for id_ in ids(tiny.task(*SHARES).train_batches()))
+    given = f"preprocess.textgrid_dir={tiny.folder / 'TextGrid'}"
+    assert ids(tiny.task(*SHARES, given).train_batches()) == trained
+
+
+@pytest.mark.slow
+def test_a_run_with_further_utterances_resumes_exactly(tiny):
+    whole = tiny.train("whole", 9, *SHARES).task
+    tiny.train("broken", 4, *SHARES)
+    resumed = tiny.train("broken", 9, *SHARES, resume=True).task
+    for key, tensor in whole.modules["network"].state_dict().items():
+        assert torch.equal(tensor, resumed.modules["network"].state_dict()[key]), key
