@@ -67,6 +67,17 @@ MODELS = {
         features=("mel", "phonemes"),
         task="AlignerTask",
     ),
+    "FastPitch": Model(
+        package="models.fastpitch",
+        kind="acoustic",
+        settings="FastPitchSettings",
+        network="FastPitch",
+        config="config/fastpitch.json",
+        sizes=("config/fastpitch_small.json",),
+        features=("mel", "f0", "energy", "durations", "phonemes", "waveform"),
+        controls=frozenset({"duration", "pitch"}),
+        task="FastPitchTask",
+    ),
     "FastSpeech2": Model(
         package="models.fastspeech2",
         kind="acoustic",

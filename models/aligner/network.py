@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.aligner.settings import AlignerModelSettings, AlignerSettings
+from models.layers.beta_binomial import beta_binomial_prior
 from models.layers.conv1d import Conv1d
 from models.layers.masks import padding_mask
 from processors.alignment.phone_states import StateScores, phone_states
@@ -181,34 +182,3 @@ def _squared_distances(frames: Tensor, embeddings: Tensor) -> Tensor:
     """Return the (B, T_mel, N) squared distances of (B, T_mel, D) frames from (N, D) embeddings."""
     squares = frames.square().sum(dim=2, keepdim=True) + embeddings.square().sum(dim=1)
     return squares - 2.0 * frames @ embeddings.T
-
-
-def beta_binomial_prior(
-    phoneme_lengths: Tensor, mel_lengths: Tensor, *, n_phones: int, n_frames: int, sharpness: float
-) -> Tensor:
-    """Return the log prior probability of each phone at each frame.
-
-    arXiv:2108.10447, section 2.2: at frame t of T, counted from 1, phone k of N, counted from 0, is as likely as k
-    successes in N - 1 trials under a beta-binomial distribution with alpha = s * t and beta = s * (T - t + 1).
-
-    Args:
-        phoneme_lengths: (B,) N of each utterance.
-        mel_lengths: (B,) T of each utterance.
-        n_phones: T_text, with padding.
-        n_frames: T_mel, with padding.
-        sharpness: s; the greater, the closer to the diagonal.
-
-    Returns:
-        (B, T_mel, T_text); anything finite on padding.
-    """
-    device = phoneme_lengths.device
-    trials = (phoneme_lengths - 1).view(-1, 1, 1).float()
-    k = torch.minimum(torch.arange(n_phones, device=device).float(), trials)
-    t = torch.arange(1, n_frames + 1, device=device).view(1, -1, 1)
-    t = torch.minimum(t, mel_lengths.view(-1, 1, 1)).float()
-    alpha, beta = sharpness * t, sharpness * (mel_lengths.view(-1, 1, 1) - t + 1.0)
-    # Terms of k alone or t alone are small; only the last two log-gammas are of full size.
-    choose = torch.lgamma(trials + 1) - torch.lgamma(k + 1) - torch.lgamma(trials - k + 1)
-    of_frame = torch.lgamma(alpha + beta) - torch.lgamma(alpha) - torch.lgamma(beta)
-    of_frame = of_frame - torch.lgamma(trials + alpha + beta)
-    return choose + of_frame + torch.lgamma(k + alpha) + torch.lgamma(trials - k + beta)

@@ -49,7 +49,9 @@ class FastSpeech2(AcousticNetwork):
             )
 
         self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)
-        self.speaker_embedding = speaker_table(len(scales.pitch_std), hidden_size, speaker_embeddings)
+        self.speaker_embedding = speaker_table(
+            len(scales.pitch_std), hidden_size, speaker_embeddings, settings.speaker_conditioning
+        )
         self.positions = SinusoidalPositions(hidden_size)
         self.encoder = transformer(settings.encoder_layers)
         self.variance_adaptor = VarianceAdaptor(

@@ -39,12 +39,15 @@ class Prediction:
         refined_mel: (B, M, T_mel) output of the postnet; None without one.
         log_durations: (B, T_text) log(frames + 1).
         values: of pitch and, where the model has it, energy: (B, T_text) or, at frame level, (B, T_mel); normalised.
+        target: the ground truth, where the network completed the batch's itself, such as by durations it found; None
+            for the batch.
     """
 
     mel: Tensor
     refined_mel: Tensor | None
     log_durations: Tensor
     values: Mapping[str, Tensor]
+    target: AcousticBatch | None = None
 
     @property
     def final_mel(self) -> Tensor:

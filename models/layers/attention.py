@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.conv1d import Conv1d
+from models.layers.dropout import Dropout
 
 
 def attention_bias(is_padding: Tensor) -> Tensor:
@@ -26,20 +27,28 @@ class SelfAttention(nn.Module):
     """Multi-head scaled dot-product self-attention (arXiv:1706.03762, section 3.2).
 
     Args:
-        hidden_size: D, a multiple of `n_heads`.
+        hidden_size: D.
         n_heads: H.
+        head_size: width of a head; 0 for D / H, which is then whole.
+        output_bias: whether the output has a bias.
+        dropout: probability, on the weights of attention.
     """
 
-    def __init__(self, hidden_size: int, n_heads: int) -> None:
+    def __init__(
+        self, hidden_size: int, n_heads: int, head_size: int = 0, output_bias: bool = True, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.to_queries_keys_values = Conv1d(hidden_size, 3 * hidden_size)
-        self.to_output = Conv1d(hidden_size, hidden_size)
+        inner_size = n_heads * head_size or hidden_size
+        self.to_queries_keys_values = Conv1d(hidden_size, 3 * inner_size)
+        self.to_output = Conv1d(inner_size, hidden_size, bias=output_bias)
+        self.dropout = Dropout(dropout)
         for weight in self.to_queries_keys_values.weight.data.chunk(3):  # three matrices, each with its own fan-out
             nn.init.xavier_uniform_(weight)
         nn.init.xavier_uniform_(self.to_output.weight)
         nn.init.zeros_(self.to_queries_keys_values.bias)
-        nn.init.zeros_(self.to_output.bias)
+        if self.to_output.bias is not None:
+            nn.init.zeros_(self.to_output.bias)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Attend from every position to every real one.
@@ -52,18 +61,20 @@ class SelfAttention(nn.Module):
             (B, T, D).
         """
         qkv = self.to_queries_keys_values(x).unflatten(2, (3, self.n_heads, -1))
-        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, H, D/H) -> 3 x (B, H, T, D/H)
-        if qkv.device.type == "cpu" and qkv.dtype != torch.float32:
-            attended = _matmul_attention(queries, keys, values, bias)
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, H, head) -> 3 x (B, H, T, head)
+        drops = self.training and self.dropout.p > 0
+        if drops or (qkv.device.type == "cpu" and qkv.dtype != torch.float32):
+            attended = _matmul_attention(queries, keys, values, bias, self.dropout)
         else:
             attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.to(qkv.dtype))
         projected: Tensor = self.to_output(attended.transpose(1, 2).flatten(2))
         return projected
 
 
-def _matmul_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+def _matmul_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout: nn.Module) -> Tensor:
     # torch's fused attention for CPU computes half-precision gradients 2.5 times slower than these matrix products.
     # Without autocast nothing is cast: softmax accumulates in float32 for any input dtype.
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(queries.device.type, enabled=False):
         scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
-        return torch.softmax(scores.add_(bias.to(scores.dtype)), dim=-1) @ values
+        attended: Tensor = dropout(torch.softmax(scores.add_(bias.to(scores.dtype)), dim=-1)) @ values
+        return attended

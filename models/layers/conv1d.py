@@ -24,13 +24,15 @@ class Conv1d(nn.Module):
         out_channels: C of the output.
         kernel_size: odd.
         relu: whether a ReLU follows.
+        bias: whether a bias is added.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1, relu: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, relu: bool = False, bias: bool = True
+    ) -> None:
         super().__init__()
         assert kernel_size % 2 == 1, "an even kernel has no middle"
-        like = nn.Conv1d(in_channels, out_channels, kernel_size)
-        assert like.bias is not None
+        like = nn.Conv1d(in_channels, out_channels, kernel_size, bias=bias)
         self.weight, self.bias, self.relu = like.weight, like.bias, relu
 
     def forward(self, x: Tensor, is_padding: Tensor | None = None) -> Tensor:
@@ -78,7 +80,7 @@ def _as_rows(images: Tensor) -> Tensor:
     return images.squeeze(2).transpose(1, 2)  # (B, C, 1, T) -> (B, T, C)
 
 
-def _convolve(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _convolve(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.conv2d(images, weight, bias, padding=(0, weight.shape[3] // 2))
 
 
@@ -95,7 +97,7 @@ class _TrainedOnCpu(torch.autograd.Function):
         context: Any,
         x: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         is_padding: Tensor | None,
         relu: bool,
         dtype: torch.dtype,
@@ -104,7 +106,7 @@ class _TrainedOnCpu(torch.autograd.Function):
             x = x.to(dtype, copy=True).masked_fill_(is_padding, 0.0)
         images = _as_images(x.to(dtype))
         weight = weight.unsqueeze(2).to(dtype, memory_format=torch.channels_last)
-        y = _as_rows(_convolve(images, weight, bias.to(dtype)))
+        y = _as_rows(_convolve(images, weight, None if bias is None else bias.to(dtype)))
         if relu:
             y.relu_()
         context.relu = relu
@@ -116,7 +118,7 @@ class _TrainedOnCpu(torch.autograd.Function):
         images, weight, y, is_padding = context.saved_tensors
         if context.relu:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0.0)
-        of_bias = gradient.sum(dim=(0, 1))
+        of_bias = gradient.sum(dim=(0, 1)) if context.needs_input_grad[2] else None
         of_y = _as_images(gradient)
         geometry = ([1, 1], [0, weight.shape[3] // 2], [1, 1], False, [0, 0], 1)
         of_x = None

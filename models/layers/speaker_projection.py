@@ -1,4 +1,4 @@
-"""Embeddings of speakers: a learned table, or a projection of fixed speaker embeddings."""
+"""Embeddings of speakers: a learned table, a projection of fixed speaker embeddings, or none."""
 
 from __future__ import annotations
 
@@ -31,8 +31,27 @@ class SpeakerProjection(nn.Module):
         return rows
 
 
-def speaker_table(n_speakers: int, hidden_size: int, speaker_embeddings: Tensor | None) -> nn.Module:
-    """Return a module from (B,) speaker ids to (B, D): an embedding table, or a projection of speaker embeddings."""
+class NoSpeakers(nn.Module):
+    """Return zeros for every speaker; called like `nn.Embedding`."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+
+    def forward(self, speaker_ids: Tensor) -> Tensor:
+        """Return (B, D) zeros for (B,) speaker ids."""
+        return torch.zeros(len(speaker_ids), self.hidden_size, device=speaker_ids.device)
+
+
+def speaker_table(
+    n_speakers: int, hidden_size: int, speaker_embeddings: Tensor | None, conditioning: str = "table"
+) -> nn.Module:
+    """Return a module from (B,) speaker ids to (B, D).
+
+    An embedding table, a projection of speaker embeddings if there are any, or, with `conditioning` "none", zeros.
+    """
+    if conditioning == "none":
+        return NoSpeakers(hidden_size)
     if speaker_embeddings is None:
         return nn.Embedding(n_speakers, hidden_size)
     return SpeakerProjection(speaker_embeddings, hidden_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from models.layers.attention import SelfAttention, attention_bias
@@ -43,6 +45,7 @@ class TransformerBlock(nn.Module):
         kernel_sizes: of the two convolutions.
         dropout: probability, on the outputs of attention and convolutions.
         norm_first: pre-norm; else post-norm, as in the paper.
+        attention: the layer to attend with; None for `SelfAttention` of `n_heads`.
     """
 
     def __init__(
@@ -54,10 +57,11 @@ class TransformerBlock(nn.Module):
         kernel_sizes: tuple[int, int],
         dropout: float,
         norm_first: bool,
+        attention: SelfAttention | None = None,
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
-        self.attention = SelfAttention(hidden_size, n_heads)
+        self.attention = attention or SelfAttention(hidden_size, n_heads)
         self.attention_norm = nn.LayerNorm(hidden_size)
         self.feed_forward = FeedForward(hidden_size, filter_size, kernel_sizes)
         self.feed_forward_norm = nn.LayerNorm(hidden_size)
@@ -86,6 +90,7 @@ class FeedForwardTransformer(nn.Module):
     Args:
         n_layers: blocks.
         hidden_size: D; this and the rest are those of `TransformerBlock`.
+        make_attention: returns the layer of a block to attend with; None for `SelfAttention` of `n_heads`.
     """
 
     def __init__(
@@ -98,6 +103,7 @@ class FeedForwardTransformer(nn.Module):
         kernel_sizes: tuple[int, int],
         dropout: float,
         norm_first: bool,
+        make_attention: Callable[[], SelfAttention] | None = None,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
@@ -108,6 +114,7 @@ class FeedForwardTransformer(nn.Module):
                 kernel_sizes=kernel_sizes,
                 dropout=dropout,
                 norm_first=norm_first,
+                attention=make_attention() if make_attention else None,
             )
             for _ in range(n_layers)
         )

@@ -18,7 +18,7 @@ from processors.speakers.statistics import SpeakerStatistics
 # Initial log(frames + 1): some 6 frames, a usual duration at 86 frames per second.
 _TYPICAL_LOG_DURATION = 1.9
 # Far above any phone of speech; keeps an untrained network from running out of memory.
-_MAX_DURATION = 1000.0
+MAX_DURATION = 1000.0
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,18 @@ class SpeakerScales:
     """Each speaker's mean and standard deviation of pitch and energy, for (de)normalisation.
 
     Attributes:
-        pitch_mean: (n_speakers,) mean of log F0, F0 in Hz.
+        pitch_mean: (n_speakers,) mean of log F0, F0 in Hz; or of F0 itself.
         pitch_std: (n_speakers,) its standard deviation.
         energy_mean: (n_speakers,) mean energy.
         energy_std: (n_speakers,) its standard deviation.
+        is_log_pitch: whether pitch is normalised in the logarithm.
     """
 
     pitch_mean: Tensor
     pitch_std: Tensor
     energy_mean: Tensor
     energy_std: Tensor
+    is_log_pitch: bool = True
 
     @classmethod
     def from_statistics(cls, speakers: Mapping[str, int], statistics: Mapping[str, SpeakerStatistics]) -> SpeakerScales:
@@ -46,6 +48,7 @@ class SpeakerScales:
             pitch_std=torch.tensor([spread.pitch.std for spread in spreads]),
             energy_mean=torch.tensor([spread.energy.mean for spread in spreads]),
             energy_std=torch.tensor([spread.energy.std for spread in spreads]),
+            is_log_pitch=all(spread.pitch_scale == "log" for spread in spreads),
         )
 
 
@@ -89,7 +92,7 @@ class VarianceAdaptor(nn.Module):
     """Predicts durations, pitch and optionally energy, and adds their embeddings to the hidden sequence.
 
     FastSpeech 2 (arXiv:2006.04558, section 2.3). Training embeds the ground truth, inference the predictions. Pitch is
-    normalised in the logarithm, energy linearly.
+    normalised in the logarithm, or in Hz (see `SpeakerScales`), energy linearly.
 
     Args:
         hidden_size: D.
@@ -101,6 +104,7 @@ class VarianceAdaptor(nn.Module):
         dropout: probability, in the predictors.
         is_pause: (n_symbols,) symbols that may last 0 frames.
         scales: one row per speaker.
+        max_duration: of a phone, in frames, before any control.
     """
 
     is_pause: Tensor
@@ -120,9 +124,11 @@ class VarianceAdaptor(nn.Module):
         dropout: float,
         is_pause: Tensor,
         scales: SpeakerScales,
+        max_duration: float = MAX_DURATION,
     ) -> None:
         super().__init__()
         self.levels = dict(levels)
+        self.max_duration, self.is_log_pitch = max_duration, scales.is_log_pitch
         self.predictors = nn.ModuleDict(
             {
                 name: VariancePredictor(
@@ -139,7 +145,8 @@ class VarianceAdaptor(nn.Module):
         # Not saved: they follow from the symbol table and the statistics, which every bundle holds.
         self.register_buffer("is_pause", is_pause, persistent=False)
         for name, scale in vars(scales).items():
-            self.register_buffer(name, scale.float(), persistent=False)
+            if isinstance(scale, Tensor):
+                self.register_buffer(name, scale.float(), persistent=False)
 
     def forward(self, hidden: Tensor, is_padding: Tensor, batch: AcousticBatch) -> Variances:
         """Predict variances, and embed the ground truth.
@@ -213,7 +220,7 @@ class VarianceAdaptor(nn.Module):
         return hidden, predicted, chosen
 
     def _durations(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, control: Tensor | float) -> Tensor:
-        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=_MAX_DURATION)
+        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=self.max_duration)
         if batch.min_durations is not None:
             frames = torch.maximum(frames, batch.min_durations.to(frames.dtype))
         at_least = (~self.is_pause[batch.phoneme_ids]).to(frames.dtype)
@@ -221,14 +228,18 @@ class VarianceAdaptor(nn.Module):
 
     def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
         """Return the normalised value whose physical quantity is `factor` times that of `value`."""
-        if name == "pitch":  # normalised in the logarithm, where a factor is a shift
+        if name == "pitch" and self.is_log_pitch:  # a factor is a shift
             shift = torch.as_tensor(factor, dtype=value.dtype, device=value.device).log()
             return value + shift / self.pitch_std[speaker_ids, None]
-        mean_in_stds = (self.energy_mean / self.energy_std)[speaker_ids, None]
+        mean, std = self._scale(name, speaker_ids)
+        mean_in_stds = mean / std
         return (value + mean_in_stds) * factor - mean_in_stds
 
     def _denormalised(self, name: str, value: Tensor, speaker_ids: Tensor) -> Tensor:
-        if name == "pitch":
-            return torch.exp(value * self.pitch_std[speaker_ids, None] + self.pitch_mean[speaker_ids, None])
-        energy = value * self.energy_std[speaker_ids, None] + self.energy_mean[speaker_ids, None]
-        return energy.clamp(min=0.0)
+        mean, std = self._scale(name, speaker_ids)
+        physical = value * std + mean
+        return physical.exp() if name == "pitch" and self.is_log_pitch else physical.clamp(min=0.0)
+
+    def _scale(self, name: str, speaker_ids: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = (self.get_buffer(f"{name}_{part}")[speaker_ids, None] for part in ("mean", "std"))
+        return mean, std

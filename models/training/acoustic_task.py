@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle import Bundle
-from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch
+from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch, prosody_levels
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.length_regulator import frame_index
 from models.training.acoustic_loss import acoustic_loss_terms
@@ -40,8 +40,6 @@ from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 
-LossTerms = Callable[[Prediction, AcousticBatch, Mapping[str, Level]], dict[str, Term]]
-
 _SAMPLES = 2
 _GRIFFIN_LIM_ITERATIONS = 30
 _collate = partial(collate_acoustic, length_step=8)
@@ -54,19 +52,11 @@ class AcousticTask:
         settings: of the experiment.
         voice: symbols, speakers and statistics of its data.
         network: untrained, for this voice.
-        loss_terms: compares teacher-forced outputs with recordings.
     """
 
-    def __init__(
-        self,
-        settings: AcousticSettings,
-        voice: Voice,
-        network: AcousticNetwork,
-        loss_terms: LossTerms = acoustic_loss_terms,
-    ) -> None:
+    def __init__(self, settings: AcousticSettings, voice: Voice, network: AcousticNetwork) -> None:
         self._settings, self._voice = settings, voice
         self._levels = network.variance_adaptor.levels
-        self._loss_terms = loss_terms
         self.modules: dict[str, nn.Module] = {"network": network}
         self._adversary: MelAdversary | None = None
         if settings.train.mel_adversary_start_step:
@@ -113,8 +103,7 @@ class AcousticTask:
             split,
             self._voice,
             expect=store_settings(preprocess, ACOUSTIC_FEATURES, self._voice.symbols.symbols),
-            pitch_level=self._levels.get("pitch"),
-            energy_level=self._levels.get("energy"),
+            **prosody_levels(self._settings.model),
             further=further if split == "train" else None,
         )
 
@@ -139,10 +128,21 @@ class AcousticTask:
 
         return adam_over(ADVERSARY, self.modules, train, rate, betas, without_warmup) | network
 
+    def loss_terms(self, predicted: Prediction, target: AcousticBatch, step: int | None) -> dict[str, Term]:
+        """Compute the losses of teacher-forced outputs; a model with others overrides this.
+
+        Args:
+            predicted: teacher-forced outputs.
+            target: ground truth.
+            step: optimizer steps taken; None in validation, whose losses have the weights of a long training.
+        """
+        return acoustic_loss_terms(predicted, target, self._levels)
+
     def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:
         """Train the discriminator, where there is one, then compute the losses of teacher-forced outputs."""
         predicted: Prediction = self.modules["network"](batch, *self._noise_places(batch, step))
-        terms = self._loss_terms(predicted, batch, self._levels)
+        batch = predicted.target or batch
+        terms = self.loss_terms(predicted, batch, step)
         if self._adversary is not None:
             adversary, discriminator, fake = self._adversary, self.modules[ADVERSARY], predicted.final_mel
             if adversary.acts_at(step):
@@ -167,7 +167,9 @@ class AcousticTask:
         utterance's length. `mel_deviation_ratio`, `mel_change_ratio` and `mel_curvature_ratio` compare the free-running
         mel's sharpness with the recordings' (`processors.evaluation.sharpness`): below 1 it is smoother.
         """
-        terms = self._loss_terms(self._network(batch), batch, self._levels)
+        predicted: Prediction = self._network(batch)
+        batch = predicted.target or batch
+        terms = self.loss_terms(predicted, batch, None)
         sums = {name: Sum(term.value * batch.counts[term.per], batch.counts[term.per]) for name, term in terms.items()}
         loss = sum((term.weight * term.value for term in terms.values()), start=torch.zeros(()))
         frames, phonemes, utterances = (batch.counts[name] for name in ("frames", "phonemes", "utterances"))
@@ -184,6 +186,7 @@ class AcousticTask:
     def samples(self, batch: AcousticBatch) -> Samples:
         """Return mels and audio of some utterances: ground truth, teacher-forced, and free-running."""
         predicted: Prediction = self._network(batch)
+        batch = predicted.target or batch
         free = self._network.infer(PhonemeBatch.from_batch(batch))
         preprocess = self._settings.preprocess
         images: dict[str, np.ndarray] = {}

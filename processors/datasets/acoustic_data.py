@@ -117,7 +117,8 @@ def open_voice(processed_dir: Path, datasets: Collection[str]) -> Voice:
 class AcousticData(UtteranceData[AcousticExample]):
     """Utterances of one split of one or more corpora, read from their feature stores.
 
-    Pitch is interpolated where unvoiced, so that every phone has a value. Small in memory and picklable.
+    Log-pitch is interpolated where unvoiced, so that every phone has a value; pitch in Hz is 0 there, as FastPitch has
+    it. Small in memory and picklable.
 
     Args:
         utterances: of the split; their corpora are keys of `stores`.
@@ -166,7 +167,9 @@ class AcousticData(UtteranceData[AcousticExample]):
         durations, pitch, energy = store.read(id_, "durations"), None, None
         if self._pitch_level is not None:
             f0_hz = store.read(id_, "f0")
-            pitch = interpolate_unvoiced(statistics.normalize_pitch(f0_hz), f0_hz > 0)
+            pitch = statistics.normalize_pitch(f0_hz)
+            if statistics.pitch_scale == "log":
+                pitch = interpolate_unvoiced(pitch, f0_hz > 0)
         if self._energy_level is not None:
             energy = statistics.normalize_energy(store.read(id_, "energy"))
         return AcousticExample(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,7 @@ _LEAST_RELATIVE_ENERGY_STD = 0.05
 
 
 STATISTICS_FILE = "statistics.json"
+PitchScale = Literal["log", "hz"]
 
 
 class StatisticsError(RecitalError):
@@ -51,15 +53,24 @@ class Spread:
 
 @dataclass(frozen=True)
 class SpeakerStatistics:
-    """A speaker's pitch, as the natural logarithm of Hz over voiced frames, and energy over all frames."""
+    """A speaker's pitch over voiced frames, and energy over all frames.
+
+    Attributes:
+        pitch: of the natural logarithm of Hz, or of Hz itself.
+        energy: linear.
+        pitch_scale: which of the two pitch is.
+    """
 
     pitch: Spread
     energy: Spread
+    pitch_scale: PitchScale = "log"
 
     def normalize_pitch(self, f0_hz: np.ndarray) -> np.ndarray:
-        """Convert Hz, 0 where unvoiced, to normalised log-pitch, 0 (the mean) where unvoiced; float32."""
+        """Convert Hz, 0 where unvoiced, to normalised pitch, 0 (the mean) where unvoiced; float32."""
         is_voiced = f0_hz > 0
-        return np.where(is_voiced, self.pitch.normalize(np.log(np.where(is_voiced, f0_hz, 1.0))), np.float32(0.0))
+        voiced_hz = np.where(is_voiced, f0_hz, 1.0)
+        pitch = self.pitch.normalize(np.log(voiced_hz) if self.pitch_scale == "log" else voiced_hz)
+        return np.where(is_voiced, pitch, np.float32(0.0))
 
     def normalize_energy(self, energy: np.ndarray) -> np.ndarray:
         """Convert energy to normalised energy; float32."""
@@ -162,6 +173,9 @@ def _mean_and_std(counts: np.ndarray, values: np.ndarray) -> tuple[float, float]
 def save_statistics(path: Path | str, statistics: Mapping[str, SpeakerStatistics]) -> None:
     """Write the statistics of all speakers as JSON."""
     by_speaker = {speaker: asdict(of_speaker) for speaker, of_speaker in statistics.items()}
+    for of_speaker in by_speaker.values():
+        if of_speaker["pitch_scale"] == "log":  # as in all files from before there was another
+            del of_speaker["pitch_scale"]
     write_atomically(path, json.dumps(by_speaker, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -174,7 +188,9 @@ def open_statistics(path: Path | str) -> dict[str, SpeakerStatistics]:
     try:
         by_speaker = json.loads(Path(path).read_text(encoding="utf-8"))
         return {
-            speaker: SpeakerStatistics(pitch=Spread(**spreads["pitch"]), energy=Spread(**spreads["energy"]))
+            speaker: SpeakerStatistics(
+                Spread(**spreads["pitch"]), Spread(**spreads["energy"]), spreads.get("pitch_scale", "log")
+            )
             for speaker, spreads in by_speaker.items()
         }
     except FileNotFoundError:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models.aligner.loss import forward_sum
-from models.aligner.network import beta_binomial_prior
+from models.layers.beta_binomial import beta_binomial_prior
 from processors.alignment.monotonic_search import best_durations
 from processors.alignment.phone_states import StateScores, phone_states
 

@@ -51,7 +51,9 @@ class ConvAcoustic(AcousticNetwork):
         super().__init__()
         hidden_size = settings.hidden_size
         self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)
-        self.speaker_embedding = speaker_table(len(scales.pitch_std), hidden_size, speaker_embeddings)
+        self.speaker_embedding = speaker_table(
+            len(scales.pitch_std), hidden_size, speaker_embeddings, settings.speaker_conditioning
+        )
         self.encoder = ConvStack(settings.n_layers, hidden_size)
         self.variance_adaptor = VarianceAdaptor(
             hidden_size,
