@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import json5
 from pydantic import ValidationError
 
+from config.other_toolkits import answer_for, file_here
 from config.paths import REPOSITORY, resolve_path
 from config.schema import Contradiction, ExperimentSettings, Settings
 from utils.errors import RecitalError
@@ -127,6 +128,9 @@ def check_settings(
             faulty.add(name)
             source = _source_of(name, sources, fallback_source)
             problems.append(f"{source}: {name}: {_explain(fault, name, schema)}")
+    base = str(tree.get("base_config", ""))
+    if (here := file_here(base)) and not resolve_path(base).is_file():
+        problems.insert(0, f"{_source_of('base_config', sources, fallback_source)}: base_config: {base} is {here} here")
     # Contradictions among the valid settings are reported together with the faulty ones.
     for contradiction in _contradictions(settings or _valid_part(tree, schema, faulty)):
         name = contradiction.names[0]
@@ -188,7 +192,10 @@ def _resolved(
         _merge(merged, layer, source, sources)
     model_type = merged.get("model_type")
     if not isinstance(model_type, str):
-        raise SettingsError(f"{shown}: model_type: is missing; it names the model, e.g. FastSpeech2")
+        raise SettingsError(
+            f"{shown}: model_type: is missing; it names the model, and comes with the settings that this file refines, "
+            'as in base_config: "config/fastspeech2.json"'
+        )
     try:
         schema = schema_of(model_type)
     except RecitalError as error:
@@ -207,6 +214,8 @@ def _file_layers(path: Path) -> list[tuple[str, Tree]]:
         if real in chain:
             circle = " -> ".join(_shown(step) for step in [*chain[chain.index(real) :], real])
             raise SettingsError(f"{_shown(path)}: base_config goes in a circle: {circle}")
+        if chain and not current.is_file() and (here := file_here(str(layers[-1][1]["base_config"]))):
+            current = resolve_path(here)  # `check_settings` tells, together with the other names
         if chain and not current.is_file():
             raise SettingsError(
                 f"{_shown(chain[-1])}: base_config: there is no file {_shown(current)}; "
@@ -305,6 +314,8 @@ def _explain(fault: Mapping[str, Any], name: str, schema: type[Settings]) -> str
     """Return the message about one invalid value."""
     meanings = dict(describe(schema))
     if fault["type"] == "extra_forbidden":
+        if answer := answer_for(name):
+            return answer
         known = nearest(name, meanings)
         return "there is no such setting" + (f"; did you mean {known}?" if known else "")
     if fault["type"] == "missing":

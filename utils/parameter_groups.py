@@ -11,6 +11,8 @@ from torch import nn
 
 from utils.errors import RecitalError
 
+ANYWHERE = ("duration", "pitch", "energy")
+"""What acoustic models predict: short names for the predictor of each, and the embedding of its values."""
 _SHOWN = 6
 
 
@@ -23,9 +25,12 @@ def is_part(name: str, pattern: str) -> bool:
 
     Args:
         name: `<module of the task>.<name within it>`, as in `network.encoder.layers.0.norms.1.weight`.
-        pattern: a name with the wildcards `*`, `?` and `[...]`; the module of the task may be omitted: `encoder`.
+        pattern: a name with the wildcards `*`, `?` and `[...]`; the module of the task may be omitted: `encoder`. The
+            names in `ANYWHERE` match a module of that name inside any other.
     """
     whole = name.split(".")
+    if pattern in ANYWHERE:
+        return pattern in whole
     names = (".".join(parts[:end]) for parts in (whole, whole[1:]) for end in range(1, len(parts) + 1))
     return any(fnmatchcase(each, pattern) for each in names)
 
@@ -106,7 +111,8 @@ def _require_known(names: Sequence[str], patterns: Iterable[str], setting: str) 
         if not any(is_part(name, pattern) for name in names):
             known = _part_names(names)
             near = difflib.get_close_matches(pattern, known, n=_SHOWN, cutoff=0.5)
-            shown = near or [name for name in known if "." not in name]
+            short = [name for name in ANYWHERE if any(is_part(each, name) for each in names)]
+            shown = near or [name for name in known if "." not in name] + short
             raise PartError(
                 f'{setting}: "{pattern}" matches no part of this model\'s networks; '
                 f"{'similar' if near else 'known'}: {', '.join(shown)}"

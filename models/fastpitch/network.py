@@ -109,9 +109,7 @@ class FastPitch(AcousticNetwork):
         nn.init.constant_(self.to_mel.bias, _TYPICAL_LOG_MEL)
         self.aligner = None
         if settings.durations == "learned":
-            self.aligner = SoftAligner(
-                hidden_size, n_mel, is_prior_transposed=settings.alignment_prior == "transposed"
-            )
+            self.aligner = SoftAligner(hidden_size, n_mel, is_prior_transposed=settings.alignment_prior == "transposed")
 
     @property
     def controls(self) -> frozenset[str]:

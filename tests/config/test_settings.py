@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from config import other_toolkits
 from config.load import (
     SettingsError,
     describe,
@@ -16,7 +18,9 @@ from config.load import (
     read_settings,
     write_settings,
 )
+from config.paths import REPOSITORY
 from config.schema import Contradiction, ExperimentSettings, Settings, TrainSettings, setting
+from models.registry import MODELS, settings_class
 from tests.support.commands import call
 from utils.errors import RecitalError
 
@@ -168,6 +172,43 @@ def test_files_that_cannot_be_read_are_named(config, tmp_path):
     assert "must hold an object" in problems(broken)
     broken.write_text('{model_type: "Toy", model_type: "Toy"}')
     assert "model_type" in problems(broken)
+
+
+def test_names_of_other_toolkits_are_answered_all_at_once(config):
+    path = config(
+        base_config="config/fs2.json",
+        preprocess={"use_mel": True, "extract_duration": True},
+        train={"max_epoch": 100, "gradient_accumulation_step": 2, "adamw": {"lr": 0.1}, "save_step": 5},
+    )
+    message = problems(path)
+    for expected in (
+        "base_config: config/fs2.json is config/fastspeech2.json here",
+        "preprocess.use_mel: is not needed",
+        "preprocess.extract_duration: is not needed",
+        "train.max_epoch: is train.max_epochs here",
+        "train.gradient_accumulation_step: is train.gradient_accumulation_steps here",
+        "train.adamw: is train.learning_rate, train.adam_betas and train.adam_eps here",
+        "train.save_step: is train.save_every_steps here",
+    ):
+        assert expected in message, message
+
+
+def test_names_here_that_answers_give_exist():
+    """Whatever an answer calls a setting, some model has."""
+    known = {name for model in MODELS for name, _ in describe(settings_class(model))}
+    for name, answer in other_toolkits._NAMES.items():
+        section = name.partition(".")[0]
+        for named in re.findall(r"(?:train|model|preprocess)\.\w+", answer):
+            assert named in known, (name, named)
+        assert name not in known or section == name
+    for file in other_toolkits._FILES.values():
+        assert (REPOSITORY / file).is_file()
+
+
+def test_a_fragment_is_told_what_to_refine(tmp_path):
+    path = tmp_path / "part.json"
+    path.write_text('{dataset: ["a"]}')
+    assert 'as in base_config: "config/fastspeech2.json"' in problems(path)
 
 
 def test_base_config_in_a_circle_is_refused(config, tmp_path):

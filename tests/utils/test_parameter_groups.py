@@ -77,6 +77,12 @@ def test_a_pattern_matches_a_parameter_or_a_module_around_it(pattern, fits):
     assert is_part("network.encoder.layers.0.norm.weight", pattern) == fits
 
 
+def test_what_is_predicted_has_short_names():
+    predictor, embedding = "network.variance_adaptor.predictors.pitch.out.weight", "network.x.embeddings.pitch.weight"
+    assert is_part(predictor, "pitch") and is_part(embedding, "pitch")
+    assert not is_part(predictor, "energy") and not is_part("network.pitch_scale.weight", "pitch")
+
+
 @pytest.mark.slow
 def test_frozen_parameters_stay_bit_equal_and_others_are_trained(tiny):
     patterns = FROZEN[tiny.model_type]
