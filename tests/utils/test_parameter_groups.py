@@ -28,6 +28,7 @@ FROZEN = {
 # A slip of the pen, and what was meant.
 NEAR = {
     "Aligner": ("mel_encodr", "mel_encoder"),
+    "FastPitch": ("encodr", "encoder"),
     "FastSpeech2": ("encodr", "encoder"),
     "HiFiGAN": ("generater", "generator"),
     "Lyre": ("generater", "generator"),
