@@ -85,7 +85,8 @@ _SINGLE_LETTER = re.compile(r"\b[NSEW]\.\s")
 _COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
 _COMPASS_POINT = re.compile(
     rf"\b([NSEW])\.\s+(?=(?:{_TABLES.alternatives('behind points of the compass')})\b)"
-    r"|(?<=\d )([NSEW])\.\s+(?=(?:[A-Z]\w+\s+){1,3}(?:St|Ave|Rd|Blvd|Dr|Ln|Street|Avenue|Road|Boulevard|Drive|Lane)\b)"
+    r"|(?<=\d )([NSEW])\.\s+(?=(?:(?:[A-Z]\w+|\d+(?:st|nd|rd|th))\s+){1,3}"
+    r"(?:St|Ave|Rd|Blvd|Dr|Ln|Street|Avenue|Road|Boulevard|Drive|Lane)\b)"
 )
 _COUNTY = re.compile(rf"\bCo\.\s+(?=(?:{_TABLES.alternatives('counties')})\b)")
 _DAY_OR_ZONE = re.compile(

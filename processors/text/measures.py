@@ -34,7 +34,7 @@ _PER = re.compile(
     r"(?:\.(?=\s+[^A-Z\"'\s]))?"
 )
 _PER_ANYTHING = re.compile(
-    r"(?:\b(dollars?|cents?|pounds?|pence|euros?|rupees?)|(?<![\w/.-])(\d+))/([a-z]{4,}|ea)\b(?![/.]\w)"
+    r"(?:\b(dollars?|cents?|pounds?|pence|euros?|rupees?)|(?<![\w/.-])(\d+))/([a-z]{3,}|ea)\b(?![/.]\w)"
 )
 _PER_WORDS = {
     "hr": "hour", "h": "hour", "mo": "month", "yr": "year", "wk": "week", "sq ft": "square foot", "kg": "kilogram",

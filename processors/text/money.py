@@ -37,6 +37,7 @@ _RANGE_BEFORE_SIGN = re.compile(rf"(?<![\w.,$£€¥₹₩₽₺₪₴₫₿])(?
 _HAS_MONEY = re.compile(rf"[{''.join(sign for sign in _SIGNS if len(sign) == 1)}¢]|\dp\b|{_CODE}")
 _CENTS = re.compile(rf"(?<![\d.,])({NUMBER})\s?¢")
 _PENCE = re.compile(r"(?<![\w.,])(\d{1,2}|\d{1,4}\.\d{1,2})p\b(?![.]?\d)")
+_EURO_THOUSANDS = re.compile(r"€\s?\d{1,3}\.\d{3}(?![\d.,]*\d)|(?<![\d.,])\d{1,3}\.\d{3}(?=\s?€)")
 _SEVERAL_FOR = re.compile(rf"(?<![\w.,/$£€])(\d{{1,2}})/(?={_SIGN}\d)")
 _DECIMAL_COMMA = re.compile(
     rf"((?:{_SIGN})\s?\d+),(?=\d\d(?![\d.,]*\d))|(?<![\d.,])(\d+),(?=\d\d\s?(?:{_SYMBOL}|EUR\b))"
@@ -47,6 +48,8 @@ def expand_money(text: str) -> str:
     """Spell out amounts of money: "$3.50", "£2 million", "a $5 bill", "$5m-$10m", "20 EUR", "99¢", "50p"."""
     if not _HAS_MONEY.search(text):
         return text
+    if "€" in text:
+        text = _EURO_THOUSANDS.sub(lambda match: match[0].replace(".", ","), text)
     text = _SEVERAL_FOR.sub(r"\1 for ", text)
     text = _DECIMAL_COMMA.sub(lambda match: f"{match[1] or match[2]}.", text)
     text = _RANGE_BEFORE_SIGN.sub(r"\1 to ", text)

@@ -37,6 +37,8 @@ _TIMES = re.compile(r"(?<=[\d)])\s?\*\s?(?=[\d(])")
 _SAME_UNIT = re.compile(rf"(?<![\w.,-])((?:{NUMBER})(\s?[A-Za-zμ°%]{{1,4}}))(\s?)[-–]\3(?=(?:{NUMBER})\2(?!\w))")
 _CLAUSES = re.compile(r"(?<=\))\s?[-–]\s?(?=\([a-z0-9]{1,4}\))")
 _FROM_FRACTION = re.compile(r"(?<![\w/.,])(\d{1,3}/\d{1,3})\s?[-–]\s?(?=\d)")
+_SWISS = re.compile(r"(?<![\w.,'])\d{1,3}(?:'\d{3})+(?![\w']|[.,]\d{3})")
+_MILLIONS = re.compile(r"(?<![\w.,])[1-9]\d{0,2}\.\d{3}\.\d{3}(?![\w]|[.,]\d)")
 _INDIAN = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d]|,\d)")
 _EUROPEAN = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,\d{1,2}(?![\d]|[.,]\d)")
 _DIMENSIONS = re.compile(rf"(?<![\d.,])({NUMBER})((?:\s?[A-Za-z]{{1,2}})?)(\s?)[xX]\3(?={NUMBER})")
@@ -57,7 +59,7 @@ _HAS_EXPONENT = re.compile(r"\d[eE][-+\d]")
 # "4'x8'"
 _SIDE_IN_FEET = re.compile(r"(?<=\d)'(?=\s?[xX]\s?\d)")
 _LAST_SIDE_IN_FEET = re.compile(r"(?<=\d)(\s?[xX]\s?\d+)'(?!\w)")
-_MINUS_TERM = re.compile(r"(?<=\d[a-z]|\^\d)\s-\s(?=\d)")
+_MINUS_TERM = re.compile(r"(?<=\d[a-z]|\^\d|[\s(][knxyz])\s-\s(?=\d)")
 _FOLLOWING = re.compile(r"(?<=\d)\s?ff\b\.?")
 _YEAR_OF_CENTURY = re.compile(r"(?<![\w'])'0(\d)\b(?!')")
 _ORDINAL = re.compile(r"(?<!\w)(?<!\d\.)((?:\d{1,3}(?:,\d{3})+|\d+))(?:st|nd|rd|th|ST|ND|RD|TH)\b")
@@ -102,6 +104,9 @@ def _gap(match: re.Match[str]) -> str:
 
 def unify_grouping(text: str) -> str:
     """Write numbers grouped as in India ("1,00,000") or on the continent of Europe ("1.234,56") the American way."""
+    if "'" in text:
+        text = _SWISS.sub(lambda match: match[0].replace("'", ","), text)
+    text = _MILLIONS.sub(lambda match: match[0].replace(".", ","), text)
     if "," not in text:
         return text
     text = _INDIAN.sub(lambda match: f"{int(match[0].replace(',', '')):,}", text)

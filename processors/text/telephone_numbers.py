@@ -12,7 +12,7 @@ _PHONE = re.compile(
 )
 _SPACED_PHONE = re.compile(r"(?<![\w.,-])(?<!\d )0\d{2,4}(?: \d{3,4}){1,3}(?![\w-]|[.,]\d)")
 _VANITY_PHONE = re.compile(r"(?<![\w-])1-(8\d\d)-(?=[A-Z\d])")
-_ZIP_CODE = re.compile(r"(?<=, [A-Z]{2} )(\d{5})(?:-(\d{4}))?\b(?![.,]\d)")
+_ZIP_CODE = re.compile(r"(?:(?<=, [A-Z]{2} )|(?<=, D C ))(\d{5})(?:-(\d{4}))?\b(?![.,]\d)")
 _LONG_CODE = re.compile(r"(?<![\w.,-])\d{3,4}(?: \d{3,4}){2,5}(?![\w-]|[.,]\d| \d)")
 _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 
