@@ -70,6 +70,16 @@ class PreprocessSettings(Settings):
     pitch_extractor: Literal["parselmouth", "dio", "harvest", "pyin"] = setting("the pitch tracker")
     f0_min: float = setting("lowest F0 of the pitch tracker's search, in Hz", gt=0)
     f0_max: float = setting("highest F0 of the pitch tracker's search, in Hz", gt=0)
+    pitch_scale: Literal["log", "hz"] = setting(
+        "scale in which pitch is normalised: log, interpolated where unvoiced, or hz, 0 (the mean) where unvoiced, as "
+        "FastPitch was published",
+        default="log",
+    )
+    pitch_statistics: Literal["speaker", "corpus"] = setting(
+        "whether pitch is normalised by each speaker's mean and standard deviation, or by those of all speakers "
+        "together",
+        default="speaker",
+    )
     # Speakers
     speaker_encoder: Literal["none", "statistics", "resemblyzer", "onnx"] = setting(
         "what computes speaker embeddings, for models that take them: statistics (nothing to install), "
@@ -82,9 +92,10 @@ class PreprocessSettings(Settings):
     )
     # Text
     language: str = setting("language of the texts, as a code such as en; dataset_language overrides it", min_length=2)
-    phone_extractor: Literal["lexicon", "espeak", "char"] = setting(
-        "how text becomes phones: lexicon (English, ARPAbet), espeak (a hundred languages, IPA; the extra espeak), or "
-        "char (the letters themselves, any script)"
+    phone_extractor: Literal["lexicon", "espeak", "char", "mixed"] = setting(
+        "how text becomes phones: lexicon (English, ARPAbet), espeak (a hundred languages, IPA; the extra espeak), "
+        "char (the letters themselves, any script), or mixed (English as NVIDIA's FastPitch reads it: ARPAbet where "
+        "CMUdict has one pronunciation, else letters)"
     )
     lexicon_path: str = setting("your own pronunciations, one `word PH O1 N Z` per line; empty for none")
     normalizer: Literal["rules", "wetext", "num2words"] = setting(

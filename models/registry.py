@@ -77,6 +77,8 @@ MODELS = {
         features=("mel", "f0", "energy", "durations", "phonemes", "waveform"),
         controls=frozenset({"duration", "pitch"}),
         task="FastPitchTask",
+        published="models.fastpitch.original",
+        published_files="*FastPitch*.pt",
     ),
     "FastSpeech2": Model(
         package="models.fastspeech2",

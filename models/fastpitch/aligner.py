@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -150,13 +151,18 @@ def transposed_prior(n_phones: int, n_frames: int) -> Tensor:
     lengths = torch.tensor([[frames], [phones]])
     rounded = beta_binomial_prior(*lengths, n_phones=frames, n_frames=phones, further_trials=1).exp()
     size = (n_frames, n_phones)
-    return F.interpolate(rounded.transpose(1, 2).unsqueeze(1), size, mode="bilinear", align_corners=True)[0, 0]
+    prior = F.interpolate(rounded.transpose(1, 2).unsqueeze(1), size, mode="bilinear", align_corners=True)[0, 0]
+    # Theirs leaves the last row or column at 0 where rounding puts it beyond the end.
+    for axis, (before, after) in enumerate(((frames, n_frames), (phones, n_phones))):
+        if after > 1 and (after - 1) * ((before - 1) / (after - 1)) > before - 1:
+            prior.select(axis, -1).zero_()
+    return prior
 
 
 def _encoder(widths: Sequence[int]) -> nn.ModuleList:
     """Return a convolution over neighbours and linear layers, with ReLUs between them."""
     layers = nn.ModuleList()
-    for number, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (before, after) in enumerate(pairwise(widths)):
         relu = number < len(widths) - 2
         layer = Conv1d(before, after, 1 if number else 3, relu=relu)
         nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("relu" if relu else "linear"))

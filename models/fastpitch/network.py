@@ -54,6 +54,8 @@ class FastPitch(AcousticNetwork):
     as in a batch. Arguments and shapes are those of `AcousticNetwork`. Any symbol may last 0 frames.
     """
 
+    clamps_mels = False  # nor does the public code
+
     def __init__(
         self,
         settings: FastPitchModelSettings,
@@ -91,11 +93,12 @@ class FastPitch(AcousticNetwork):
         self.speaker_weight = settings.speaker_weight
         self.positions = SinusoidalPositions(hidden_size)
         self.encoder = transformer(settings.encoder_layers)
+        quantities = ("pitch", "energy") if settings.energy else ("pitch",)
         # Energy is not normalised: the logarithm of 1 + the length of the log-mel frame.
         scales = replace(scales, energy_mean=torch.zeros(n_speakers), energy_std=torch.ones(n_speakers))
         self.variance_adaptor = VarianceAdaptor(
             hidden_size,
-            {"pitch": "phone"} | ({"energy": "phone"} if settings.energy else {}),
+            dict.fromkeys(quantities, "phone"),
             lambda quantity: ConvolvedValue(hidden_size, settings.embedding_kernel_size),
             filter_size=settings.predictor_filter_size,
             kernel_size=settings.predictor_kernel_size,

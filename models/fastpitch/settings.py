@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from config.schema import Contradiction, setting
 from models.layers.acoustic_settings import AcousticModelSettings
 from models.training.settings import AcousticSettings, AcousticTrainSettings
-from processors.datasets.acoustic_data import Level
+from processors.datasets.acoustic_example import Level
 
 
 class FastPitchModelSettings(AcousticModelSettings):

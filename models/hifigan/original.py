@@ -10,9 +10,7 @@ Settings that `config.json` lacks, such as the weights of the losses, are those 
 from __future__ import annotations
 
 import json
-import pickle
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +27,7 @@ from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANSettings
 from utils.files import atomic_file, write_atomically
 from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
+from utils.torch_file import TorchFileError, read_torch_file
 
 CONFIG_FILE = "config.json"
 _DEFAULTS = "config/hifigan.json"
@@ -209,21 +208,9 @@ def _training_file(generator: Path) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles, which are refused anyway
-            payload = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise BundleError(f"{path}: there is no such file") from None
-    except pickle.UnpicklingError as error:
-        raise BundleError(
-            f"{path}: refused: holds more than tensors and numbers, or is damaged; it was not loaded, since that could "
-            "run any code; ask its author for a file of tensors only"
-        ) from error
-    except Exception as error:  # a damaged file raises anything
-        raise BundleError(f"{path}: is not a torch file, or is damaged ({type(error).__name__})") from error
-    if not isinstance(payload, dict):
-        raise BundleError(f"{path}: holds a {type(payload).__name__}, not a dictionary")
-    return payload
+        return read_torch_file(path)
+    except TorchFileError as error:
+        raise BundleError(str(error)) from error
 
 
 # Weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +70,11 @@ class AcousticNetwork(nn.Module):
 
     Attributes:
         decoder_noise: added to the decoder's input; None without.
+        clamps_mels: whether synthesized mels have no values below the floor of recordings.
     """
 
     variance_adaptor: VarianceAdaptor
+    clamps_mels: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,7 +160,7 @@ class AcousticNetwork(nn.Module):
     def teacher_forced(self, batch: AcousticBatch) -> Tensor:
         """Return the (B, M, T_mel) log-mel predicted with the batch's own durations, pitch and energy."""
         predicted: Prediction = self(batch)
-        return clamped(predicted.final_mel)
+        return self._clamped(predicted.final_mel)
 
     @torch.no_grad()
     def infer(
@@ -175,12 +177,15 @@ class AcousticNetwork(nn.Module):
         with autocast(precision, hidden.device.type):
             mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids)
         return GeneratedSpeech(
-            mel=clamped(mel if refined_mel is None else refined_mel),
+            mel=self._clamped(mel if refined_mel is None else refined_mel),
             mel_lengths=variances.durations.sum(dim=1),
             durations=variances.durations,
             f0_hz=variances.f0_hz,
             energy=variances.energy,
         )
+
+    def _clamped(self, mel: Tensor) -> Tensor:
+        return clamped(mel) if self.clamps_mels else mel
 
     def _decode_with_noise(
         self, variances: Variances | InferredVariances, phoneme_ids: Tensor, noise_places: Tensor | None = None

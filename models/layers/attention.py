@@ -47,7 +47,7 @@ class SelfAttention(nn.Module):
             nn.init.xavier_uniform_(weight)
         nn.init.xavier_uniform_(self.to_output.weight)
         nn.init.zeros_(self.to_queries_keys_values.bias)
-        if self.to_output.bias is not None:
+        if output_bias:
             nn.init.zeros_(self.to_output.bias)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:

@@ -27,13 +27,17 @@ class Conv1d(nn.Module):
         bias: whether a bias is added.
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int = 1, relu: bool = False, bias: bool = True
     ) -> None:
         super().__init__()
         assert kernel_size % 2 == 1, "an even kernel has no middle"
         like = nn.Conv1d(in_channels, out_channels, kernel_size, bias=bias)
-        self.weight, self.bias, self.relu = like.weight, like.bias, relu
+        self.weight, self.relu = like.weight, relu
+        self.bias = like.bias  # type: ignore[assignment]  # None only for those who asked for it
 
     def forward(self, x: Tensor, is_padding: Tensor | None = None) -> Tensor:
         """Convolve.

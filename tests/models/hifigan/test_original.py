@@ -163,7 +163,7 @@ def test_files_are_claimed_by_their_names_or_by_the_config_beside_them(original,
     (original / "do_00000000").write_bytes(b"")
     assert all(is_published(place) for place in (original, original / "g_00000000", original / "do_00000000", theirs))
     assert torch.equal(find_bundle(theirs).weights["conv_post.bias"], find_bundle(original).weights["conv_post.bias"])
-    of_another = tmp_path / "fastpitch_210824.pt"
+    of_another = tmp_path / "tacotron2_210824.pt"
     of_another.write_bytes(b"")
     for config in (None, "{", "[]", '{"n_symbols": 148, "symbols_embedding_dim": 384, "sampling_rate": 22050}'):
         if config is not None:

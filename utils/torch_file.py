@@ -1,0 +1,40 @@
+"""Files that `torch.save` wrote, read without running code that a pickle may hold."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import RecitalError
+
+
+class TorchFileError(RecitalError):
+    """A torch file that is missing, damaged, holds code, or is no dictionary."""
+
+
+def read_torch_file(path: Path) -> dict[str, Any]:
+    """Read a dictionary of tensors, numbers and strings.
+
+    Raises:
+        TorchFileError: the file is missing, damaged, holds code, or something else than a dictionary.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles, which are refused anyway
+            payload = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TorchFileError(f"{path}: there is no such file") from None
+    except pickle.UnpicklingError as error:
+        raise TorchFileError(
+            f"{path}: refused: holds more than tensors and numbers, or is damaged; it was not loaded, since that could "
+            "run any code; ask its author for a file of tensors only"
+        ) from error
+    except Exception as error:  # a damaged file raises anything
+        raise TorchFileError(f"{path}: is not a torch file, or is damaged ({type(error).__name__})") from error
+    if not isinstance(payload, dict):
+        raise TorchFileError(f"{path}: holds a {type(payload).__name__}, not a dictionary")
+    return payload
