@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -12,6 +12,14 @@ import numpy as np
 import soundfile
 import soxr
 
+from processors.audio.stated_size import (
+    FlacHeader,
+    WavHeader,
+    is_short_of,
+    read_flac_header,
+    read_wav_header,
+    stated_size,
+)
 from utils.errors import RecitalError
 from utils.files import atomic_file
 
@@ -22,9 +30,15 @@ _SILENT_PEAK = 1e-3
 # Floating-point files may exceed full scale a little; far beyond it they are in another unit.
 _LOUDEST_PEAK = 4.0
 _MAX_SAMPLE = 1.0 - 2.0**-15
-# Some programs write headers that are wrong by some bytes; a truncated recording lacks more than this.
+# Some programs write headers that are wrong by some samples; a truncated recording lacks more than this.
 _SLOPPY_HEADER_S = 0.01
-_SLOPPY_HEADER_BYTES = 512
+_LONGEST_BLOCK = 4096  # samples
+_LOWEST_RATE, _HIGHEST_RATE = 4000, 768_000
+_OPPOSITE = -0.5  # correlation of two channels
+_UNKNOWN = 2**63 - 1
+"""Number of samples that libsndfile returns if the header states none."""
+_BLOCK = 2**20
+_BITS = {"PCM_S8": 8, "PCM_16": 16, "PCM_24": 24}
 
 Fault = Literal[
     "unreadable", "empty", "cut short", "channels", "too short", "too long", "not a number", "scale", "silent"
@@ -60,14 +74,37 @@ class AudioInfo:
         return self.samples / self.sample_rate
 
 
+@dataclass(frozen=True)
+class Recording:
+    """A recording as one channel at its own sample rate.
+
+    Attributes:
+        waveform: (T_wav,) float32; decoders of lossy formats may exceed full scale.
+        sample_rate: in Hz.
+        scaled_by: factor by which the samples were scaled to full scale, which files in floating point may exceed.
+    """
+
+    waveform: np.ndarray
+    sample_rate: int
+    scaled_by: float = 1.0
+
+    def at(self, sample_rate: int) -> np.ndarray:
+        """Return the waveform at a sample rate, clipped to [-1, 1)."""
+        return resample(self.waveform, self.sample_rate, sample_rate)
+
+
 def audio_info(path: Path | str) -> AudioInfo:
-    """Read the header of a sound file.
+    """Read the header of a sound file, or decode the file if the header does not state its length.
 
     Raises:
-        AudioError: the file is missing or not a sound file.
+        AudioError: the file is missing, not a sound file or cut short.
     """
-    with _opened(Path(path)) as file:
-        return AudioInfo(file.samplerate, file.channels, file.frames)
+    path = Path(path)
+    file, samples, _ = _opened(path)
+    with file:
+        if samples == _UNKNOWN:
+            samples = sum(len(block) for block in _blocks(path, file, _UNKNOWN))
+        return AudioInfo(file.samplerate, file.channels, samples)
 
 
 def read_audio(
@@ -75,34 +112,49 @@ def read_audio(
 ) -> np.ndarray:
     """Read a recording as one channel at a sample rate.
 
-    Any format of libsndfile; two channels are averaged; other rates are resampled by soxr at high quality.
-
-    Args:
-        path: the sound file.
-        sample_rate: of the result, in Hz.
-        min_duration_s: shorter recordings raise an error.
-        max_duration_s: longer recordings raise an error, before they are decoded.
+    As `read_recording`; other rates are resampled by soxr at high quality.
 
     Returns:
         (T_wav,) float32 in [-1, 1).
+    """
+    return read_recording(path, min_duration_s=min_duration_s, max_duration_s=max_duration_s).at(sample_rate)
+
+
+def read_recording(path: Path | str, *, min_duration_s: float = 0.0, max_duration_s: float = float("inf")) -> Recording:
+    """Read a recording as one channel.
+
+    Any format of libsndfile. Two channels are averaged; of two that would cancel out, the louder is taken.
+
+    Args:
+        path: the sound file.
+        min_duration_s: shorter recordings raise an error.
+        max_duration_s: longer recordings raise an error, before they are decoded.
 
     Raises:
         AudioError: the file is missing, unreadable, empty or cut short, has more than two channels, is too short or
             too long, holds NaN or infinite samples, is not scaled to [-1, 1], or is silent. Its `fault` says which.
     """
     path = Path(path)
-    with _opened(path) as file:
-        info = AudioInfo(file.samplerate, file.channels, file.frames)
-        _check_header(path, info, min_duration_s, max_duration_s)
-        try:
-            samples = file.read(dtype="float32", always_2d=True)  # (samples, channels)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{path}: cannot be decoded ({_reason(error)}); damaged?") from None
-    if len(samples) < info.samples - _SLOPPY_HEADER_S * info.sample_rate:
+    file, stated, flac = _opened(path)
+    with file:
+        info = AudioInfo(file.samplerate, file.channels, stated)
+        if stated != _UNKNOWN:
+            _check_header(path, info, min_duration_s, max_duration_s)
+        longest = min(stated, int(min(max_duration_s * info.sample_rate, _UNKNOWN - 1)) + 1)
+        blocks = list(_blocks(path, file, longest))
+        subtype = file.subtype
+    samples = np.concatenate([np.empty((0, info.channels), dtype=np.float32), *blocks])  # (samples, channels)
+    if stated == _UNKNOWN:
+        _check_header(path, replace(info, samples=len(samples)), min_duration_s, max_duration_s)
+    elif len(samples) < info.samples - _SLOPPY_HEADER_S * info.sample_rate:
         raise _truncated(path, len(samples) / info.sample_rate, info.duration_s)
-    waveform = samples[:, 0] if info.channels == 1 else samples.mean(axis=1)
-    _check_samples(path, waveform)
-    return resample(waveform, info.sample_rate, sample_rate)
+    if flac and not flac.has_samples(samples, _BITS.get(subtype, 0)):
+        raise AudioError(f"{path}: its samples differ from the checksum in its header; copy it again")
+    waveform = _one_channel(samples)
+    peak = _checked_peak(path, waveform)
+    if peak > 1.0 and subtype in ("FLOAT", "DOUBLE"):
+        return Recording(waveform * np.float32(_MAX_SAMPLE / peak), info.sample_rate, _MAX_SAMPLE / peak)
+    return Recording(waveform, info.sample_rate)
 
 
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -152,23 +204,49 @@ def write_wav(path: Path | str, waveform: np.ndarray, sample_rate: int) -> None:
         soundfile.write(partial, waveform, sample_rate, format="WAV", subtype="PCM_16")
 
 
-def _opened(path: Path) -> soundfile.SoundFile:
+def _opened(path: Path) -> tuple[soundfile.SoundFile, int, FlacHeader | None]:
+    """Open a sound file; return it with its number of samples, or `_UNKNOWN`, and its header if it is FLAC."""
     try:
         with path.open("rb") as file:
-            _check_stated_size(path, file)
+            header, flac = _checked_header(path, file), read_flac_header(file)
         if path.suffix.lower() == ".raw":
             raise AudioError(f"{path}: raw samples without a header; convert it to WAV or FLAC")
-        return soundfile.SoundFile(path)
+        opened = soundfile.SoundFile(header.completed(path) if header and header.needs_completion else path)
+        # Files are read from start to end: libsndfile cannot seek in GSM 6.10, nor in FLAC of unknown length.
+        opened.seekable = lambda: False
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file") from None
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: is not a readable sound file ({_reason(error)})") from None
+    if not _LOWEST_RATE <= opened.samplerate <= _HIGHEST_RATE:
+        opened.close()
+        raise AudioError(f"{path}: states a sample rate of {opened.samplerate} Hz; export it again")
+    if flac and flac.sample_rate not in (0, opened.samplerate):
+        opened.close()
+        raise AudioError(f"{path}: states sample rates of {opened.samplerate} and {flac.sample_rate} Hz; copy it again")
+    samples: int = opened.frames
+    if header and header.is_compressed and 0 < samples - header.samples < _LONGEST_BLOCK and header.samples:
+        samples = header.samples  # the last block is padded
+    return opened, samples, flac
+
+
+def _blocks(path: Path, file: soundfile.SoundFile, most: int) -> Iterator[np.ndarray]:
+    """Yield the (samples, channels) of a file from its start, at most a number of samples."""
+    while most > 0:
+        try:
+            block = file.read(min(most, _BLOCK), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{path}: cannot be decoded ({_reason(error)}); damaged?") from None
+        if not len(block):
+            return
+        yield block
+        most -= len(block)
 
 
 def _reason(error: Exception) -> str:
     # libsndfile's message, without the path that soundfile puts before it.
     sentence = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
-    return str(sentence).strip().rstrip(".")
+    return str(sentence).strip().rstrip(".") or "its content is malformed"
 
 
 def _check_header(path: Path, info: AudioInfo, min_duration_s: float, max_duration_s: float) -> None:
@@ -186,7 +264,19 @@ def _check_header(path: Path, info: AudioInfo, min_duration_s: float, max_durati
         )
 
 
-def _check_samples(path: Path, waveform: np.ndarray) -> None:
+def _one_channel(samples: np.ndarray) -> np.ndarray:
+    """Return the (samples,) mean of (samples, channels), or the louder of two channels in opposite phase."""
+    if samples.shape[1] == 1:
+        one: np.ndarray = samples[:, 0]
+        return one
+    left, right = np.linalg.norm(samples.astype(np.float64), axis=0)
+    if float(np.dot(samples[:, 0], samples[:, 1])) < _OPPOSITE * left * right:
+        return samples[:, int(right > left)]
+    mean: np.ndarray = samples.mean(axis=1)
+    return mean
+
+
+def _checked_peak(path: Path, waveform: np.ndarray) -> float:
     # np.max propagates NaN, so that one pass serves three checks.
     peak = float(np.max(np.abs(waveform)))
     if not np.isfinite(peak):
@@ -195,6 +285,7 @@ def _check_samples(path: Path, waveform: np.ndarray) -> None:
         raise AudioError(f"{path}: reaches {peak:.0f} where 1 is full scale; export it as 16-bit WAV", "scale")
     if peak < _SILENT_PEAK:
         raise AudioError(f"{path}: is silent (largest sample {peak:.2g} of full scale)", "silent")
+    return peak
 
 
 def _truncated(path: Path, found_s: float, stated_s: float) -> AudioError:
@@ -204,30 +295,22 @@ def _truncated(path: Path, found_s: float, stated_s: float) -> AudioError:
     )
 
 
-def _check_stated_size(path: Path, file: BinaryIO) -> None:
-    """Compare a WAV or AIFF header with the file's size: libsndfile reads truncated files without an error."""
+def _checked_header(path: Path, file: BinaryIO) -> WavHeader | None:
+    """Refuse a file that is cut short, which libsndfile reads without an error; return the header of a WAV file."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise AudioError(f"{path}: has zero bytes; copy or download it again", "empty")
     file.seek(0)
     start = file.read(12)
-    if start[:4] == b"FORM" and len(start) == 12:
-        stated = 8 + struct.unpack(">I", start[4:8])[0]
-        if stated - size > _SLOPPY_HEADER_BYTES:
-            raise AudioError(f"{path}: is cut short: {size} of {stated} bytes; copy it again", "cut short")
-    if start[:4] != b"RIFF" or start[8:12] != b"WAVE":
-        return
-    byte_rate = 0
-    while len(header := file.read(8)) == 8:
-        name, stated = struct.unpack("<4sI", header)
-        begins = file.tell()
-        if name == b"fmt " and len(head := file.read(12)) == 12:
-            byte_rate = struct.unpack("<HHII", head)[3]
-        elif name == b"data":
-            # Programs that write to a pipe cannot know the size and state the largest one.
-            unknown = stated >= 0xFFFFFF00 or byte_rate == 0
-            if not unknown and stated - (size - begins) > _SLOPPY_HEADER_S * byte_rate:
-                raise _truncated(path, (size - begins) / byte_rate, stated / byte_rate)
-            return
-        file.seek(begins + stated + stated % 2)
-    raise AudioError(f"{path}: is cut short: it ends before its samples begin; copy it again", "cut short")
+    if start[:4] in (b"RIFF", b"RIFX", b"RF64") and start[8:] == b"WAVE":
+        header = read_wav_header(file)
+        if header is None:
+            raise AudioError(f"{path}: is cut short: it ends before its samples begin; copy it again", "cut short")
+        if header.is_truncated:
+            raise _truncated(path, header.found_s, header.stated_s)
+        if header.contradiction:
+            raise AudioError(f"{path}: its header states {header.contradiction}; export it again")
+        return header
+    if is_short_of(size, stated := stated_size(file)):
+        raise AudioError(f"{path}: is cut short: {size} of {stated} bytes; copy it again", "cut short")
+    return None

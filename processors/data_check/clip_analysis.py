@@ -8,7 +8,7 @@ from typing import Any
 
 from config.schema import PreprocessSettings
 from processors.alignment.intervals import Alignment, AlignmentError
-from processors.audio.audio_file import AudioError, audio_info, read_audio
+from processors.audio.audio_file import AudioError, read_recording
 from processors.data_check.clip_measures import ClipMeasures, loud_seconds, measure_clip
 from processors.text.errors import TextError
 from processors.text.front_end import FrontEnds
@@ -91,11 +91,12 @@ def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool
 
     def analyze(utterance: Utterance) -> ClipAnalysis:
         try:
-            sample_rate = audio_info(utterance.audio_path).sample_rate
-            waveform = read_audio(utterance.audio_path, sample_rate)
+            recording = read_recording(utterance.audio_path)
         except (AudioError, OSError) as error:
             return ClipAnalysis(utterance.id, None, " ".join(str(error).split()))
-        clip = measure_clip(waveform, sample_rate)
+        sample_rate = recording.sample_rate
+        waveform = recording.at(sample_rate)
+        clip = replace(measure_clip(waveform, sample_rate), scaled_by=recording.scaled_by)
         mos = dnsmos(waveform, sample_rate) if with_mos else None
         analysis = ClipAnalysis(utterance.id, clip, mos=mos)
         if not with_texts:
@@ -120,8 +121,8 @@ def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool
 
     def compare(task: CompareTexts) -> TextComparison:
         utterance = task.utterance
-        sample_rate = audio_info(utterance.audio_path).sample_rate
-        waveform = read_audio(utterance.audio_path, sample_rate)
+        recording = read_recording(utterance.audio_path)
+        sample_rate, waveform = recording.sample_rate, recording.at(recording.sample_rate)
         for text in task.alternatives:
             try:
                 score = align(utterance, text, waveform, sample_rate).score

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import scipy.signal
+
+from processors.audio.bandwidth import bandwidth, power_spectrogram
 
 _FRAME_S, _HOP_S = 0.025, 0.010
 _QUIETEST_DB = -100.0
@@ -20,11 +21,6 @@ _LOUD_RANGE_DB = 15.0
 # Least length and greatest deviation of a flat top. Unclipped signals touch their peak for one or two samples.
 _FLAT_SAMPLES = 4
 _FLATNESS = 2e-4
-# At a resampler's cutoff the spectrum falls by this much within one band, and nothing is above it.
-_BAND_HZ = 250.0
-_CUTOFF_DB = 20.0
-_MIN_CUTOFF_HZ = 2000.0
-_SPECTRUM_SIZE = 1024
 _FINGERPRINT_TIMES, _FINGERPRINT_BANDS = 24, 16
 
 
@@ -44,6 +40,7 @@ class ClipMeasures:
         trailing_silence_s: after speech.
         bandwidth_hz: highest frequency of the spectrum, at most half the sample rate.
         fingerprint: (24 * 16,) unit vector: the shape of the spectrogram, independent of level and sample rate.
+        scaled_by: factor by which the recording was scaled down to full scale; 1 for most.
     """
 
     duration_s: float
@@ -57,6 +54,7 @@ class ClipMeasures:
     trailing_silence_s: float
     bandwidth_hz: float
     fingerprint: np.ndarray
+    scaled_by: float = 1.0
 
     @property
     def speech_s(self) -> float:
@@ -80,7 +78,7 @@ def measure_clip(waveform: np.ndarray, sample_rate: int) -> ClipMeasures:
     spoken = np.flatnonzero(is_speech)
     duration_s = len(waveform) / sample_rate
     first, last = (spoken[0], spoken[-1]) if len(spoken) else (len(levels), -1)
-    frequencies, times, spectrogram = _spectrogram(centred, sample_rate)
+    frequencies, times, spectrogram = power_spectrogram(centred, sample_rate, _HOP_S)
     return ClipMeasures(
         duration_s=duration_s,
         sample_rate=sample_rate,
@@ -91,7 +89,7 @@ def measure_clip(waveform: np.ndarray, sample_rate: int) -> ClipMeasures:
         snr_db=float(loud - quiet),
         leading_silence_s=float(min(first * _HOP_S, duration_s)),
         trailing_silence_s=float(max(duration_s - (last * _HOP_S + _FRAME_S), 0.0)) if len(spoken) else 0.0,
-        bandwidth_hz=_bandwidth(frequencies, spectrogram, sample_rate),
+        bandwidth_hz=bandwidth(frequencies, spectrogram, sample_rate),
         fingerprint=_fingerprint(frequencies, spectrogram[:, _within(times, first * _HOP_S, last * _HOP_S)]),
     )
 
@@ -134,33 +132,9 @@ def _clipped_share(waveform: np.ndarray) -> float:
     return clipped / len(waveform)
 
 
-def _spectrogram(waveform: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    padded = np.pad(waveform, (0, max(_SPECTRUM_SIZE - len(waveform), 0)))
-    hop = max(int(_HOP_S * sample_rate), 1)
-    overlap = max(_SPECTRUM_SIZE - hop, 0)
-    frequencies, times, power = scipy.signal.spectrogram(
-        padded, sample_rate, "hann", nperseg=_SPECTRUM_SIZE, noverlap=overlap, detrend=False
-    )
-    return frequencies, times, power
-
-
 def _within(times: np.ndarray, start_s: float, end_s: float) -> np.ndarray:
     chosen = (times >= start_s) & (times <= end_s)
     return chosen if chosen.any() else np.ones_like(chosen)
-
-
-def _bandwidth(frequencies: np.ndarray, spectrogram: np.ndarray, sample_rate: int) -> float:
-    """Return the cutoff of the mean spectrum that a resampler left; half the sample rate if there is none."""
-    mean = spectrogram.mean(axis=1)
-    n_bands = int(sample_rate / 2 // _BAND_HZ)
-    bands = np.minimum((frequencies / _BAND_HZ).astype(int), n_bands - 1)
-    power = np.bincount(bands, weights=mean, minlength=n_bands) / np.maximum(np.bincount(bands, minlength=n_bands), 1)
-    levels = 10 * np.log10(power + 1e-20)
-    for band in range(int(_MIN_CUTOFF_HZ / _BAND_HZ), n_bands - 2):
-        before = levels[band - 2 : band + 1].mean()
-        if before - levels[band + 2 :].max() > _CUTOFF_DB:
-            return (band + 1) * _BAND_HZ
-    return sample_rate / 2
 
 
 def _fingerprint(frequencies: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from processors.audio.bandwidth import NARROWER_BAND
 from processors.data_check.clip_analysis import ClipAnalysis, TextComparison
 from processors.data_check.clip_measures import ClipMeasures
 from processors.utterance import Utterance
@@ -42,7 +43,6 @@ _QUIET_ENOUGH_DB = 20.0  # in any corpus
 _MAX_EDGE_S = 1.0
 _MIN_LEVEL_DBFS = -45.0
 _TWICE_AS_LOUD_DB = 10.0  # as perceived
-_NARROWER_BAND = 0.85
 _MAX_NARROW = 0.25  # if more of a speaker's recordings are narrow, they were made that way; a person should decide
 # Robust z-scores: 1 is a standard deviation of normally distributed values.
 _MAX_Z_SCORE = 5.0
@@ -70,7 +70,7 @@ def findings_of_sound(
     level_dbfs = _statistics_by_speaker({id_: clip.level_dbfs for id_, clip in clips.items()}, speaker_of)
     bands = {id_: min(clip.bandwidth_hz, highest_hz) for id_, clip in clips.items()}
     median_band = {speaker: each.median for speaker, each in _statistics_by_speaker(bands, speaker_of).items()}
-    narrow = {id_ for id_, band in bands.items() if band < _NARROWER_BAND * median_band[speaker_of[id_]]}
+    narrow = {id_ for id_, band in bands.items() if band < NARROWER_BAND * median_band[speaker_of[id_]]}
     n_narrow, n_recordings = Counter(speaker_of[id_] for id_ in narrow), Counter(speaker_of[id_] for id_ in clips)
     for id_, clip in clips.items():
         if clip.clipped_share > _CLIPPED_SHARE:
@@ -79,6 +79,10 @@ def findings_of_sound(
                 "clipping",
                 f"{clip.clipped_share:.2%} of its samples lie on flat tops",
                 clip.clipped_share / _CLIPPED_SHARE,
+            )
+        if clip.scaled_by < 1.0:
+            yield Finding(
+                id_, "full scale", f"peaks at {1 / clip.scaled_by:.2f}, scaled down to 1", 1 / clip.scaled_by, False
             )
         if abs(clip.dc_offset) > _DC_OFFSET:
             yield Finding(
@@ -137,7 +141,7 @@ def narrow_speakers(
     for id_, clip in clips.items():
         bands[speaker_of[id_]].append(clip.bandwidth_hz)
     medians = {speaker: float(np.median(own)) for speaker, own in bands.items()}
-    return {speaker: median for speaker, median in medians.items() if median < _NARROWER_BAND * highest_hz}
+    return {speaker: median for speaker, median in medians.items() if median < NARROWER_BAND * highest_hz}
 
 
 def suspicious_score(scores: Sequence[float]) -> float:

@@ -10,14 +10,14 @@ from pathlib import Path
 from config.schema import PreprocessSettings
 from processors.corpora.corpus import Problem, some
 from processors.feature_store import FeatureStore
-from processors.features import PROBLEM, RECORDING_S, stamp_of_symbols
+from processors.features import PROBLEM, RECORDING_S, SCALED_BY, stamp_of_symbols
 from processors.preparation.alignment_check import AlignmentCheck
 from processors.preparation.plan import CorpusPlan
 from processors.preparation.rejected import UNEXPECTED, Rejected
 from processors.text.symbols import SymbolTable
 from processors.text.tokens import PAUSES
 from processors.utterance import Utterance
-from utils.console import info
+from utils.console import info, warn
 from utils.errors import RecitalError
 
 
@@ -86,6 +86,11 @@ def collect_result(
             usable.append(utterance)
         else:
             rejected.append(found)
+    scaled = [utterance.id for utterance in usable if store.has(utterance.id, (SCALED_BY,))]
+    if scaled:
+        note = f"{len(scaled)} recordings exceed full scale and were scaled down to it: {some(scaled)}"
+        warn(f"{plan.dataset}: {note}")
+        notes = (*notes, note)
     return CorpusResult(
         plan.dataset, plan.folder, tuple(usable), tuple(rejected), tuple(notes), n_prepared=len(plan.jobs)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config.schema import ExperimentSettings, PreprocessSettings
@@ -12,6 +12,7 @@ from processors.corpora.exclusions import report_exclusions
 from processors.corpora.load import languages_of, read_dataset
 from processors.feature_store import FeatureStore
 from processors.features import ACOUSTIC_FEATURES, needs_alignment, needs_text
+from processors.preparation.bandwidth_check import note_on_bandwidth
 from processors.preparation.corpus_result import PreparationError, collect_result, without_untrained_speakers
 from processors.preparation.extraction import make_features
 from processors.preparation.former_phones import record_front_end
@@ -24,7 +25,7 @@ from processors.speakers.speaker_encoders import make_speaker_encoder
 from processors.text.front_end import FrontEnds
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import read_manifest
-from utils.console import info
+from utils.console import info, warn
 from utils.lock import InUseError, joint_user, sole_user
 from utils.process_pool import available_cores
 
@@ -157,6 +158,10 @@ class _Inputs:
         with_text = needs_text(features)
         corpora = {dataset: read_dataset(settings, dataset, with_text) for dataset in settings.dataset}
         report_exclusions(corpora, settings.preprocess)
+        for dataset, corpus in corpora.items():
+            if note := note_on_bandwidth(corpus.utterances, settings.preprocess):
+                warn(f"{dataset}: {note}")
+                corpora[dataset] = replace(corpus, notes=(*corpus.notes, note))
         front_ends = FrontEnds(settings.preprocess)
         if with_text:
             front_ends.require(languages_of(settings))

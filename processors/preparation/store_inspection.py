@@ -13,7 +13,7 @@ from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.feature_store import FeatureStore, ShardWriter, StoreError, is_store
-from processors.features import PREDICTED_MEL, PROBLEM, RECORDING_S, SILENCE_IN_WORDS_S, stamp_of_symbols
+from processors.features import PREDICTED_MEL, PROBLEM, RECORDING_S, SCALED_BY, SILENCE_IN_WORDS_S, stamp_of_symbols
 from processors.preparation.rejected import Rejected
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import SPLITS, Utterance, read_manifest
@@ -33,6 +33,7 @@ _UNITS = {
     "waveform": "1/32768",
     RECORDING_S: "seconds",
     SILENCE_IN_WORDS_S: "seconds",
+    SCALED_BY: "factor",
 }
 _PER_FRAME = ("mel", "f0", "energy", PREDICTED_MEL)
 _NOT_NEGATIVE = ("f0", "energy", "durations")

@@ -17,12 +17,13 @@ from processors.alignment.durations import durations_from_times
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.pauses_from_alignment import AlignedPhones, phones_with_pauses
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
-from processors.audio.audio_file import AudioError, read_audio, to_int16
+from processors.audio.audio_file import AudioError, read_recording, to_int16
 from processors.audio.mel import MelSpectrogram
 from processors.audio.pitch import extract_pitch
 from processors.features import (
     ALIGNMENT_SCORE,
     RECORDING_S,
+    SCALED_BY,
     SILENCE_IN_WORDS_S,
     SOURCE,
     needs_alignment,
@@ -74,16 +75,16 @@ class UtterancePreparer:
             RecitalError: the utterance cannot be used.
         """
         utterance, settings = job.utterance, self._settings
-        recording = read_audio(
-            utterance.audio_path,
-            settings.sample_rate,
-            min_duration_s=settings.min_duration_s,
-            max_duration_s=settings.max_duration_s,
+        found = read_recording(
+            utterance.audio_path, min_duration_s=settings.min_duration_s, max_duration_s=settings.max_duration_s
         )
+        recording = found.at(settings.sample_rate)
         recording_s = len(recording) / settings.sample_rate
         _check_stated_duration(utterance, recording_s)
         fingerprints = job.fingerprints
         features: dict[str, np.ndarray] = {RECORDING_S: np.array([recording_s])}
+        if found.scaled_by < 1.0:
+            features[SCALED_BY] = np.array([found.scaled_by], dtype=np.float32)
         start, stop = 0, len(recording)
         aligned = None
         if self._needs_text and not self._needs_alignment:

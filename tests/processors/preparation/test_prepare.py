@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from processors.alignment.intervals import AlignmentError
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
@@ -611,3 +612,22 @@ def test_features_name_the_teachers_of_their_corpus_as_it_names_them_now(corpus,
     write_sources(corpus, [])
     prepare(load(config), features=ACOUSTIC_FEATURES)
     assert read_sources(processed) == ()
+
+
+@pytest.mark.slow
+def test_recordings_beyond_full_scale_and_of_narrow_bandwidth_are_noted(tmp_path, capsys):
+    texts = make_corpus(tmp_path / "corpus", 12)
+    wavs = tmp_path / "corpus" / "wavs"
+    for name, text in texts.items():
+        telephone = soxr.resample(soxr.resample(waveform_of(text), RATE, 8000), 8000, RATE)
+        soundfile.write(wavs / f"{name}.wav", telephone, RATE, subtype="FLOAT")
+    loud = 2 * telephone / np.abs(telephone).max()
+    soundfile.write(wavs / f"{name}.wav", loud, RATE, subtype="FLOAT")
+    settings = load(write_config(tmp_path, tmp_path / "corpus", num_workers=1))
+    prepare(settings, features=VOCODER_FEATURES)
+    warnings, report = capsys.readouterr().err, (tmp_path / "processed" / "toy" / "report.md").read_text()
+    for text in (warnings, report):
+        assert "recordings hold nothing above 3750 Hz (median of 12; files of 16000 Hz)" in text
+        assert f"1 recordings exceed full scale and were scaled down to it: {name}" in text
+    stored = FeatureStore.open(tmp_path / "processed" / "toy").read(name, "waveform")
+    np.testing.assert_allclose(stored / 32768, loud[: len(stored)] / 2, atol=1e-4)
