@@ -215,7 +215,7 @@ def _file_layers(path: Path) -> list[tuple[str, Tree]]:
             circle = " -> ".join(_shown(step) for step in [*chain[chain.index(real) :], real])
             raise SettingsError(f"{_shown(path)}: base_config goes in a circle: {circle}")
         if chain and not current.is_file() and (here := file_here(str(layers[-1][1]["base_config"]))):
-            current = resolve_path(here)  # `check_settings` tells, together with the other names
+            current = resolve_path(here)  # `check_settings` reports it with the other names
         if chain and not current.is_file():
             raise SettingsError(
                 f"{_shown(chain[-1])}: base_config: there is no file {_shown(current)}; "

@@ -1,4 +1,4 @@
-"""What settings of other toolkits are called here, for those who come with their files."""
+"""Names of other toolkits' settings, with the names here."""
 
 from __future__ import annotations
 

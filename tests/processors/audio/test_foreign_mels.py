@@ -75,7 +75,7 @@ def test_every_mel_of_the_recordings_passes_and_is_found_turned(shared_data):
     from processors.audio.audio_file import read_audio
 
     definition = MelSpectrogram(sample_rate=22050, n_fft=1024, hop_size=256, win_size=1024, n_mel=80, fmin=0, fmax=8000)
-    wavs = sorted((shared_data / "ljspeech_mini" / "wavs").iterdir())
+    wavs = sorted((shared_data / "ljspeech_mini" / "LJSpeech-1.1" / "wavs").iterdir())
     assert wavs
     for path in wavs:
         mel = definition(torch.from_numpy(read_audio(path, 22050))).numpy()
