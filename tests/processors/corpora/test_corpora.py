@@ -311,6 +311,50 @@ def test_invalid_unicode_is_excluded_and_printable(tmp_path):
     assert f"{found.problems[0].where} {found.problems[0].reason}".encode()
 
 
+def test_equal_file_names_in_two_folders_get_their_folders_names(tmp_path):
+    lines = []
+    for folder in ("1", "2"):
+        (tmp_path / "audio" / folder).mkdir(parents=True)
+        (tmp_path / "audio" / folder / "0001.wav").touch()
+        lines.append({"audio_filepath": f"audio/{folder}/0001.wav", "text": f"text {folder}", "speaker": "s"})
+    (tmp_path / "audio" / "1" / "0002.wav").touch()
+    lines.append({"audio_filepath": "audio/1/0002.wav", "text": "text three", "speaker": "s"})
+    (tmp_path / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    corpus = read_corpus("toy", "jsonl", tmp_path / "all.jsonl", language="en")
+    assert [each.id for each in corpus.utterances] == ["s_1_0001", "s_2_0001", "s_0002"]
+    assert corpus.problems == ()
+    given = [{**line, "id": "same"} for line in lines]
+    (tmp_path / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in given))
+    corpus = read_corpus("toy", "jsonl", tmp_path / "all.jsonl", language="en")
+    assert len(corpus.utterances) == 1 and len(corpus.problems) == 2
+
+
+def test_paths_may_start_above_the_manifest_or_where_the_command_was_called(tmp_path, monkeypatch):
+    (tmp_path / "data" / "wavs").mkdir(parents=True)
+    (tmp_path / "data" / "nemo").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for path in ("data/wavs/001.wav", "data/wavs/002.wav", "elsewhere/003.wav"):
+        (tmp_path / path).touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    paths = ["data/wavs/001.wav", "../wavs/002.wav", "003.wav"]
+    lines = [json.dumps({"audio_filepath": path, "text": "a"}) + "\n" for path in paths]
+    (tmp_path / "data" / "nemo" / "manifest_train.json").write_text("".join(lines))
+    corpus = read_corpus("toy", "jsonl", tmp_path / "data" / "nemo", language="en")
+    assert [each.id for each in corpus.utterances] == ["001", "002", "003"] and corpus.problems == ()
+
+
+@pytest.mark.parametrize("names", [("train_manifest.json", "dev.json"), ("manifest_train.json", "manifest_val.json")])
+def test_splits_are_found_by_the_names_of_other_toolkits(tmp_path, names):
+    for name in names:
+        (tmp_path / f"{name}.wav").touch()
+        (tmp_path / name).write_text(json.dumps({"audio_filepath": f"{name}.wav", "text": "a"}) + "\n")
+    corpus = read_corpus("toy", "jsonl", tmp_path, language="en")
+    assert [each.split for each in corpus.utterances] == ["train", "valid"]
+    (tmp_path / "valid.json").write_text("")
+    with pytest.raises(CorpusError, match="for one split; keep one of them"):
+        read_corpus("toy", "jsonl", tmp_path, language="en")
+
+
 def test_a_manifest_is_found_by_its_folder_or_its_own_name(tmp_path):
     record(tmp_path / "a.wav")
     (tmp_path / "train.json").write_text('{"audio_filepath": "a.wav", "text": "One."}')
