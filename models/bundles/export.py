@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from config.paths import VOCODERS
 from models.bundles.formats import layout_of_format, published_formats
-from processors.audio.mel_settings import mel_differences
 from utils.console import info
 from utils.errors import RecitalError
 from utils.precision import Precision, dtype_of
@@ -91,10 +90,11 @@ def _vocoder_of(bundle: Bundle, vocoder_dir: str | None) -> tuple[str, Path | No
     """Return the name of a bundle's vocoder in `ckpts/vocoder`, or "" and what to copy, if there is one.
 
     Raises:
-        BundleError: there is no such vocoder, or it was trained on other mels.
+        BundleError: there is no such vocoder, or the bundle needs none.
+        VocoderError: it was trained on other mels.
     """
     from models.bundle import BundleError
-    from models.bundles.locate import find_bundle
+    from models.bundles.vocoder import find_vocoder
     from models.registry import kind_of
 
     if vocoder_dir is None:
@@ -103,11 +103,7 @@ def _vocoder_of(bundle: Bundle, vocoder_dir: str | None) -> tuple[str, Path | No
         raise BundleError(f"{bundle.folder}: a {bundle.settings.model_type} needs no vocoder; leave --vocoder_dir out")
     is_name = Path(vocoder_dir).name == vocoder_dir and (VOCODERS / vocoder_dir).is_dir()
     path = VOCODERS / vocoder_dir if is_name else Path(vocoder_dir)
-    vocoder = find_bundle(path).settings
-    if kind_of(vocoder.model_type) != "vocoder":
-        raise BundleError(f"{path}: holds a {vocoder.model_type}, which is not a vocoder")
-    if differing := mel_differences(vars(vocoder.preprocess), vars(bundle.settings.preprocess)):
-        raise BundleError(f"{path}: this vocoder was trained on other mels: {differing}")
+    find_vocoder(path, expect=bundle.settings.preprocess)
     return (vocoder_dir, None) if is_name else ("", path)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from config.schema import PreprocessSettings
+from models.bundles.vocoder import VocoderError
 from models.inference.output_files import refuse_existing, report_failures
-from models.inference.vocoder import Vocoder, VocoderError
+from models.inference.vocoder import Vocoder
 from processors.audio.audio_file import AUDIO_SUFFIXES, read_audio, write_wav
 from processors.audio.foreign_mels import (
     MEL_SCALES,

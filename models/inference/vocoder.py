@@ -12,22 +12,19 @@ from torch import Tensor
 from config.load import read_settings
 from config.paths import SHIPPED_VOCODER
 from config.schema import PreprocessSettings
-from models.bundle import SETTINGS_FILE, Bundle, BundleError
-from models.bundles.locate import find_bundle
+from models.bundle import SETTINGS_FILE, Bundle
+from models.bundles.vocoder import VocoderError, find_vocoder, require_vocoder
 from models.contracts import F0InferenceVocoder
-from models.registry import kind_of, open_vocoder_network, settings_class
+from models.registry import open_vocoder_network, settings_class
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.audio.mel_settings import mel_differences
-from utils.errors import RecitalError
 from utils.precision import Precision, dtype_of, fastest, why_not
 
 GRIFFIN_LIM = "griffin_lim"
 """Stands for Griffin-Lim where the folder of a vocoder is expected."""
 
-
-class VocoderError(RecitalError):
-    """A vocoder that cannot be used as requested."""
+_OR_GRIFFIN_LIM = f"; {GRIFFIN_LIM} in its place asks for Griffin-Lim"
 
 
 class Vocoder(Protocol):
@@ -83,7 +80,7 @@ class NeuralVocoder:
     def __init__(
         self, bundle: Bundle, device: torch.device | str = "cpu", precision: Precision | None = "fp32"
     ) -> None:
-        _require_vocoder(bundle)
+        require_vocoder(bundle, otherwise=_OR_GRIFFIN_LIM)
         self.settings, self.folder = bundle.settings, bundle.folder
         self._device = torch.device(device)
         if precision is None:
@@ -131,14 +128,6 @@ class NeuralVocoder:
         return cast(F0InferenceVocoder, self._network)
 
 
-def _require_vocoder(bundle: Bundle) -> None:
-    if kind_of(bundle.settings.model_type) != "vocoder":
-        raise BundleError(
-            f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not a vocoder; "
-            f"{GRIFFIN_LIM} in its place asks for Griffin-Lim"
-        )
-
-
 def open_vocoder(
     path: Path | str,
     *,
@@ -158,13 +147,7 @@ def open_vocoder(
         BundleError: there is no such model, or it is not a vocoder.
         VocoderError: it was trained on mels of other settings, or the device does not support the precision.
     """
-    bundle = find_bundle(path)
-    _require_vocoder(bundle)
-    if expect is not None and (differing := mel_differences(vars(bundle.settings.preprocess), vars(expect))):
-        raise VocoderError(
-            f"{path}: this vocoder was trained on other mels: {differing}; choose one trained with the same "
-            f"settings, or {GRIFFIN_LIM}"
-        )
+    bundle = find_vocoder(path, expect, otherwise=_OR_GRIFFIN_LIM)
     return NeuralVocoder(bundle, device, precision)
 
 

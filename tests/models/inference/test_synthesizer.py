@@ -13,12 +13,13 @@ import torch
 
 from config.paths import REPOSITORY
 from models.bundle import BundleError
+from models.bundles.vocoder import VocoderError
 from models.contracts import ControlError, Prosody
 from models.fastspeech2.network import FastSpeech2
 from models.inference.output_files import OutputError
 from models.inference.synthesize import Request, request_from_text, requests_from_dataset, requests_from_file, speak_all
 from models.inference.synthesizer import SynthesisError, Synthesizer
-from models.inference.vocoder import VocoderError, open_vocoder
+from models.inference.vocoder import open_vocoder
 from processors.alignment.textgrid import read_textgrid
 from processors.text.english import EnglishFrontEnd
 from processors.text.errors import TextError

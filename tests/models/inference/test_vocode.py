@@ -9,9 +9,10 @@ import pytest
 import soundfile
 import torch
 
+from models.bundles.vocoder import VocoderError
 from models.inference.output_files import OutputError
 from models.inference.vocode import sources_from_audio, sources_from_dataset, sources_from_features, vocode_all
-from models.inference.vocoder import NeuralVocoder, VocoderError
+from models.inference.vocoder import NeuralVocoder
 from processors.audio.audio_file import write_wav
 from processors.audio.mel import MelSpectrogram
 from processors.feature_store import FeatureStore

@@ -11,8 +11,9 @@ import torch
 
 from models.bundle import BundleError
 from models.bundles.locate import open_bundle
+from models.bundles.vocoder import VocoderError
 from models.hifigan.network import Generator
-from models.inference.vocoder import GriffinLimVocoder, NeuralVocoder, VocoderError, open_vocoder, open_vocoder_for
+from models.inference.vocoder import GriffinLimVocoder, NeuralVocoder, open_vocoder, open_vocoder_for
 from processors.audio.mel import MelSpectrogram
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
 from tests.support.tiny_voice import tiny_bundle, tiny_settings

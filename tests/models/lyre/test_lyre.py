@@ -10,7 +10,8 @@ import torch
 
 from config.load import SettingsError, load_settings
 from models.bundle import Bundle
-from models.inference.vocoder import NeuralVocoder, VocoderError
+from models.bundles.vocoder import VocoderError
+from models.inference.vocoder import NeuralVocoder
 from models.lyre.f0_predictor import F0Logits, decoded_f0, f0_losses
 from models.lyre.network import NOISE_FRAMES, Lyre
 from models.registry import settings_class
