@@ -32,7 +32,7 @@ _DECADE = re.compile(r"(?<![\w.,$£€])(?:'?(\d0)|(\d{3}0))'?s\b")
 _TIME = re.compile(
     r"(?<![\w:.,])(\d{1,2})(?:[:.](\d{2}))?(?::(\d{2}))?\s?([AaPp])\s?[Mm]\b|(?<![\w:.,])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\w:]|[.,]\d)"
 )
-_MAY_LACK_COLON = re.compile(r"\dh\d|\bh(?:ou)?rs\b|o'clock|departs|arrives")
+_MAY_LACK_COLON = re.compile(r"\d\s?h\s?\d|\bh(?:ou)?rs\b|o'clock|departs|arrives")
 # "0615 hrs", "departs York 0934", "18h30", "7.30, 9.00 & 13.45 hrs".
 _TIME_WITHOUT_COLON = re.compile(
     r"(?<![\w.:,-])(0\d)([0-5]\d)(?=\s?h(?:ou)?rs\b)"
@@ -78,8 +78,8 @@ def expand_times(text: str) -> str:
         text = _RACE.sub(lambda match: f"{cardinal(int(match[1]))} {decimal(match[2])}", text)
     if "day " in text:
         text = _DOTTED_OF_DAY.sub(r"\1:\2\3\4:\5", text)
-    text = _DURATION.sub(lambda match: f"{_several(match[1], 'hour')} {_several(match[2], 'minute')}", text)
     if _MAY_LACK_COLON.search(text):
+        text = _DURATION.sub(lambda match: f"{_several(match[1], 'hour')} {_several(match[2], 'minute')}", text)
         text = _TIME_WITHOUT_COLON.sub(
             lambda match: f"{match[5] or ''}{match[1] or match[3] or match[6]}:{match[2] or match[4] or match[7]}", text
         )

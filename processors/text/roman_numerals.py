@@ -60,9 +60,10 @@ def expand_roman_numerals(text: str) -> str:
     """
     if not _ANY_SHAPE.search(text):
         return text
-    if "(ii)" in text:
-        text = _LETTER_IN_BRACKETS.sub(_item, text)
-    text = _IN_BRACKETS.sub(_item, text)
+    if "(" in text:
+        if "(ii)" in text:
+            text = _LETTER_IN_BRACKETS.sub(_item, text)
+        text = _IN_BRACKETS.sub(_item, text)
     text = _CENTURY.sub(lambda match: ordinal(roman_value(match[1])), text)
     text = _WITH_ENDING.sub(lambda match: ordinal(roman_value(match[1])) if match[1] else match[0], text)
     text = _TITLED.sub(_rank, text)

@@ -19,7 +19,8 @@ _INTERNATIONAL_PHONE = re.compile(r"(?<!\w)\+(\d[\d ()-]{6,}\d)(?!\w)")
 
 def expand_phone_numbers(text: str) -> str:
     """Spell out telephone, social security and postal numbers digit by digit, with commas between groups."""
-    text = _ZIP_CODE.sub(lambda match: ", ".join(digit_by_digit(group) for group in match.groups() if group), text)
+    if ", " in text:
+        text = _ZIP_CODE.sub(lambda match: ", ".join(digit_by_digit(group) for group in match.groups() if group), text)
     text = _PHONE.sub(_phone, text)
     text = _SPACED_PHONE.sub(lambda match: ", ".join(map(digit_by_digit, match[0].split())), text)
     text = _LONG_CODE.sub(_long_code, text)
