@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 
 from utils.errors import RecitalError
 
-SILENCE_LABELS = frozenset({"", "sil", "sp", "silence", "<eps>"})
-"""Labels that aligners write for silence: `sil` and `sp` (MFA 1), the empty label (MFA 2 and 3), and others."""
+SILENCE_LABELS = frozenset(
+    {"", "sil", "sp", "silence", "<eps>", "pau", "ssil", "h#", "#", "_", "<p:>", "<p>", "<sil>", "<silence>", "[sil]"}
+)
+"""Labels that aligners write for silence, in lower case: `sil` and `sp` (MFA 1), the empty label (MFA 2 and 3), `pau`
+(Festival), `h#` (TIMIT), `<p:>` (MAUS), and others."""
 _UNLABELLED = frozenset({""})
 
 
