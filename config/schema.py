@@ -97,7 +97,14 @@ class PreprocessSettings(Settings):
         "char (the letters themselves, any script), or mixed (English as NVIDIA's FastPitch reads it: ARPAbet where "
         "CMUdict has one pronunciation, else letters)"
     )
-    lexicon_path: str = setting("your own pronunciations, one `word PH O1 N Z` per line; empty for none")
+    mixed_words: Literal["phones", "letters"] = setting(
+        "for mixed, whether words become phones where CMUdict has one pronunciation, as in FastPitch 1.1, or all stay "
+        "letters, as in FastPitch 1.0",
+        default="phones",
+    )
+    lexicon_path: str = setting(
+        "your own pronunciations, one `word PH O1 N Z` per line; empty for none; for mixed, in place of CMUdict's"
+    )
     normalizer: Literal["rules", "wetext", "num2words"] = setting(
         "what spells out numbers and abbreviations: rules (English), wetext (English and Chinese; the extra wetext) "
         "or num2words (English by the rules, other languages' numbers; the extra num2words); other texts are unchanged"
@@ -205,13 +212,15 @@ class PreprocessSettings(Settings):
                 ("alignment", "phone_extractor"),
                 f'pocketsphinx aligns the phones of the lexicon only, not those of "{self.phone_extractor}"',
             )
-        if self.alignment == "mfa" and self.phone_extractor == "char":
+        if self.alignment == "mfa" and self.phone_extractor in ("char", "mixed"):
             yield Contradiction(
-                ("alignment", "phone_extractor"), 'mfa aligns phones, not the letters of "char"; choose learned'
+                ("alignment", "phone_extractor"),
+                f'mfa aligns phones, not the letters of "{self.phone_extractor}"; choose learned',
             )
-        if self.lexicon_path and self.phone_extractor != "lexicon":
+        if self.lexicon_path and self.phone_extractor not in ("lexicon", "mixed"):
             yield Contradiction(
-                ("lexicon_path", "phone_extractor"), f'is read by "lexicon" only, not by "{self.phone_extractor}"'
+                ("lexicon_path", "phone_extractor"),
+                f'is read by "lexicon" and "mixed" only, not by "{self.phone_extractor}"',
             )
         for name in ("mfa_dictionary", "mfa_acoustic_model"):
             if self.alignment == "mfa" and not getattr(self, name):

@@ -65,6 +65,8 @@ def store_settings(settings: PreprocessSettings, features: Sequence[str], invent
         chosen |= {name: getattr(settings, name) for name in _PITCH_SETTINGS}
     if needs_text(features):
         chosen |= {name: getattr(settings, name) for name in _TEXT_SETTINGS}
+        if settings.phone_extractor == "mixed":  # which older stores never are
+            chosen["mixed_words"] = settings.mixed_words
         chosen["symbols"] = stamp_of_symbols(inventory)
     return chosen
 

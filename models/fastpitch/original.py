@@ -304,6 +304,8 @@ def _settings(
     model["speaker_weight"] = float(config.get("speaker_emb_weight", 1.0))
     preprocess = {ours: setup[theirs] for ours, theirs in _PREPROCESS.items() if theirs in setup}
     preprocess |= {"phone_extractor": "mixed", "pitch_scale": "hz", "pitch_statistics": "corpus", "language": "en"}
+    preprocess["mixed_words"] = "phones" if setup.get("p_arpabet", 0.0) else "letters"
+    preprocess["alignment"] = "auto" if has_aligner else "textgrid"
     preprocess["n_mel"] = len(weights["proj.weight"])
     layer = {
         "base_config": _DEFAULTS,
@@ -335,10 +337,11 @@ def _config(settings: FastPitchSettings, n_speakers: int) -> dict[str, Any]:
 
 def _train_setup(settings: FastPitchSettings, config: Mapping[str, Any], pitch: Spread) -> dict[str, Any]:
     preprocess = settings.preprocess.model_dump()
+    has_phones = settings.preprocess.mixed_words == "phones"
     return dict(config) | {
-        "text_cleaners": ["english_cleaners_v2"],
+        "text_cleaners": [f"english_cleaners{'_v2' if has_phones else ''}"],
         "symbol_set": "english_basic",
-        "p_arpabet": 1.0,
+        "p_arpabet": float(has_phones),
         "pitch_mean": pitch.mean,
         "pitch_std": pitch.std,
         **{theirs: preprocess[ours] for ours, theirs in _PREPROCESS.items()},

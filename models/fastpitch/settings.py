@@ -63,3 +63,19 @@ class FastPitchSettings(AcousticSettings):
 
     model: FastPitchModelSettings = setting("the network")
     train: FastPitchTrainSettings = setting("how the network is trained")
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        preprocess = self.preprocess
+        is_mixed = preprocess.phone_extractor == "mixed"
+        if is_mixed and self.model.durations == "stored" and preprocess.alignment != "textgrid":
+            yield Contradiction(
+                ("model.durations", "preprocess.phone_extractor"),
+                '"stored" with the letters of "mixed" needs TextGrids of letters (preprocess.alignment "textgrid"); '
+                'choose "learned"',
+            )
+        if is_mixed and (preprocess.phrases_share or preprocess.joined_share):
+            yield Contradiction(
+                ("preprocess.phone_extractor", "preprocess.phrases_share", "preprocess.joined_share"),
+                '"mixed" has no symbols of pauses to cut or join recordings at; leave both shares at 0',
+            )

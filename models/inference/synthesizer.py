@@ -278,7 +278,10 @@ class Synthesizer:
         where = f"“{_shortened(text)}”"
         # A model that has met several sentences at once speaks the melody and the pause between them.
         together = _PHONES_TOGETHER if self.settings.preprocess.joined_share else 0
-        sequences = [PhoneSequence.from_tokens(each) for each in split_into_chunks(tokens, together_phones=together)]
+        sequences = [
+            PhoneSequence.from_tokens(each, front_end.start)
+            for each in split_into_chunks(tokens, together_phones=together)
+        ]
         if not sequences:
             raise SynthesisError(f"{where}: has no words to synthesize")
         chunks = [

@@ -10,7 +10,7 @@ from processors.text.errors import TextError, shortened
 from processors.text.inline_phones import refuse_other_phones
 from processors.text.normalizer import make_normalizer
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
-from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Token, Word
+from processors.text.tokens import PAUSES, SILENCE, SPOKEN_NOISE, Pause, Token, Word
 
 
 class CharacterFrontEnd:
@@ -23,6 +23,7 @@ class CharacterFrontEnd:
 
     inventory = (*PAUSES, SPOKEN_NOISE)
     is_open = True
+    start = (SILENCE,)
 
     def __init__(self, language: str = "en", normalizer: str = "rules") -> None:
         self._arguments = (language, normalizer)

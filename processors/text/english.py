@@ -18,7 +18,16 @@ from processors.text.language_codes import is_english
 from processors.text.lexicon import Lexicon
 from processors.text.normalizer import make_normalizer
 from processors.text.scripts import without_symbols
-from processors.text.tokens import PAUSE_OF_MARK, WRITTEN_PAUSES, Pause, Pronunciation, Token, Word, strongest_pause
+from processors.text.tokens import (
+    PAUSE_OF_MARK,
+    SILENCE,
+    WRITTEN_PAUSES,
+    Pause,
+    Pronunciation,
+    Token,
+    Word,
+    strongest_pause,
+)
 from processors.text.word_formation import CONTRACTIONS, derive_pronunciations
 from processors.text.word_tables import WordTables, word_set
 
@@ -58,6 +67,7 @@ class EnglishFrontEnd:
 
     inventory = INVENTORY
     is_open = False
+    start = (SILENCE,)
 
     def __init__(self, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules") -> None:
         if not is_english(language):

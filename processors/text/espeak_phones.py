@@ -18,7 +18,7 @@ from processors.text.mandarin import SUFFIX, as_suffix, is_mandarin, separate_su
 from processors.text.normalizer import make_normalizer
 from processors.text.punctuation import split_at_punctuation, with_single_pauses, without_final_stop
 from processors.text.scripts import refuse_other_scripts, without_symbols
-from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pause, Pronunciation, Token, Word
+from processors.text.tokens import PAUSES, SILENCE, SPOKEN_NOISE, Pause, Pronunciation, Token, Word
 from processors.text.word_tables import WordTables
 
 # With it between them, espeak-ng merges no words, as it does with "of the", but still takes account of neighbours.
@@ -45,6 +45,7 @@ class EspeakFrontEnd:
     # espeak-ng has no list of a language's phones: stage 1 collects them from the texts.
     inventory = (*PAUSES, SPOKEN_NOISE)
     is_open = True
+    start = (SILENCE,)
 
     def __init__(self, language: str = "en", normalizer: str = "rules") -> None:
         self._arguments = (language, normalizer)

@@ -13,6 +13,7 @@ from processors.text.character_front_end import CharacterFrontEnd
 from processors.text.english import EnglishFrontEnd
 from processors.text.errors import TextError, UnknownLanguageError
 from processors.text.espeak_phones import EspeakFrontEnd
+from processors.text.mixed_front_end import MixedFrontEnd
 from processors.text.punctuation import with_single_pauses
 from processors.text.symbols import PADDING
 from processors.text.tokens import PAUSES, SPOKEN_NOISE, Token, Word
@@ -29,6 +30,11 @@ class FrontEnd(Protocol):
     @property
     def is_open(self) -> bool:
         """Whether `tokens` also returns symbols outside `inventory`; stage 1 collects them from the texts."""
+        ...
+
+    @property
+    def start(self) -> tuple[str, ...]:
+        """The symbols that begin every sequence."""
         ...
 
     def tokens(self, text: str) -> list[Token]:
@@ -51,30 +57,38 @@ class FrontEnd(Protocol):
         ...
 
 
-_FRONT_ENDS: dict[str, Callable[[str, str | Path, str], FrontEnd]] = {
-    "lexicon": EnglishFrontEnd,
-    "espeak": lambda language, _, normalizer: EspeakFrontEnd(language, normalizer),
-    "char": lambda language, _, normalizer: CharacterFrontEnd(language, normalizer),
+_FRONT_ENDS: dict[str, Callable[[str, str | Path, str, bool], FrontEnd]] = {
+    "lexicon": lambda language, lexicon_path, normalizer, _: EnglishFrontEnd(language, lexicon_path, normalizer),
+    "espeak": lambda language, _, normalizer, __: EspeakFrontEnd(language, normalizer),
+    "char": lambda language, _, normalizer, __: CharacterFrontEnd(language, normalizer),
+    "mixed": lambda language, lexicon_path, _, with_phones: MixedFrontEnd(language, lexicon_path, with_phones),
 }
 
 
 def make_front_end(
-    name: str, *, language: str = "en", lexicon_path: str | Path = "", normalizer: str = "rules"
+    name: str,
+    *,
+    language: str = "en",
+    lexicon_path: str | Path = "",
+    normalizer: str = "rules",
+    with_phones: bool = True,
 ) -> FrontEnd:
     """Construct the front end of a name, the setting `phone_extractor`.
 
     Args:
-        name: `lexicon`, `espeak` or `char`.
+        name: `lexicon`, `espeak`, `char` or `mixed`.
         language: of the texts; `lexicon` is for English only.
-        lexicon_path: the user's lexicon, which overrides CMUdict; empty for none. Only for `lexicon`.
-        normalizer: the backend of `normalize`.
+        lexicon_path: the user's lexicon, which overrides CMUdict; empty for none. Only for `lexicon`, and for `mixed`
+            in its place.
+        normalizer: the backend of `normalize`; `mixed` has its own.
+        with_phones: of `mixed`, whether words become phones.
 
     Raises:
         TextError: a name is unknown, the language is not supported, or the lexicon cannot be used.
     """
     if name not in _FRONT_ENDS:
         raise TextError(f"phone_extractor {name!r} is unknown; known: {', '.join(sorted(_FRONT_ENDS))}")
-    return _FRONT_ENDS[name](language, lexicon_path, normalizer)
+    return _FRONT_ENDS[name](language, lexicon_path, normalizer, with_phones)
 
 
 class FrontEnds(dict[str, FrontEnd]):
@@ -99,6 +113,7 @@ class FrontEnds(dict[str, FrontEnd]):
                     language=language,
                     lexicon_path=self._lexicon_path,
                     normalizer=self._settings.normalizer,
+                    with_phones=self._settings.mixed_words == "phones",
                 )
         return self[language]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from processors.text.tokens import SILENCE, Pause, Token, Word
@@ -23,9 +23,9 @@ class PhoneSequence:
     words: tuple[str, ...]
 
     @classmethod
-    def from_tokens(cls, tokens: Iterable[Token]) -> PhoneSequence:
-        """Return the sequence that an acoustic model reads: `sil`, each word's first pronunciation, and the pauses."""
-        phones, word_indices = [SILENCE], [-1]
+    def from_tokens(cls, tokens: Iterable[Token], start: Sequence[str] = (SILENCE,)) -> PhoneSequence:
+        """Return the sequence that an acoustic model reads: `start`, words' first pronunciations, and pauses."""
+        phones, word_indices = [*start], [-1] * len(start)
         words: list[str] = []
         for token in tokens:
             if isinstance(token, Word):

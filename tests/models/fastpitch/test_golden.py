@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from models.bundle import BundleError
 from models.contracts import PhonemeBatch, Prosody
 from models.fastpitch import original
 from models.fastpitch.aligner import transposed_prior
 from models.fastpitch.network import FastPitch, average_per_symbol
 from models.fastpitch.task import fastpitch_loss_terms
+from models.inference.synthesizer import Synthesizer
 from models.layers.beta_binomial import beta_binomial_prior
 from processors.datasets.acoustic_data import AcousticBatch
 
@@ -161,3 +163,32 @@ def test_pitch_and_energy_per_symbol_match_the_published_values(folder):
         average = average_per_symbol(values, durations)[0]
         average = average.log1p() if name.startswith("log") else average
         torch.testing.assert_close(average, torch.from_numpy(expected[name]).to(average.dtype), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_a_published_checkpoint_speaks_through_its_own_front_end(folder, name):
+    voice = Synthesizer(original.open_published(folder / name))
+    speaker = "speaker0" if len(voice.speakers) > 1 else None
+    speech = voice("Dr. Morgan met Mrs. Hale, didn't he? Yes.", speaker=speaker)
+    assert speech.mel.shape[1] == speech.durations.sum() > 0 and np.isfinite(speech.waveform).all()
+    assert ("@M" in speech.phones) == (name != "checkpoint_FastPitch_1500.pt")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_export_and_import_are_bit_equal(folder, name, tmp_path):
+    bundle = original.open_published(folder / name)
+    [written] = original.write_published(tmp_path, bundle, None)
+    again = original.open_published(tmp_path / written)
+    assert again.settings.model == bundle.settings.model
+    pitch, pitch_again = (next(iter(each.statistics.values())).pitch for each in (bundle, again))
+    assert (pitch_again.mean, pitch_again.std) == pytest.approx((pitch.mean, pitch.std), rel=1e-6)
+    assert again.weights.keys() == bundle.weights.keys()
+    assert all(torch.equal(again.weights[key], tensor) for key, tensor in bundle.weights.items())
+    theirs, ours = (torch.load(path, weights_only=True)["state_dict"] for path in (folder / name, tmp_path / written))
+    theirs = {key.removeprefix("module."): tensor for key, tensor in theirs.items()}
+    assert ours.keys() == theirs.keys()
+    for key in ours.keys() - {"pitch_mean", "pitch_std"}:
+        assert "attn_proj" in key or torch.allclose(ours[key], theirs[key], rtol=0, atol=1e-7), key
+    with pytest.raises(BundleError, match="already has"):
+        original.write_published(tmp_path, bundle, None)
