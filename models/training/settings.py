@@ -71,7 +71,7 @@ class AcousticTrainSettings(CosineTrainSettings):
         "lengths of the windows that it scores, in frames", default=(32, 64, 128), min_length=1
     )
     mel_adversary_channels: tuple[int, ...] = setting(
-        "channels of its convolutions, each of which halves bands and frames", default=(16, 32, 32), min_length=1
+        "channels of its convolutions, each of which halves bands and frames", default=(12, 24, 24), min_length=1
     )
     mel_adversary_weight: float = setting("weight of the adversarial loss of the mel", default=0.5, ge=0)
     mel_feature_weight: float = setting(

@@ -85,7 +85,7 @@ def test_scores_of_one_window_are_those_within_a_batch():
 def test_the_discriminator_costs_little():
     from torch.utils.flop_counter import FlopCounterMode
 
-    discriminator = MelDiscriminator(3, n_mel=80, channels=(16, 32, 32))
+    discriminator = MelDiscriminator(3, n_mel=80, channels=(12, 24, 24))
     lengths = (32, 64, 128)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         discriminator([torch.zeros(16, 80, length) for length in lengths], [torch.zeros(16, 1)] * 3)
