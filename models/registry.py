@@ -114,6 +114,19 @@ MODELS = {
         features=("mel", "f0", "waveform"),
         task="LyreTask",
     ),
+    "UnivNet": Model(
+        package="models.univnet",
+        kind="vocoder",
+        settings="UnivNetSettings",
+        network="UnivNet",
+        config="config/univnet_c32.json",
+        sizes=("config/univnet_c16.json", "config/univnet_small.json"),
+        features=("mel", "waveform"),
+        task="UnivNetTask",
+        reference="PlainUnivNet",
+        published="models.univnet.original",
+        published_files="univnet_*.pt",
+    ),
 }
 
 

@@ -65,6 +65,7 @@ HOMES = {
     "torch.utils.tensorboard": ["utils/logbook.py"],
     "tgt": ["processors/alignment/textgrid.py"],
     "wetext": ["processors/text"],
+    "yaml": ["models/univnet/original.py"],
 }
 
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from config.load import refined_settings
 from config.paths import REPOSITORY
@@ -25,9 +23,15 @@ from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.hifigan.network import Generator
 from models.hifigan.settings import HiFiGANSettings
+from models.training.published_files import (
+    in_published_order,
+    named_weights,
+    optimizer_payload,
+    read_optimizer,
+    read_tensors,
+    with_weight_norm,
+)
 from utils.files import atomic_file, write_atomically
-from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
-from utils.torch_file import TorchFileError, read_torch_file
 
 CONFIG_FILE = "config.json"
 _DEFAULTS = "config/hifigan.json"
@@ -62,18 +66,6 @@ _DISCRIMINATORS = {"mpd_periods": [2, 3, 5, 7, 11], "discriminator_channel_divis
 # Optimizers: their name to ours, and the modules in the order of the optimizer's parameters.
 _OPTIMIZERS = {"optim_g": ("generator", ("generator",)), "optim_d": ("discriminator", ("msd", "mpd"))}
 _MODULES = ("mpd", "msd")
-_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
-_OPTIONS = {"lr", "initial_lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
-
-# Names of the parts of a weight: newer versions of torch to older ones.
-_NEWER_NAMES = {
-    "parametrizations.weight.original0": "weight_g",
-    "parametrizations.weight.original1": "weight_v",
-    "parametrizations.weight.original": "weight_orig",
-    "parametrizations.weight.0._u": "weight_u",
-    "parametrizations.weight.0._v": "weight_v",
-}
-_ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # within one of their layers
 
 
 def is_published(path: Path) -> bool:
@@ -94,10 +86,10 @@ def open_published(path: Path) -> Bundle:
     """
     file = _generator_file(path)
     settings = _read_settings(file.parent / CONFIG_FILE)
-    payload = _read(file)
+    payload = read_tensors(file)
     if "generator" not in payload:
         raise BundleError(f"{file}: holds no generator, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")
-    return Bundle(settings, _with_weight_norm(_named(payload["generator"], file)), folder=file)
+    return Bundle(settings, with_weight_norm(named_weights(payload["generator"], file)), folder=file)
 
 
 def published_training(path: Path) -> InitialState:
@@ -118,15 +110,15 @@ def published_training(path: Path) -> InitialState:
         if others:
             remarks.append(f"{file.parent}: has no do_* for {file.name}, only {', '.join(others)}: none is used")
         return InitialState(file, weights, step=step, remarks=remarks)
-    payload = _read(training_file)
+    payload = read_tensors(training_file)
     if missing := [name for name in (*_MODULES, *_OPTIMIZERS, "steps", "epoch") if name not in payload]:
         raise BundleError(f"{training_file}: lacks {', '.join(missing)}; without the file they start from scratch")
     if not all(isinstance(payload[name], int) for name in ("steps", "epoch")):
         raise BundleError(f"{training_file}: steps and epoch are not whole numbers")
     for name in _MODULES:
-        weights[name] = _named(payload[name], training_file)
+        weights[name] = named_weights(payload[name], training_file)
     optimizers = {
-        ours: _optimizer(payload[theirs], weights, names, f"{training_file}: {theirs}")
+        ours: read_optimizer(payload[theirs], weights, names, f"{training_file}: {theirs}")
         for theirs, (ours, names) in _OPTIMIZERS.items()
     }
     rate = optimizers["generator"].options.get("lr")
@@ -160,7 +152,7 @@ def write_published(
     contents: dict[str, Any] = {}
     if training is not None and training.optimizers and all(name in training.modules for name in _MODULES):
         contents[f"do_{step:08d}"] = _training_payload(training)
-    contents[f"g_{step:08d}"] = {"generator": _in_order(generator)}
+    contents[f"g_{step:08d}"] = {"generator": in_published_order(generator)}
     config = json.dumps(_config(bundle.settings), indent=4) + "\n"
     _refuse_to_replace(folder, contents, config, overwrite)
     # The generator is written last: where there is one, the other files are complete.
@@ -206,94 +198,14 @@ def _training_file(generator: Path) -> Path | None:
     return path if generator.name.startswith("g_") and path.is_file() else None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_torch_file(path)
-    except TorchFileError as error:
-        raise BundleError(str(error)) from error
-
-
-# Weights
-
-
-def _named(weights: Any, path: Path) -> dict[str, Tensor]:
-    """Check that these are weights, and rename them as in older versions of torch."""
-    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise BundleError(f"{path}: holds something other than weights")
-    renamed = {}
-    for name, tensor in weights.items():
-        layer, dot, part = str(name).partition(".parametrizations.")
-        renamed[f"{layer}.{_NEWER_NAMES.get(f'parametrizations.{part}', part)}" if dot else layer] = tensor
-    return renamed
-
-
-def _with_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    normed = {}
-    for name, tensor in weights.items():
-        layer, dot, part = name.rpartition(".")
-        if part != "weight" or tensor.ndim < 2:
-            normed[name] = tensor
-            continue
-        length = torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
-        # A channel of zeros has no direction: any one serves, with length 0.
-        normed[f"{layer}{dot}weight_g"] = length
-        normed[f"{layer}{dot}weight_v"] = torch.where(length == 0, torch.ones_like(tensor), tensor)
-    return normed
-
-
-def _in_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Order weights as in the authors' code: the layers unchanged, within a layer the bias first."""
-    layers: dict[str, list[str]] = {}
-    for name in weights:
-        layers.setdefault(name.rpartition(".")[0], []).append(name)
-    names = [
-        name
-        for layer in layers.values()
-        for name in sorted(layer, key=lambda name: _ORDER.index(name.rpartition(".")[2]))
-    ]
-    return {name: weights[name].detach().cpu().clone().contiguous() for name in names}
-
-
-def _parameters(weights: Mapping[str, Tensor], module: str) -> list[str]:
-    """Return the names of a module's parameters in an optimizer: all but the buffers of spectral norm."""
-    spectral = {name.rpartition(".")[0] for name in weights if name.endswith(".weight_orig")}
-    return [
-        f"{module}.{name}"
-        for name in weights
-        if not (name.rpartition(".")[0] in spectral and name.endswith((".weight_u", ".weight_v")))
-    ]
-
-
-# Optimizers
-
-
-def _optimizer(
-    state: Any, weights: Mapping[str, Mapping[str, Tensor]], modules: Iterable[str], where: str
-) -> OptimizerState:
-    names = [name for module in modules for name in _parameters(weights[module], module)]
-    try:
-        named = named_state(state, names)
-    except OptimizerStateError as error:
-        raise BundleError(f"{where}: {error}; without the file all but the generator start from scratch") from error
-    for name, kept in named.moments.items():
-        module, _, parameter = name.partition(".")
-        shape = weights[module][parameter].shape
-        if _MOMENTS - kept.keys() or any(
-            not isinstance(kept[key], Tensor) or kept[key].shape != shape for key in _MOMENTS - {"step"}
-        ):
-            raise BundleError(f"{where}: the state of {name} is not AdamW's, or of another shape than the weights")
-    moments = {name: {key: kept[key] for key in _MOMENTS} for name, kept in named.moments.items()}
-    return OptimizerState(moments, named.options)
+# Training state
 
 
 def _training_payload(training: InitialState) -> dict[str, Any]:
-    weights = {name: _in_order(training.modules[name]) for name in ("generator", *_MODULES)}
+    weights = {name: in_published_order(training.modules[name]) for name in ("generator", *_MODULES)}
     payload: dict[str, Any] = {name: weights[name] for name in _MODULES}
     for theirs, (ours, modules) in _OPTIMIZERS.items():
-        state = training.optimizers[ours]
-        options = {name: value for name, value in state.options.items() if name in _OPTIONS}
-        names = [name for module in modules for name in _parameters(weights[module], module)]
-        payload[theirs] = as_state_dict(replace(state, options=options), names)
+        payload[theirs] = optimizer_payload(training.optimizers[ours], weights, modules)
     return payload | {"steps": training.step, "epoch": training.epoch}
 
 

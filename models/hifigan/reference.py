@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.hifigan.network import LAST_SLOPE, LEAKY_SLOPE, Generator
-from models.layers.weight_normed_convolution import WeightNormedConvolution
-
-Layer = TypeVar("Layer", nn.Conv1d, nn.ConvTranspose1d)
 
 
 class PlainGenerator(nn.Module):
@@ -23,15 +20,13 @@ class PlainGenerator(nn.Module):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.first, self.last = _plain(generator.conv_pre), _plain(generator.conv_post)
+        self.first, self.last = generator.conv_pre.plain(), generator.conv_post.plain()
         self.upsamplings, self.stages = nn.ModuleList(), nn.ModuleList()
         for upsampling, blocks in generator.stages():
-            n_in, n_out, kernel_size = upsampling.weight.shape
-            plain = nn.ConvTranspose1d(n_in, n_out, kernel_size, upsampling.rate, upsampling.padding)
-            self.upsamplings.append(_with_weights(plain, upsampling.weight, upsampling.bias))
+            self.upsamplings.append(upsampling.plain())
             self.stages.append(
                 nn.ModuleList(
-                    nn.ModuleList(nn.ModuleList(_plain(layer) for layer in layers) for layers in block.layers())
+                    nn.ModuleList(nn.ModuleList(layer.plain() for layer in layers) for layers in block.layers())
                     for block in blocks
                 )
             )
@@ -53,15 +48,3 @@ def _residual_block(block: nn.ModuleList, x: Tensor) -> Tensor:
             y = layer(F.leaky_relu(y, LEAKY_SLOPE))
         x = y + x
     return x
-
-
-def _plain(convolution: WeightNormedConvolution) -> nn.Conv1d:
-    n_out, n_in, kernel_size = convolution.weight.shape
-    plain = nn.Conv1d(n_in, n_out, kernel_size, padding=convolution.padding, dilation=convolution.dilation)
-    return _with_weights(plain, convolution.weight, convolution.bias)
-
-
-def _with_weights(layer: Layer, weight: Tensor, bias: Tensor) -> Layer:
-    assert layer.bias is not None
-    layer.weight.data, layer.bias.data = weight.detach().clone(), bias.detach().clone()
-    return layer

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+ThisVocoder = TypeVar("ThisVocoder", bound="ChunkedVocoder")
 CHUNK_FRAMES = 512
 """Frames generated at once; more are not faster."""
 
@@ -29,14 +30,14 @@ class ChunkedVocoder:
 
     @classmethod
     def of_network(
-        cls, network: nn.Module, dtype: torch.dtype, *, hop_size: int, receptive_frames: int
-    ) -> ChunkedVocoder:
+        cls: type[ThisVocoder], network: nn.Module, dtype: torch.dtype, *, hop_size: int, receptive_frames: int
+    ) -> ThisVocoder:
         """Return a vocoder with a copy of a network under autocast to `dtype`; see the class for the rest."""
         frozen = copy.deepcopy(network).eval().requires_grad_(False)
 
-        def generate(mel: Tensor) -> Tensor:
+        def generate(mel: Tensor, *others: Tensor) -> Tensor:
             with torch.autocast(mel.device.type, dtype, enabled=dtype != torch.float32):
-                waveform: Tensor = frozen(mel)
+                waveform: Tensor = frozen(mel, *others)
                 return waveform
 
         return cls(generate, hop_size=hop_size, receptive_frames=receptive_frames)
@@ -70,13 +71,45 @@ class ChunkedVocoder:
             chunk_frames: frames generated at once, without the overlap.
         """
         for chunk in overlapping_chunks([mel] if isinstance(mel, Tensor) else mel, chunk_frames, self._overlap):
-            generated = self(chunk.frames[None])[0]
+            generated = self._generate(chunk.frames[None])[0].float()
             yield generated[chunk.start * self._hop_size : chunk.stop * self._hop_size]
 
     @torch.inference_mode()
     def __call__(self, mel: Tensor) -> Tensor:
         """Return (B, T_mel * hop_size) float32 waveforms of (B, M, T_mel) log-mels, all at once."""
         return self._generate(mel).float()
+
+
+class NumberedVocoder(ChunkedVocoder):
+    """A vocoder whose network takes each frame's number beside the mel, counted from an utterance's beginning."""
+
+    def __init__(self, generate: Callable[[Tensor, Tensor], Tensor], *, hop_size: int, receptive_frames: int) -> None:
+        super().__init__(
+            lambda rows: generate(rows[:, :-1], rows[:, -1].long()),
+            hop_size=hop_size,
+            receptive_frames=receptive_frames,
+        )
+
+    def stream(self, mel: Tensor | Iterable[Tensor], chunk_frames: int = CHUNK_FRAMES) -> Iterator[Tensor]:
+        """Yield the same waveform piece by piece; see `ChunkedVocoder`."""
+        return super().stream(_numbered([mel] if isinstance(mel, Tensor) else mel), chunk_frames)
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Return (B, T_mel * hop_size) float32 waveforms of (B, M, T_mel) log-mels, all at once."""
+        return super().__call__(_with_numbers(mel, 0))
+
+
+def _numbered(pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    first = 0
+    for piece in pieces:
+        yield _with_numbers(piece, first)
+        first += piece.shape[-1]
+
+
+def _with_numbers(mel: Tensor, first: int) -> Tensor:
+    """Append the frames' numbers to (..., M, T_mel), in float32: exact for 50 hours."""
+    numbers = torch.arange(first, first + mel.shape[-1], device=mel.device, dtype=torch.float32)
+    return torch.cat([mel, numbers.expand(*mel.shape[:-2], 1, -1)], dim=-2)
 
 
 class Chunk(NamedTuple):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.layers.normed_convolution import WeightNormed
 
+Network = TypeVar("Network", bound=nn.Module)
+Layer = TypeVar("Layer", nn.Conv1d, nn.ConvTranspose1d)
 _INITIAL_STD = 0.01  # HiFi-GAN's `init_weights`
 
 
@@ -24,6 +28,12 @@ class WeightNormedConvolution(WeightNormed):
     def forward(self, x: Tensor) -> Tensor:
         return F.conv1d(x, self.weight, self.bias, padding=self.padding, dilation=self.dilation)
 
+    def plain(self) -> nn.Conv1d:
+        """Return the same in torch's own layer, with weight norm folded."""
+        n_out, n_in, kernel_size = self.weight.shape
+        layer = nn.Conv1d(n_in, n_out, kernel_size, padding=self.padding, dilation=self.dilation)
+        return _with_weights(layer, self)
+
 
 class WeightNormedUpsampling(WeightNormed):
     """A weight-normed transposed convolution from (B, in_channels, T) to (B, out_channels, T * rate).
@@ -31,17 +41,53 @@ class WeightNormedUpsampling(WeightNormed):
     Args:
         in_channels: of the input.
         out_channels: of the output.
-        kernel_size: at least `rate`, both even or both odd.
+        kernel_size: at least `rate`.
         rate: upsampling factor, the stride.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, rate: int) -> None:
         weight = _initial_weight(in_channels, out_channels, kernel_size)
         super().__init__(weight, _initial_bias(out_channels, out_channels * kernel_size))
-        self.kernel_size, self.rate, self.padding = kernel_size, rate, (kernel_size - rate) // 2
+        self.kernel_size, self.rate, self.padding = kernel_size, rate, (kernel_size - rate + 1) // 2
+        self.output_padding = (kernel_size - rate) % 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose1d(x, self.weight, self.bias, stride=self.rate, padding=self.padding)
+        return F.conv_transpose1d(x, self.weight, self.bias, self.rate, self.padding, self.output_padding)
+
+    def plain(self) -> nn.ConvTranspose1d:
+        """Return the same in torch's own layer, with weight norm folded."""
+        n_in, n_out, kernel_size = self.weight.shape
+        layer = nn.ConvTranspose1d(n_in, n_out, kernel_size, self.rate, self.padding, self.output_padding)
+        return _with_weights(layer, self)
+
+
+def without_weight_norm(network: Network) -> Network:
+    """Return a copy of a network for inference, with its weight-normed convolutions as torch's own layers."""
+    folded = copy.deepcopy(network)
+    for module in list(folded.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, WeightNormedConvolution | WeightNormedUpsampling):
+                setattr(module, name, child.plain())
+    return folded
+
+
+def initialise_as_torch(network: nn.Module) -> None:
+    """Draw the weights of all weight-normed layers as torch draws those of its own convolutions."""
+    for module in network.modules():
+        if isinstance(module, WeightNormed):
+            bound = 1 / math.sqrt(module.weight_v[0].numel())
+            with torch.no_grad():
+                module.weight_v.uniform_(-bound, bound)
+                norm = torch.linalg.vector_norm(
+                    module.weight_v, dim=tuple(range(1, module.weight_v.ndim)), keepdim=True
+                )
+                module.weight_g.copy_(norm)
+
+
+def _with_weights(layer: Layer, normed: WeightNormed) -> Layer:
+    assert layer.bias is not None
+    layer.weight.data, layer.bias.data = normed.weight.detach().clone(), normed.bias.detach().clone()
+    return layer
 
 
 def _initial_weight(*shape: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from models.layers.discriminator import Discriminators
+from models.layers.period_discriminator import CHANNELS as PERIOD_CHANNELS
 from models.layers.period_discriminator import PERIODS, MultiPeriodDiscriminator
 from models.layers.resolution_discriminator import (
     CHANNELS,
@@ -20,7 +21,13 @@ _SMALL_RESOLUTION_CHANNELS = 16
 
 
 def make_discriminators(
-    names: Sequence[DiscriminatorName], *, periods: Sequence[int] = PERIODS, channel_divisor: int = 1
+    names: Sequence[DiscriminatorName],
+    *,
+    periods: Sequence[int] = PERIODS,
+    channel_divisor: int = 1,
+    period_channels: Sequence[int] = PERIOD_CHANNELS,
+    period_slope: float = 0.1,
+    resolution_channels: int = CHANNELS,
 ) -> dict[str, Discriminators]:
     """Return discriminators with random weights, by the names of their modules.
 
@@ -31,11 +38,16 @@ def make_discriminators(
         names: `mpd` and `msd` as in HiFi-GAN, `mrd` as in UnivNet, and two small ones for training on CPUs.
         periods: of `mpd` and `mpd_small`, in samples.
         channel_divisor: divides the channels of `mpd`, `msd` and `mrd`.
+        period_channels: of each layer of `mpd`, by default HiFi-GAN's.
+        period_slope: of the leaky ReLUs of `mpd`, by default HiFi-GAN's.
+        resolution_channels: of each layer of `mrd`.
     """
     makers: dict[str, Callable[[], Discriminators]] = {
-        "mpd": lambda: MultiPeriodDiscriminator(periods, channel_divisor=channel_divisor),
+        "mpd": lambda: MultiPeriodDiscriminator(
+            periods, period_channels, channel_divisor=channel_divisor, leaky_slope=period_slope
+        ),
         "msd": lambda: MultiScaleDiscriminator(channel_divisor=channel_divisor),
-        "mrd": lambda: MultiResolutionDiscriminator(channels=CHANNELS // channel_divisor),
+        "mrd": lambda: MultiResolutionDiscriminator(channels=resolution_channels // channel_divisor),
         "mpd_small": lambda: MultiPeriodDiscriminator(periods, _SMALL_PERIOD_CHANNELS),
         "mrd_small": lambda: MultiResolutionDiscriminator(
             SMALL_RESOLUTIONS,

@@ -17,7 +17,7 @@ from models.layers.discriminator import DiscriminatorOutput, Discriminators
 from models.training.schedules import learning_rate_share
 from models.training.settings import GanVocoderSettings
 from processors.audio.mel import MelSpectrogram
-from processors.audio.stft_distance import multi_resolution_stft
+from processors.audio.stft_distance import Padding, multi_resolution_stft
 from processors.datasets.batches import BatchPlan, OrderedBatches, PlannedBatches
 from processors.datasets.vocoder_data import (
     MEL_FEATURES,
@@ -71,6 +71,10 @@ class GanVocoderTask:
 
     features: ClassVar[Sequence[str]] = VOCODER_FEATURES
     """Those of the store that training reads; with `f0` among them, batches have it."""
+    generator_first: ClassVar[bool] = False
+    """Whether the generator acts before the discriminators."""
+    stft_padding: ClassVar[Padding] = "constant"
+    """How the multi-resolution STFT loss pads the edges."""
 
     def __init__(
         self, settings: GanVocoderSettings, generator: nn.Module, discriminators: Mapping[str, Discriminators]
@@ -142,13 +146,14 @@ class GanVocoderTask:
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Return AdamW for the discriminators and for the generator, decaying alike."""
+        """Return AdamW for the discriminators and for the generator, decaying alike, in the order in which they act."""
         train = self._settings.train
         discriminator_rate = train.discriminator_learning_rate or train.learning_rate
-        return {
+        optimizers = {
             "discriminator": self._optimization(self._discriminators, discriminator_rate),
             "generator": self._optimization(("generator",), train.learning_rate, train.ema_decay),
         }
+        return dict(reversed(optimizers.items())) if self.generator_first else optimizers
 
     def _optimization(self, names: tuple[str, ...], learning_rate: float, ema_decay: float = 0.0) -> Optimization:
         train = self._settings.train
@@ -170,30 +175,44 @@ class GanVocoderTask:
         return Generated(self.modules["generator"](batch.mel), {})
 
     def updates(self, batch: VocoderBatch, step: int) -> Iterator[Update]:
-        """Train the discriminators on real and fake segments, then the generator against them."""
-        train = self._settings.train
-        has_begun = step >= train.adversarial_start_step
-        is_adversarial = step >= train.adversarial_start_step + train.generator_alone_steps
-        real, (fake, terms_of_its_own) = batch.waveform, self.generate(batch)
-        if has_begun:
-            outputs = self._discriminate(torch.cat([real, fake.detach()]))
-            yield Update("discriminator", {"adversarial": Term(discriminator_loss(outputs))})
-            del outputs
+        """Train the discriminators on real and fake segments, and the generator against them."""
+        generated = self.generate(batch)
+        fake = generated.waveform.detach()
+        if self.generator_first:
+            yield self._generator_update(batch, generated, step)
+            yield self._discriminator_update(batch, fake, step)
         else:
-            yield Update("discriminator", {})
-        terms = {"mel": Term(self._mel_error(fake, real), train.mel_loss_weight)}
+            yield self._discriminator_update(batch, fake, step)
+            yield self._generator_update(batch, generated, step)
+
+    def _discriminator_update(self, batch: VocoderBatch, fake: Tensor, step: int) -> Update:
+        if step < self._settings.train.adversarial_start_step:
+            return Update("discriminator", {})
+        outputs = self._discriminate(torch.cat([batch.waveform, fake]))
+        return Update("discriminator", {"adversarial": Term(discriminator_loss(outputs))})
+
+    def _generator_update(self, batch: VocoderBatch, generated: Generated, step: int) -> Update:
+        train = self._settings.train
+        is_adversarial = step >= train.adversarial_start_step + train.generator_alone_steps
+        real, fake = batch.waveform, generated.waveform
+        terms = {}
+        if train.mel_loss_weight:
+            terms["mel"] = Term(self._mel_error(fake, real), train.mel_loss_weight)
         if is_adversarial:
-            with torch.no_grad():
-                of_real = self._discriminate(real)
+            of_real: list[DiscriminatorOutput] = []
+            if train.feature_loss_weight:
+                with torch.no_grad():
+                    of_real = self._discriminate(real)
             of_fake = self._discriminate(fake)
             terms["adversarial"] = Term(adversarial_loss(of_fake), train.adversarial_loss_weight)
-            terms["feature"] = Term(feature_matching_loss(of_real, of_fake), train.feature_loss_weight)
+            if train.feature_loss_weight:
+                terms["feature"] = Term(feature_matching_loss(of_real, of_fake), train.feature_loss_weight)
         stft_weight = train.adversarial_stft_loss_weight if is_adversarial else train.stft_loss_weight
         if stft_weight:
-            distance = multi_resolution_stft(fake, real)
+            distance = multi_resolution_stft(fake, real, self.stft_padding)
             terms["spectral_convergence"] = Term(distance.spectral_convergence, stft_weight)
             terms["log_magnitude"] = Term(distance.log_magnitude, stft_weight)
-        yield Update("generator", terms | dict(terms_of_its_own))
+        return Update("generator", terms | dict(generated.terms))
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:
         """Return a warning if the discriminators have saturated or training is unstable."""

@@ -20,6 +20,7 @@ SHELL_PARAMS = [pytest.param(shell, marks=[pytest.mark.slow] * (shell != SHELLS[
 RECIPE = Path("egs/tts/FastSpeech2")
 VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
 LYRE_RECIPE = Path("egs/vocoder/Lyre")
+UNIVNET_RECIPE = Path("egs/vocoder/UnivNet")
 ALIGNER_RECIPE = Path("egs/align")
 BASE_RECIPE = Path("egs/base")
 VOICE_RECIPE = Path("egs/voice")
@@ -124,6 +125,7 @@ STAGES_OF = {
     RECIPE: STAGES,
     VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"},
     LYRE_RECIPE: {**STAGES, 3: "bins.vocode"},
+    UNIVNET_RECIPE: {**STAGES, 3: "bins.vocode"},
     ALIGNER_RECIPE: {**STAGES, 3: "bins.align"},
     BASE_RECIPE: {**STAGES, 0: "bins.make_teacher_corpus"},
 }

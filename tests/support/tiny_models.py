@@ -77,6 +77,19 @@ SMALL = {
         "train.warmup_steps=0",
         "train.mel_blur_share=0",
     ),
+    "UnivNet": (
+        "model.channels=4",
+        "model.strides=[8, 8]",
+        "model.dilations=[1, 3]",
+        "model.noise_size=8",
+        "model.predictor_size=12",
+        "model.mpd_periods=[2, 3]",
+        "model.mpd_channels=[4, 8, 8, 8, 8]",
+        "model.mrd_channels=4",
+        "train.segment_size=1280",
+        "train.mel_loss_weight=45",
+        "train.learning_rate=0.005",
+    ),
 }
 
 

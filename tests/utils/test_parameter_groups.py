@@ -24,6 +24,7 @@ FROZEN = {
     "FastSpeech2": ("encoder", "decoder.blocks.0.*norm", "variance_adaptor.predictors"),
     "HiFiGAN": ("generator.conv_pre", "ups.1", "msd.discriminators.0", "mpd"),
     "Lyre": ("generator.layers.input", "f0_predictor", "mrd_small.discriminators.0", "mpd_small"),
+    "UnivNet": ("generator.conv_pre", "res_stack.1.kernel_predictor", "mrd.discriminators.0", "mpd"),
 }
 # A slip of the pen, and what was meant.
 NEAR = {
@@ -32,6 +33,7 @@ NEAR = {
     "FastSpeech2": ("encodr", "encoder"),
     "HiFiGAN": ("generater", "generator"),
     "Lyre": ("generater", "generator"),
+    "UnivNet": ("generater", "generator"),
 }
 
 

@@ -402,11 +402,11 @@ def test_states_of_an_optimizer_over_torchs_own_norms_are_read_by_name(original,
 
 @pytest.mark.slow
 def test_exported_discriminators_have_the_published_names_and_shapes(golden):
-    from models.hifigan.original import _in_order
+    from models.training.published_files import in_published_order
 
     expected = json.loads((golden / "hifigan_discriminators_state_dict_shapes.json").read_text())
     for name, module in {"mpd": MultiPeriodDiscriminator((2, 3, 5, 7, 11)), "msd": MultiScaleDiscriminator()}.items():
-        assert shapes(_in_order(module.state_dict())) == list(expected[name].items())
+        assert shapes(in_published_order(module.state_dict())) == list(expected[name].items())
 
 
 def weights_after(folder, step, name):

@@ -1,0 +1,140 @@
+"""Reading of the files in which models' authors publish checkpoints: tensors and optimizer states."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.bundle import BundleError
+from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
+from utils.torch_file import TorchFileError, read_torch_file
+
+_HEAD_BYTES = 2**24  # enough for the names in a file without storages
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+_OPTIONS = {"lr", "initial_lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
+
+# Names of the parts of a weight: newer versions of torch to older ones.
+_NEWER_NAMES = {
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+    "parametrizations.weight.original": "weight_orig",
+    "parametrizations.weight.0._u": "weight_u",
+    "parametrizations.weight.0._v": "weight_v",
+}
+_ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # within one of their layers
+
+
+def mentions(path: Path, *names: str) -> bool:
+    """Return whether a torch file names all of these tensors or keys, without loading it."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                [pickled] = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+                content = archive.read(pickled)
+        else:  # as before torch 1.6
+            with path.open("rb") as file:
+                content = file.read(_HEAD_BYTES)
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error):
+        return False
+    return all(name.encode() in content for name in names)
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read a dictionary written by `torch.save`, without running code that a pickle may hold.
+
+    Raises:
+        BundleError: there is no such file, it is damaged, or it holds more than tensors and numbers.
+    """
+    try:
+        return read_torch_file(path)
+    except TorchFileError as error:
+        raise BundleError(str(error)) from error
+
+
+def named_weights(weights: Any, path: Path) -> dict[str, Tensor]:
+    """Check that these are weights, and rename them as in older versions of torch."""
+    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise BundleError(f"{path}: holds something other than weights")
+    renamed = {}
+    for name, tensor in weights.items():
+        layer, dot, part = str(name).partition(".parametrizations.")
+        renamed[f"{layer}.{_NEWER_NAMES.get(f'parametrizations.{part}', part)}" if dot else layer] = tensor
+    return renamed
+
+
+def with_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights whose weight norm was removed with it, as |w| and w, which equals w within rounding."""
+    normed = {}
+    for name, tensor in weights.items():
+        layer, dot, part = name.rpartition(".")
+        if part != "weight" or tensor.ndim < 2:
+            normed[name] = tensor
+            continue
+        length = torch.linalg.vector_norm(tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True)
+        # A channel of zeros has no direction: any one serves, with length 0.
+        normed[f"{layer}{dot}weight_g"] = length
+        normed[f"{layer}{dot}weight_v"] = torch.where(length == 0, torch.ones_like(tensor), tensor)
+    return normed
+
+
+def in_published_order(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Order weights as in the authors' code: the layers unchanged, within a layer the bias first."""
+    layers: dict[str, list[str]] = {}
+    for name in weights:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    names = [
+        name
+        for layer in layers.values()
+        for name in sorted(layer, key=lambda name: _ORDER.index(name.rpartition(".")[2]))
+    ]
+    return {name: weights[name].detach().cpu().clone().contiguous() for name in names}
+
+
+def _parameters(weights: Mapping[str, Tensor], module: str) -> list[str]:
+    """Return the names of a module's parameters in an optimizer: all but the buffers of spectral norm."""
+    spectral = {name.rpartition(".")[0] for name in weights if name.endswith(".weight_orig")}
+    return [
+        f"{module}.{name}"
+        for name in weights
+        if not (name.rpartition(".")[0] in spectral and name.endswith((".weight_u", ".weight_v")))
+    ]
+
+
+def read_optimizer(
+    state: Any, weights: Mapping[str, Mapping[str, Tensor]], modules: Iterable[str], where: str
+) -> OptimizerState:
+    """Read the `state_dict()` of an Adam over modules, whose parameters are in the order of their weights.
+
+    Raises:
+        BundleError: it belongs to other parameters or to another optimizer.
+    """
+    names = [name for module in modules for name in _parameters(weights[module], module)]
+    try:
+        named = named_state(state, names)
+    except OptimizerStateError as error:
+        raise BundleError(f"{where}: {error}; without the file all but the generator start from scratch") from error
+    for name, kept in named.moments.items():
+        module, _, parameter = name.partition(".")
+        shape = weights[module][parameter].shape
+        if _MOMENTS - kept.keys() or any(
+            not isinstance(kept[key], Tensor) or kept[key].shape != shape for key in _MOMENTS - {"step"}
+        ):
+            raise BundleError(f"{where}: the state of {name} is not AdamW's, or of another shape than the weights")
+    moments = {name: {key: kept[key] for key in _MOMENTS} for name, kept in named.moments.items()}
+    return OptimizerState(moments, named.options)
+
+
+def optimizer_payload(
+    state: OptimizerState, weights: Mapping[str, Mapping[str, Tensor]], modules: Iterable[str]
+) -> dict[str, Any]:
+    """Return the `state_dict()` of an optimizer over modules, in the order of their published weights."""
+    options = {name: value for name, value in state.options.items() if name in _OPTIONS}
+    names = [name for module in modules for name in _parameters(weights[module], module)]
+    return as_state_dict(replace(state, options=options), names)

@@ -1,0 +1,1 @@
+"""UnivNet: mel to waveform (arXiv:2106.07889)."""
