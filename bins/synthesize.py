@@ -30,7 +30,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     prosody = Prosody(arguments.duration_control, arguments.pitch_control, arguments.energy_control)
     require_plausible(prosody)
-    synthesizer = Synthesizer.open(experiment, vocoder=arguments.vocoder_dir, device=choose_device())
+    pause = {} if arguments.sentence_pause_s is None else {"sentence_pause_s": arguments.sentence_pause_s}
+    synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **pause)
     requests = _requests(arguments, settings, synthesizer)
     if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
         info("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
@@ -94,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
     add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")
     add("--duration_control", type=float, default=1.0, metavar="X", help="factor on durations; 2 is half as fast")
+    add(
+        "--sentence_pause_s",
+        type=float,
+        metavar="S",
+        help="least pause between sentences, in seconds; 0.35 unless given",
+    )
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="replace recordings that exist already")
     return parser

@@ -16,6 +16,7 @@ vocoder_dir|DIR|the voice's own, or the shipped one|vocoder: an experiment, chec
 pitch_control|X|1|factor on pitch, in Hz
 energy_control|X|1|factor on energy
 duration_control|X|1|factor on durations; 2 is half the pace
+sentence_pause_s|S|0.35|least pause between sentences, in seconds
 EOF
 }
 

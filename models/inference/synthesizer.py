@@ -38,7 +38,7 @@ _CHUNKS_PER_BATCH = 16
 _PHONES_TOGETHER = 100
 """Sentences share a chunk up to so many phones: about as many as a pair of utterances has in training."""
 _SENTENCE_PAUSE_S = 0.35
-"""Pauses between sentences last at least so long, as in reading aloud."""
+"""Pauses between sentences last at least so long unless asked otherwise, as in reading aloud."""
 _Item = TypeVar("_Item")
 
 
@@ -143,13 +143,18 @@ class Synthesizer:
         vocoder: Vocoder | None = None,
         device: torch.device | str = "cpu",
         precision: Precision | None = None,
+        *,
+        sentence_pause_s: float = _SENTENCE_PAUSE_S,
     ) -> None:
+        if not 0 <= sentence_pause_s <= 10:
+            raise SynthesisError(f"sentence_pause_s: found {sentence_pause_s:g}; expected 0 to 10 seconds")
         if kind_of(bundle.settings.model_type) != "acoustic":
             raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not an acoustic model")
         bundle.require_front_end()
         assert bundle.symbols is not None
         self.settings = bundle.settings
         self.device = torch.device(device)
+        self._sentence_pause_s = sentence_pause_s
         self._symbols = bundle.symbols
         self._speakers = dict(bundle.speakers)
         preprocess = bundle.settings.preprocess
@@ -172,6 +177,8 @@ class Synthesizer:
         vocoder: Path | str | None = None,
         device: torch.device | str = "cpu",
         precision: Precision | None = None,
+        *,
+        sentence_pause_s: float = _SENTENCE_PAUSE_S,
     ) -> Synthesizer:
         """Open an experiment, one of its checkpoints, or a bundle, and a vocoder likewise.
 
@@ -182,15 +189,16 @@ class Synthesizer:
             device: of both networks.
             precision: arithmetic of the decoder and the vocoder; None for the fastest that the device has, of fp32 and
                 bf16. Durations and pitch are always computed in fp32.
+            sentence_pause_s: least pause between two sentences, from 0 to 10 seconds.
 
         Raises:
-            SynthesisError: the device does not support the precision.
+            SynthesisError: the device does not support the precision, or the pause is out of range.
             BundleError: a folder holds no such model.
             VocoderError: the vocoder was trained on mels of another kind.
         """
         bundle = find_bundle(acoustic)
         opened = open_vocoder_for(bundle, vocoder, device=device, precision=precision)
-        return cls(bundle, opened, device, precision)
+        return cls(bundle, opened, device, precision, sentence_pause_s=sentence_pause_s)
 
     restore_from = open
     """Alias of `open`, as in NeMo."""
@@ -345,7 +353,7 @@ class Synthesizer:
     def _planned(self, sequence: PhoneSequence, phoneme_ids: tuple[int, ...], *, is_last: bool) -> PlannedChunk:
         """Return a chunk with the pauses between its sentences, and before the next chunk if that is a new one."""
         preprocess = self.settings.preprocess
-        pause = round(_SENTENCE_PAUSE_S * preprocess.sample_rate / preprocess.hop_size)
+        pause = round(self._sentence_pause_s * preprocess.sample_rate / preprocess.hop_size)
         *inside, last = (pause if phone in SENTENCE_ENDS else 0 for phone in sequence.phones)
         return PlannedChunk(sequence, phoneme_ids, (*inside, 0), 0 if is_last else last)
 

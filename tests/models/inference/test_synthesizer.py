@@ -87,6 +87,14 @@ def test_sentences_pause_between_them_and_not_at_the_end(joined_share):
     np.testing.assert_allclose(np.concatenate(list(voice.stream("Go. Stop."))), speech.waveform, atol=1e-5)
 
 
+def test_the_pause_between_sentences_is_as_long_as_asked_or_refused():
+    pauses = [pause_s(Synthesizer(tiny_bundle(), sentence_pause_s=asked)("Go. Stop.")) for asked in (0, 0.35, 1.2)]
+    assert pauses[0] < 0.34 and pauses[1] == pause_s(Synthesizer(tiny_bundle())("Go. Stop."))
+    assert pauses[2] == pytest.approx(pauses[1] + 0.85, abs=0.02)
+    with pytest.raises(SynthesisError, match="sentence_pause_s: found -1; expected 0 to 10"):
+        Synthesizer(tiny_bundle(), sentence_pause_s=-1)
+
+
 def test_many_texts_together_sound_as_they_do_alone(voice):
     texts = ["Go.", "A rather longer sentence, with a pause.", "Hello there."]
     for text, together in zip(texts, voice.speak(texts), strict=True):
