@@ -17,7 +17,7 @@ class PlannedChunk:
         sequence: T_text phones with their words; it ends in a pause.
         phoneme_ids: (T_text,) in the voice's symbol table.
         min_durations: (T_text,) frames that its phones last at least.
-        last_pause: frames that its last pause lasts at least, by silence after what the model speaks.
+        last_pause: frames that its last pause lasts at least, by quiet frames after what the model speaks.
     """
 
     sequence: PhoneSequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -24,7 +23,6 @@ from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
 from processors.audio.foreign_mels import MelScale, MelScaleError, as_natural, doubt, with_bands_first
-from processors.audio.mel import MEL_FLOOR
 from processors.text.chunks import SENTENCE_ENDS, split_into_chunks
 from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, with_known_phones
 from processors.text.phone_sequence import PhoneSequence
@@ -91,13 +89,15 @@ class ChunkMel:
     f0_hz: np.ndarray
 
     def with_silence(self, n_frames: int) -> ChunkMel:
-        """Return it with so many frames of silence at its end, if any, as a part of its last pause."""
+        """Return it with so many more frames, if any, in its last pause: copies of its quietest frame."""
         if n_frames <= 0:
             return self
         durations = self.durations.copy()
         durations[-1] += n_frames
+        # The background noise of the recordings goes on; digital silence would stand out.
+        quietest = self.mel[:, self.mel.exp().sum(dim=0).argmin()]
         return ChunkMel(
-            torch.nn.functional.pad(self.mel, (0, n_frames), value=math.log(MEL_FLOOR)),
+            torch.cat([self.mel, quietest[:, None].expand(-1, n_frames)], dim=1),
             durations,
             np.pad(self.f0_hz, (0, n_frames), mode="edge"),
         )

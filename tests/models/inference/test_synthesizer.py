@@ -18,7 +18,7 @@ from models.contracts import ControlError, Prosody
 from models.fastspeech2.network import FastSpeech2
 from models.inference.output_files import OutputError
 from models.inference.synthesize import Request, request_from_text, requests_from_dataset, requests_from_file, speak_all
-from models.inference.synthesizer import SynthesisError, Synthesizer
+from models.inference.synthesizer import ChunkMel, SynthesisError, Synthesizer
 from models.inference.vocoder import open_vocoder
 from processors.alignment.textgrid import read_textgrid
 from processors.text.english import EnglishFrontEnd
@@ -85,6 +85,15 @@ def test_sentences_pause_between_them_and_not_at_the_end(joined_share):
     assert 0.34 < pause_s(speech) < 0.7 and speech.durations[-1] == voice("Stop.").durations[-1]
     assert pause_s(voice("Go. Stop.", prosody=Prosody(duration=0.5))) == pytest.approx(pause_s(speech) / 2, abs=0.05)
     np.testing.assert_allclose(np.concatenate(list(voice.stream("Go. Stop."))), speech.waveform, atol=1e-5)
+
+
+def test_a_pause_is_filled_with_the_quietest_frame_of_what_is_spoken_before():
+    mel = torch.tensor([[0.0, -4.0, -2.0], [-1.0, -3.0, -9.0]])
+    chunk = ChunkMel(mel, np.array([1, 2]), np.array([100.0, 0.0, 90.0]))
+    longer = chunk.with_silence(2)
+    assert longer.mel.tolist() == [[0, -4, -2, -4, -4], [-1, -3, -9, -3, -3]]
+    assert longer.durations.tolist() == [1, 4] and longer.f0_hz.tolist() == [100, 0, 90, 90, 90]
+    assert chunk.with_silence(0) is chunk and chunk.durations.tolist() == [1, 2]
 
 
 def test_the_pause_between_sentences_is_as_long_as_asked_or_refused():
