@@ -85,9 +85,11 @@ class KernelPredictor(nn.Module):
 
     def forward(self, mel: Tensor) -> Kernels:
         """Predict the kernels for (B, M, T_mel) log-mels."""
-        x = self.input_conv(mel)
-        for residual in self.residual_convs:
-            x = x + residual(x)
+        # float32: rounding here would change all samples of a frame at once, and these layers are small.
+        with torch.autocast(mel.device.type, enabled=False):
+            x = self.input_conv(mel.float())
+            for residual in self.residual_convs:
+                x = x + residual(x)
         n_layers, channels, out_channels, taps = self._shape
         # One product per frame, its rows in the order in which the kernels are used: a convolution would put frames
         # last, and all of its output would have to be transposed.
