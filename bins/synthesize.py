@@ -76,7 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--infer_output_dir", metavar="DIR", help="where recordings go; <infer_expt_dir>/result unless given")
     add("--infer_mode", choices=["single", "batch"], default="single", help="one text, or many")
-    add("--infer_text", metavar="TEXT", help="what to say; for batch, a file of `name|text` or text lines")
+    add(
+        "--infer_text",
+        metavar="TEXT",
+        help="what to say; for batch, a file of texts: lines, a table, a filelist or JSON lines",
+    )
     add("--infer_dataset", metavar="NAME", help="for batch: the corpus; the first of the settings unless given")
     sets = ["test", "valid", "train", "golden_test"]
     add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")

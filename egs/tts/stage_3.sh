@@ -7,7 +7,7 @@ infer_modes="single batch"
 infer_flags() {
     cat <<'EOF'
 infer_mode|MODE|single|single synthesizes --infer_text; batch a file of texts or a split of a corpus
-infer_text|TEXT|none|text to synthesize; for batch, a file with one text, or name|text, per line
+infer_text|TEXT|none|text to synthesize; for batch, a file of texts: lines, name|text, a filelist, a table or JSON lines
 infer_dataset|NAME|the first of the settings|batch: corpus whose texts are synthesized
 infer_testing_set|SET|test|batch: its split: test, valid, train or golden_test
 infer_speaker_name|NAME|the only one|speaker, for voices with several

@@ -12,11 +12,11 @@ from models.contracts import Prosody
 from models.inference.output_files import refuse_existing, report_failures
 from models.inference.speech_plan import SpeechPlan
 from models.inference.synthesizer import Speech, SynthesisError, Synthesizer
+from models.inference.text_tables import read_texts
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.datasets.open_split import read_split
 from processors.reports.speech_pictures import utterance_picture
-from processors.utterance import read_text_file, unsafe_name_reason
 from utils.console import Progress, info
 from utils.files import write_atomically
 from utils.pictures import png
@@ -26,12 +26,21 @@ _MAX_NAME_LENGTH = 40
 
 @dataclass(frozen=True)
 class Request:
-    """A text to synthesize, and the name of its files."""
+    """A text to synthesize.
+
+    Attributes:
+        name: of its files, with `/` between folders.
+        text: of any length.
+        speaker: None for the only one.
+        language: None for the speaker's.
+        factors: on duration, pitch and energy by name, in place of those for all.
+    """
 
     name: str
     text: str
     speaker: str | None = None
     language: str | None = None
+    factors: tuple[tuple[str, float], ...] = ()
 
 
 def request_from_text(text: str) -> Request:
@@ -47,30 +56,13 @@ def request_from_text(text: str) -> Request:
 
 
 def requests_from_file(path: Path) -> list[Request]:
-    """Read one `name|text` or text per line; a text without a name is named by its line number.
+    """Read a file of texts; see `read_texts`.
 
     Raises:
-        SynthesisError: no text, a name that cannot be a file name, or a duplicate name; with the line.
+        TextTableError: no text, a name that cannot be a file name, or a duplicate name; with the line.
         ManifestError: the file cannot be read.
     """
-    requests: dict[str, Request] = {}
-    lines: dict[str, int] = {}
-    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        head, bar, tail = line.partition("|")
-        name, text = (head.strip(), tail.strip()) if bar else (f"line_{number:04d}", line.strip())
-        if not text:
-            raise SynthesisError(f"{path}:{number}: {name} has no text")
-        if reason := unsafe_name_reason(name):
-            raise SynthesisError(f"{path}:{number}: the name {name!r} {reason}; rename it")
-        if name.casefold() in lines:
-            raise SynthesisError(f"{path}:{number}: the name {name} is already on line {lines[name.casefold()]}")
-        lines[name.casefold()] = number
-        requests[name] = Request(name, text)
-    if not requests:
-        raise SynthesisError(f"{path}: holds no text; write one `name|text` or one text per line")
-    return list(requests.values())
+    return [Request(row.name, row.text, row.speaker, row.language, row.factors) for row in read_texts(path)]
 
 
 def requests_from_dataset(
@@ -147,8 +139,9 @@ def _plans(
     plans = {}
     for request in requests:
         try:
+            own = replace(prosody, **dict(request.factors))
             plans[request] = synthesizer.plan(
-                request.text, speaker=request.speaker, language=request.language, prosody=prosody
+                request.text, speaker=request.speaker, language=request.language, prosody=own
             )
         except ValueError as error:
             failures.append(f"{request.name}: {error}")
