@@ -125,13 +125,16 @@ install() {
     cd "$requirements" || return
     # -c and not -r for the lock: it has the versions of every extra, these files list what to install.
     # shellcheck disable=SC2046 # names of files, one word each
-    "$python" -m pip install $quiet --disable-pip-version-check -c "$requirements/lock.txt" \
+    "$python" -m pip install $quiet --disable-pip-version-check --no-compile -c "$requirements/lock.txt" \
         $(for extra in "$@"; do printf '%s\n' -r "./$extra.txt"; done) >&2 || return
     # Each in a call of its own: one with hashes demands them of every package in the call.
     for bare in without_dependencies.txt $(for extra in "$@"; do printf '%s\n' "${extra}_without_dependencies.txt"; done); do
         [ ! -f "$bare" ] ||
-            "$python" -m pip install $quiet --disable-pip-version-check --no-deps -r "$bare" >&2 || return
+            "$python" -m pip install $quiet --disable-pip-version-check --no-compile --no-deps -r "$bare" >&2 || return
     done
+    # More than half of pip's time goes into compiling, on one core; this takes all. Some packages hold files that are
+    # not for this version of Python, which pip passes over, too.
+    "$python" -m compileall -qq -j 0 "$environment" >&2 || true
 }
 
 # One installer at a time. The holder's process id distinguishes a stale lock from one in use.

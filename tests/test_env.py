@@ -24,6 +24,7 @@ case "$*" in
     "-m venv --clear "*) rm -rf "$4" && mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
     "-m pip --version") ;;
     "-m pip install"*) sleep "${{STUB_SECONDS:-0}}"; exit "${{STUB_PIP:-0}}" ;;
+    "-m compileall "*) exit 1 ;; # as for a package that holds a template
     *) exit 9 ;;
 esac
 """
@@ -83,6 +84,8 @@ def test_the_first_use_installs_from_the_lock(house):
     wanted, bare = house.installations
     assert "requirements/lock.txt" in wanted and "-r ./base.txt" in wanted and "dev.txt" not in wanted
     assert "--no-deps -r without_dependencies.txt" in bare
+    assert "--no-compile" in wanted and "--no-compile" in bare
+    assert house.calls_path.read_text().splitlines()[-1] == f"-m compileall -qq -j 0 {house.root}/.venv"
 
 
 def test_the_second_use_installs_nothing(house):
