@@ -14,8 +14,9 @@ import torch
 from config.schema import PreprocessSettings
 from processors.alignment.aligners import make_pocketsphinx_aligner
 from processors.alignment.durations import durations_from_times
-from processors.alignment.intervals import AlignmentError
+from processors.alignment.intervals import Alignment, AlignmentError
 from processors.alignment.pauses_from_alignment import AlignedPhones, phones_with_pauses
+from processors.alignment.phones_of_text import with_phones_of_text
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import AudioError, read_recording, to_int16
 from processors.audio.mel import MelSpectrogram
@@ -37,7 +38,7 @@ from processors.preparation.trimming import ends_within, speech_span
 from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
-from processors.text.tokens import Token, Word
+from processors.text.tokens import SPOKEN_NOISE, Token, Word
 from processors.utterance import Utterance
 from utils.fingerprint import stamp, stamp_of_file
 
@@ -174,6 +175,8 @@ class UtterancePreparer:
                 "was the recording cut after it was aligned?"
             )
         alignment = alignment.fitted_to(recording_s, where=str(path))
+        if self._has_foreign_phones(alignment, job.utterance.language):
+            alignment = with_phones_of_text(tokens, alignment)
         return phones_with_pauses(tokens, alignment), path, longest_silence_in_words(alignment)
 
     def _make_own_textgrid(self, job: Job, tokens: Sequence[Token], recording: np.ndarray) -> None:
@@ -202,6 +205,12 @@ class UtterancePreparer:
         alignment = self._aligner.align(utterance.id, recording, sample_rate, tokens)
         score = "" if alignment.score is None else f" {SCORE}{alignment.score:.3f}"
         write_textgrid(path, alignment, origin=origin + score)
+
+    def _has_foreign_phones(self, alignment: Alignment, language: str) -> bool:
+        """Return whether an alignment has phones of another alphabet or front end; of a closed one, more than half."""
+        known = {*self._symbols(language).symbols, SPOKEN_NOISE}
+        spoken = [phone.label not in known for phone in alignment.phones if not phone.is_silence]
+        return any(spoken) if self._front_ends[language].is_open else sum(spoken) > len(spoken) / 2
 
     def _symbols(self, language: str) -> SymbolTable:
         front_end = self._front_ends[language]

@@ -27,6 +27,9 @@ _CONSONANTS = {
     if letter != "."
 }
 _DIFFERENT_MANNER = 4
+_OF_ARPABET = _TABLES.mapping("arpabet")
+_UNRELATED = 24
+"""Distance of a vowel from a consonant, more than that of any two vowels or consonants."""
 
 _JOINED = _TABLES.words("affricates") | _TABLES.words("diphthongs")
 
@@ -89,6 +92,16 @@ def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
     near = [(_letter_distance(_bare(phone), _bare(symbol)), _mark_distance(phone, symbol), symbol) for symbol in known]
     near = [found for found in near if found[0] is not None]
     return (min(near)[2],) if near else ()
+
+
+@lru_cache(maxsize=65536)
+def phone_distance(phone: str, other: str) -> int:
+    """Return the distance of two phones, of IPA or ARPAbet: 0 for the same letters, else of the nearest."""
+    letters, others = (_bare(_OF_ARPABET.get(each.rstrip("012"), each)) for each in (phone, other))
+    if letters == others:
+        return 0
+    near = (_letter_distance(letter, each) for letter in letters for each in others)
+    return 1 + min((distance for distance in near if distance is not None), default=_UNRELATED)
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -631,3 +632,20 @@ def test_recordings_beyond_full_scale_and_of_narrow_bandwidth_are_noted(tmp_path
         assert f"1 recordings exceed full scale and were scaled down to it: {name}" in text
     stored = FeatureStore.open(tmp_path / "processed" / "toy").read(name, "waveform")
     np.testing.assert_allclose(stored / 32768, loud[: len(stored)] / 2, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_textgrids_with_phones_of_another_alphabet_give_their_times(tmp_path):
+    texts = make_corpus(tmp_path / "corpus", 8)
+    ipa = {"S": "s", "IY1": "iː", "M": "m", "AY1": "aj", "N": "n", "UW1": "ʉː", "T": "tʰ", "D": "d", "OW1": "əw"}
+    for name, text in texts.items():
+        arpabet = alignment_of(text)
+        phones = tuple(replace(phone, label=ipa.get(phone.label, "")) for phone in arpabet.phones)
+        write_textgrid(tmp_path / "corpus" / "TextGrid" / f"{name}.TextGrid", replace(arpabet, phones=phones))
+    found = prepare(load(write_config(tmp_path, tmp_path / "corpus", num_workers=1)))
+    assert (found.usable, found.rejected) == (8, 0)
+    for name, utterance in utterances(tmp_path / "processed").items():
+        spoken = [phone for phone in alignment_of(texts[name]).phones if phone.label]
+        assert list(utterance.phones[1:-1]) == [phone.label for phone in spoken]
+        frames = [PHONE_S * RATE / 128] * len(spoken)
+        np.testing.assert_allclose(utterance.durations[1:-1], frames, atol=1)
