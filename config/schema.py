@@ -252,6 +252,12 @@ class TrainSettings(Settings):
         ge=0,
     )
     gradient_accumulation_steps: int = setting("batches whose gradients make one optimizer step", ge=1)
+    global_batch_size: int = setting(
+        "utterances per optimizer step, over all processes, a multiple of batch_size: the number of batches follows, "
+        "whatever the number of GPUs; 0 to set gradient_accumulation_steps instead",
+        default=0,
+        ge=0,
+    )
     precision: Precision = setting("arithmetic of the networks; fp16 needs a GPU")
     max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
@@ -316,6 +322,16 @@ class TrainSettings(Settings):
         return 0
 
     def contradictions(self) -> Iterator[Contradiction]:
+        if self.global_batch_size % self.batch_size:
+            yield Contradiction(
+                ("global_batch_size", "batch_size"),
+                f"{self.global_batch_size} is not a multiple of batch_size ({self.batch_size})",
+            )
+        if self.global_batch_size and self.gradient_accumulation_steps > 1:
+            yield Contradiction(
+                ("global_batch_size", "gradient_accumulation_steps"),
+                "decides over gradient_accumulation_steps; leave that at 1",
+            )
         if not self.max_steps and not self.max_epochs:
             yield Contradiction(("max_steps", "max_epochs"), "training would never end: set max_steps or max_epochs")
         if self.keep_best_by != "loss" and not (

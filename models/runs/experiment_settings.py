@@ -45,6 +45,7 @@ CHANGEABLE = (
 # May change as well, unless `--resume_type resume` asks for the experiment's own settings: how further steps are taken.
 ADJUSTABLE = (
     "train.batch_size",
+    "train.global_batch_size",
     "train.gradient_accumulation_steps",
     "train.gradient_clip",
     "train.learning_rate",

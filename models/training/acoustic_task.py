@@ -17,7 +17,7 @@ from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.length_regulator import frame_index
 from models.training.acoustic_loss import acoustic_loss_terms
 from models.training.mel_adversary import ADVERSARY, MelAdversary
-from models.training.optimization import adam, adam_over
+from models.training.optimization import acoustic_optimizer, adam_over
 from models.training.schedules import learning_rate_share
 from models.training.settings import AcousticSettings
 from models.training.utterance_draws import utterance_draws
@@ -108,7 +108,7 @@ class AcousticTask:
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:
-        """Return Adam with warm-up, decay and annealing; that of the discriminator decays alike, without warm-up."""
+        """Return the optimizers, with warm-up, decay and annealing; that of the discriminator has no warm-up."""
         train = self._settings.train
         share = learning_rate_share(
             warmup_steps=train.warmup_steps,
@@ -117,7 +117,7 @@ class AcousticTask:
             anneal_steps=train.anneal_steps,
             anneal_rate=train.anneal_rate,
         )
-        network = adam(self.modules, train, share, train.adam_eps)
+        network = acoustic_optimizer(self.modules, train, share)
         if self._adversary is None:
             return network
         rate, betas = train.mel_adversary_learning_rate, train.mel_adversary_betas

@@ -18,7 +18,7 @@ from models.training.schedules import learning_rate_share
 from models.training.settings import GanVocoderSettings
 from processors.audio.mel import MelSpectrogram
 from processors.audio.stft_distance import Padding, multi_resolution_stft
-from processors.datasets.batches import BatchPlan, OrderedBatches, PlannedBatches
+from processors.datasets.batches import BatchPlan, OrderedBatches, PlannedBatches, micro_batches
 from processors.datasets.vocoder_data import (
     MEL_FEATURES,
     Segments,
@@ -106,7 +106,7 @@ class GanVocoderTask:
         plan = BatchPlan(
             np.full(len(data), segment_frames),
             batch_size=train.batch_size,
-            micro_batches=world_size * train.gradient_accumulation_steps,
+            micro_batches=micro_batches(train, world_size),
             seed=train.seed,
             weights=data.weights(self._settings.dataset_weight),
         )

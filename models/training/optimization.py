@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from models.training.settings import AdamTrainSettings
+from models.training.lamb import Lamb
+from models.training.settings import AcousticTrainSettings, AdamTrainSettings
 from utils.parameter_groups import learning_groups
 from utils.task import Optimization
 
@@ -28,6 +29,29 @@ def adam(
         eps: Adam's epsilon.
     """
     return adam_over("network", modules, train, train.learning_rate, train.adam_betas, share, eps, train.ema_decay)
+
+
+def acoustic_optimizer(
+    modules: Mapping[str, nn.Module], train: AcousticTrainSettings, share: Callable[[int], float]
+) -> dict[str, Optimization]:
+    """Return the optimizer of an acoustic model's settings over the module `network`: Adam, AdamW or LAMB.
+
+    Args:
+        modules: of the task.
+        train: its settings.
+        share: maps optimizer steps done to the share of the learning rate.
+    """
+    if train.optimizer == "adam":
+        return adam(modules, train, share, train.adam_eps)
+    groups = learning_groups(modules, ("network",), train.lr_groups, train.learning_rate)
+    rate, betas, eps, decay = train.learning_rate, train.adam_betas, train.adam_eps, train.weight_decay
+    optimizer: torch.optim.Optimizer
+    if train.optimizer == "lamb":
+        optimizer = Lamb(groups, rate, betas, eps, decay)
+    else:
+        optimizer = torch.optim.AdamW(groups, rate, betas, eps, decay, fused=True)
+    schedule = LambdaLR(optimizer, share)
+    return {"network": Optimization(optimizer, ("network",), schedule, ema_decay=train.ema_decay)}
 
 
 def adam_over(

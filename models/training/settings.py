@@ -51,7 +51,13 @@ class CosineTrainSettings(AdamTrainSettings):
 class AcousticTrainSettings(CosineTrainSettings):
     """Training with Adam: warm-up, a long decay, and annealing."""
 
-    adam_eps: float = setting("Adam's epsilon", gt=0)
+    optimizer: Literal["adam", "adamw", "lamb"] = setting(
+        "the network's optimizer: adam, adamw (with weight_decay), or lamb (with it too), for large batches, whose "
+        "step is scaled to the size of each tensor",
+        default="adam",
+    )
+    weight_decay: float = setting("weight decay of adamw and lamb", default=0.0, ge=0)
+    adam_eps: float = setting("the optimizer's epsilon", gt=0)
     decay: Literal["inverse_sqrt", "cosine"] = setting(
         "decay of the learning rate after the warm-up: with one over the square root of the step, "
         "or along a cosine that ends at decay_steps"
@@ -85,6 +91,8 @@ class AcousticTrainSettings(CosineTrainSettings):
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
         yield from _betas(self, "mel_adversary_betas")
+        if self.weight_decay and self.optimizer == "adam":
+            yield Contradiction(("weight_decay", "optimizer"), 'is not part of "adam"; choose "adamw" or "lamb", or 0')
         for name in ("mel_adversary_windows", "mel_adversary_channels"):
             if any(number < 1 for number in getattr(self, name)):
                 yield Contradiction((name,), f"{list(getattr(self, name))} are not all above 0")

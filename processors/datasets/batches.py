@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from config.schema import ExperimentSettings
+from config.schema import ExperimentSettings, TrainSettings
 from processors.datasets.utterance_data import UtteranceData
 from utils.errors import RecitalError
 from utils.process_exit import kill_workers_at_exit
@@ -259,6 +259,23 @@ class OrderedBatches:
         return len(self._next.batches)
 
 
+def micro_batches(train: TrainSettings, world_size: int) -> int:
+    """Return how many batches make one optimizer step, over all processes.
+
+    Raises:
+        BatchError: `global_batch_size` cannot be divided into batches of as many processes.
+    """
+    if not train.global_batch_size:
+        return world_size * train.gradient_accumulation_steps
+    batches = train.global_batch_size // train.batch_size
+    if batches % world_size:
+        raise BatchError(
+            f"train.global_batch_size {train.global_batch_size} makes {batches} batches of train.batch_size "
+            f"{train.batch_size}, which {world_size} processes cannot share evenly; change one of the two"
+        )
+    return batches
+
+
 def training_batches(
     data: UtteranceData[Any],
     collate: Callable[[list[Any]], Any],
@@ -273,7 +290,7 @@ def training_batches(
         data.lengths,
         batch_size=train.batch_size,
         max_frames_per_batch=train.max_frames_per_batch,
-        micro_batches=world_size * train.gradient_accumulation_steps,
+        micro_batches=micro_batches(train, world_size),
         seed=train.seed,
         weights=data.weights(settings.dataset_weight),
     )

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset
 
 from processors.audio.mel import MEL_FLOOR
 from processors.datasets.acoustic_data import collate_acoustic, open_acoustic_data, open_voice
-from processors.datasets.batches import BatchError, BatchPlan, OrderedBatches, PlannedBatches
+from processors.datasets.batches import BatchError, BatchPlan, OrderedBatches, PlannedBatches, micro_batches
 from processors.features import DataError
 from tests.support.tiny_features import N_MEL, write_features
 
@@ -305,3 +306,13 @@ def test_lengths_are_rounded_up_where_asked(tmp_path):
     assert 0 <= rounded.mel.shape[2] - exact.mel.shape[2] < 8
     assert torch.equal(rounded.mel[:, :, : exact.mel.shape[2]], exact.mel)
     assert rounded.counts == exact.counts
+
+
+@pytest.mark.parametrize(("world_size", "expected"), [(1, 8), (2, 8), (4, 8)])
+def test_a_global_batch_size_means_the_same_step_on_any_number_of_processes(world_size, expected):
+    train = SimpleNamespace(global_batch_size=64, batch_size=8, gradient_accumulation_steps=1)
+    assert micro_batches(train, world_size) == expected
+    with pytest.raises(BatchError, match="64 makes 8 batches of .* 8, which 3 processes"):
+        micro_batches(train, 3)
+    by_hand = SimpleNamespace(global_batch_size=0, batch_size=8, gradient_accumulation_steps=3)
+    assert micro_batches(by_hand, world_size) == 3 * world_size
