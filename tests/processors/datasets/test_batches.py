@@ -312,7 +312,7 @@ def test_lengths_are_rounded_up_where_asked(tmp_path):
 def test_a_global_batch_size_means_the_same_step_on_any_number_of_processes(world_size, expected):
     train = SimpleNamespace(global_batch_size=64, batch_size=8, gradient_accumulation_steps=1)
     assert micro_batches(train, world_size) == expected
-    with pytest.raises(BatchError, match="64 makes 8 batches of .* 8, which 3 processes"):
+    with pytest.raises(BatchError, match=r"64 makes 8 batches of .* 8, which 3 processes"):
         micro_batches(train, 3)
     by_hand = SimpleNamespace(global_batch_size=0, batch_size=8, gradient_accumulation_steps=3)
     assert micro_batches(by_hand, world_size) == 3 * world_size
