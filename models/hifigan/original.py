@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.hifigan.network import Generator
+from models.hifigan.other_layouts import flat, is_other_layout, open_other_layout
 from models.hifigan.settings import HiFiGANSettings
 from models.training.published_files import (
     in_published_order,
@@ -70,6 +71,8 @@ _MODULES = ("mpd", "msd")
 
 def is_published(path: Path) -> bool:
     """Return whether a folder holds a generator, or a file is named like theirs or is beside their `config.json`."""
+    if is_other_layout(path):
+        return True
     if path.is_dir():
         return bool(_generators(path))
     return path.is_file() and (bool(_CHECKPOINT.fullmatch(path.name)) or _is_config(path.parent / CONFIG_FILE))
@@ -84,12 +87,18 @@ def open_published(path: Path) -> Bundle:
         BundleError: a file is missing, damaged, holds code, or has unexpected contents.
         SettingsError: `config.json` has values that contradict each other or are not supported.
     """
+    if is_other_layout(path):
+        found = open_other_layout(path)
+        settings = _settings_from(found.config, found.source)
+        return Bundle(settings, with_weight_norm(found.weights), folder=found.file)
     file = _generator_file(path)
     settings = _read_settings(file.parent / CONFIG_FILE)
     payload = read_tensors(file)
-    if "generator" not in payload:
+    is_bare = any("conv_pre." in str(name) for name in payload)
+    if "generator" not in payload and not is_bare:
         raise BundleError(f"{file}: holds no generator, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")
-    return Bundle(settings, with_weight_norm(named_weights(payload["generator"], file)), folder=file)
+    weights = flat(named_weights(payload if is_bare else payload["generator"], file))
+    return Bundle(settings, with_weight_norm(weights), folder=file)
 
 
 def published_training(path: Path) -> InitialState:
@@ -100,6 +109,9 @@ def published_training(path: Path) -> InitialState:
         SettingsError: likewise.
     """
     bundle = open_published(path)
+    if is_other_layout(path):
+        assert bundle.folder is not None
+        return InitialState(bundle.folder, {"generator": dict(bundle.weights)})
     file = _generator_file(path)
     weights = {"generator": dict(bundle.weights)}
     step = _step(file)
@@ -233,7 +245,11 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _read_settings(path: Path) -> HiFiGANSettings:
-    config = _read_config(path)
+    return _settings_from(_read_config(path), path)
+
+
+def _settings_from(config: Mapping[str, Any], path: Path) -> HiFiGANSettings:
+    """Return the settings that an original `config.json` describes, with `path` as their source in messages."""
     if missing := [theirs for theirs in (*_MODEL.values(), *_PREPROCESS.values()) if theirs not in config]:
         raise BundleError(f"{path}: lacks {', '.join(missing)}: is it the config.json of an original HiFi-GAN?")
     model = {ours: config[theirs] for ours, theirs in _MODEL.items()}
