@@ -35,7 +35,7 @@ from processors.datasets.batches import OrderedBatches, PlannedBatches, training
 from processors.datasets.further_utterances import FurtherSettings
 from processors.datasets.utterance_data import front_end_version_of
 from processors.evaluation.sharpness import SHARPNESS_NAMES, sharpness
-from processors.features import ACOUSTIC_FEATURES, store_settings
+from processors.features import ACOUSTIC_FEATURES, DataError, store_settings
 from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
@@ -56,6 +56,12 @@ class AcousticTask:
 
     def __init__(self, settings: AcousticSettings, voice: Voice, network: AcousticNetwork) -> None:
         self._settings, self._voice = settings, voice
+        scale = settings.preprocess.pitch_scale
+        if other := next((each for each in voice.statistics.values() if each.pitch_scale != scale), None):
+            raise DataError(
+                f"{settings.preprocess.processed_path}: its statistics of pitch are of {other.pitch_scale}, and "
+                f"preprocess.pitch_scale is {scale}; run stage 1 again"
+            )
         self._levels = network.variance_adaptor.levels
         self.modules: dict[str, nn.Module] = {"network": network}
         self._adversary: MelAdversary | None = None

@@ -77,7 +77,8 @@ def write_voice_files(
     with_text = symbols is not None
     if not with_text:
         symbols = _symbols_left_in(processed_dir)
-    collector = StatisticsCollector()
+    preprocess = settings.preprocess
+    collector = StatisticsCollector(preprocess.pitch_scale, of_corpus=preprocess.pitch_statistics == "corpus")
     counts = {result.dataset: _count(result, symbols, collector, settings.preprocess) for result in results}
     statistics = collector.statistics()
     reports = []

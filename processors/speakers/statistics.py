@@ -82,9 +82,14 @@ class StatisticsCollector:
 
     It counts in histograms, so the result is the same to the bit in whatever order utterances are added. It takes the
     training split only.
+
+    Args:
+        pitch_scale: whether the spread of pitch is that of its logarithm, or of Hz.
+        of_corpus: whether every speaker gets the pitch of all speakers together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pitch_scale: PitchScale = "log", *, of_corpus: bool = False) -> None:
+        self._pitch_scale, self._of_corpus = pitch_scale, of_corpus
         self._pitch_counts: dict[str, np.ndarray] = {}
         self._energy_counts: dict[str, np.ndarray] = {}
 
@@ -107,8 +112,13 @@ class StatisticsCollector:
         everyones_pitch = np.sum(list(self._pitch_counts.values()), axis=0)
         return {
             speaker: SpeakerStatistics(
-                pitch=_pitch_spread(self._pitch_counts[speaker], everyones_pitch),
+                pitch=_pitch_spread(
+                    everyones_pitch if self._of_corpus else self._pitch_counts[speaker],
+                    everyones_pitch,
+                    self._pitch_scale,
+                ),
                 energy=_energy_spread(self._energy_counts[speaker]),
+                pitch_scale=self._pitch_scale,
             )
             for speaker in sorted(self._pitch_counts)
         }
@@ -122,19 +132,23 @@ def _histogram(values: np.ndarray, log_range: tuple[float, float]) -> np.ndarray
     return np.bincount(np.clip(index, 0, _N_BINS - 1).astype(np.int64), minlength=_N_BINS)
 
 
-def _pitch_spread(counts: np.ndarray, everyones_counts: np.ndarray) -> Spread:
+def _pitch_spread(counts: np.ndarray, everyones_counts: np.ndarray, scale: PitchScale) -> Spread:
+    as_scaled = np.exp if scale == "hz" else np.asarray
     n_frames = int(counts.sum())
     if n_frames == 0:
         counts = everyones_counts
     if not counts.any():  # no voiced frame of any speaker; a pitch between men's and women's
+        if scale == "hz":
+            return Spread(mean=160.0, std=40.0, low=20.0, high=5000.0, n_frames=0)
         return Spread(mean=float(np.log(160.0)), std=0.25, low=_LOG_F0_RANGE[0], high=_LOG_F0_RANGE[1], n_frames=0)
     low, first_quartile, third_quartile, high = _quantiles(
         counts, _LOG_F0_RANGE, (_OUTLIER_SHARE, 0.25, 0.75, 1.0 - _OUTLIER_SHARE)
     )
     reach = _FENCE * (third_quartile - first_quartile)
     low, high = max(low, first_quartile - reach), min(high, third_quartile + reach)
-    mean, std = _mean_and_std(counts, np.clip(_bin_centres(_LOG_F0_RANGE), low, high))
-    return Spread(mean, max(std, _LEAST_PITCH_STD), low, high, n_frames)
+    mean, std = _mean_and_std(counts, as_scaled(np.clip(_bin_centres(_LOG_F0_RANGE), low, high)))
+    least = _LEAST_PITCH_STD * (mean if scale == "hz" else 1.0)
+    return Spread(mean, max(std, least), float(as_scaled(low)), float(as_scaled(high)), n_frames)
 
 
 def _energy_spread(counts: np.ndarray) -> Spread:

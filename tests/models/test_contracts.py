@@ -58,6 +58,15 @@ VARIANTS = {
     )
     for condition in ("none", "phones")
 }
+VARIANTS |= {
+    "FastPitch-stored": ("FastPitch", "model.durations=stored"),
+    "FastPitch-plain": (
+        "FastPitch",
+        "model.energy=false",
+        "model.speaker_conditioning=none",
+        "model.alignment_prior=transposed",
+    ),
+}
 TRAINED = {name: (name,) for name in sorted(ALL_MODELS)} | VARIANTS
 TRAINED |= {
     f"ConvVocoder-{overrides[0].partition('=')[2]}": ("ConvVocoder", *overrides) for overrides in DISCRIMINATORS

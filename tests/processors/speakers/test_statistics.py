@@ -133,3 +133,23 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str):
     path.write_text(content)
     with pytest.raises(StatisticsError, match=r"statistics\.json: damaged; run stage 1 again"):
         open_statistics(path)
+
+
+def test_pitch_in_hz_of_all_speakers_together_normalises_hz():
+    collector = StatisticsCollector("hz", of_corpus=True)
+    rng = np.random.default_rng(0)
+    low, high = (np.clip(rng.normal(mean, 10.0, 5000), 60, 400) for mean in (120.0, 220.0))
+    for speaker, f0_hz in (("a", low), ("b", high)):
+        collector.add(speaker, f0_hz.astype(np.float32), np.ones(5000))
+    first, second = collector.statistics().values()
+    assert first.pitch == second.pitch and first.pitch_scale == "hz"
+    assert first.pitch.mean == pytest.approx(170.0, rel=0.01) and first.pitch.std == pytest.approx(51.0, rel=0.02)
+    normalised = first.normalize_pitch(np.array([0.0, first.pitch.mean, first.pitch.mean + first.pitch.std]))
+    assert normalised.tolist() == pytest.approx([0.0, 0.0, 1.0], abs=1e-6)
+
+
+def test_the_scale_of_pitch_survives_saving(tmp_path):
+    collector = StatisticsCollector("hz")
+    collector.add("a", np.full(100, 150.0, dtype=np.float32), np.ones(100))
+    save_statistics(tmp_path / "statistics.json", collector.statistics())
+    assert open_statistics(tmp_path / "statistics.json") == collector.statistics()
