@@ -127,6 +127,18 @@ MODELS = {
         published="models.univnet.original",
         published_files="univnet_*.pt",
     ),
+    "WaveGlow": Model(
+        package="models.waveglow",
+        kind="vocoder",
+        settings="WaveGlowSettings",
+        network="WaveGlow",
+        config="config/waveglow_512.json",
+        sizes=("config/waveglow_256.json",),
+        features=("mel", "waveform"),
+        task="WaveGlowTask",
+        published="models.waveglow.original",
+        published_files="waveglow_*.pt",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Training of GAN vocoders."""
+"""Training of vocoders, most of them GANs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.bundle import Bundle
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.layers.discriminator import DiscriminatorOutput, Discriminators
 from models.training.schedules import learning_rate_share
-from models.training.settings import GanVocoderSettings
+from models.training.settings import GanVocoderSettings, VocoderSettings
 from processors.audio.mel import MelSpectrogram
 from processors.audio.stft_distance import Padding, multi_resolution_stft
 from processors.datasets.batches import BatchPlan, OrderedBatches, PlannedBatches, micro_batches
@@ -56,32 +56,20 @@ class Generated(NamedTuple):
     terms: Mapping[str, Term]
 
 
-class GanVocoderTask:
-    """Trains a GAN vocoder: first the discriminators act on each batch, then the generator (`utils.task.Task`).
-
-    Before `train.adversarial_start_step` the discriminators rest, and the generator learns from the mel loss and the
-    multi-resolution STFT loss alone (arXiv:1910.11480, section 2.2), as it does for another
-    `train.generator_alone_steps` while the discriminators find their bearings.
+class VocoderTask:
+    """Data, samples and validation of vocoders that are trained on segments (`utils.task.Task` without its updates).
 
     Args:
         settings: of the experiment.
-        generator: from (B, M, T_mel) log-mels to (B, T_mel * hop_size) waveforms.
-        discriminators: by the names of their modules.
+        modules: by name; `generator` makes waveforms from (B, M, T_mel) log-mels.
     """
 
     features: ClassVar[Sequence[str]] = VOCODER_FEATURES
     """Those of the store that training reads; with `f0` among them, batches have it."""
-    generator_first: ClassVar[bool] = False
-    """Whether the generator acts before the discriminators."""
-    stft_padding: ClassVar[Padding] = "constant"
-    """How the multi-resolution STFT loss pads the edges."""
 
-    def __init__(
-        self, settings: GanVocoderSettings, generator: nn.Module, discriminators: Mapping[str, Discriminators]
-    ) -> None:
-        self._settings, self._discriminators = settings, tuple(discriminators)
-        self.modules: dict[str, nn.Module] = {"generator": generator, **discriminators}
-        self._n_discriminators = sum(len(each.discriminators) for each in discriminators.values())
+    def __init__(self, settings: VocoderSettings, modules: Mapping[str, nn.Module]) -> None:
+        self._vocoder_settings = settings
+        self.modules: dict[str, nn.Module] = dict(modules)
         self._rated: frozenset[str] = frozenset()
         # The loss covers the full band, whatever the input mel leaves out (HiFi-GAN's fmax_for_loss).
         preprocess = settings.preprocess
@@ -91,8 +79,8 @@ class GanVocoderTask:
 
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Return one process's share of the training segments."""
-        train = self._settings.train
-        segment_frames = train.segment_size // self._settings.preprocess.hop_size
+        train = self._vocoder_settings.train
+        segment_frames = train.segment_size // self._vocoder_settings.preprocess.hop_size
         items, stores = self._open("train")
         data = Segments(
             items,
@@ -108,7 +96,7 @@ class GanVocoderTask:
             batch_size=train.batch_size,
             micro_batches=micro_batches(train, world_size),
             seed=train.seed,
-            weights=data.weights(self._settings.dataset_weight),
+            weights=data.weights(self._vocoder_settings.dataset_weight),
         )
         return PlannedBatches(
             data,
@@ -125,25 +113,104 @@ class GanVocoderTask:
         items, stores = self._open("valid")
         self._rated = frozenset(id_ for id_, _ in items[:_MAX_RATED])
         data = WholeRecordings(items, stores, self._mel_feature, with_f0="f0" in self.features)
-        workers = min(self._settings.train.num_workers, 1)
+        workers = min(self._vocoder_settings.train.num_workers, 1)
         return OrderedBatches(
             data, collate_vocoder, data.lengths, batch_size=1, rank=rank, world_size=world_size, num_workers=workers
         )
 
     @property
     def _mel_feature(self) -> str:
-        return MEL_FEATURES[self._settings.train.mel_source]
+        return MEL_FEATURES[self._vocoder_settings.train.mel_source]
 
     def _open(self, split: str) -> tuple[list[tuple[str, str]], dict[str, FeatureStore]]:
-        preprocess = self._settings.preprocess
+        preprocess = self._vocoder_settings.preprocess
         return open_recordings(
             preprocess.processed_path,
-            self._settings.dataset,
+            self._vocoder_settings.dataset,
             split,
             mel_feature=self._mel_feature,
             features=self.features,
             expect=store_settings(preprocess, self.features, ()),
         )
+
+    def generate(self, batch: VocoderBatch) -> Generated:
+        """Return the generator's waveforms for a batch; a model whose generator takes more than mels overrides this."""
+        return Generated(self.modules["generator"](batch.mel), {})
+
+    def validate(self, batch: VocoderBatch) -> Mapping[str, Sum]:
+        """Measure on whole recordings: the mel's absolute error over the full band, and multi-resolution STFT.
+
+        Where their packages are installed, PESQ and STOI of the first recordings, too.
+        """
+        fake, n_frames = self.generate(batch).waveform, batch.counts["frames"]
+        mel_error = self._mel_error(fake, batch.waveform) * n_frames
+        distance = multi_resolution_stft(fake, batch.waveform)
+        return {
+            "loss": Sum(mel_error, n_frames),
+            "mel": Sum(mel_error, n_frames),
+            "spectral_convergence": Sum(distance.spectral_convergence * n_frames, n_frames),
+            "log_magnitude": Sum(distance.log_magnitude * n_frames, n_frames),
+            **self._rate(fake, batch),
+        }
+
+    def _rate(self, fake: Tensor, batch: VocoderBatch) -> dict[str, Sum]:
+        metrics = {name: measure for name, measure in _PERCEPTUAL_METRICS.items() if is_installed(name)}
+        rows = [row for row, id_ in enumerate(batch.ids) if id_ in self._rated]
+        pairs = [(_array(batch.waveform[row]), _array(fake[row]).clip(-1, 1)) for row in rows if metrics]
+        sums = {}
+        for name, measure in metrics.items():
+            measured = (measure(real, made, self._vocoder_settings.preprocess.sample_rate) for real, made in pairs)
+            scores = [score for score in measured if score is not None]
+            sums[name] = Sum(sum(scores), len(scores))
+        return sums
+
+    def samples(self, batch: VocoderBatch) -> Samples:
+        """Return picture and sound of a recording and of what the generator makes of its mel."""
+        preprocess = self._vocoder_settings.preprocess
+        fake = self.generate(batch).waveform
+        sounds = {"recorded": batch.waveform[0], "made": fake[0].float()}
+        definition = self._full_band.to(fake.device)
+        mels = {name: _array(definition(sound)).T for name, sound in sounds.items()}
+        picture = mels_picture(mels, seconds_per_frame=preprocess.hop_size / preprocess.sample_rate, title=batch.ids[0])
+        audio = {f"sample/{name}": _array(sound) for name, sound in sounds.items()}
+        return Samples({"sample/mel": pixels(picture)}, audio, preprocess.sample_rate)
+
+    def bundle(self, folder: Path) -> None:
+        """Write a bundle of the generator as it is now."""
+        Bundle(self._vocoder_settings, self.modules["generator"].state_dict()).save(folder)
+
+    def _mel_error(self, fake: Tensor, real: Tensor) -> Tensor:
+        definition = self._full_band.to(real.device)
+        with torch.no_grad():
+            target = definition(real)
+        difference: Tensor = definition(fake) - target
+        return difference.abs().mean()
+
+
+class GanVocoderTask(VocoderTask):
+    """Trains a GAN vocoder: first the discriminators act on each batch, then the generator (`utils.task.Task`).
+
+    Before `train.adversarial_start_step` the discriminators rest, and the generator learns from the mel loss and the
+    multi-resolution STFT loss alone (arXiv:1910.11480, section 2.2), as it does for another
+    `train.generator_alone_steps` while the discriminators find their bearings.
+
+    Args:
+        settings: of the experiment.
+        generator: from (B, M, T_mel) log-mels to (B, T_mel * hop_size) waveforms.
+        discriminators: by the names of their modules.
+    """
+
+    generator_first: ClassVar[bool] = False
+    """Whether the generator acts before the discriminators."""
+    stft_padding: ClassVar[Padding] = "constant"
+    """How the multi-resolution STFT loss pads the edges."""
+
+    def __init__(
+        self, settings: GanVocoderSettings, generator: nn.Module, discriminators: Mapping[str, Discriminators]
+    ) -> None:
+        super().__init__(settings, {"generator": generator, **discriminators})
+        self._settings, self._discriminators = settings, tuple(discriminators)
+        self._n_discriminators = sum(len(each.discriminators) for each in discriminators.values())
 
     def optimizers(self) -> Mapping[str, Optimization]:
         """Return AdamW for the discriminators and for the generator, decaying alike, in the order in which they act."""
@@ -169,10 +236,6 @@ class GanVocoderTask:
             return Optimization(optimizer, names, schedule, scheduled_by="epoch", ema_decay=ema_decay)
         share = learning_rate_share(warmup_steps=train.warmup_steps, decay="cosine", decay_steps=train.decay_steps)
         return Optimization(optimizer, names, LambdaLR(optimizer, share), ema_decay=ema_decay)
-
-    def generate(self, batch: VocoderBatch) -> Generated:
-        """Return the generator's waveforms for a batch; a model whose generator takes more than mels overrides this."""
-        return Generated(self.modules["generator"](batch.mel), {})
 
     def updates(self, batch: VocoderBatch, step: int) -> Iterator[Update]:
         """Train the discriminators on real and fake segments, and the generator against them."""
@@ -230,57 +293,8 @@ class GanVocoderTask:
             return ("the discriminators are worse than chance: the training is unstable; lower train.learning_rate",)
         return ()
 
-    def validate(self, batch: VocoderBatch) -> Mapping[str, Sum]:
-        """Measure on whole recordings: the mel's absolute error over the full band, and multi-resolution STFT.
-
-        Where their packages are installed, PESQ and STOI of the first recordings, too.
-        """
-        fake, n_frames = self.generate(batch).waveform, batch.counts["frames"]
-        mel_error = self._mel_error(fake, batch.waveform) * n_frames
-        distance = multi_resolution_stft(fake, batch.waveform)
-        return {
-            "loss": Sum(mel_error, n_frames),
-            "mel": Sum(mel_error, n_frames),
-            "spectral_convergence": Sum(distance.spectral_convergence * n_frames, n_frames),
-            "log_magnitude": Sum(distance.log_magnitude * n_frames, n_frames),
-            **self._rate(fake, batch),
-        }
-
-    def _rate(self, fake: Tensor, batch: VocoderBatch) -> dict[str, Sum]:
-        metrics = {name: measure for name, measure in _PERCEPTUAL_METRICS.items() if is_installed(name)}
-        rows = [row for row, id_ in enumerate(batch.ids) if id_ in self._rated]
-        pairs = [(_array(batch.waveform[row]), _array(fake[row]).clip(-1, 1)) for row in rows if metrics]
-        sums = {}
-        for name, measure in metrics.items():
-            measured = (measure(real, made, self._settings.preprocess.sample_rate) for real, made in pairs)
-            scores = [score for score in measured if score is not None]
-            sums[name] = Sum(sum(scores), len(scores))
-        return sums
-
-    def samples(self, batch: VocoderBatch) -> Samples:
-        """Return picture and sound of a recording and of what the generator makes of its mel."""
-        preprocess = self._settings.preprocess
-        fake = self.generate(batch).waveform
-        sounds = {"recorded": batch.waveform[0], "made": fake[0].float()}
-        definition = self._full_band.to(fake.device)
-        mels = {name: _array(definition(sound)).T for name, sound in sounds.items()}
-        picture = mels_picture(mels, seconds_per_frame=preprocess.hop_size / preprocess.sample_rate, title=batch.ids[0])
-        audio = {f"sample/{name}": _array(sound) for name, sound in sounds.items()}
-        return Samples({"sample/mel": pixels(picture)}, audio, preprocess.sample_rate)
-
-    def bundle(self, folder: Path) -> None:
-        """Write a bundle of the generator as it is now."""
-        Bundle(self._settings, self.modules["generator"].state_dict()).save(folder)
-
     def _discriminate(self, waveform: Tensor) -> list[DiscriminatorOutput]:
         return [output for name in self._discriminators for output in self.modules[name](waveform)]
-
-    def _mel_error(self, fake: Tensor, real: Tensor) -> Tensor:
-        definition = self._full_band.to(real.device)
-        with torch.no_grad():
-            target = definition(real)
-        difference: Tensor = definition(fake) - target
-        return difference.abs().mean()
 
 
 def _array(tensor: Tensor) -> np.ndarray:

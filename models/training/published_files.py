@@ -28,7 +28,7 @@ _NEWER_NAMES = {
     "parametrizations.weight.0._u": "weight_u",
     "parametrizations.weight.0._v": "weight_v",
 }
-_ORDER = ("bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # within one of their layers
+_ORDER = ("weight", "bias", "weight_orig", "weight_g", "weight_u", "weight_v")  # within one of their layers
 
 
 def mentions(path: Path, *names: str) -> bool:

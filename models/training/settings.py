@@ -113,8 +113,8 @@ class AcousticSettings(ExperimentSettings):
             )
 
 
-class GanVocoderTrainSettings(CosineTrainSettings):
-    """Adversarial training on segments of recordings."""
+class VocoderTrainSettings(AdamTrainSettings):
+    """Training on segments of recordings."""
 
     segment_size: int = setting("samples per segment, a multiple of hop_size; shorter recordings are left out", ge=1)
     mel_source: Literal["recorded", "predicted"] = setting(
@@ -126,6 +126,18 @@ class GanVocoderTrainSettings(CosineTrainSettings):
         ge=0,
         le=1,
     )
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        if self.max_frames_per_batch:
+            yield Contradiction(
+                ("max_frames_per_batch",), "segments are all of one length: leave it at 0 and set batch_size"
+            )
+
+
+class GanVocoderTrainSettings(VocoderTrainSettings, CosineTrainSettings):
+    """Adversarial training on segments of recordings."""
+
     adversarial_start_step: int = setting(
         "first steps with mel and multi-resolution STFT losses only, at a fraction of the cost; 0 as in the paper",
         ge=0,
@@ -182,16 +194,12 @@ class GanVocoderTrainSettings(CosineTrainSettings):
                 ("segment_size", "discriminators"),
                 f"{self.segment_size} is too short for {list(self.discriminators)}; more than {reflected} are needed",
             )
-        if self.max_frames_per_batch:
-            yield Contradiction(
-                ("max_frames_per_batch",), "segments are all of one length: leave it at 0 and set batch_size"
-            )
 
 
-class GanVocoderSettings(ExperimentSettings):
-    """All settings of a recipe for a GAN vocoder; a model narrows `model`."""
+class VocoderSettings(ExperimentSettings):
+    """All settings of a recipe for a vocoder that is trained on segments; a model narrows `model`."""
 
-    train: GanVocoderTrainSettings = setting("training")
+    train: VocoderTrainSettings = setting("training")
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
@@ -207,3 +215,9 @@ class GanVocoderSettings(ExperimentSettings):
                 f"{self.train.segment_size} is too short for n_fft ({self.preprocess.n_fft}): half a window is "
                 "reflected at each end",
             )
+
+
+class GanVocoderSettings(VocoderSettings):
+    """All settings of a recipe for a GAN vocoder; a model narrows `model`."""
+
+    train: GanVocoderTrainSettings = setting("training")

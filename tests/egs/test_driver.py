@@ -21,6 +21,7 @@ RECIPE = Path("egs/tts/FastSpeech2")
 VOCODER_RECIPE = Path("egs/vocoder/HiFiGAN")
 LYRE_RECIPE = Path("egs/vocoder/Lyre")
 UNIVNET_RECIPE = Path("egs/vocoder/UnivNet")
+WAVEGLOW_RECIPE = Path("egs/vocoder/WaveGlow")
 ALIGNER_RECIPE = Path("egs/align")
 BASE_RECIPE = Path("egs/base")
 VOICE_RECIPE = Path("egs/voice")
@@ -126,6 +127,7 @@ STAGES_OF = {
     VOCODER_RECIPE: {**STAGES, 3: "bins.vocode"},
     LYRE_RECIPE: {**STAGES, 3: "bins.vocode"},
     UNIVNET_RECIPE: {**STAGES, 3: "bins.vocode"},
+    WAVEGLOW_RECIPE: {**STAGES, 3: "bins.vocode"},
     ALIGNER_RECIPE: {**STAGES, 3: "bins.align"},
     BASE_RECIPE: {**STAGES, 0: "bins.make_teacher_corpus"},
 }

@@ -90,6 +90,15 @@ SMALL = {
         "train.mel_loss_weight=45",
         "train.learning_rate=0.005",
     ),
+    "WaveGlow": (
+        "model.n_flows=3",
+        "model.n_early_every=2",
+        "model.channels=8",
+        "model.n_layers=2",
+        "model.upsample_kernel_size=128",
+        "train.segment_size=1024",
+        "train.learning_rate=0.01",
+    ),
 }
 
 

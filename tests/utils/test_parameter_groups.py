@@ -25,6 +25,7 @@ FROZEN = {
     "HiFiGAN": ("generator.conv_pre", "ups.1", "msd.discriminators.0", "mpd"),
     "Lyre": ("generator.layers.input", "f0_predictor", "mrd_small.discriminators.0", "mpd_small"),
     "UnivNet": ("generator.conv_pre", "res_stack.1.kernel_predictor", "mrd.discriminators.0", "mpd"),
+    "WaveGlow": ("generator.upsample", "WN.1.in_layers", "convinv.0"),
 }
 # A slip of the pen, and what was meant.
 NEAR = {
@@ -34,6 +35,7 @@ NEAR = {
     "HiFiGAN": ("generater", "generator"),
     "Lyre": ("generater", "generator"),
     "UnivNet": ("generater", "generator"),
+    "WaveGlow": ("generater", "generator"),
 }
 
 

@@ -1,0 +1,1 @@
+"""WaveGlow: mel to waveform by a normalizing flow (arXiv:1811.00002)."""
