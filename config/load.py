@@ -93,7 +93,7 @@ def read_settings(path: Path | str, schema_of: Callable[[str], type[ExperimentSe
     Raises:
         SettingsError: the file is missing, damaged, or no longer fits this version's settings.
     """
-    tree = _read_json5(Path(path))
+    tree = read_json5(Path(path))
     try:
         schema = schema_of(str(tree.get("model_type")))
     except RecitalError as error:
@@ -222,7 +222,7 @@ def _file_layers(path: Path) -> list[tuple[str, Tree]]:
                 "paths start at the repository root"
             )
         chain.append(real)
-        tree = _read_json5(current)
+        tree = read_json5(current)
         layers.append((_shown(current), tree))
         base = tree.get("base_config", "")
         if not isinstance(base, str):
@@ -231,7 +231,12 @@ def _file_layers(path: Path) -> list[tuple[str, Tree]]:
     return layers[::-1]
 
 
-def _read_json5(path: Path) -> Tree:
+def read_json5(path: Path) -> Tree:
+    """Read an object from a JSON5 file.
+
+    Raises:
+        SettingsError: the file is missing, cannot be read, or holds something else.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -46,7 +46,6 @@ _NAMES = {
     "train.random_seed": "is train.seed here",
     "train.adam": "is train.learning_rate, train.adam_betas and train.adam_eps here",
     "train.adamw": "is train.learning_rate, train.adam_betas and train.adam_eps here",
-    "train.optimizer": "is train.learning_rate, train.adam_betas and train.adam_eps here",
     "train.scheduler": "is train.warmup_steps, train.decay and train.decay_steps here",
     "train.lr_scheduler": "is train.warmup_steps, train.decay and train.decay_steps here",
     "train.exponential_lr": "is train.lr_decay here, of models that have it",

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import json5
 from torch import Tensor
 
+from config.load import SettingsError, read_json5
 from models.bundle import BundleError
 from models.training.published_files import mentions, named_weights, read_tensors
 
@@ -100,7 +100,10 @@ def open_other_layout(path: Path) -> Generator:
         raise BundleError(
             f"{file}: lacks {_ARGUMENTS}, which Amphion writes at the root of an experiment; copy it beside"
         )
-    arguments = _read_arguments(arguments_file)
+    try:
+        arguments = read_json5(arguments_file)
+    except SettingsError as error:
+        raise BundleError(str(error)) from error
     network, preprocess = arguments.get("model", {}).get("hifigan"), arguments.get("preprocess", {})
     if not isinstance(network, dict):
         raise BundleError(f"{arguments_file}: describes no HiFi-GAN under model.hifigan")
@@ -168,16 +171,6 @@ def _amphion_file(path: Path) -> Path | None:
 def _arguments_of(file: Path) -> Path | None:
     """Return the nearest `args.json`, beside a file or up to three folders above."""
     return next((path for folder in file.parents[:4] if (path := folder / _ARGUMENTS).is_file()), None)
-
-
-def _read_arguments(path: Path) -> dict[str, Any]:
-    try:
-        arguments = json5.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(arguments, dict):
-        raise BundleError(f"{path}: must hold an object {{...}}, found {type(arguments).__name__}")
-    return arguments
 
 
 def _taken(found: Mapping[str, Any], names: tuple[str, ...], source: Path) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_what_is_missing_or_foreign_is_named(tmp_path):
     with pytest.raises(BundleError, match=r"args\.json: describes no HiFi-GAN under model\.hifigan"):
         open_published(tmp_path / "X")
     (tmp_path / "X" / "args.json").write_text("{")
-    with pytest.raises(BundleError, match=r"args\.json: cannot be read"):
+    with pytest.raises(BundleError, match=r"args\.json: is not JSON5"):
         open_published(tmp_path / "X")
     wrapped = tmp_path / "hifigan.pt"
     torch.save({"generator_state_dict": {"conv_pre.bias": torch.zeros(1)}}, wrapped)

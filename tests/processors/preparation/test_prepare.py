@@ -302,8 +302,7 @@ def test_new_utterances_are_added_and_missing_ones_dropped(tmp_path, corpus):
 def test_a_missing_textgrid_is_reported_with_the_aligners_that_can_make_it(tmp_path, corpus, alignment, advice):
     (corpus / "TextGrid" / "clip_003.TextGrid").unlink()
     config = write_config(tmp_path, corpus, alignment=alignment, phone_extractor="char", language="nl", max_bad_share=1)
-    with pytest.raises(PreparationError):  # the others' phones are not letters
-        prepare(load(config))
+    prepare(load(config))  # the others' phones are no letters: these are fitted into their words
     report = (tmp_path / "processed" / "toy" / "report.md").read_text().splitlines()
     (row,) = (line for line in report if line.startswith("| clip_003 |"))
     assert "no such TextGrid" in row and row.endswith(advice)
