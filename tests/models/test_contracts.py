@@ -135,11 +135,11 @@ def test_padding_changes_no_loss(tiny):
     torch.testing.assert_close(term_sums(task, [together]), term_sums(task, apart), rtol=1e-5, atol=1e-6)
 
 
-def test_every_parameter_gets_a_gradient_at_the_latest_after_one_step(tiny):
-    """Layers before one that begins at 0 get theirs in the second step."""
+def test_every_parameter_gets_a_gradient(tiny):
     task = tiny.task()
     batch, optimizations, without = tiny.batch(), task.optimizers(), ["not yet"]
-    for _ in range(2):
+    # WaveGlow's coupling networks end in layers that begin at 0: those before them get theirs in the second step.
+    for _ in range(2 if tiny.model_type == "WaveGlow" else 1):
         for update in task.updates(batch, 0):
             sum(term.weight * term.value for term in update.terms.values() if term.weight).backward()
             if without:
