@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from utils.errors import RecitalError
+
+_HEAD_BYTES = 200
 
 
 class TorchFileError(RecitalError):
@@ -22,6 +25,8 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     Raises:
         TorchFileError: the file is missing, damaged, holds code, or something else than a dictionary.
     """
+    if reason := _what_else(path):
+        raise TorchFileError(f"{path}: {reason}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles, which are refused anyway
@@ -38,3 +43,22 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise TorchFileError(f"{path}: holds a {type(payload).__name__}, not a dictionary")
     return payload
+
+
+def _what_else(path: Path) -> str:
+    """Return what a file is instead of a torch file, and what to do; empty if it may be one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return ""  # said by what reads it whole
+    start = head.lstrip().lower()
+    if not head:
+        return "is empty; download it again"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; get it with git lfs pull"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "is a web page, not the file; download it again from the address of the file itself"
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "is cut short: its end is missing; download it again"
+    return ""

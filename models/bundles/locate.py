@@ -12,7 +12,7 @@ from torch import Tensor
 from config.load import SettingsError, read_settings
 from config.schema import ExperimentSettings
 from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
-from models.bundles.formats import published_layout
+from models.bundles.formats import describe_published, published_layout
 from models.registry import settings_class
 from processors.speakers.sources import Source, read_sources, sources_of
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
@@ -20,7 +20,7 @@ from processors.speakers.statistics import STATISTICS_FILE, open_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
 from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
-from utils.checkpoint import average_name
+from utils.checkpoint import CheckpointFolder, average_name
 from utils.suggestions import did_you_mean
 from utils.version import VERSION, release
 
@@ -56,10 +56,11 @@ def open_bundle(folder: Path | str) -> Bundle:
 
 
 def find_bundle(path: Path | str) -> Bundle:
-    """Open what a user may point at: a bundle, an experiment folder, a checkpoint inside one, or a published one.
+    """Open what a user may point at: a bundle, an experiment, its checkpoints or one of them, or a published one.
 
-    A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. One in the
-    layout in which the model's authors publish theirs may be named by its folder or by its file.
+    A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. Of the folder
+    of checkpoints, the newest counts. One in the layout in which the model's authors publish theirs may be named by its
+    folder or by its file.
 
     Raises:
         BundleError: there is nothing of the kind there; says what was looked for.
@@ -69,14 +70,23 @@ def find_bundle(path: Path | str) -> Bundle:
         return open_bundle(path)
     if (path / "bundle").is_dir():
         return open_bundle(path / "bundle")
+    if path.name in (WEIGHTS_FILE, SETTINGS_FILE) and path.is_file() and (path.parent / WEIGHTS_FILE).is_file():
+        return open_bundle(path.parent)
     if (layout := published_layout(path)) is not None:
         return layout.open_published(path)
+    if path.is_file():
+        raise BundleError(
+            f"{path}: is a file of a kind that is not read; read are folders of experiments and bundles, and "
+            f"{describe_published()}"
+        )
     if not path.is_dir():
         raise BundleError(
             f"{path}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{_near(path)}"
         )
     if (path.parent.parent / "bundle").is_dir() and any(path.glob("*.safetensors")):
         return _checkpoint_as_bundle(path)
+    if (path.parent / "bundle").is_dir() and (checkpoints := CheckpointFolder(path).folders()):
+        return _checkpoint_as_bundle(checkpoints[-1])
     raise BundleError(
         f"{path}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
         f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"

@@ -123,6 +123,8 @@ def test_a_user_may_point_at_experiment_checkpoint_or_bundle(copied):
     assert torch.equal(find_bundle(experiment).weights[name], changed[name] - 1)
     assert torch.equal(find_bundle(copied).weights[name], changed[name] - 1)
     assert torch.equal(find_bundle(checkpoint).weights[name], changed[name])
+    assert torch.equal(find_bundle(checkpoint.parent).weights[name], changed[name])
+    assert torch.equal(find_bundle(copied / "model.safetensors").weights[name], changed[name] - 1)
 
 
 def test_a_path_without_a_voice_is_refused_with_what_was_looked_for(tmp_path):
@@ -133,6 +135,9 @@ def test_a_path_without_a_voice_is_refused_with_what_was_looked_for(tmp_path):
         find_bundle(tmp_path / "my_voise")
     with pytest.raises(BundleError, match="neither an experiment"):
         find_bundle(tmp_path)
+    (tmp_path / "voice.nemo").write_bytes(b"?")
+    with pytest.raises(BundleError, match=r"voice\.nemo: is a file of a kind that is not read; read are .*HiFiGAN's"):
+        find_bundle(tmp_path / "voice.nemo")
 
 
 def test_a_checkpoint_of_another_network_is_refused(copied):
