@@ -159,6 +159,7 @@ def test_a_partial_environment_is_made_again(house):
     assert (done.returncode, done.stdout) == (0, house.python), done.stderr
 
 
+@pytest.mark.slow
 def test_two_at_once_install_once(house):
     both = [house.start(STUB_SECONDS="0.5") for _ in range(2)]
     outputs = [process.communicate(timeout=60) for process in both]

@@ -83,6 +83,7 @@ def test_a_missing_textgrid_folder_is_refused(tmp_path, corpus):
     assert_refused(done, "preprocess.textgrid_dir", "TextGird", "no such folder")
 
 
+@pytest.mark.slow
 def test_features_of_other_settings_are_refused(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     assert preprocess(config).returncode == 0
@@ -96,6 +97,7 @@ def test_debug_shows_the_traceback(tmp_path):
 # The list of recordings
 
 
+@pytest.mark.slow
 def test_metadata_may_have_a_byte_order_mark_crlf_and_bad_lines(tmp_path, corpus):
     lines = [f"{name}|{text}" for name, text in texts(6).items()]
     lines += ["no bar at all", "../../etc/passwd|So.", "absent|So.", "clip_000|Again.", "clip_empty|"]
@@ -166,6 +168,7 @@ def damaged(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
+@pytest.mark.slow
 def test_every_bad_recording_is_left_out_with_its_reason(tmp_path, corpus):
     bad = damaged(corpus)
     write_metadata(corpus, {**texts(6), **{name: text for name, (text, _) in bad.items()}})

@@ -73,6 +73,7 @@ def test_a_model_without_a_reference_is_measured_alone(monkeypatch):
     assert training.rows[0]["frames per s"] > 0 < latency.rows[0]["p50 ms"]
 
 
+@pytest.mark.slow
 def test_every_size_of_every_model_is_measured_unless_others_are_named():
     assert {made_up_settings(config, []).model_type for config in all_configs()} == set(MODELS)
     assert {"config/fastspeech2_small.json", "config/hifigan_v3.json"} < set(all_configs())

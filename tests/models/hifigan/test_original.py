@@ -169,7 +169,7 @@ def test_files_are_claimed_by_their_names_or_by_the_config_beside_them(original,
         if config is not None:
             (tmp_path / "config.json").write_text(config)
         assert not is_published(of_another) and not is_published(tmp_path)
-    with pytest.raises(BundleError, match="there is no such folder"):
+    with pytest.raises(BundleError, match="is a file of a kind that is not read"):
         find_bundle(of_another)
 
 

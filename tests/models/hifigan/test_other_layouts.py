@@ -35,6 +35,7 @@ def test_golden_files_of_nvidia(golden, file, expected):
     assert_waveform(folder / file, np.load(folder / expected))
 
 
+@pytest.mark.slow
 def test_golden_folders_of_nvidia_and_amphion(golden, tmp_path):
     assert_waveform(golden / "hifigan_nvidia", np.load(golden / "hifigan_nvidia" / "expected.npz"))
     folder = golden / "hifigan_amphion"

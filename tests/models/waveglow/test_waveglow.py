@@ -49,6 +49,7 @@ def test_golden_weights_give_the_golden_values_both_ways(golden, name):
     torch.testing.assert_close(waveform, expected["inferred"], **CLOSE)
 
 
+@pytest.mark.slow
 def test_a_file_written_is_read_back_to_the_bit(golden, tmp_path):
     path = golden / "waveglow" / "waveglow_pickled.pt"
     bundle = find_bundle(path)
@@ -145,6 +146,7 @@ def test_the_flow_can_be_reversed_and_its_noise_is_scaled(tiny):
     assert all(torch.linalg.det(mixing.matrix) > 0 for mixing in network.convinv)
 
 
+@pytest.mark.slow
 def test_sizes_are_the_published_ones(golden):
     settings = find_bundle(golden / "waveglow" / "waveglow_split_no_norm.pt").settings
     for channels, n_parameters in ((256, 87_879_272), (512, 268_294_760)):

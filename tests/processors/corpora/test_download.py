@@ -424,6 +424,7 @@ def command(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return call("bins.download", "--config", config, *arguments, no_proxy="127.0.0.1")
 
 
+@pytest.mark.slow
 def test_the_command_downloads_published_corpora_and_skips_others(server, tmp_path):
     packed = tar_of(tmp_path / "a.tgz", ("data_aishell3/spk-info.txt", b"1", REG), ("data_aishell3/train/x", b"2", REG))
     server.files["data_aishell3.tgz"] = packed.read_bytes()

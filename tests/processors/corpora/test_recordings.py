@@ -221,6 +221,7 @@ def test_a_vocoder_uses_the_store_of_a_voice_and_leaves_the_voice_unchanged(tmp_
     assert (prepare(load(voice)).prepared, prepare(load(voice)).prepared) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_voice_prepares_the_utterances_of_a_vocoder_again(tmp_path):
     make_corpus(tmp_path / "corpus", 12)
     voice = write_config(tmp_path, tmp_path / "corpus")
@@ -236,6 +237,7 @@ def test_a_voice_prepares_the_utterances_of_a_vocoder_again(tmp_path):
     assert len(open_acoustic(voice)) == len(train)
 
 
+@pytest.mark.slow
 def test_a_partial_store_of_a_voice_is_complete_for_a_vocoder(tmp_path):
     # As after a kill: some utterances are trimmed, the others are not.
     make_corpus(tmp_path / "corpus", 12)
@@ -266,6 +268,7 @@ def test_a_changed_recording_removes_the_voices_old_features(tmp_path):
     assert_adds_up(tmp_path / "processed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_test_utterances_of_a_voice_are_not_in_vocoder_training(tmp_path, seed):
     make_corpus(tmp_path / "corpus", 20)
@@ -283,6 +286,7 @@ def test_test_utterances_of_a_voice_are_not_in_vocoder_training(tmp_path, seed):
     assert len(of_vocoder["train"]) == len(of_voice["train"]) + 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "other"), [("recordings", {}), ("ljspeech", {"split_seed": 7}), ("ljspeech", {"test_size": 1})]
 )

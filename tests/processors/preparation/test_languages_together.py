@@ -106,6 +106,7 @@ def test_each_corpus_is_pronounced_in_its_language(tmp_path):
     assert {"ˈœ", "ˈœy"} <= set(symbols)
 
 
+@pytest.mark.slow
 def test_new_symbols_leave_the_numbers_of_others(tmp_path):
     make_dataset(tmp_path / "karin", ["abba", "baba", "aba"], "char", "de")
     config = write_experiment(tmp_path, "char", "karin")

@@ -90,6 +90,7 @@ def everything(processed: Path) -> dict[str, object]:
 # What is made
 
 
+@pytest.mark.slow
 def test_time_adds_up_for_every_utterance(tmp_path, corpus):
     summary = prepare(load(write_config(tmp_path, corpus)))
     assert (summary.prepared, summary.usable, summary.rejected) == (24, 24, 0)
@@ -554,6 +555,7 @@ def test_damaged_shard_is_made_again(tmp_path, corpus, capsys):
     assert everything(tmp_path / "processed") == before
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_folder_are_refused(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
     with sole_user(tmp_path / "processed"):
@@ -601,6 +603,7 @@ def test_little_speech_is_warned_of_for_voices_but_not_for_aligners(tmp_path, co
     assert "minutes of speech" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_features_name_the_teachers_of_their_corpus_as_it_names_them_now(corpus, tmp_path, capsys):
     config, processed = write_config(tmp_path, corpus), tmp_path / "processed" / "toy"
     teacher = Source("a teacher", "Apache-2.0")

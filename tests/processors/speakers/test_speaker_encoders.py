@@ -155,6 +155,7 @@ def test_resemblyzer_gets_preprocessed_waveforms(tmp_path, monkeypatch):
     assert np.isnan(encoder.embed(silent)).all()
 
 
+@pytest.mark.slow
 def test_stage_1_embeds_every_speaker_of_the_training_split(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "_shown", lambda *_: ())
     make_corpus(tmp_path / "corpus", 12)
