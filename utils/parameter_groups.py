@@ -12,7 +12,7 @@ from torch import nn
 from utils.errors import RecitalError
 
 ANYWHERE = ("duration", "pitch", "energy")
-"""What acoustic models predict: short names for the predictor of each, and the embedding of its values."""
+"""Short names of what acoustic models predict, each for its predictor and the embedding of its values."""
 _SHOWN = 6
 
 

@@ -201,7 +201,7 @@ class GanVocoderTask(VocoderTask):
     """
 
     generator_first: ClassVar[bool] = False
-    """Whether the generator acts before the discriminators."""
+    """True where the generator acts before the discriminators."""
     stft_padding: ClassVar[Padding] = "constant"
     """How the multi-resolution STFT loss pads the edges."""
 

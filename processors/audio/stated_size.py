@@ -49,12 +49,12 @@ class WavHeader:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether several samples share a block of bytes."""
+        """Return whether several samples share a block of bytes."""
         return self._fields[0] not in _UNCOMPRESSED
 
     @property
     def is_truncated(self) -> bool:
-        """Whether the file lacks more than a sloppy header explains."""
+        """Return whether the file lacks more than a sloppy header explains."""
         return self.stated - self.found > max(_SLOPPY_S * self._byte_rate, self._fields[4])
 
     @property
@@ -107,7 +107,7 @@ class WavHeader:
 
     @property
     def needs_completion(self) -> bool:
-        """Whether libsndfile would stop before the last sample, or not find the first."""
+        """Return whether libsndfile would stop before the last sample, or not find the first."""
         return self.is_sloppy or self.found > self.stated
 
 
