@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.bundle import BundleError
+from utils.files import atomic_file
 from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
 from utils.torch_file import TorchFileError, read_torch_file
 
@@ -56,6 +57,18 @@ def read_tensors(path: Path) -> dict[str, Any]:
         return read_torch_file(path)
     except TorchFileError as error:
         raise BundleError(str(error)) from error
+
+
+def write_tensors(path: Path, payload: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Write a dictionary by `torch.save`, atomically.
+
+    Raises:
+        BundleError: the file exists already, and is not to be replaced.
+    """
+    if path.exists() and not overwrite:
+        raise BundleError(f"{path}: exists already; replace it with --overwrite, or choose another folder")
+    with atomic_file(path) as partial:
+        torch.save(dict(payload), partial)
 
 
 def named_weights(weights: Any, path: Path) -> dict[str, Tensor]:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
@@ -28,10 +27,10 @@ from models.training.published_files import (
     read_optimizer,
     read_tensors,
     with_weight_norm,
+    write_tensors,
 )
 from models.univnet.network import UnivNet
 from models.univnet.settings import UnivNetSettings
-from utils.files import atomic_file
 
 _DEFAULTS = "config/univnet_c32.json"
 _NAME = re.compile(r"univnet.*\.pt")
@@ -147,10 +146,7 @@ def write_published(
     payload["step"], payload["epoch"] = (training.step or 0, training.epoch or 0) if training is not None else (0, 0)
     payload |= {"hp_str": yaml.safe_dump(_hp(settings), sort_keys=False), "githash": ""}
     path = folder / f"univnet_c{settings.model.channels}_{payload['epoch']:04d}.pt"
-    if path.exists() and not overwrite:
-        raise BundleError(f"{path}: exists already; replace it with --overwrite, or choose another folder")
-    with atomic_file(path) as partial:
-        torch.save(payload, partial)
+    write_tensors(path, payload, overwrite=overwrite)
     return [path.name]
 
 

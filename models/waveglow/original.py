@@ -26,11 +26,11 @@ from models.training.published_files import (
     named_weights,
     read_tensors,
     with_weight_norm,
+    write_tensors,
 )
 from models.waveglow.inert_pickle import read_modules
 from models.waveglow.network import WaveGlow
 from models.waveglow.settings import WaveGlowSettings
-from utils.files import atomic_file
 
 _DEFAULTS = "config/waveglow_256.json"
 _NAME = re.compile(r"(nvidia_)?waveglow.*\.pt")
@@ -99,11 +99,8 @@ def write_published(
     }
     epoch = (training.epoch if training is not None else None) or 0
     path = folder / f"waveglow_{model.channels}_{epoch}.pt"
-    if path.exists() and not overwrite:
-        raise BundleError(f"{path}: exists already; replace it with --overwrite, or choose another folder")
     weights = in_published_order(WaveGlow.from_bundle(bundle).state_dict())  # checks names and shapes
-    with atomic_file(path) as partial:
-        torch.save({"epoch": epoch, "state_dict": weights, "config": config}, partial)
+    write_tensors(path, {"epoch": epoch, "state_dict": weights, "config": config}, overwrite=overwrite)
     return [path.name]
 
 
