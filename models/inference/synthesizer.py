@@ -18,11 +18,11 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
 from models.inference.speech_plan import PlannedChunk, SpeechPlan
-from models.inference.vocoder import Vocoder, open_vocoder_for
+from models.inference.vocoder import Array, Vocoder, open_vocoder_for, waveforms_of
 from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
-from processors.audio.foreign_mels import MelScale, MelScaleError, as_natural, doubt, with_bands_first
+from processors.audio.foreign_mels import MelScale, MelScaleError
 from processors.text.chunks import SENTENCE_ENDS, split_into_chunks
 from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, with_known_phones
 from processors.text.phone_sequence import PhoneSequence
@@ -326,29 +326,16 @@ class Synthesizer:
         [predicted] = self.mels([self.plan(text, speaker=speaker, language=language, prosody=prosody)])
         return torch.cat(predicted.mels, dim=1).cpu().numpy()
 
-    def convert_spectrogram_to_audio(
-        self, spec: np.ndarray | Tensor, *, mel_scale: MelScale | None = None
-    ) -> np.ndarray:
-        """Return the float32 waveform of a mel, such as that of `generate_spectrogram`.
-
-        Args:
-            spec: (M, T_mel) or (T_mel, M), or either with an axis of 1 before it.
-            mel_scale: of its values; None for natural logarithms, which is checked.
+    def convert_spectrogram_to_audio(self, spec: Array, *, mel_scale: MelScale | None = None) -> Array:
+        """Return the waveforms of mels, such as that of `generate_spectrogram`; see `waveforms_of`.
 
         Raises:
-            SynthesisError: the array has another shape, no frames, or values of another scale.
+            SynthesisError: the mels have another shape, no frames, or values of another scale.
         """
-        found = torch.as_tensor(spec).detach().cpu().float().numpy()
         try:
-            if 0 in found.shape:
-                raise MelScaleError(f"found shape {found.shape}; expected at least one frame")
-            mel = with_bands_first(found, self.settings.preprocess.n_mel)
-            if mel_scale is None and (remark := doubt(float(mel.min()), float(mel.max()))):
-                warn(f"{remark} mel_scale= names the scale")
+            return waveforms_of(self.vocoder, spec, self.settings.preprocess.n_mel, mel_scale, self.device)
         except MelScaleError as error:
             raise SynthesisError(str(error)) from None
-        natural = np.ascontiguousarray(as_natural(mel, mel_scale or "natural"))
-        return _as_array(self.vocoder.waveform(torch.from_numpy(natural).to(self.device)))
 
     def _planned(self, sequence: PhoneSequence, phoneme_ids: tuple[int, ...], *, is_last: bool) -> PlannedChunk:
         """Return a chunk with the pauses between its sentences, and before the next chunk if that is a new one."""

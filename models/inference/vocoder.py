@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +17,14 @@ from models.bundle import SETTINGS_FILE, Bundle
 from models.bundles.vocoder import VocoderError, find_vocoder, require_vocoder
 from models.contracts import F0InferenceVocoder
 from models.registry import open_vocoder_network, settings_class
+from processors.audio.foreign_mels import MelScale, MelScaleError, as_natural, doubt, with_bands_first
 from processors.audio.griffin_lim import griffin_lim
 from processors.audio.mel import MelSpectrogram
 from processors.audio.mel_settings import mel_differences
+from utils.console import warn
 from utils.precision import Precision, dtype_of, fastest, why_not
+
+Array = TypeVar("Array", np.ndarray, Tensor)
 
 GRIFFIN_LIM = "griffin_lim"
 """Stands for Griffin-Lim where the folder of a vocoder is expected."""
@@ -89,6 +94,22 @@ class NeuralVocoder:
             raise VocoderError(f"precision {precision}: {reason}")
         self._network = open_vocoder_network(bundle, self._device).for_inference(dtype_of(precision))
 
+    @classmethod
+    def restore_from(cls, restore_path: Path | str, map_location: torch.device | str = "cpu") -> NeuralVocoder:
+        """Open a vocoder by NeMo's call; see `open_vocoder`."""
+        return open_vocoder(restore_path, device=map_location)
+
+    def convert_spectrogram_to_audio(self, spec: Array, *, mel_scale: MelScale | None = None) -> Array:
+        """Return the waveforms of mels by NeMo's call; see `waveforms_of`.
+
+        Raises:
+            VocoderError: the mels have another shape, no frames, or values of another scale.
+        """
+        try:
+            return waveforms_of(self, spec, self.settings.preprocess.n_mel, mel_scale, self._device)
+        except MelScaleError as error:
+            raise VocoderError(str(error)) from None
+
     @property
     def takes_f0(self) -> bool:
         """Return whether F0 can be given beside mels; without, a vocoder that takes it predicts it from the mel."""
@@ -99,9 +120,9 @@ class NeuralVocoder:
         """Return the waveform of a mel, at (T_mel,) F0 in Hz, 0 where unvoiced, for a vocoder that takes it.
 
         Raises:
-            VocoderError: the vocoder takes no F0.
+            VocoderError: the mel has other bands, or the vocoder takes no F0.
         """
-        mel = self._moved(mel)
+        mel = self._checked(mel)
         if f0_hz is None:
             return self._network.waveform(mel).float()
         return self._with_f0.waveform(mel, self._moved(f0_hz)).float()
@@ -110,13 +131,22 @@ class NeuralVocoder:
     def stream(self, mels: Iterable[Tensor], contours: Iterable[Tensor] | None = None) -> Iterator[Tensor]:
         """Yield the waveform of consecutive mels; `contours` are their F0, as for `waveform`."""
         # As one mel: the network's receptive field reaches across each seam, so that none clicks.
-        moved = map(self._moved, mels)
+        moved = map(self._checked, mels)
         if contours is None:
             pieces = self._network.stream(moved)
         else:
             pieces = self._with_f0.stream(moved, f0_hz=map(self._moved, contours))
         for piece in pieces:
             yield piece.float()
+
+    def _checked(self, mel: Tensor) -> Tensor:
+        n_mel = self.settings.preprocess.n_mel
+        if mel.ndim != 2 or len(mel) != n_mel:
+            raise VocoderError(
+                f"{self.folder}: found a mel of shape {tuple(mel.shape)}; this {self.settings.model_type} expects "
+                f"({n_mel}, frames)"
+            )
+        return self._moved(mel)
 
     def _moved(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, torch.float32)
@@ -126,6 +156,40 @@ class NeuralVocoder:
         if not self.takes_f0:
             raise VocoderError(f"a {self.settings.model_type} takes no F0; leave f0_hz out")
         return cast(F0InferenceVocoder, self._network)
+
+
+def waveforms_of(
+    vocoder: Vocoder,
+    spec: Array,
+    n_mel: int,
+    mel_scale: MelScale | None = None,
+    device: torch.device | str = "cpu",
+) -> Array:
+    """Return the float32 waveforms of one or many mels, which another program may have computed.
+
+    Args:
+        vocoder: makes them.
+        spec: (M, T_mel) or (T_mel, M), or (B, M, T_mel) or (B, T_mel, M).
+        n_mel: M.
+        mel_scale: of the values; None for natural logarithms, which is checked over all mels together.
+        device: of the vocoder.
+
+    Returns:
+        (T_wav,), or (B, T_wav) for an axis B, clipped to [-1, 1]; a tensor on its device for a tensor, else an array.
+
+    Raises:
+        MelScaleError: the mels have another shape, no frames, or values of another scale.
+    """
+    found = torch.as_tensor(spec).detach().cpu().float().numpy()
+    if 0 in found.shape:
+        raise MelScaleError(f"found shape {found.shape}; expected at least one frame")
+    mels = [with_bands_first(mel, n_mel) for mel in (found if found.ndim == 3 else found[None])]
+    if mel_scale is None and (remark := doubt(float(found.min()), float(found.max()))):
+        warn(f"{remark} mel_scale= names the scale")
+    natural = (torch.from_numpy(np.ascontiguousarray(as_natural(mel, mel_scale or "natural"))) for mel in mels)
+    waveforms = torch.stack([vocoder.waveform(mel.to(device)).clamp(-1, 1).cpu() for mel in natural])
+    waveforms = waveforms if found.ndim == 3 else waveforms[0]
+    return waveforms.to(spec.device) if isinstance(spec, Tensor) else waveforms.numpy()
 
 
 def open_vocoder(

@@ -187,6 +187,7 @@ def test_the_calls_of_other_toolkits_work(bundle):
     spoken = voice.convert_spectrogram_to_audio(spec=mel, mel_scale="natural")  # an untrained model has no pauses
     assert len(spoken) == mel.shape[1] * 128
     turned = voice.convert_spectrogram_to_audio(torch.from_numpy(mel.T[None] / np.log(10)), mel_scale="log10")
+    assert turned.shape == (1, len(spoken))
     assert np.corrcoef(turned, spoken)[0, 1] > 0.99  # Griffin-Lim amplifies what rounding changes
     with pytest.raises(SynthesisError, match=r"expected \(20, frames\)"):
         voice.convert_spectrogram_to_audio(spec=np.zeros((80, 10), np.float32))

@@ -102,6 +102,32 @@ def test_a_vocoder_of_other_mels_is_refused_with_every_difference(bundle):
     assert "hop_size" not in message
 
 
+def test_a_mel_of_other_bands_is_refused_by_name(bundle):
+    vocoder = open_vocoder(bundle)
+    for mel in (torch.randn(100, 30), torch.randn(30, 20), torch.randn(1, 20, 30)):
+        for vocode in (vocoder.waveform, lambda mel: list(vocoder.stream([mel]))):
+            with pytest.raises(
+                VocoderError, match=rf"bundle: found a mel of shape .*{mel.shape[-1]}\); .*\(20, frames\)"
+            ):
+                vocode(mel)
+
+
+def test_the_calls_of_nemo_work(bundle, mel):
+    vocoder = NeuralVocoder.restore_from(restore_path=bundle, map_location="cpu")
+    expected = vocoder.waveform(mel).numpy()
+    for alone in (mel.numpy(), mel.numpy().T):
+        made = vocoder.convert_spectrogram_to_audio(spec=alone, mel_scale="natural")
+        assert isinstance(made, np.ndarray) and made.dtype == np.float32
+        np.testing.assert_array_equal(made, expected)
+    for batch in (mel[None], torch.stack([mel, mel])):
+        made = vocoder.convert_spectrogram_to_audio(spec=batch, mel_scale="natural")
+        assert isinstance(made, torch.Tensor) and made.shape == (len(batch), len(expected))
+        np.testing.assert_array_equal(made[-1], expected)
+    for wrong, message in ((mel[:10], r"\(20, frames\)"), (mel[:, :0], "one frame"), (mel * 0, "scaled to 0 to 1")):
+        with pytest.raises(VocoderError, match=message):
+            vocoder.convert_spectrogram_to_audio(spec=wrong)
+
+
 def test_settings_that_do_not_shape_mels_may_differ(bundle):
     open_vocoder(bundle, expect=tiny_settings("preprocess.f0_max=400", "preprocess.trim_silence=false").preprocess)
 
