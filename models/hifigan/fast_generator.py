@@ -156,7 +156,7 @@ class _Folded:
 
 class _FoldedUpsampling:
     def __init__(self, upsampling: WeightNormedUpsampling, dtype: torch.dtype) -> None:
-        self._weight = upsampling.weight.detach().to(dtype).unsqueeze(2)
+        self._weight = upsampling.kernel.detach().to(dtype).unsqueeze(2)
         self._bias = upsampling.bias.detach().to(dtype)
         self._rate, self._padding = upsampling.rate, upsampling.padding
 

@@ -90,7 +90,7 @@ class Generator(nn.Module):
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         block = _RESIDUAL_BLOCKS[model.resblock]
         for rate, kernel_size in zip(model.upsample_rates, model.upsample_kernel_sizes, strict=True):
-            self.ups.append(WeightNormedUpsampling(channels, channels // 2, kernel_size, rate))
+            self.ups.append(WeightNormedUpsampling(channels, channels // 2, kernel_size, rate, more_at_end=True))
             channels //= 2
             for size, dilations in zip(model.resblock_kernel_sizes, model.resblock_dilation_sizes, strict=True):
                 self.resblocks.append(block(channels, size, dilations))

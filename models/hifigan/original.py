@@ -62,6 +62,7 @@ _PREPROCESS = {
     "fmax": "fmax",
 }
 _TRAIN = {name: name for name in ("batch_size", "segment_size", "learning_rate", "lr_decay", "seed")}
+_SEGMENT_SIZE = 8192
 _DISCRIMINATORS = {"mpd_periods": [2, 3, 5, 7, 11], "discriminator_channel_divisor": 1}  # constants in their code
 
 # Optimizers: their name to ours, and the modules in the order of the optimizer's parameters.
@@ -257,9 +258,13 @@ def _settings_from(config: Mapping[str, Any], path: Path) -> HiFiGANSettings:
     if isinstance(model["resblock"], int):
         model["resblock"] = str(model["resblock"])
     preprocess = {ours: config[theirs] for ours, theirs in _PREPROCESS.items()}
+    preprocess["fmin"] = preprocess["fmin"] or 0
     if preprocess["fmax"] is None and isinstance(preprocess["sample_rate"], int):  # no limit
         preprocess["fmax"] = preprocess["sample_rate"] / 2
     train: dict[str, Any] = {ours: config[theirs] for ours, theirs in _TRAIN.items() if theirs in config}
+    hop_size, segment_size = preprocess["hop_size"], train.get("segment_size", _SEGMENT_SIZE)
+    if isinstance(hop_size, int) and hop_size > 0 and isinstance(segment_size, int):
+        train["segment_size"] = -(-segment_size // hop_size) * hop_size  # as their code rounds it
     if "adam_b1" in config and "adam_b2" in config:
         train["adam_betas"] = [config["adam_b1"], config["adam_b2"]]
     layer = {

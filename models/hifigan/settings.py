@@ -33,11 +33,11 @@ class HiFiGANModelSettings(Settings):
         elif bad := [
             f"{kernel} for rate {rate}"
             for rate, kernel in zip(rates, kernels, strict=True)
-            if rate < 1 or kernel < rate or (kernel - rate) % 2
+            if rate < 1 or kernel < rate
         ]:
             yield Contradiction(
                 ("upsample_kernel_sizes", "upsample_rates"),
-                f"{bad[0]}: a size must be its rate or an even number more",
+                f"{bad[0]}: a size must be its rate or more",
             )
         if self.upsample_initial_channel % 2 ** len(rates):
             yield Contradiction(

@@ -11,6 +11,7 @@ SHAPES = {
     "paired": {"resblock": "1", "resblock_kernel_sizes": (3, 7), "resblock_dilation_sizes": ((1, 3), (1, 5))},
     "single": {"resblock": "2", "resblock_kernel_sizes": (3, 5), "resblock_dilation_sizes": ((1, 2), (2, 6))},
     "odd": {"upsample_rates": (5, 2), "upsample_kernel_sizes": (11, 4)},
+    "surplus": {"upsample_rates": (5, 2), "upsample_kernel_sizes": (10, 5)},
 }
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from config.load import SettingsError, load_settings
 from models.hifigan.network import Generator
+from models.hifigan.reference import PlainGenerator
 from models.hifigan.settings import HiFiGANModelSettings
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.layers.discriminator import DiscriminatorOutput
@@ -26,6 +27,7 @@ from processors.feature_store import FeatureStore
 from processors.features import DataError
 from processors.utterance import read_manifest
 from tests.support.commands import start, start_two
+from tests.support.small_generator import make_generator as small_generator
 from tests.support.tiny_features import HOP_SIZE, N_MEL
 from tests.support.tiny_models import TinyModel
 from utils.checkpoint import open_checkpoint
@@ -60,6 +62,30 @@ def test_every_shipped_size_makes_hop_size_samples_of_a_frame(tmp_path, size):
     generator, preprocess = make_generator(tmp_path, size)
     made = generator(torch.zeros(1, preprocess.n_mel, 2))
     assert made.shape == (1, 2 * preprocess.hop_size) and made.abs().max() <= 1
+
+
+def test_of_an_odd_number_of_samples_too_many_the_last_is_cut():
+    """As the published code computes it, which cuts none of them."""
+    generator, mel = small_generator("surplus"), torch.randn(2, 12, 30, generator=torch.Generator().manual_seed(1))
+
+    def published(cut):
+        x = generator.conv_pre(mel)
+        for upsampling, blocks in generator.stages():
+            weight, rate = upsampling.weight, upsampling.rate
+            n_samples = x.shape[2] * rate
+            x = F.conv_transpose1d(F.leaky_relu(x, 0.1), weight, upsampling.bias, rate, (weight.shape[2] - rate) // 2)
+            assert x.shape[2] == n_samples + 1
+            x = x[..., : n_samples if cut else None]
+            x = sum(block(x) for block in blocks) / len(blocks)
+        return torch.tanh(generator.conv_post(F.leaky_relu(x, 0.01))).squeeze(1)
+
+    with torch.no_grad():
+        made = generator(mel)
+        torch.testing.assert_close(made, published(cut=True), rtol=0, atol=1e-5)
+        inside = slice(0, 10 * (30 - generator.receptive_frames))
+        torch.testing.assert_close(made[:, inside], published(cut=False)[:, inside], rtol=0, atol=1e-5)
+        torch.testing.assert_close(PlainGenerator(generator)(mel), made, rtol=0, atol=1e-5)
+    assert made.shape == (2, 300) and inside.stop > 100
 
 
 @pytest.mark.slow
@@ -271,7 +297,7 @@ def test_training_never_reads_validation_or_test_recordings(tiny, monkeypatch):
     ("override", "message"),
     [
         ("model.upsample_rates=[8, 4]", "8 x 4 is 32, but hop_size is 64"),
-        ("model.upsample_kernel_sizes=[16, 15]", "15 for rate 8"),
+        ("model.upsample_kernel_sizes=[16, 7]", "7 for rate 8"),
         ("model.upsample_kernel_sizes=[16]", "1 sizes for 2 rates"),
         ("model.resblock_kernel_sizes=[4]", "odd"),
         ("model.resblock_dilation_sizes=[[1], [1]]", "2 lists for 1 kernel"),

@@ -88,6 +88,18 @@ def test_no_fmax_is_half_the_sample_rate(original):
     assert find_bundle(original).settings.preprocess.fmax == 8000
 
 
+def test_other_rates_and_hops_are_read_with_or_without_what_only_training_needs(original):
+    """Kernels of 10 for a rate of 5, and segments that are no multiple of the hop, as 16 and 24 kHz configs have."""
+    sizes = {"hop_size": 75, "n_fft": 1025, "upsample_rates": [5, 15], "upsample_kernel_sizes": [10, 30], "fmin": None}
+    change(original / "config.json", **sizes, segment_size=8192)
+    rounded = 8250
+    for name in ("segment_size", "batch_size", "learning_rate", "lr_decay", "adam_b1", "adam_b2", "seed", "num_gpus"):
+        settings = open_published(original).settings  # the weights are not looked at
+        assert settings.train.segment_size == rounded and settings.preprocess.fmin == 0
+        change(original / "config.json", **{name: "gone"})
+    assert settings.model.upsample_kernel_sizes == (10, 30)
+
+
 def test_the_newest_generator_of_a_folder_is_taken_or_the_one_that_is_named(original):
     payload = read(original / "g_00000000")
     payload["generator"]["conv_post.bias"] += 1
