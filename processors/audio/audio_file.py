@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from processors.audio.mp3_frames import with_stated_count
 from processors.audio.stated_size import (
     FlacHeader,
     WavHeader,
@@ -212,6 +213,9 @@ def _opened(path: Path) -> tuple[soundfile.SoundFile, int, FlacHeader | None]:
         if path.suffix.lower() == ".raw":
             raise AudioError(f"{path}: raw samples without a header; convert it to WAV or FLAC")
         opened = soundfile.SoundFile(header.completed(path) if header and header.needs_completion else path)
+        if opened.format == "MP3" and (counted := with_stated_count(path.read_bytes(), opened.frames)) is not None:
+            opened.close()
+            opened = soundfile.SoundFile(counted)
         # Files are read from start to end: libsndfile cannot seek in GSM 6.10, nor in FLAC of unknown length.
         opened.seekable = lambda: False
     except FileNotFoundError:
