@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from models.contracts import UNCHANGED, GeneratedSpeech, PhonemeBatch, Prosody
-from models.fastpitch.aligner import Alignment, SoftAligner
 from models.fastpitch.settings import FastPitchModelSettings
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.attention import SelfAttention
 from models.layers.conv1d import Conv1d
+from models.layers.learned_alignment import SoftAligner, relu_encoder, with_durations
 from models.layers.positions import SinusoidalPositions
 from models.layers.speaker_projection import speaker_table
 from models.layers.transformer import FeedForwardTransformer
@@ -24,13 +24,6 @@ from utils.precision import Precision
 
 _MAX_DURATION = 75.0  # frames of a symbol, as theirs
 _TYPICAL_LOG_MEL = -5.0
-
-
-@dataclass(frozen=True)
-class FastPitchPrediction(Prediction):
-    """Teacher-forced outputs, and how symbols and frames were aligned; None with stored durations."""
-
-    alignment: Alignment | None = None
 
 
 class ConvolvedValue(nn.Module):
@@ -112,7 +105,11 @@ class FastPitch(AcousticNetwork):
         nn.init.constant_(self.to_mel.bias, _TYPICAL_LOG_MEL)
         self.aligner = None
         if settings.durations == "learned":
-            self.aligner = SoftAligner(hidden_size, n_mel, is_prior_transposed=settings.alignment_prior == "transposed")
+            self.aligner = SoftAligner(
+                relu_encoder((hidden_size, 2 * hidden_size, n_mel)),
+                relu_encoder((n_mel, 2 * n_mel, n_mel, n_mel)),
+                is_prior_transposed=settings.alignment_prior == "transposed",
+            )
 
     @property
     def controls(self) -> frozenset[str]:
@@ -131,7 +128,7 @@ class FastPitch(AcousticNetwork):
 
     def forward(
         self, batch: AcousticBatch, noise_places: Tensor | None = None, log_prior: Tensor | None = None
-    ) -> FastPitchPrediction:
+    ) -> Prediction:
         """Align, where durations are learned, and predict a mel with teacher forcing.
 
         Args:
@@ -148,40 +145,12 @@ class FastPitch(AcousticNetwork):
                 batch.mel_lengths,
                 log_prior,
             )
-        target = self._target(batch, batch.durations if alignment is None else alignment.durations)
-        predicted = super().forward(target, noise_places)
-        return FastPitchPrediction(**vars(predicted) | {"target": target, "alignment": alignment})
+        durations = batch.durations if alignment is None else alignment.durations
+        target = with_durations(batch, durations, has_energy="energy" in self.variance_adaptor.levels)
+        return replace(super().forward(target, noise_places), target=target, alignment=alignment)
 
     def infer(
         self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED, precision: Precision = "fp32"
     ) -> GeneratedSpeech:
         """Synthesize freely; its energy is another than that of `GeneratedSpeech`, and is left out."""
         return replace(super().infer(batch, prosody, precision), energy=None)
-
-    def _target(self, batch: AcousticBatch, durations: Tensor) -> AcousticBatch:
-        """Return the batch with these durations, and pitch and energy per symbol."""
-        assert batch.pitch is not None
-        pitch, energy = average_per_symbol(batch.pitch, durations), None
-        if "energy" in self.variance_adaptor.levels:
-            energy = average_per_symbol(torch.linalg.vector_norm(batch.mel.float(), dim=1), durations).log1p()
-        return replace(batch, durations=durations, pitch=pitch, energy=energy)
-
-
-def average_per_symbol(values: Tensor, durations: Tensor) -> Tensor:
-    """Average the frames of each symbol that are not 0; arXiv:2006.06873, section 2.2.
-
-    Args:
-        values: (B, T_mel), 0 where undefined, such as pitch where unvoiced.
-        durations: (B, T_text) frames, 0 on padding.
-
-    Returns:
-        (B, T_text) means; 0 for symbols without such frames.
-    """
-    ends = durations.cumsum(dim=1)
-    starts = ends - durations
-
-    def sums(frames: Tensor) -> Tensor:
-        before = torch.nn.functional.pad(frames.double().cumsum(dim=1), (1, 0))
-        return before.gather(1, ends) - before.gather(1, starts)
-
-    return (sums(values) / sums(values != 0).clamp_min(1.0)).float()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.fastpitch.network import FastPitch, FastPitchPrediction
+from models.fastpitch.network import FastPitch
 from models.fastpitch.settings import FastPitchSettings, FastPitchTrainSettings
 from models.layers.acoustic_network import Prediction
 from models.layers.masks import masked_mean, padding_mask
+from models.training.acoustic_loss import alignment_loss_terms
 from models.training.acoustic_task import AcousticTask
 from processors.datasets.acoustic_data import AcousticBatch, Voice, open_voice
 from utils.task import Term
@@ -40,17 +41,15 @@ class FastPitchTask(AcousticTask):
         return cls(settings, open_voice(settings.preprocess.processed_path, settings.dataset))
 
     def loss_terms(self, predicted: Prediction, target: AcousticBatch, step: int | None) -> dict[str, Term]:
-        assert isinstance(predicted, FastPitchPrediction)
         return fastpitch_loss_terms(predicted, target, self._train, step)
 
 
 def fastpitch_loss_terms(
-    predicted: FastPitchPrediction, target: AcousticBatch, train: FastPitchTrainSettings, step: int | None
+    predicted: Prediction, target: AcousticBatch, train: FastPitchTrainSettings, step: int | None
 ) -> dict[str, Term]:
     """Compute the losses over real frames and symbols only.
 
-    Squared errors of the mel, log durations, pitch and energy (arXiv:2006.06873, section 2.3); the aligner's forward
-    sum and binarization (arXiv:2108.10447, sections 2.1 and 2.3).
+    Squared errors of the mel, log durations, pitch and energy (arXiv:2006.06873, section 2.3); the aligner's losses.
 
     Args:
         predicted: teacher-forced outputs.
@@ -68,10 +67,6 @@ def fastpitch_loss_terms(
             quantities[name] = (predicted.values[name], getattr(target, name), weight)
     for name, (values, true, weight) in quantities.items():
         terms[name] = Term(masked_mean((values - true).square(), no_symbol), weight, per="phonemes")
-    if (alignment := predicted.alignment) is not None:
-        rise = 1.0 if step is None else min(step / max(train.binarization_warmup_steps, 1), 1.0)
-        forward_sum, weight = alignment.forward_sum_losses().mean(), train.alignment_loss_weight
-        terms["alignment"] = Term(forward_sum, weight, per="utterances")
-        weight = rise * train.binarization_loss_weight
-        terms["binarization"] = Term(alignment.binarization_loss(), weight, per="frames")
+    if predicted.alignment is not None:
+        terms |= alignment_loss_terms(predicted.alignment, train, step)
     return terms

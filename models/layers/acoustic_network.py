@@ -13,6 +13,7 @@ from models.contracts import UNCHANGED, GeneratedSpeech, PhonemeBatch, Prosody
 from models.layers.acoustic_settings import AcousticModelSettings
 from models.layers.conv1d import Conv1d
 from models.layers.decoder_noise import DecoderNoise
+from models.layers.learned_alignment import SoftAlignment
 from models.layers.masks import padding_mask
 from models.layers.mel_scale import clamped
 from models.layers.variance_adaptor import InferredVariances, SpeakerScales, VarianceAdaptor, Variances
@@ -41,6 +42,7 @@ class Prediction:
         values: of pitch and, where the model has it, energy: (B, T_text) or, at frame level, (B, T_mel); normalised.
         target: the ground truth, where the network completed the batch's itself, such as by durations it found; None
             for the batch.
+        alignment: of symbols and frames, where the network learns it; None with stored durations.
     """
 
     mel: Tensor
@@ -48,6 +50,7 @@ class Prediction:
     log_durations: Tensor
     values: Mapping[str, Tensor]
     target: AcousticBatch | None = None
+    alignment: SoftAlignment | None = None
 
     @property
     def final_mel(self) -> Tensor:

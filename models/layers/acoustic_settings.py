@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from config.schema import Settings, setting
+from processors.datasets.acoustic_example import Level
 
 
 class AcousticModelSettings(Settings):
@@ -21,3 +22,28 @@ class AcousticModelSettings(Settings):
         default=0,
         ge=0,
     )
+
+    @property
+    def learns_durations(self) -> bool:
+        """Whether an aligner within the model finds the durations, so that stage 1 need not."""
+        return False
+
+
+class LearnedDurationSettings(AcousticModelSettings):
+    """The network of an acoustic model that can learn durations itself."""
+
+    # Of the dataset: the network averages over symbols itself, since it may find their durations itself.
+    pitch_level: ClassVar[Level] = "frame"
+
+    durations: Literal["learned", "stored"] = setting(
+        "whose durations the model learns from: learned: those of an aligner within it; stored: those of stage 1"
+    )
+    alignment_prior: Literal["paper", "transposed"] = setting(
+        "the aligner's beta-binomial prior: over symbols for each frame, as in the paper, or transposed: over frames "
+        "for each symbol, as NVIDIA's checkpoints were trained",
+        default="paper",
+    )
+
+    @property
+    def learns_durations(self) -> bool:
+        return self.durations == "learned"

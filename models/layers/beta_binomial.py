@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+# Published checkpoints were trained with priors made for whole multiples of these lengths, then stretched.
+_FRAMES_STEP, _SYMBOLS_STEP = 100, 20
 
 
 def beta_binomial_prior(
@@ -42,3 +46,21 @@ def beta_binomial_prior(
     of_frame = torch.lgamma(alpha + beta) - torch.lgamma(alpha) - torch.lgamma(beta)
     of_frame = of_frame - torch.lgamma(trials + alpha + beta)
     return choose + of_frame + torch.lgamma(k + alpha) + torch.lgamma(trials - k + beta)
+
+
+def transposed_prior(n_phones: int, n_frames: int) -> Tensor:
+    """Return the (T_mel, T_text) prior of NVIDIA's loader: a distribution over frames for each symbol.
+
+    Computed for lengths rounded to hundreds of frames and twenties of symbols, and stretched linearly.
+    """
+    frames = max(_FRAMES_STEP * round((n_frames + 1) / _FRAMES_STEP), _FRAMES_STEP)
+    phones = max(_SYMBOLS_STEP * round((n_phones + 1) / _SYMBOLS_STEP), _SYMBOLS_STEP)
+    lengths = torch.tensor([[frames], [phones]])
+    rounded = beta_binomial_prior(*lengths, n_phones=frames, n_frames=phones, further_trials=1).exp()
+    size = (n_frames, n_phones)
+    prior = F.interpolate(rounded.transpose(1, 2).unsqueeze(1), size, mode="bilinear", align_corners=True)[0, 0]
+    # Theirs leaves the last row or column at 0 where rounding puts it beyond the end.
+    for axis, (before, after) in enumerate(((frames, n_frames), (phones, n_phones))):
+        if after > 1 and (after - 1) * ((before - 1) / (after - 1)) > before - 1:
+            prior.select(axis, -1).zero_()
+    return prior

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from models.layers.acoustic_network import Prediction
+from models.layers.learned_alignment import SoftAlignment
 from models.layers.masks import masked_mean, padding_mask
+from models.training.settings import LearnedDurationTrainSettings
 from processors.datasets.acoustic_data import AcousticBatch
 from processors.datasets.acoustic_example import Level
 from utils.task import Term
@@ -45,3 +47,23 @@ def acoustic_loss_terms(predicted: Prediction, target: AcousticBatch, levels: Ma
     for quantity, level in levels.items():
         terms[quantity] = variance_term(predicted.values[quantity], getattr(target, quantity), level)
     return terms
+
+
+def alignment_loss_terms(
+    alignment: SoftAlignment, train: LearnedDurationTrainSettings, step: int | None
+) -> dict[str, Term]:
+    """Compute the losses of an aligner within the model: forward sum and binarization.
+
+    arXiv:2108.10447, sections 2.1 and 2.3.
+
+    Args:
+        alignment: learned.
+        train: the losses' weights.
+        step: optimizer steps taken, for the weight that rises; None for its final value.
+    """
+    rise = 1.0 if step is None else min(step / max(train.binarization_warmup_steps, 1), 1.0)
+    forward_sum, binarization = alignment.forward_sum_losses().mean(), alignment.binarization_loss()
+    return {
+        "alignment": Term(forward_sum, train.alignment_loss_weight, per="utterances"),
+        "binarization": Term(binarization, rise * train.binarization_loss_weight, per="frames"),
+    }

@@ -98,6 +98,14 @@ class AcousticTrainSettings(CosineTrainSettings):
                 yield Contradiction((name,), f"{list(getattr(self, name))} are not all above 0")
 
 
+class LearnedDurationTrainSettings(AcousticTrainSettings):
+    """Training of an acoustic model that can learn durations itself."""
+
+    alignment_loss_weight: float = setting("weight of the aligner's forward-sum loss", ge=0)
+    binarization_loss_weight: float = setting("weight of the aligner's binarization loss, at the end of its rise", ge=0)
+    binarization_warmup_steps: int = setting("optimizer steps over which that weight rises from 0", ge=0)
+
+
 class AcousticSettings(ExperimentSettings):
     """All settings of a recipe for an acoustic model; a model narrows `model`."""
 
@@ -110,6 +118,19 @@ class AcousticSettings(ExperimentSettings):
             yield Contradiction(
                 ("model.speaker_conditioning", "preprocess.speaker_encoder"),
                 '"encoder" needs a preprocess.speaker_encoder, such as "statistics"',
+            )
+        preprocess = self.preprocess
+        is_mixed = preprocess.phone_extractor == "mixed"
+        if is_mixed and not self.model.learns_durations and preprocess.alignment != "textgrid":
+            yield Contradiction(
+                ("model.durations", "preprocess.phone_extractor"),
+                'durations of stage 1 for the letters of "mixed" need TextGrids of letters (preprocess.alignment '
+                '"textgrid"); choose a model with learned ones, such as FastPitch',
+            )
+        if is_mixed and (preprocess.phrases_share or preprocess.joined_share):
+            yield Contradiction(
+                ("preprocess.phone_extractor", "preprocess.phrases_share", "preprocess.joined_share"),
+                '"mixed" has no symbols of pauses to cut or join recordings at; leave both shares at 0',
             )
 
 

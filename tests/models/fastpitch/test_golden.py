@@ -9,11 +9,11 @@ import torch
 from models.bundle import BundleError
 from models.contracts import PhonemeBatch, Prosody
 from models.fastpitch import original
-from models.fastpitch.aligner import transposed_prior
-from models.fastpitch.network import FastPitch, average_per_symbol
+from models.fastpitch.network import FastPitch
 from models.fastpitch.task import fastpitch_loss_terms
 from models.inference.synthesizer import Synthesizer
-from models.layers.beta_binomial import beta_binomial_prior
+from models.layers.beta_binomial import beta_binomial_prior, transposed_prior
+from models.layers.learned_alignment import average_per_symbol
 from processors.datasets.acoustic_data import AcousticBatch
 
 CLOSE = {"rtol": 0, "atol": 1e-4}

@@ -1,31 +1,30 @@
-"""Aligner within FastPitch: soft and hard alignments of symbols and frames, learned with the model."""
+"""Aligner within an acoustic model: soft and hard alignments of symbols and frames, learned with it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.beta_binomial import beta_binomial_prior
+from models.layers.beta_binomial import beta_binomial_prior, transposed_prior
 from models.layers.conv1d import Conv1d
 from models.layers.masks import padding_mask
 from processors.alignment.monotonic_search import best_durations
+from processors.datasets.acoustic_data import AcousticBatch
 
 _TEMPERATURE = 0.0005
 _PRIOR_FLOOR = 1e-8
 _LOG_ZERO = -1e30
 _BLANK_LOG_PROBABILITY = -1.0
-# Published checkpoints were trained with priors made for whole multiples of these lengths, then stretched.
-_FRAMES_STEP, _SYMBOLS_STEP = 100, 20
 
 
 @dataclass(frozen=True)
-class Alignment:
+class SoftAlignment:
     """Alignments of a batch.
 
     Attributes:
@@ -87,16 +86,16 @@ class SoftAligner(nn.Module):
     softmax nor in the convolutions, so that a recording is aligned alone as in a batch.
 
     Args:
-        hidden_size: D, width of the symbols' embeddings.
-        n_mel: M.
+        keys: layers from (B, T_text, D) symbols and their (B, T_text, 1) padding to (B, T_text, C), such as those of
+            `relu_encoder`.
+        queries: likewise from (B, T_mel, M) mels to (B, T_mel, C).
         is_prior_transposed: whether the prior is that of NVIDIA's loader (see `transposed_prior`).
     """
 
-    def __init__(self, hidden_size: int, n_mel: int, *, is_prior_transposed: bool = False) -> None:
+    def __init__(self, keys: nn.ModuleList, queries: nn.ModuleList, *, is_prior_transposed: bool = False) -> None:
         super().__init__()
         self.is_prior_transposed = is_prior_transposed
-        self.keys = _encoder([hidden_size, 2 * hidden_size, n_mel])
-        self.queries = _encoder([n_mel, 2 * n_mel, n_mel, n_mel])
+        self.keys, self.queries = keys, queries
 
     def forward(
         self,
@@ -105,11 +104,11 @@ class SoftAligner(nn.Module):
         mel: Tensor,
         mel_lengths: Tensor,
         log_prior: Tensor | None = None,
-    ) -> Alignment:
+    ) -> SoftAlignment:
         """Align.
 
         Args:
-            embedded: (B, T_text, D) embeddings of symbols.
+            embedded: (B, T_text, D) symbols, such as their embeddings.
             phoneme_lengths: (B,).
             mel: (B, M, T_mel) log-mel.
             mel_lengths: (B,).
@@ -130,7 +129,7 @@ class SoftAligner(nn.Module):
             if log_prior is None:
                 log_prior = self._log_prior(phoneme_lengths, mel_lengths, scores.shape[1], scores.shape[2])
             scores = scores + torch.logaddexp(log_prior, log_prior.new_tensor(_PRIOR_FLOOR).log())
-        return Alignment(scores, _durations(scores, phoneme_lengths, mel_lengths), phoneme_lengths, mel_lengths)
+        return SoftAlignment(scores, _durations(scores, phoneme_lengths, mel_lengths), phoneme_lengths, mel_lengths)
 
     def _log_prior(self, phoneme_lengths: Tensor, mel_lengths: Tensor, n_frames: int, n_phones: int) -> Tensor:
         if self.is_prior_transposed:
@@ -141,26 +140,8 @@ class SoftAligner(nn.Module):
         return beta_binomial_prior(phoneme_lengths, mel_lengths, n_phones=n_phones, n_frames=n_frames, further_trials=1)
 
 
-def transposed_prior(n_phones: int, n_frames: int) -> Tensor:
-    """Return the (T_mel, T_text) prior of NVIDIA's loader: a distribution over frames for each symbol.
-
-    Computed for lengths rounded to hundreds of frames and twenties of symbols, and stretched linearly.
-    """
-    frames = max(_FRAMES_STEP * round((n_frames + 1) / _FRAMES_STEP), _FRAMES_STEP)
-    phones = max(_SYMBOLS_STEP * round((n_phones + 1) / _SYMBOLS_STEP), _SYMBOLS_STEP)
-    lengths = torch.tensor([[frames], [phones]])
-    rounded = beta_binomial_prior(*lengths, n_phones=frames, n_frames=phones, further_trials=1).exp()
-    size = (n_frames, n_phones)
-    prior = F.interpolate(rounded.transpose(1, 2).unsqueeze(1), size, mode="bilinear", align_corners=True)[0, 0]
-    # Theirs leaves the last row or column at 0 where rounding puts it beyond the end.
-    for axis, (before, after) in enumerate(((frames, n_frames), (phones, n_phones))):
-        if after > 1 and (after - 1) * ((before - 1) / (after - 1)) > before - 1:
-            prior.select(axis, -1).zero_()
-    return prior
-
-
-def _encoder(widths: Sequence[int]) -> nn.ModuleList:
-    """Return a convolution over neighbours and linear layers, with ReLUs between them."""
+def relu_encoder(widths: Sequence[int]) -> nn.ModuleList:
+    """Return a convolution over neighbours and linear layers, with ReLUs between them, as FastPitch has them."""
     layers = nn.ModuleList()
     for number, (before, after) in enumerate(pairwise(widths)):
         relu = number < len(widths) - 2
@@ -168,6 +149,43 @@ def _encoder(widths: Sequence[int]) -> nn.ModuleList:
         nn.init.xavier_uniform_(layer.weight, gain=nn.init.calculate_gain("relu" if relu else "linear"))
         layers.append(layer)
     return layers
+
+
+def with_durations(batch: AcousticBatch, durations: Tensor, *, has_energy: bool) -> AcousticBatch:
+    """Return the batch with these durations, and pitch and energy per symbol.
+
+    Energy is the logarithm of 1 + the length (2-norm) of the log-mel frame, as in FastPitch's public code.
+
+    Args:
+        batch: with pitch per frame.
+        durations: (B, T_text) frames per symbol, 0 on padding.
+        has_energy: whether energy is computed, from the mel; None without.
+    """
+    assert batch.pitch is not None
+    pitch, energy = average_per_symbol(batch.pitch, durations), None
+    if has_energy:
+        energy = average_per_symbol(torch.linalg.vector_norm(batch.mel.float(), dim=1), durations).log1p()
+    return replace(batch, durations=durations, pitch=pitch, energy=energy)
+
+
+def average_per_symbol(values: Tensor, durations: Tensor) -> Tensor:
+    """Average the frames of each symbol that are not 0; arXiv:2006.06873, section 2.2.
+
+    Args:
+        values: (B, T_mel), 0 where undefined, such as pitch where unvoiced.
+        durations: (B, T_text) frames, 0 on padding.
+
+    Returns:
+        (B, T_text) means; 0 for symbols without such frames.
+    """
+    ends = durations.cumsum(dim=1)
+    starts = ends - durations
+
+    def sums(frames: Tensor) -> Tensor:
+        before = F.pad(frames.double().cumsum(dim=1), (1, 0))
+        return before.gather(1, ends) - before.gather(1, starts)
+
+    return (sums(values) / sums(values != 0).clamp_min(1.0)).float()
 
 
 def _durations(log_probabilities: Tensor, phoneme_lengths: Tensor, mel_lengths: Tensor) -> Tensor:
