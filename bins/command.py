@@ -46,6 +46,23 @@ def make_parser(
     return parser
 
 
+def add_vocoder_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that change how a vocoder sounds."""
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        metavar="X",
+        help="spread of the noise that a WaveGlow makes waveforms from, 0 to 2; the vocoder's own unless given",
+    )
+    parser.add_argument(
+        "--denoising_strength",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="share of the vocoder's constant sound that is subtracted, such as 0.01; 0 for none",
+    )
+
+
 def load(arguments: argparse.Namespace) -> Resolved:
     """Load and check the settings that `--config` and `--set` name."""
     from config.load import load_settings

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import add_vocoder_flags, choose_device, choose_gpus, chosen_experiment, load, make_parser, run
 from config.paths import SHIPPED_VOICE
 from models.bundles.formats import describe_published
 
@@ -30,8 +30,9 @@ def main(arguments: argparse.Namespace) -> int:
 
     prosody = Prosody(arguments.duration_control, arguments.pitch_control, arguments.energy_control)
     require_plausible(prosody)
-    pause = {} if arguments.sentence_pause_s is None else {"sentence_pause_s": arguments.sentence_pause_s}
-    synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **pause)
+    names = ("sentence_pause_s", "sigma", "denoising_strength")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **options)
     requests = _requests(arguments, settings, synthesizer)
     if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
         info("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="least pause between sentences, in seconds; 0.35 unless given",
     )
+    add_vocoder_flags(parser)
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="replace recordings that exist already")
     return parser

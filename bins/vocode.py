@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import add_vocoder_flags, choose_device, choose_gpus, chosen_experiment, load, make_parser, run
 from models.bundles.formats import describe_published
 from utils.precision import PRECISIONS
 
@@ -24,7 +24,13 @@ def main(arguments: argparse.Namespace) -> int:
     from models.inference.vocode import vocode_all
     from models.inference.vocoder import open_vocoder
 
-    vocoder = open_vocoder(experiment, device=choose_device(), precision=arguments.precision)
+    vocoder = open_vocoder(
+        experiment,
+        device=choose_device(),
+        precision=arguments.precision,
+        sigma=arguments.sigma,
+        denoising_strength=arguments.denoising_strength,
+    )
     mel = vocoder.settings.preprocess  # the vocoder's own settings, not those of --config
     sources = _sources(arguments, settings, mel)
     folder = Path(arguments.infer_output_dir or experiment / "result")
@@ -86,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--infer_audio_dir", metavar="DIR", help="a folder of recordings, sub-folders included")
     add("--precision", choices=PRECISIONS, default="fp32", help="arithmetic; fp16 needs a GPU")
+    add_vocoder_flags(parser)
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="replace sounds that exist already")
     return parser

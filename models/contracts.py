@@ -209,6 +209,17 @@ class VocoderNetwork(Protocol):
         """Return a vocoder with the network's present weights that computes in `dtype`."""
 
 
+@runtime_checkable
+class HasSigma(Protocol):
+    """A vocoder network that makes waveforms from noise of any standard deviation; optional.
+
+    Attributes:
+        sigma: that standard deviation, for vocoders that `for_inference` returns from then on.
+    """
+
+    sigma: float
+
+
 # Aligners
 
 

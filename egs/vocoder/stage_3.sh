@@ -14,6 +14,8 @@ infer_feature_dir|DIR|none|infer_from_feature: a feature store, processed_dir/NA
 mel_scale|SCALE|natural, and checked|infer_from_feature: scale of .npy mels: natural, log10, log2 or linear
 infer_audio_dir|DIR|none|infer_from_audio: a folder of recordings, subfolders included
 precision|TYPE|fp32|stage 3: precision of the network: fp32, bf16 or, on a GPU, fp16
+sigma|X|the vocoder's own|stage 3: spread of the noise that a WaveGlow makes waveforms from, 0 to 2
+denoising_strength|X|0|stage 3: share of the vocoder's constant sound that is subtracted, such as 0.01
 EOF
 }
 

@@ -179,6 +179,8 @@ class Synthesizer:
         precision: Precision | None = None,
         *,
         sentence_pause_s: float = _SENTENCE_PAUSE_S,
+        sigma: float | None = None,
+        denoising_strength: float = 0.0,
     ) -> Synthesizer:
         """Open an experiment, one of its checkpoints, or a bundle, and a vocoder likewise.
 
@@ -190,14 +192,22 @@ class Synthesizer:
             precision: arithmetic of the decoder and the vocoder; None for the fastest that the device has, of fp32 and
                 bf16. Durations and pitch are always computed in fp32.
             sentence_pause_s: least pause between two sentences, from 0 to 10 seconds.
+            sigma, denoising_strength: of the vocoder; see `NeuralVocoder`.
 
         Raises:
             SynthesisError: the device does not support the precision, or the pause is out of range.
             BundleError: a folder holds no such model.
-            VocoderError: the vocoder was trained on mels of another kind.
+            VocoderError: the vocoder was trained on mels of another kind, or takes no sigma or denoising.
         """
         bundle = find_bundle(acoustic)
-        opened = open_vocoder_for(bundle, vocoder, device=device, precision=precision)
+        opened = open_vocoder_for(
+            bundle,
+            vocoder,
+            device=device,
+            precision=precision,
+            sigma=sigma,
+            denoising_strength=denoising_strength,
+        )
         return cls(bundle, opened, device, precision, sentence_pause_s=sentence_pause_s)
 
     restore_from = open

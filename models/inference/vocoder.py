@@ -15,7 +15,8 @@ from config.paths import SHIPPED_VOCODER
 from config.schema import PreprocessSettings
 from models.bundle import SETTINGS_FILE, Bundle
 from models.bundles.vocoder import VocoderError, find_vocoder, require_vocoder
-from models.contracts import F0InferenceVocoder
+from models.contracts import F0InferenceVocoder, HasSigma, InferenceVocoder, VocoderNetwork
+from models.inference.denoiser import BIAS_FRAMES, Denoiser
 from models.registry import open_vocoder_network, settings_class
 from processors.audio.foreign_mels import MelScale, MelScaleError, as_natural, doubt, with_bands_first
 from processors.audio.griffin_lim import griffin_lim
@@ -72,6 +73,10 @@ class NeuralVocoder:
         bundle: of a vocoder.
         device: of the network.
         precision: arithmetic of the network; None for the fastest that the device has, of fp32 and bf16.
+        sigma: standard deviation of the noise that waveforms are made from, for a vocoder that takes it; None for the
+            vocoder's own.
+        denoising_strength: share of the constant sound that the vocoder adds to everything, by which the magnitudes are
+            lowered (`Denoiser`); 0 for none, 0.01 to 0.1 is usual.
 
     Attributes:
         settings: of its training.
@@ -79,11 +84,17 @@ class NeuralVocoder:
 
     Raises:
         BundleError: the bundle is not a vocoder's, or its weights do not fit.
-        VocoderError: the device does not support the precision.
+        VocoderError: the device does not support the precision, the vocoder takes no sigma, or a value is out of range.
     """
 
     def __init__(
-        self, bundle: Bundle, device: torch.device | str = "cpu", precision: Precision | None = "fp32"
+        self,
+        bundle: Bundle,
+        device: torch.device | str = "cpu",
+        precision: Precision | None = "fp32",
+        *,
+        sigma: float | None = None,
+        denoising_strength: float = 0.0,
     ) -> None:
         require_vocoder(bundle, otherwise=_OR_GRIFFIN_LIM)
         self.settings, self.folder = bundle.settings, bundle.folder
@@ -92,7 +103,25 @@ class NeuralVocoder:
             precision = fastest(self._device)
         if reason := why_not(precision, self._device):
             raise VocoderError(f"precision {precision}: {reason}")
-        self._network = open_vocoder_network(bundle, self._device).for_inference(dtype_of(precision))
+        network, dtype = open_vocoder_network(bundle, self._device), dtype_of(precision)
+        if sigma is not None:
+            if not isinstance(network, HasSigma):
+                raise VocoderError(f"a {self.settings.model_type} takes no sigma; leave it out")
+            network.sigma = _in_range("sigma", sigma, highest=2)
+        self._network = network.for_inference(dtype)
+        self._denoiser: Denoiser | None = None
+        if _in_range("denoising_strength", denoising_strength, highest=10):
+            self._denoiser = Denoiser(self._bias(network, dtype), denoising_strength)
+
+    @torch.inference_mode()
+    def _bias(self, network: VocoderNetwork, dtype: torch.dtype) -> Tensor:
+        """Return the waveform of a mel of zeros, without noise."""
+        vocoder: InferenceVocoder = self._network
+        if isinstance(network, HasSigma):
+            network.sigma = 0.0
+            vocoder = network.for_inference(dtype)
+        n_mel = self.settings.preprocess.n_mel
+        return vocoder.waveform(torch.zeros(n_mel, BIAS_FRAMES, device=self._device)).float()
 
     @classmethod
     def restore_from(cls, restore_path: Path | str, map_location: torch.device | str = "cpu") -> NeuralVocoder:
@@ -123,9 +152,8 @@ class NeuralVocoder:
             VocoderError: the mel has other bands, or the vocoder takes no F0.
         """
         mel = self._checked(mel)
-        if f0_hz is None:
-            return self._network.waveform(mel).float()
-        return self._with_f0.waveform(mel, self._moved(f0_hz)).float()
+        waveform = self._network.waveform(mel) if f0_hz is None else self._with_f0.waveform(mel, self._moved(f0_hz))
+        return torch.cat(list(self._denoised([waveform])))
 
     @torch.inference_mode()
     def stream(self, mels: Iterable[Tensor], contours: Iterable[Tensor] | None = None) -> Iterator[Tensor]:
@@ -136,8 +164,11 @@ class NeuralVocoder:
             pieces = self._network.stream(moved)
         else:
             pieces = self._with_f0.stream(moved, f0_hz=map(self._moved, contours))
-        for piece in pieces:
-            yield piece.float()
+        yield from self._denoised(pieces)
+
+    def _denoised(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        pieces = (piece.float() for piece in pieces)
+        return self._denoiser.stream(pieces) if self._denoiser else pieces
 
     def _checked(self, mel: Tensor) -> Tensor:
         n_mel = self.settings.preprocess.n_mel
@@ -198,21 +229,22 @@ def open_vocoder(
     expect: PreprocessSettings | None = None,
     device: torch.device | str = "cpu",
     precision: Precision | None = "fp32",
+    sigma: float | None = None,
+    denoising_strength: float = 0.0,
 ) -> NeuralVocoder:
     """Open a trained vocoder: an experiment, one of its checkpoints, a bundle, or an original HiFi-GAN folder.
 
     Args:
         path: the folder.
         expect: settings of the mels to vocode; None for no check.
-        device: of the network.
-        precision: arithmetic of the network; see `NeuralVocoder`.
+        device, precision, sigma, denoising_strength: see `NeuralVocoder`.
 
     Raises:
         BundleError: there is no such model, or it is not a vocoder.
-        VocoderError: it was trained on mels of other settings, or the device does not support the precision.
+        VocoderError: it was trained on mels of other settings, or does not have what is asked for.
     """
     bundle = find_vocoder(path, expect, otherwise=_OR_GRIFFIN_LIM)
-    return NeuralVocoder(bundle, device, precision)
+    return NeuralVocoder(bundle, device, precision, sigma=sigma, denoising_strength=denoising_strength)
 
 
 def open_vocoder_for(
@@ -221,6 +253,8 @@ def open_vocoder_for(
     *,
     device: torch.device | str = "cpu",
     precision: Precision | None = None,
+    sigma: float | None = None,
+    denoising_strength: float = 0.0,
 ) -> Vocoder:
     """Open the vocoder for an acoustic model.
 
@@ -228,19 +262,28 @@ def open_vocoder_for(
         acoustic: bundle of the acoustic model.
         folder: see `open_vocoder`, or `GRIFFIN_LIM`; None for the vocoder that came with the bundle, else the shipped
             one if it was trained on mels of the same kind, else Griffin-Lim.
-        device: of the network.
-        precision: arithmetic of the network; see `NeuralVocoder`.
+        device, precision, sigma, denoising_strength: see `NeuralVocoder`.
 
     Raises:
         BundleError: there is no such model, or it is not a vocoder.
-        VocoderError: it was trained on mels of other settings, or the device does not support the precision.
+        VocoderError: it was trained on mels of other settings, or does not have what is asked for.
     """
     preprocess = acoustic.settings.preprocess
     if folder is None:
         folder = acoustic.vocoder_folder or shipped_vocoder_for(preprocess)
     if str(folder) == GRIFFIN_LIM:
+        for name, value in (("sigma", sigma), ("denoising_strength", denoising_strength or None)):
+            if value is not None:
+                raise VocoderError(f"{GRIFFIN_LIM} takes no {name}, which is for trained vocoders; leave it out")
         return GriffinLimVocoder(MelSpectrogram.from_settings(preprocess).to(device))
-    return open_vocoder(folder, expect=preprocess, device=device, precision=precision)
+    return open_vocoder(
+        folder,
+        expect=preprocess,
+        device=device,
+        precision=precision,
+        sigma=sigma,
+        denoising_strength=denoising_strength,
+    )
 
 
 def shipped_vocoder_for(preprocess: PreprocessSettings) -> Path | str:
@@ -250,3 +293,9 @@ def shipped_vocoder_for(preprocess: PreprocessSettings) -> Path | str:
     # Its settings alone: the weights are read once, when it is opened.
     shipped = read_settings(SHIPPED_VOCODER / SETTINGS_FILE, settings_class).preprocess
     return GRIFFIN_LIM if mel_differences(vars(shipped), vars(preprocess)) else SHIPPED_VOCODER
+
+
+def _in_range(name: str, value: float, *, highest: float) -> float:
+    if not 0 <= value <= highest:
+        raise VocoderError(f"{name}: found {value:g}; expected 0 to {highest:g}")
+    return value

@@ -108,11 +108,14 @@ class WaveGlow(nn.Module):
         model: its settings.
         n_mel: mel bins.
         hop_size: samples per frame.
+
+    Attributes:
+        sigma: standard deviation of the noise in use; at first that of the settings.
     """
 
     def __init__(self, model: WaveGlowModelSettings, n_mel: int, hop_size: int) -> None:
         super().__init__()
-        self.hop_size, self._model = hop_size, model
+        self.hop_size, self.sigma, self._model = hop_size, model.sigma, model
         self.upsample = nn.ConvTranspose1d(n_mel, n_mel, model.upsample_kernel_size, stride=hop_size)
         self.WN, self.convinv = nn.ModuleList(), nn.ModuleList()
         channels = model.n_group
@@ -180,7 +183,6 @@ class WaveGlow(nn.Module):
         frames: Tensor | None = None,
         utterances: Tensor | None = None,
         *,
-        sigma: float | None = None,
         waveform: Tensor | None = None,
     ) -> Tensor | Analysis:
         """Generate a waveform of each log-mel, or analyse one that is given.
@@ -189,8 +191,6 @@ class WaveGlow(nn.Module):
             mel: (B, M, T_mel).
             frames: (B, T_mel) number of each frame, which decides the noise; None for 0, 1, ...
             utterances: (B,) number of each utterance, which decides it, too; None for 0.
-            sigma: standard deviation of the noise; None for that of the settings.
-
             waveform: (B, T_mel * hop_size) to `analyse`; here, so that gradients are averaged over processes.
 
         Returns:
@@ -202,7 +202,7 @@ class WaveGlow(nn.Module):
             frames = torch.arange(mel.shape[2], device=mel.device).expand(len(mel), -1)
         noise = frame_noise(frames, self.hop_size, seed=self._model.noise_seed, utterances=utterances)
         noise = noise.unflatten(1, (self._model.n_group, -1)).transpose(2, 3).flatten(2)  # (B, hop, T_mel) -> groups
-        return self.generate(mel, noise * (self._model.sigma if sigma is None else sigma)).clamp(-1.0, 1.0)
+        return self.generate(mel, noise * self.sigma).clamp(-1.0, 1.0)
 
     def _conditions(self, mel: Tensor) -> Tensor:
         """Return (B, M * n_group, T) conditioning: for each group of samples the upsampled bands, band by band."""

@@ -588,6 +588,8 @@ def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, recipe, stage,
         "precision": "bf16",
         "infer_mel_source": "predicted",
         "mel_scale": "log10",
+        "sigma": "0.6",
+        "denoising_strength": "0.01",
     }
     flags = [flag for flag in flags_of(recipe) if flag not in others and (flag != "shard" or stage < 2)]
     house.run("--debug", "--overwrite", *(f"--{flag}={given.get(flag, 'x')}" for flag in flags))

@@ -376,6 +376,8 @@ def test_the_command_speaks_from_a_bundle(bundle, tmp_path):
     assert "Griffin-Lim" in spoken.stdout
     assert str(tmp_path / "hello.wav") in spoken.stdout
     assert (tmp_path / "hello.wav").is_file()
+    refused = synthesize("--infer_expt_dir", str(bundle), "--infer_text", "Hello.", "--denoising_strength", "0.1")
+    assert refused.returncode == 1 and "griffin_lim takes no denoising_strength" in refused.stderr
 
 
 def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
@@ -384,6 +386,8 @@ def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
     assert spoken.returncode == 0, spoken.stderr
     assert "Griffin-Lim" not in spoken.stdout
     assert (tmp_path / "hello.wav").is_file()
+    refused = synthesize(*voice, "--infer_text", "Hello.", "--sigma", "0.6")
+    assert refused.returncode == 1 and "a HiFiGAN takes no sigma" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,8 @@ def test_the_command_exits_with_1_if_anything_failed(recipe, tmp_path):
         (["--infer_mel_source", "predicted"], 1, "no predicted_mel"),
         (["--infer_datasets", " ,"], 2, "names no corpus"),
         (["--precision", "fp16", "--gpu", ""], 1, "precision fp16: needs a GPU"),
+        (["--sigma", "0.6"], 1, "a HiFiGAN takes no sigma"),
+        (["--denoising_strength", "-1"], 1, "denoising_strength: found -1; expected 0 to 10"),
         (["--infer_mode", "infer_from_audio", "--infer_audio_dir", "nowhere"], 1, "nowhere: there is no such folder"),
         (["--name", "nobody"], 1, "there is no such folder"),
         (["--set", "log_dir=nowhere"], 1, "which experiment to vocode with"),
