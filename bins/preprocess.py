@@ -9,7 +9,7 @@ from bins.command import choose_device, load, make_parser, run, say_next
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from models.registry import features_of, kind_of
+    from models.registry import features_for, kind_of
     from models.runs.corpus_aligner import align_whole_corpora
     from processors.features import needs_alignment
     from processors.preparation.plan import Share, refuse_other_settings
@@ -17,7 +17,7 @@ def main(arguments: argparse.Namespace) -> int:
     from utils.console import info
 
     settings = load(arguments).settings
-    features = features_of(settings.model_type)
+    features = features_for(settings)
     if needs_alignment(features):
         if not arguments.overwrite:
             # An aligner may learn for hours before the features are made.

@@ -168,6 +168,13 @@ def features_of(model_type: str) -> tuple[str, ...]:
     return _entry(model_type).features
 
 
+def features_for(settings: ExperimentSettings) -> tuple[str, ...]:
+    """Return the features that stage 1 makes for an experiment: without durations where its model learns them."""
+    features = features_of(settings.model_type)
+    learned = getattr(settings.model, "learns_durations", False)
+    return tuple(name for name in features if not (learned and name == "durations"))
+
+
 def settings_class(model_type: str) -> type[ExperimentSettings]:
     """Return the class that checks the settings of a model, without importing any network.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from config.schema import PreprocessSettings
@@ -13,6 +13,8 @@ from utils.fingerprint import stamp
 
 ACOUSTIC_FEATURES = ("mel", "f0", "energy", "durations", "phonemes", "waveform")
 """Features for acoustic models."""
+UNALIGNED_FEATURES = ("mel", "f0", "energy", "phonemes", "waveform")
+"""Features for acoustic models that learn durations; `phonemes` are those that the model reads in inference."""
 ALIGNER_FEATURES = ("mel", "phonemes")
 """Features for aligners; `phonemes` holds the text's phones, without durations."""
 VOCODER_FEATURES = ("mel", "waveform")
@@ -39,6 +41,7 @@ PREDICTED_BY = "predicted_by"
 
 # Raise it when a change of the code computes other features from the same settings.
 _FEATURES_VERSION = 1
+_WITHOUT_DURATIONS = {"durations": "learned"}  # other stores have no such setting
 _PITCH_SETTINGS = ("pitch_extractor", "f0_min", "f0_max")
 _TEXT_SETTINGS = ("language", "phone_extractor", "normalizer", "trim_silence", "edge_silence_ms")
 
@@ -57,6 +60,16 @@ def needs_alignment(features: Sequence[str]) -> bool:
     return "durations" in features
 
 
+def for_voice(features: Sequence[str]) -> bool:
+    """Return whether the features are those of an acoustic model."""
+    return {"f0", "phonemes"}.issubset(features)
+
+
+def is_unaligned(features: Sequence[str]) -> bool:
+    """Return whether the features are those of an acoustic model that learns durations."""
+    return for_voice(features) and not needs_alignment(features)
+
+
 def store_settings(settings: PreprocessSettings, features: Sequence[str], inventory: Sequence[str]) -> dict[str, Any]:
     """Return the settings with which a store of these features must have been made."""
     chosen: dict[str, Any] = {name: getattr(settings, name) for name in MEL_SETTINGS}
@@ -67,8 +80,15 @@ def store_settings(settings: PreprocessSettings, features: Sequence[str], invent
         chosen |= {name: getattr(settings, name) for name in _TEXT_SETTINGS}
         if settings.phone_extractor == "mixed":  # which older stores never are
             chosen["mixed_words"] = settings.mixed_words
+        if is_unaligned(features):
+            chosen |= _WITHOUT_DURATIONS
         chosen["symbols"] = stamp_of_symbols(inventory)
     return chosen
+
+
+def lacks_durations(stored: Mapping[str, Any]) -> bool:
+    """Return whether a store with these settings was made without durations, for a model that learns them."""
+    return _WITHOUT_DURATIONS.items() <= stored.items()
 
 
 def stamp_of_symbols(inventory: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ import torch
 from models.bundle import Bundle
 from models.contracts import AcousticModel, prosody_levels
 from models.registry import kind_of, open_acoustic
-from processors.datasets.acoustic_data import AcousticData, Voice, collate_acoustic
+from processors.datasets.acoustic_data import AcousticData, Voice, collate_acoustic, require_durations
 from processors.datasets.batches import OrderedBatches
 from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
@@ -94,6 +94,8 @@ def _missing(
     """Return the utterances of a corpus whose mel is missing, another model's, or of another length."""
     listed, stores = open_split(processed_dir, [dataset], *SPLITS)
     store, folder = stores[dataset], processed_dir / dataset
+    if not getattr(bundle.settings.model, "learns_durations", False):
+        require_durations([store])
     _require_same_settings(bundle, store, voice_folder(processed_dir, datasets) / SYMBOLS_FILE)
     tidy_store(folder)
     utterances = [utterance for utterance in listed if utterance.phones]

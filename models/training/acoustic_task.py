@@ -111,6 +111,7 @@ class AcousticTask:
             expect=store_settings(preprocess, ACOUSTIC_FEATURES, self._voice.symbols.symbols),
             **prosody_levels(self._settings.model),
             further=further if split == "train" else None,
+            needs_durations=not self._settings.model.learns_durations,
         )
 
     def optimizers(self) -> Mapping[str, Optimization]:

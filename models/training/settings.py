@@ -127,7 +127,13 @@ class AcousticSettings(ExperimentSettings):
                 'durations of stage 1 for the letters of "mixed" need TextGrids of letters (preprocess.alignment '
                 '"textgrid"); choose a model with learned ones, such as FastPitch',
             )
-        if is_mixed and (preprocess.phrases_share or preprocess.joined_share):
+        if self.model.learns_durations and (preprocess.phrases_share or preprocess.joined_share):
+            yield Contradiction(
+                ("model.durations", "preprocess.phrases_share", "preprocess.joined_share"),
+                "recordings are cut and joined at the times of an alignment, which learned durations do without; leave "
+                "both shares at 0",
+            )
+        elif is_mixed and (preprocess.phrases_share or preprocess.joined_share):
             yield Contradiction(
                 ("preprocess.phone_extractor", "preprocess.phrases_share", "preprocess.joined_share"),
                 '"mixed" has no symbols of pauses to cut or join recordings at; leave both shares at 0',

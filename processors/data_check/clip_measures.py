@@ -10,12 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from processors.audio.bandwidth import bandwidth, power_spectrogram
+from processors.audio.speech_level import FRAME_S, HOP_S, QUIETEST_DB, SPEECH_OVER_NOISE_DB, frame_levels, is_speech
 
-_FRAME_S, _HOP_S = 0.025, 0.010
-_QUIETEST_DB = -100.0
-# A frame counts as speech if it is within this range of the loud ones; quiet parts of phones are.
-_SPEECH_RANGE_DB = 35.0
-_SPEECH_OVER_NOISE_DB = 6.0
 # Louder than breath, room and the ends of words.
 _LOUD_RANGE_DB = 15.0
 # Least length and greatest deviation of a flat top. Unclipped signals touch their peak for one or two samples.
@@ -72,51 +68,42 @@ def measure_clip(waveform: np.ndarray, sample_rate: int) -> ClipMeasures:
     waveform = np.asarray(waveform, dtype=np.float64)
     dc_offset = float(waveform.mean())
     centred = waveform - dc_offset
-    levels = _frame_levels(centred, sample_rate)
+    levels = frame_levels(centred, sample_rate)
     loud, quiet = np.percentile(levels, 90), np.percentile(levels, 10)
-    is_speech = levels > max(loud - _SPEECH_RANGE_DB, min(quiet + _SPEECH_OVER_NOISE_DB, loud - _SPEECH_OVER_NOISE_DB))
-    spoken = np.flatnonzero(is_speech)
+    has_speech = is_speech(levels)
+    spoken = np.flatnonzero(has_speech)
     duration_s = len(waveform) / sample_rate
     first, last = (spoken[0], spoken[-1]) if len(spoken) else (len(levels), -1)
-    frequencies, times, spectrogram = power_spectrogram(centred, sample_rate, _HOP_S)
+    frequencies, times, spectrogram = power_spectrogram(centred, sample_rate, HOP_S)
     return ClipMeasures(
         duration_s=duration_s,
         sample_rate=sample_rate,
-        level_dbfs=_decibels(np.mean(10 ** (levels[is_speech] / 10))) if len(spoken) else _QUIETEST_DB,
+        level_dbfs=_decibels(float(np.mean(10 ** (levels[has_speech] / 10)))) if len(spoken) else QUIETEST_DB,
         peak_dbfs=2 * _decibels(float(np.abs(waveform).max())),
         clipped_share=_clipped_share(waveform),
         dc_offset=dc_offset,
         snr_db=float(loud - quiet),
-        leading_silence_s=float(min(first * _HOP_S, duration_s)),
-        trailing_silence_s=float(max(duration_s - (last * _HOP_S + _FRAME_S), 0.0)) if len(spoken) else 0.0,
+        leading_silence_s=float(min(first * HOP_S, duration_s)),
+        trailing_silence_s=float(max(duration_s - (last * HOP_S + FRAME_S), 0.0)) if len(spoken) else 0.0,
         bandwidth_hz=bandwidth(frequencies, spectrogram, sample_rate),
-        fingerprint=_fingerprint(frequencies, spectrogram[:, _within(times, first * _HOP_S, last * _HOP_S)]),
+        fingerprint=_fingerprint(frequencies, spectrogram[:, _within(times, first * HOP_S, last * HOP_S)]),
     )
 
 
 def loud_seconds(waveform: np.ndarray, sample_rate: int, spans: Iterable[tuple[float, float]]) -> float:
     """Return the seconds, within some spans of a recording, that are about as loud as its speech."""
-    levels = _frame_levels(waveform - waveform.mean(dtype=np.float64), sample_rate)
+    levels = frame_levels(waveform - waveform.mean(dtype=np.float64), sample_rate)
     loud, quiet = np.percentile(levels, 90), np.percentile(levels, 10)
-    is_loud = levels > max(loud - _LOUD_RANGE_DB, quiet + _SPEECH_OVER_NOISE_DB)
-    middles = np.arange(len(levels)) * _HOP_S + _FRAME_S / 2
+    is_loud = levels > max(loud - _LOUD_RANGE_DB, quiet + SPEECH_OVER_NOISE_DB)
+    middles = np.arange(len(levels)) * HOP_S + FRAME_S / 2
     chosen = np.zeros_like(is_loud)
     for start_s, end_s in spans:
         chosen |= (middles >= start_s) & (middles < end_s)
-    return float(_HOP_S * np.count_nonzero(is_loud & chosen))
+    return float(HOP_S * np.count_nonzero(is_loud & chosen))
 
 
 def _decibels(power: float) -> float:
-    return max(10 * math.log10(max(power, 1e-12)), _QUIETEST_DB)
-
-
-def _frame_levels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-    frame, hop = max(int(_FRAME_S * sample_rate), 1), max(int(_HOP_S * sample_rate), 1)
-    padded = np.pad(waveform, (0, max(frame - len(waveform), 0)))
-    energy = np.concatenate([[0.0], np.cumsum(padded**2)])
-    starts = np.arange(0, len(padded) - frame + 1, hop)
-    power = (energy[starts + frame] - energy[starts]) / frame
-    return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-12)), _QUIETEST_DB))
+    return max(10 * math.log10(max(power, 1e-12)), QUIETEST_DB)
 
 
 def _clipped_share(waveform: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
 from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
 from processors.datasets.word_starts import quiet_starts, word_starts
 from processors.feature_store import FeatureStore
-from processors.features import DataError
+from processors.features import DataError, lacks_durations
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, open_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages, voice_folder
@@ -36,7 +36,7 @@ class AcousticBatch(UtteranceBatch):
 
     Attributes:
         speaker_ids: (B,) rows of the speaker table.
-        durations: (B, T_text) frames per phoneme; a row adds up to its `mel_lengths`.
+        durations: (B, T_text) frames per phoneme; a row adds up to its `mel_lengths`. All 0 where stage 1 made none.
         pitch: (B, T_text) or, at frame level, (B, T_mel); log F0, normalised per speaker; None if the model has none.
         energy: likewise, linear, normalised per speaker.
     """
@@ -164,7 +164,9 @@ class AcousticData(UtteranceData[AcousticExample]):
     def _read(self, index: int) -> AcousticExample:
         (dataset, id_), speaker = self._keys[index], self._speaker_names[index]
         store, statistics = self._stores[dataset], self._statistics[speaker]
-        durations, pitch, energy = store.read(id_, "durations"), None, None
+        phoneme_ids, pitch, energy = store.read(id_, "phonemes"), None, None
+        is_learned = lacks_durations(store.settings)
+        durations = np.zeros(len(phoneme_ids), np.int32) if is_learned else store.read(id_, "durations")
         if self._pitch_level is not None:
             f0_hz = store.read(id_, "f0")
             pitch = statistics.normalize_pitch(f0_hz)
@@ -175,7 +177,7 @@ class AcousticData(UtteranceData[AcousticExample]):
         return AcousticExample(
             id=id_,
             speaker_id=self._speakers[speaker],
-            phoneme_ids=store.read(id_, "phonemes"),
+            phoneme_ids=phoneme_ids,
             durations=durations,
             mel=store.read(id_, "mel"),
             pitch=_at_level(pitch, self._pitch_level, durations),
@@ -197,6 +199,7 @@ def open_acoustic_data(
     pitch_level: Level | None = "phone",
     energy_level: Level | None = "phone",
     further: FurtherSettings | None = None,
+    needs_durations: bool = True,
 ) -> AcousticData:
     """Open one split of all corpora of an experiment as a dataset.
 
@@ -209,14 +212,17 @@ def open_acoustic_data(
         pitch_level: whether pitch is per phone or per frame; None for no pitch.
         energy_level: likewise.
         further: further utterances to make from those of the split; None for none.
+        needs_durations: whether features without durations are refused.
 
     Raises:
         ManifestError, StoreError: output of stage 1 is missing, damaged or made with other settings.
-        DataError: a speaker is unknown.
+        DataError: a speaker is unknown, or the durations are missing.
     """
     utterances, stores = open_split(
         processed_dir, datasets, split, is_usable=lambda utterance, _: bool(utterance.phones), expect=expect
     )
+    if needs_durations:
+        require_durations(stores.values())
     for utterance in utterances:
         if utterance.speaker not in voice.speakers:
             raise DataError(
@@ -228,6 +234,16 @@ def open_acoustic_data(
         words = _words_of(processed_dir, utterances, stores, further) if further.phrases_share else None
         made = further_utterances(utterances, further, words)
     return AcousticData(utterances, stores, voice, pitch_level=pitch_level, energy_level=energy_level, further=made)
+
+
+def require_durations(stores: Iterable[FeatureStore]) -> None:
+    """Raise a `DataError` for features made without durations, for a model that learns them."""
+    for store in stores:
+        if lacks_durations(store.settings):
+            raise DataError(
+                f"{store.folder}: was made without durations, for a model that learns them; this one needs them: run "
+                "its stage 1 with another processed_dir, or with --overwrite"
+            )
 
 
 def _words_of(

@@ -71,7 +71,7 @@ class AlignmentCheck:
         """Add one completed utterance.
 
         Args:
-            utterance: with phones and durations.
+            utterance: with phones and, unless they are learned, durations.
             energy: (T_mel,) of its frames.
             score: of its aligner.
             silence_in_words_s: see `longest_silence_in_words`.
@@ -80,7 +80,7 @@ class AlignmentCheck:
             self.scores.append((score, utterance.id))
         if silence_in_words_s:
             self._silences.append(_anomalous_silence(utterance.id, silence_in_words_s, "inside a word"))
-        if not utterance.phones:
+        if not utterance.durations:
             return
         durations = np.array(utterance.durations, dtype=np.int32)
         starts = np.cumsum(durations) - durations
@@ -106,7 +106,7 @@ class AlignmentCheck:
 
     @property
     def n_checked(self) -> int:
-        """Number of utterances with phones."""
+        """Number of utterances with durations."""
         return len(self._spoken)
 
     def anomalies(self) -> list[Anomaly]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 
 from config.schema import PreprocessSettings
 from processors.corpora.corpus import Problem, some
 from processors.feature_store import FeatureStore
-from processors.features import PROBLEM, RECORDING_S, SCALED_BY, stamp_of_symbols
+from processors.features import PROBLEM, RECORDING_S, SCALED_BY, lacks_durations, stamp_of_symbols
 from processors.preparation.alignment_check import AlignmentCheck
 from processors.preparation.plan import CorpusPlan
 from processors.preparation.rejected import UNEXPECTED, Rejected
@@ -118,14 +119,16 @@ def completed(utterances: Iterable[Utterance], store: FeatureStore, symbols: Sym
         symbols: to look up phones; None if there are none. The store may hold phones of some utterances only, made by
             another recipe.
     """
+    learned = lacks_durations(store.settings)
+    of_voice = ("phonemes",) if learned else ("phonemes", "durations")
     is_its_table = symbols is not None and store.settings.get("symbols") == stamp_of_symbols(symbols.symbols)
     for utterance in utterances:
         id_ = utterance.id
         phones: tuple[str, ...] = ()
         durations: tuple[int, ...] = ()
-        if symbols is not None and is_its_table and store.has(id_, ("phonemes", "durations")):
+        if symbols is not None and is_its_table and store.has(id_, of_voice):
             phones = tuple(symbols.phones(store.read(id_, "phonemes").tolist()))
-            durations = tuple(store.read(id_, "durations").tolist())
+            durations = () if learned else tuple(store.read(id_, "durations").tolist())
         yield replace(
             utterance,
             duration_s=float(store.read(id_, RECORDING_S)[0]),
@@ -145,7 +148,7 @@ class CorpusCounts:
         speaker_utterances: number by speaker.
         speaker_frames: by speaker.
         training_phones: occurrences of each phone in the training split.
-        paces: spoken phones per frame, and id, of each utterance.
+        paces: spoken phones per frame, and id, of each utterance; per frame of pauses too, where durations are unknown.
         alignments: statistics of their alignments.
     """
 
@@ -165,13 +168,10 @@ class CorpusCounts:
         self.speaker_frames[utterance.speaker] += utterance.frames
         if utterance.split == "train":
             self.training_phones.update(utterance.phones)
-        spoken = [
-            duration
-            for phone, duration in zip(utterance.phones, utterance.durations, strict=True)
-            if phone not in PAUSES
-        ]
-        if sum(spoken):
-            self.paces.append((len(spoken) / sum(spoken), utterance.id))
+        is_spoken = [phone not in PAUSES for phone in utterance.phones]
+        frames = sum(compress(utterance.durations, is_spoken)) if utterance.durations else utterance.frames
+        if frames and any(is_spoken):
+            self.paces.append((sum(is_spoken) / frames, utterance.id))
 
 
 def _problem(

@@ -14,6 +14,7 @@ from processors.corpora.exclusions import left_out
 from processors.corpora.splits import with_splits
 from processors.feature_store import (
     FeatureStore,
+    StoreError,
     check_store,
     is_store,
     prepare_store,
@@ -21,7 +22,16 @@ from processors.feature_store import (
     settings_of,
     tidy_store,
 )
-from processors.features import PROBLEM, SOURCE, needs_alignment, needs_text, store_settings
+from processors.features import (
+    PROBLEM,
+    SOURCE,
+    for_voice,
+    is_unaligned,
+    lacks_durations,
+    needs_alignment,
+    needs_text,
+    store_settings,
+)
 from processors.preparation.fingerprints import Fingerprints
 from processors.preparation.former_phones import FormerPhones
 from processors.preparation.jobs import Job
@@ -100,6 +110,7 @@ def make_plan(
     folder = settings.processed_path / dataset
     if overwrite:
         remove_store(folder)
+    _refuse_mixed_durations(folder, features)
     prepare_store(folder, store_settings(settings, features, inventory), _front_end_note(folder, features))
     if share is None:
         remove_partial_files(folder)
@@ -122,6 +133,19 @@ def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings,
     expected.pop("symbols", None)
     for dataset in datasets:
         check_store(settings.processed_path / dataset, expected)
+        _refuse_mixed_durations(settings.processed_path / dataset, features)
+
+
+def _refuse_mixed_durations(folder: Path, features: Sequence[str]) -> None:
+    """Raise a `StoreError` for a store whose phones have durations where these features have none, or the reverse."""
+    stored = settings_of(folder) if is_store(folder) else {}
+    is_learned = lacks_durations(stored)
+    if for_voice(features) and "symbols" in stored and is_learned != is_unaligned(features):
+        present, wanted = ("without", "with") if is_learned else ("with", "without")
+        raise StoreError(
+            f"{folder}: was made {present} durations, and this model's stage 1 makes features {wanted} them; choose "
+            "another processed_dir, or run stage 1 with --overwrite"
+        )
 
 
 def _front_end_note(folder: Path, features: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -11,7 +11,7 @@ from processors.corpora.corpus import Corpus, some
 from processors.corpora.exclusions import report_exclusions
 from processors.corpora.load import languages_of, read_dataset
 from processors.feature_store import FeatureStore
-from processors.features import ACOUSTIC_FEATURES, needs_alignment, needs_text
+from processors.features import ACOUSTIC_FEATURES, for_voice, needs_text
 from processors.preparation.bandwidth_check import note_on_bandwidth
 from processors.preparation.corpus_result import PreparationError, collect_result, without_untrained_speakers
 from processors.preparation.extraction import make_features
@@ -55,8 +55,8 @@ def prepare(
     processed_dir = preprocess.processed_path
     inputs = _Inputs.read(settings, features)
     # Aligners are speaker-independent: no embeddings, and speakers without training utterances stay.
-    with_speakers = not needs_text(features) or needs_alignment(features)
-    encoder = make_speaker_encoder(preprocess) if needs_alignment(features) else None
+    with_speakers = not needs_text(features) or for_voice(features)
+    encoder = make_speaker_encoder(preprocess) if for_voice(features) else None
     with sole_user(processed_dir):
         remove_partial_files(processed_dir, deeper=False)
         symbols, plans = inputs.begin(overwrite=overwrite)

@@ -93,9 +93,10 @@ def _sections(
             for split in SPLITS
         ],
     )
+    of_log = " (of log F0)" if settings.pitch_scale == "log" else ""
     yield Section(
         "Speakers",
-        ["Mean F0 over the training split (of log F0), and two standard deviations to either side."],
+        [f"Mean F0 over the training split{of_log}, and two standard deviations to either side."],
         ("speaker", "utterances", "speech", "F0 in Hz"),
         [
             (name, str(counts.speaker_utterances[name]), length(frames), _pitch(statistics.get(name)))
@@ -165,7 +166,9 @@ def _pitch(of_speaker: SpeakerStatistics | None) -> str:
     if of_speaker is None or not of_speaker.pitch.n_frames:
         return "unknown"
     pitch = of_speaker.pitch
-    middle, low, high = (np.exp(pitch.mean + k * pitch.std) for k in (0, -2, 2))
+    middle, low, high = (pitch.mean + k * pitch.std for k in (0, -2, 2))
+    if of_speaker.pitch_scale == "log":
+        middle, low, high = np.exp([middle, low, high])
     return f"{middle:.0f} ({low:.0f} to {high:.0f})"
 
 
@@ -220,7 +223,7 @@ def _draw(utterance: Utterance, store: FeatureStore, settings: PreprocessSetting
         sample_rate=settings.sample_rate,
         hop_size=settings.hop_size,
         f0_hz=store.read(utterance.id, "f0") if store.has(utterance.id, ("f0",)) else None,
-        phones=utterance.phones,
+        phones=utterance.phones if utterance.durations else (),
         durations=utterance.durations,
     )
     caption = f"{utterance.id} ({', '.join(filter(None, [utterance.speaker, utterance.split, why]))}): {utterance.text}"

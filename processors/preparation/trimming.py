@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.alignment.pauses_from_alignment import AlignedPhones
+from processors.audio.speech_level import FRAME_S, HOP_S, frame_levels, is_speech
 
 
 def speech_span(aligned: AlignedPhones, n_samples: int, *, sample_rate: int, edge_silence_ms: float) -> tuple[int, int]:
@@ -24,6 +25,23 @@ def speech_span(aligned: AlignedPhones, n_samples: int, *, sample_rate: int, edg
     start = round((aligned.ends_s[0] - edge_s) * sample_rate)
     stop = round((aligned.starts_s[-1] + edge_s) * sample_rate)
     return max(start, 0), min(max(stop, 0), n_samples)
+
+
+def speech_span_by_level(waveform: np.ndarray, *, sample_rate: int, edge_silence_ms: float) -> tuple[int, int]:
+    """Return the same range for a recording without an alignment: of the frames as loud as speech.
+
+    Args:
+        waveform: (T_wav,), the recording.
+        sample_rate: in Hz.
+        edge_silence_ms: most silence left at each end.
+    """
+    spoken = np.flatnonzero(is_speech(frame_levels(waveform - waveform.mean(dtype=np.float64), sample_rate)))
+    if not len(spoken):
+        return 0, len(waveform)
+    edge_s = edge_silence_ms / 1000
+    start = round((spoken[0] * HOP_S - edge_s) * sample_rate)
+    stop = round((spoken[-1] * HOP_S + FRAME_S + edge_s) * sample_rate)
+    return max(start, 0), min(stop, len(waveform))
 
 
 def ends_within(aligned: AlignedPhones, start: int, stop: int, *, sample_rate: int) -> npt.NDArray[np.float64]:

@@ -27,6 +27,7 @@ from processors.features import (
     SCALED_BY,
     SILENCE_IN_WORDS_S,
     SOURCE,
+    is_unaligned,
     needs_alignment,
     needs_text,
 )
@@ -34,7 +35,7 @@ from processors.preparation.alignment_check import longest_silence_in_words
 from processors.preparation.jobs import Job
 from processors.preparation.rejected import DurationError
 from processors.preparation.textgrid_origin import SCORE, aligner_of, origin_prefix
-from processors.preparation.trimming import ends_within, speech_span
+from processors.preparation.trimming import ends_within, speech_span, speech_span_by_level
 from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
@@ -56,7 +57,7 @@ _ALIGNER_VERSION = 1
 class UtterancePreparer:
     """Computes the features of one recording and its text.
 
-    The durations add up to the frames of mel, f0 and energy, and the waveform has `hop_size` samples per frame.
+    Durations, if any, add up to the frames of mel, f0 and energy, and the waveform has `hop_size` samples per frame.
 
     Args:
         settings: of the features.
@@ -66,6 +67,7 @@ class UtterancePreparer:
     def __init__(self, settings: PreprocessSettings, features: Sequence[str]) -> None:
         self._settings, self._features = settings, frozenset(features)
         self._needs_text, self._needs_alignment = needs_text(features), needs_alignment(features)
+        self._is_unaligned = is_unaligned(features)
         self._mel = MelSpectrogram.from_settings(settings)
         self._front_ends = FrontEnds(settings)
 
@@ -88,9 +90,7 @@ class UtterancePreparer:
             features[SCALED_BY] = np.array([found.scaled_by], dtype=np.float32)
         start, stop = 0, len(recording)
         aligned = None
-        if self._needs_text and not self._needs_alignment:
-            features["phonemes"] = self._phoneme_ids_of_text(utterance, len(recording) // settings.hop_size)
-        elif self._needs_alignment:
+        if self._needs_alignment:
             aligned, textgrid, silence_s = self._align(job, recording)
             fingerprints = replace(fingerprints, textgrid=stamp_of_file(textgrid))
             features |= _alignment_score(textgrid)
@@ -103,11 +103,17 @@ class UtterancePreparer:
                     sample_rate=settings.sample_rate,
                     edge_silence_ms=settings.edge_silence_ms,
                 )
+        elif self._is_unaligned and settings.trim_silence:
+            start, stop = speech_span_by_level(
+                recording, sample_rate=settings.sample_rate, edge_silence_ms=settings.edge_silence_ms
+            )
         n_frames = max(stop - start, 0) // settings.hop_size
         if n_frames == 0:
             raise AudioError(f"{utterance.audio_path}: its speech is shorter than one frame", "too short")
         if aligned is not None:
             features |= self._phones_and_durations(aligned, start, stop, n_frames, utterance)
+        elif self._needs_text:
+            features["phonemes"] = self._phoneme_ids_of_text(utterance, n_frames)
         # Every feature is computed from the waveform as stored, in int16.
         waveform = to_int16(recording[start : start + n_frames * settings.hop_size])
         features |= self._waveform_features(waveform)
@@ -138,8 +144,14 @@ class UtterancePreparer:
         return {name: values for name, values in computed.items() if name in wanted}
 
     def _phoneme_ids_of_text(self, utterance: Utterance, n_frames: int) -> np.ndarray:
-        sequence = PhoneSequence.with_silences(self._front_ends[utterance.language].tokens(utterance.text))
-        n_spoken = sum(index >= 0 for index in sequence.word_indices)
+        front_end = self._front_ends[utterance.language]
+        tokens = front_end.tokens(utterance.text)
+        if self._is_unaligned:
+            sequence = PhoneSequence.from_tokens(tokens, front_end.start)
+            n_spoken = len(sequence.phones)  # an aligner within a model gives each a frame
+        else:
+            sequence = PhoneSequence.with_silences(tokens)
+            n_spoken = sum(index >= 0 for index in sequence.word_indices)
         if n_spoken > n_frames:  # no alignment exists, and searching one for a chapter's text would exhaust memory
             raise AlignmentError(
                 f"{utterance.audio_path}: its {n_frames} frames are too few for the {n_spoken} phones of its text; is "
