@@ -62,19 +62,39 @@ class SelfAttention(nn.Module):
         """
         qkv = self.to_queries_keys_values(x).unflatten(2, (3, self.n_heads, -1))
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (B, T, 3, H, head) -> 3 x (B, H, T, head)
-        drops = self.training and self.dropout.p > 0
-        if drops or (qkv.device.type == "cpu" and qkv.dtype != torch.float32):
-            attended = _matmul_attention(queries, keys, values, bias, self.dropout)
-        else:
-            attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias.to(qkv.dtype))
+        attended = attend(queries, keys, values, bias, self.dropout if self.training and self.dropout.p else None)
         projected: Tensor = self.to_output(attended.transpose(1, 2).flatten(2))
         return projected
 
 
-def _matmul_attention(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout: nn.Module) -> Tensor:
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    bias: Tensor,
+    dropout: nn.Module | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """Average values by how well their keys match the queries.
+
+    Args:
+        queries: (B, H, T, C).
+        keys: (B, H, T, C).
+        values: (B, H, T, head).
+        bias: added to the scores, from `attention_bias`.
+        dropout: of the weights; None for none.
+        scale: factor on the scores; None for C ** -0.5.
+
+    Returns:
+        (B, H, T, head).
+    """
+    if dropout is None and (queries.device.type != "cpu" or queries.dtype == torch.float32):
+        bias = bias.to(queries.dtype)
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
     # torch's fused attention for CPU computes half-precision gradients 2.5 times slower than these matrix products.
     # Without autocast nothing is cast: softmax accumulates in float32 for any input dtype.
     with torch.autocast(queries.device.type, enabled=False):
-        scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
-        attended: Tensor = dropout(torch.softmax(scores.add_(bias.to(scores.dtype)), dim=-1)) @ values
+        scores = (queries * (scale or queries.shape[-1] ** -0.5)) @ keys.transpose(-1, -2)
+        weights = torch.softmax(scores.add_(bias.to(scores.dtype)), dim=-1)
+        attended: Tensor = (weights if dropout is None else dropout(weights)) @ values
         return attended

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.conv1d import Conv1d
+from models.layers.depthwise import DepthwiseConv1d
 
 _FIRST_SCALE = 0.2  # of what a block adds to its input
 
@@ -25,7 +26,7 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, hidden_size: int, inner_size: int, kernel_size: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(hidden_size, hidden_size, kernel_size, groups=hidden_size)
+        self.depthwise = DepthwiseConv1d(hidden_size, kernel_size)
         self.norm = nn.LayerNorm(hidden_size)
         self.expand = nn.Linear(hidden_size, inner_size)
         self.contract = nn.Linear(inner_size, hidden_size)
@@ -33,17 +34,9 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform (B, T, D) frames."""
-        y = self.norm(self._convolve(x)).to(self.expand.weight.dtype)
+        y = self.norm(self.depthwise(x)).to(self.expand.weight.dtype)
         y = self.contract(F.gelu(self.expand(y))).to(x.dtype)
         return torch.addcmul(x, self.scale, y)
-
-    def _convolve(self, x: Tensor) -> Tensor:
-        weight = self.depthwise.weight.unsqueeze(2)  # (D, 1, 1, K)
-        padding = (0, weight.shape[3] // 2)
-        # As an image of height 1 with channels last: twice as fast on CPUs as with time last.
-        images = x.transpose(1, 2).unsqueeze(2)
-        convolved = F.conv2d(images, weight, self.depthwise.bias, padding=padding, groups=len(weight))
-        return convolved.squeeze(2).transpose(1, 2)
 
 
 class ConvNeXtStack(nn.Module):

@@ -27,10 +27,14 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sum of (B, T, D) inputs and their positional encoding."""
+        return x + self.rows(x.shape[1])
+
+    def rows(self, length: int) -> Tensor:
+        """Return the (T, D) positional encoding of the first positions."""
         table = self.table  # a local reference: another thread may replace it by one that is too short for these rows
-        if x.shape[1] > len(table):
-            table = self.table = self._rows(2 * x.shape[1]).to(table)
-        return x + table[: x.shape[1]]
+        if length > len(table):
+            table = self.table = self._rows(2 * length).to(table)
+        return table[:length]
 
     def _rows(self, length: int) -> Tensor:
         channels = torch.arange(self.hidden_size // 2, dtype=torch.float64)
