@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config.other_toolkits import NVIDIA_FLAGS, NVIDIA_SWITCHES
+from config.paths import VOCODERS
 from utils.version import VERSION
 
 if TYPE_CHECKING:
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
 
 INTERRUPTED = 130
+# Flags of any command, and one argument, whose value must exist already; words that stand in place of a folder.
+INPUTS = (
+    "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_dir",
+    "made_dir", "compare_dir", "texts", "file", "folder", "lexicon",
+)  # fmt: skip
+_WORDS = ("griffin_lim", "none")
 
 
 def make_parser(
@@ -63,12 +71,55 @@ def add_vocoder_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _FileOfTexts(argparse.Action):
+    """A file of texts, which chooses `--infer_mode batch`, too."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: object = None) -> None:
+        namespace.infer_mode, namespace.infer_text = "batch", values
+
+
+class _Answered(argparse.Action):
+    """A flag without effect, answered by a line that says what replaces it."""
+
+    def __call__(self, parser: object, namespace: object, values: object, option: str | None = None) -> None:
+        print(f"{(option or '').replace('_', '-')}: {self.const}", flush=True)
+
+
+def _inverse(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return 1 / number
+
+
+def add_nvidia_flags(parser: argparse.ArgumentParser) -> None:
+    """Accept flags of `inference.py` of NVIDIA's FastPitch; those without effect say what replaces them."""
+    add, hidden = parser.add_argument, argparse.SUPPRESS
+    add("--input", "-i", metavar="FILE", dest="infer_text", action=_FileOfTexts, help="a file of texts, as for batch")
+    add(
+        "--pace", metavar="X", dest="duration_control", type=_inverse, default=1.0, help="inverse of --duration_control"
+    )
+    for answers, n_values in ((NVIDIA_SWITCHES, 0), (NVIDIA_FLAGS, None)):
+        for flag, answer in answers.items():
+            add(f"--{flag}", action=_Answered, nargs=n_values, const=answer, default=hidden, help=hidden)
+
+
 def load(arguments: argparse.Namespace) -> Resolved:
     """Load and check the settings that `--config` and `--set` name."""
     from config.load import load_settings
     from models.registry import settings_class
 
     return load_settings(arguments.config, arguments.set, settings_class, getattr(arguments, "data_config", None))
+
+
+def require_voice(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse, as wrong usage, what needs `--config` without it: flags, and finding an experiment by its name."""
+    if arguments.config:
+        return
+    if not arguments.infer_expt_dir:
+        parser.error("name the model, --infer_expt_dir, or a recipe's --config")
+    if arguments.set or arguments.name:
+        parser.error(f"--{'set' if arguments.set else 'name'} needs --config")
 
 
 def say_next(arguments: argparse.Namespace, module: str, stage: int, *flags: str) -> None:
@@ -127,7 +178,7 @@ def choose_device() -> str:
 
 
 def chosen_experiment(
-    settings: ExperimentSettings,
+    settings: ExperimentSettings | None,
     infer_expt_dir: str | None,
     name: str | None,
     verb: str,
@@ -136,7 +187,7 @@ def chosen_experiment(
     """Return the experiment for stage 3: the given folder, else the one of that name, else the only one in `log_dir`.
 
     Args:
-        settings: those of `--config`, whose `log_dir` is searched.
+        settings: those of `--config`, whose `log_dir` is searched; None where a folder is given.
         infer_expt_dir: the flag.
         name: the flag.
         verb: what it is used for, for messages.
@@ -150,8 +201,10 @@ def chosen_experiment(
 
     if infer_expt_dir:
         return Path(infer_expt_dir)
+    assert settings is not None, "require_voice"
     folder = settings.log_path
     if name:
+        require_there(f"--name {name}:", folder / name)
         return folder / name
     found = sorted(bundle.parent for bundle in folder.glob("*/bundle"))
     if len(found) == 1:
@@ -161,6 +214,40 @@ def chosen_experiment(
         return otherwise
     there = f"found {', '.join(path.name for path in found)}" if found else "none has a bundle yet: run stage 2"
     raise RecitalError(f"{folder}: which experiment to {verb} with? Set --infer_expt_dir or --name; {there}")
+
+
+def begin_stage_3(
+    arguments: argparse.Namespace, verb: str, otherwise: Path | None = None
+) -> tuple[ExperimentSettings | None, Path]:
+    """Choose GPUs, and return the settings, None without `--config`, and the experiment; see `chosen_experiment`."""
+    choose_gpus(arguments.gpu)
+    settings = load(arguments).settings if arguments.config else None
+    return settings, chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, verb, otherwise)
+
+
+def require_there(flag: str, path: Path) -> None:
+    """Raise a `RecitalError` where a path does not exist, with the name that was most likely meant."""
+    if path.exists():
+        return
+    from utils.errors import RecitalError
+    from utils.suggestions import near_path
+
+    raise RecitalError(f"{flag} {path}: there is no such folder or file{near_path(path)}")
+
+
+def _require_inputs(arguments: argparse.Namespace) -> None:
+    """Look at the paths of the command line before anything slow is imported.
+
+    Raises:
+        RecitalError: there is nothing at one of them.
+    """
+    given = {name: getattr(arguments, name, None) for name in INPUTS}
+    if getattr(arguments, "infer_mode", None) == "batch":
+        given["infer_text"] = getattr(arguments, "infer_text", None)  # a file in this mode alone
+    for name, value in given.items():
+        for path in value if isinstance(value, list) else [value]:
+            if path and str(path) not in _WORDS and not (VOCODERS / path).exists():
+                require_there(name if name == "folder" else f"--{name}", Path(path))
 
 
 def run(
@@ -183,6 +270,7 @@ def run(
     if check is not None:
         check(parser, arguments)
     try:
+        _require_inputs(arguments)
         code = command(arguments) or 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import add_vocoder_flags, choose_device, choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import add_vocoder_flags, begin_stage_3, choose_device, make_parser, require_voice, run
 from models.bundles.formats import describe_published
 from utils.precision import PRECISIONS
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    choose_gpus(arguments.gpu)
-    settings = load(arguments).settings
-    experiment = chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, "vocode")
+    settings, experiment = begin_stage_3(arguments, "vocode")
 
     from models.inference.vocode import vocode_all
     from models.inference.vocoder import open_vocoder
@@ -32,7 +30,7 @@ def main(arguments: argparse.Namespace) -> int:
         denoising_strength=arguments.denoising_strength,
     )
     mel = vocoder.settings.preprocess  # the vocoder's own settings, not those of --config
-    sources = _sources(arguments, settings, mel)
+    sources = _sources(arguments, settings or vocoder.settings, mel)
     folder = Path(arguments.infer_output_dir or experiment / "result")
     vocode_all(vocoder, sources, folder, mel.sample_rate, overwrite=arguments.overwrite)
     return 0
@@ -58,13 +56,15 @@ def _names(given: list[str], known: tuple[str, ...]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("bins.vocode", "Make mels audible with a trained vocoder: pred/ and, where known, gt/.")
+    parser = make_parser(
+        "bins.vocode", "Make mels audible with a trained vocoder: pred/ and, where known, gt/.", config_required=False
+    )
     add = parser.add_argument
     add(
         "--infer_expt_dir",
         metavar="DIR",
         help="what makes the sound: an experiment, a checkpoint inside one, a bundle, or a folder with an original "
-        f"{describe_published('vocoder')}",
+        f"{describe_published('vocoder')}; then --config may be left out",
     )
     add("--name", help="the experiment in log_dir that makes the sound, instead of --infer_expt_dir")
     add("--infer_output_dir", metavar="DIR", help="where pred/ and gt/ go; <infer_expt_dir>/result unless given")
@@ -110,6 +110,7 @@ _MODE_OF = {
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, as wrong usage."""
+    require_voice(parser, arguments)
     if arguments.infer_datasets is not None and not "".join(arguments.infer_datasets).strip(", "):
         parser.error("--infer_datasets names no corpus")
     for flag, mode in _MODE_OF.items():

@@ -1,4 +1,4 @@
-"""Names of other toolkits' settings, with the names here."""
+"""Names of other toolkits' settings and flags, with the names here."""
 
 from __future__ import annotations
 
@@ -76,6 +76,24 @@ _FILES = {
     "config/tts.json": "config/fastspeech2.json",
     "config/vocoder.json": "config/hifigan_v1.json",
     "egs/vocoder/gan/exp_config_base.json": "config/hifigan_v1.json",
+}
+
+# Flags of NVIDIA's inference.py without effect here: switches, and those with a value.
+NVIDIA_SWITCHES = {
+    "cuda": "is not needed: the first GPU is used where there is one; --gpu chooses",
+    "amp": "is not needed: the fastest arithmetic that the device has is used",
+    "amp_run": "is not needed: the fastest arithmetic that the device has is used",
+    "cudnn_benchmark": "is not needed here",
+    "energy_conditioning": "is not needed: the checkpoint says what its network has",
+}
+NVIDIA_FLAGS = {
+    "wn_channels": "is not needed: the sizes of a WaveGlow are read from its file",
+    "sampling_rate": "is not needed: the sample rate is read from the checkpoint",
+    "stft_hop_length": "is not needed: the hop size is read from the checkpoint",
+    "text_cleaners": "is not needed: a voice keeps the front end that it was trained with",
+    "symbol_set": "is not needed: a voice keeps the symbols that it was trained with",
+    "p_arpabet": "is not needed: a voice keeps the front end that it was trained with",
+    "batch_size": "is not needed: texts of similar length are batched",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import TYPE_CHECKING, cast
 
 from models.registry import MODELS, Kind, Model
@@ -17,6 +18,14 @@ def published_layout(path: Path) -> PublishedLayout | None:
     """Return the layout of the checkpoint at a path; None where it is none that a model's authors publish."""
     layouts = [_layout(model) for model in MODELS.values() if model.published]
     return next((layout for layout in layouts if layout.is_published(path)), None)
+
+
+def published_path(path: Path) -> Path:
+    """Return the newest `*.pt` of a folder, by the number in its name, that a layout reads; else the path itself."""
+    if not path.is_dir() or published_layout(path) is not None:
+        return path
+    files = [each for each in path.glob("*.pt") if published_layout(each) is not None]
+    return max(files, key=lambda file: (int((re.findall(r"\d+", file.stem) or [0])[-1]), file.name), default=path)
 
 
 def published_formats() -> dict[str, str]:

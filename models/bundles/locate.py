@@ -12,7 +12,7 @@ from torch import Tensor
 from config.load import SettingsError, read_settings
 from config.schema import ExperimentSettings
 from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
-from models.bundles.formats import describe_published, published_layout
+from models.bundles.formats import describe_published, published_layout, published_path
 from models.registry import settings_class
 from processors.speakers.sources import Source, read_sources, sources_of
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
@@ -21,7 +21,7 @@ from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open
 from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.checkpoint import CheckpointFolder, average_name
-from utils.suggestions import did_you_mean
+from utils.suggestions import near_path
 from utils.version import VERSION, release
 
 
@@ -60,7 +60,7 @@ def find_bundle(path: Path | str) -> Bundle:
 
     A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. Of the folder
     of checkpoints, the newest counts. One in the layout in which the model's authors publish theirs may be named by its
-    folder or by its file.
+    folder, of whose files the newest counts, or by its file.
 
     Raises:
         BundleError: there is nothing of the kind there; says what was looked for.
@@ -72,8 +72,8 @@ def find_bundle(path: Path | str) -> Bundle:
         return open_bundle(path / "bundle")
     if path.name in (WEIGHTS_FILE, SETTINGS_FILE) and path.is_file() and (path.parent / WEIGHTS_FILE).is_file():
         return open_bundle(path.parent)
-    if (layout := published_layout(path)) is not None:
-        return layout.open_published(path)
+    if (layout := published_layout(published := published_path(path))) is not None:
+        return layout.open_published(published)
     if path.is_file():
         raise BundleError(
             f"{path}: is a file of a kind that is not read; read are folders of experiments and bundles, and "
@@ -81,7 +81,7 @@ def find_bundle(path: Path | str) -> Bundle:
         )
     if not path.is_dir():
         raise BundleError(
-            f"{path}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{_near(path)}"
+            f"{path}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{near_path(path)}"
         )
     if (path.parent.parent / "bundle").is_dir() and any(path.glob("*.safetensors")):
         return _checkpoint_as_bundle(path)
@@ -96,12 +96,6 @@ def find_bundle(path: Path | str) -> Bundle:
 def find_sources(path: Path) -> tuple[Source, ...]:
     """Return the sources of synthesized speech of what `find_bundle` opens, without reading weights."""
     return sources_of([path, path / "bundle", path.parent.parent / "bundle"])
-
-
-def _near(path: Path) -> str:
-    """Return the end of a message about a missing folder: the one beside it that was most likely meant."""
-    beside = [each.name for each in path.parent.iterdir() if each.is_dir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, beside)
 
 
 def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:

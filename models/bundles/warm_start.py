@@ -13,7 +13,7 @@ from config.load import differing_settings
 from config.schema import ExperimentSettings
 from models.bundle import WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.embedding_rows import transfer_rows
-from models.bundles.formats import published_layout
+from models.bundles.formats import published_layout, published_path
 from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, PublishedLayout, RowKind
 from models.registry import make_task
@@ -54,9 +54,9 @@ def _find(path: Path, settings: ExperimentSettings, task: Task) -> InitialState:
         _require_same_model(bundle, path, settings)
         return replace(initial, names=names_of(bundle), remarks=_remarks(bundle, settings))
     if (layout := _published_layout(path)) is not None:
-        bundle = layout.open_published(path)
+        bundle = layout.open_published(published_path(path))
         _require_same_model(bundle, path, settings)
-        initial = _for_task(layout.published_training(path), task)
+        initial = _for_task(layout.published_training(published_path(path)), task)
         return replace(initial, remarks=(*initial.remarks, *_remarks(bundle, settings)))
     return _of_bundle(find_bundle(path), path, settings, task.modules)
 
@@ -85,7 +85,7 @@ def find_training(path: Path | str, settings: ExperimentSettings) -> InitialStat
     path = Path(path)
     if (checkpoint := find_checkpoint(path)) is None:
         layout = _published_layout(path)
-        return layout.published_training(path) if layout is not None else None
+        return layout.published_training(published_path(path)) if layout is not None else None
     task, state = make_task(settings), checkpoint.training_state()
     optimizers = {}
     for name, optimization in task.optimizers().items():
@@ -100,7 +100,7 @@ def find_training(path: Path | str, settings: ExperimentSettings) -> InitialStat
 
 def _published_layout(path: Path) -> PublishedLayout | None:
     is_ours = (path / "bundle").is_dir() or (path / WEIGHTS_FILE).is_file()
-    return None if is_ours else published_layout(path)
+    return None if is_ours else published_layout(published_path(path))
 
 
 def find_checkpoint(path: Path) -> Checkpoint | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from config.schema import ExperimentSettings
 from models.contracts import Prosody
 from models.inference.output_files import refuse_existing, report_failures
 from models.inference.speech_plan import SpeechPlan
@@ -83,6 +84,43 @@ def requests_from_dataset(
         )
         for utterance in utterances
     ]
+
+
+def choose_requests(
+    synthesizer: Synthesizer,
+    settings: ExperimentSettings,
+    *,
+    text: str | None,
+    is_file: bool,
+    dataset: str | None,
+    testing_set: str,
+    speaker: str | None,
+    language: str | None,
+) -> list[Request]:
+    """Return what a command asks for: a text, the texts of a file, or those of a split of a corpus.
+
+    Args:
+        synthesizer: the voice.
+        settings: name the corpora and their features.
+        text: to synthesize, or the path of a file of texts; None for a split.
+        is_file: whether it is a path.
+        dataset: the corpus, the first of the settings unless given.
+        testing_set: the split.
+        speaker, language: of all texts, in place of their own.
+
+    Raises:
+        ManifestError, TextTableError: the texts cannot be read.
+        SynthesisError: the voice does not speak the language.
+    """
+    if text is None:
+        name = dataset or settings.dataset[0]
+        requests = requests_from_dataset(settings.preprocess.processed_path, name, testing_set, synthesizer.speakers)
+    else:
+        requests = requests_from_file(Path(text)) if is_file else [request_from_text(text)]
+    if language is not None:
+        synthesizer.check_language(language)
+        requests = [replace(request, language=language) for request in requests]
+    return requests if speaker is None else [replace(request, speaker=speaker) for request in requests]
 
 
 def speak_all(
@@ -179,11 +217,11 @@ def _free_name(folder: Path, name: str) -> str:
     return candidate
 
 
-def announce(written: Sequence[Path]) -> None:
-    """Print where the files are."""
+def announce(written: Sequence[Path], folder: Path) -> None:
+    """Print where the files are: the only one, or the folder of them all."""
     if len(written) == 1:
         path = written[0]
         picture, times = path.with_suffix(".png").name, path.with_suffix(".TextGrid").name
         info(f"wrote {path}, with a picture in {picture} and the times of words and phones in {times}")
     else:
-        info(f"wrote {len(written)} recordings with pictures and TextGrids to {written[0].parent}")
+        info(f"wrote {len(written)} recordings with pictures and TextGrids to {folder}")

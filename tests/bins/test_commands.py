@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from bins.command import choose_gpus, say_next
+from bins.command import INPUTS, choose_gpus, say_next
 from config.paths import REPOSITORY
 from tests.support import commands
 from utils.errors import RecitalError
@@ -84,6 +84,46 @@ def test_a_former_name_of_a_command_names_the_new_one():
     done, _ = call("judge", "--reference_dir", "a")
     assert done.returncode == 2
     assert "bins.evaluate" in done.stderr
+
+
+# Written, or read before torch is imported anyway; --input is infer_text.
+OUTPUTS = {"config", "configs", "data_config", "output", "output_dir", "infer_output_dir", "to_jsonl", "input"}
+
+
+@pytest.mark.slow
+def test_every_path_that_a_command_reads_is_among_the_inputs():
+    named = set()
+    for command in COMMANDS:
+        named |= set(re.findall(r"--(\w+) (?:DIR|FILE)(?![\w|])", call(command, "--help")[0].stdout))
+    aliases = {"fastpitch", "hifigan", "waveglow"}
+    assert named - OUTPUTS - aliases == set(INPUTS) - {"folder"}  # without dashes
+
+
+TYPO, CONFIG = "ckpts/tts/kathlen", "egs/tts/FastSpeech2/exp_config.json"
+MISTYPED = [
+    ("synthesize", ["--infer_text", "x", "--infer_expt_dir", TYPO], "--infer_expt_dir"),
+    ("synthesize", ["--infer_text", "x", "--infer_expt_dir", "ckpts", "--vocoder_dir", TYPO], "--vocoder_dir"),
+    ("synthesize", ["--infer_mode", "batch", "--infer_text", TYPO, "--infer_expt_dir", "ckpts"], "--infer_text"),
+    ("synthesize", ["--infer_text", "x", "--name", "kathlen", "--config", CONFIG], "--name"),
+    ("vocode", ["--infer_expt_dir", TYPO], "--infer_expt_dir"),
+    ("train", ["--name", "x", "--config", "y", "--resume_type", "finetune", "--checkpoint", TYPO], "--checkpoint"),
+    ("export", ["--bundle", TYPO, "--output_dir", "x", "--format", "bundle"], "--bundle"),
+    ("evaluate", ["--made_dir", TYPO, "--output", "x"], "--made_dir"),
+    ("features", [TYPO, "--list"], "folder"),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "flag"),
+    [*MISTYPED[:2], *(pytest.param(*case, marks=pytest.mark.slow) for case in MISTYPED[2:])],
+)
+def test_a_mistyped_path_is_named_before_torch_is_imported(tmp_path, monkeypatch, command, arguments, flag):
+    (tmp_path / "torch.py").write_text("raise ImportError('too early')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    refused, _ = call(command, *arguments)
+    assert refused.returncode == 1 and refused.stderr.startswith(f"error: {flag}")
+    assert refused.stderr.count("\n") == 1 and "kathlen: there is no such folder or file" in refused.stderr
+    assert f"did you mean {'/' if flag == '--name' else 'ckpts/tts/kathleen'}" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["train", "synthesize", "vocode"])

@@ -397,7 +397,7 @@ def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
         (["--infer_text", "x", "--infer_dataset", "LJSpeech"], 2, "--infer_dataset needs --infer_mode batch"),
         (["--infer_txet", "x"], 2, "unrecognized arguments"),
         (["--infer_text", "x", "--infer_expt_dir", "nowhere"], 1, "there is no such folder"),
-        (["--infer_text", "x", "--pitch_control", "0", "--infer_expt_dir", "x"], 1, "pitch_control"),
+        (["--infer_text", "x", "--pitch_control", "0", "--infer_expt_dir", "ckpts"], 1, "pitch_control"),
     ],
 )
 def test_wrong_usage_is_refused(arguments, code, message):

@@ -1,0 +1,133 @@
+"""Lines of commands as other toolkits' READMEs have them, typed as they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from config.load import load_settings
+from config.other_toolkits import NVIDIA_FLAGS as FLAGS
+from config.other_toolkits import NVIDIA_SWITCHES as SWITCHES
+from config.paths import REPOSITORY
+from models.bundle import Bundle
+from models.bundles.formats import layout_of_format, published_path
+from models.fastpitch.network import FastPitch
+from models.registry import settings_class
+from models.waveglow.network import WaveGlow
+from processors.speakers.statistics import SpeakerStatistics, Spread
+from processors.text.mixed_symbols import MIXED_INVENTORY
+from processors.text.symbols import SymbolTable
+from tests.support.commands import call
+from tests.support.tiny_models import SMALL
+
+DEVSET = "mel\toutput\ttext\nmels/a.pt\twavs/one.wav\tThis is a clip.\nmels/b.pt\ttwo.wav\tAnother one.\n"
+
+
+def settings_of(config: str, model_type: str, *overrides: str):
+    corpus = ("dataset=['tiny']", "dataset_path={tiny: 'none'}")
+    layers = [*SMALL[model_type], *corpus, *overrides]
+    return load_settings(REPOSITORY / config, layers, settings_class).settings
+
+
+def write_fastpitch(folder: Path) -> None:
+    overrides = ("phone_extractor=mixed", "pitch_scale=hz", "pitch_statistics=corpus", "alignment=textgrid")
+    settings = settings_of(
+        "config/fastpitch.json", "FastPitch", *(f"preprocess.{each}" for each in overrides),
+        "model.durations=stored", "model.speaker_conditioning=none",
+    )  # fmt: skip
+    spread = Spread(200.0, 50.0, 50.0, 500.0, 100)
+    statistics, speakers = {"speaker0": SpeakerStatistics(spread, spread, "hz")}, {"speaker0": 0}
+    symbols = SymbolTable(MIXED_INVENTORY)
+    network = FastPitch.untrained(settings, symbols, speakers, statistics)
+    bundle = Bundle(settings, network.state_dict(), symbols, statistics, speakers)
+    layout_of_format("fastpitch").write_published(folder, bundle, None)
+
+
+def write_waveglow(folder: Path) -> None:
+    settings = settings_of("config/waveglow_256.json", "WaveGlow", "model.upsample_kernel_size=512")
+    network = WaveGlow.from_settings(settings)
+    layout_of_format("waveglow").write_published(folder, Bundle(settings, network.state_dict()), None)
+
+
+@pytest.fixture(scope="module")
+def nvidia(tmp_path_factory):
+    """A folder with `output/`, `pretrained_models/` and `phrases/`, as a user of NVIDIA's FastPitch has it."""
+    folder = tmp_path_factory.mktemp("nvidia")
+    torch.manual_seed(0)
+    for path in ("output", "pretrained_models/waveglow", "phrases"):
+        (folder / path).mkdir(parents=True)
+    write_fastpitch(folder / "output")
+    write_waveglow(folder / "pretrained_models" / "waveglow")
+    (folder / "phrases" / "devset10.tsv").write_text(DEVSET)
+    return folder
+
+
+def synthesize(folder: Path, line: str):
+    words = line.split()
+    return call("bins.synthesize", *(folder / word if "/" in word else word for word in words))
+
+
+@pytest.mark.slow
+def test_nvidias_line_speaks(nvidia):
+    line = (
+        "--cuda --wn-channels 256 --amp-run --fastpitch output/ --waveglow pretrained_models/waveglow/ "
+        "-i phrases/devset10.tsv -o output/wavs_devset10"
+    )
+    spoken = synthesize(nvidia, line)
+    assert spoken.returncode == 0, spoken.stderr
+    answers = spoken.stdout.splitlines()[:3]
+    assert [answer.partition(":")[0] for answer in answers] == ["--cuda", "--wn-channels", "--amp-run"]
+    assert "Griffin-Lim" not in spoken.stdout
+    made = nvidia / "output" / "wavs_devset10"
+    assert spoken.stdout.endswith(f"wrote 2 recordings with pictures and TextGrids to {made}\n")
+    assert (made / "wavs" / "one.wav").is_file() and (made / "two.wav").is_file()
+
+
+def test_pace_is_the_inverse_of_duration_control():
+    from bins.synthesize import _parser
+
+    parse = _parser().parse_args
+    assert parse(["--pace", "1.25"]).duration_control == 0.8
+    assert parse(["--duration_control", "0.8"]).duration_control == 0.8
+    assert parse([]).duration_control == 1.0
+    for pace in ("0", "-1", "nan", "fast"):
+        with pytest.raises(SystemExit) as refused:
+            parse(["--pace", pace])
+        assert refused.value.code == 2
+
+
+def test_flags_without_effect_say_what_replaces_them(capsys):
+    from bins.synthesize import _parser
+
+    flags = [f"--{flag}" for flag in SWITCHES] + [part for flag in FLAGS for part in (f"--{flag}", "1")]
+    given = _parser().parse_args(["--infer_text", "x", *flags])
+    assert given.infer_text == "x" and not {*SWITCHES, *FLAGS} & vars(given).keys()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(SWITCHES) + len(FLAGS)
+    assert all(line.partition(": ")[2] in {*SWITCHES.values(), *FLAGS.values()} for line in lines)
+    assert not {*SWITCHES, *FLAGS} & set(_parser().format_help().split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--infer_text", "x"], "name the model, --infer_expt_dir, or a recipe's --config"),
+        (["--infer_text", "x", "--fastpitch", "y", "--name", "z"], "--name needs --config"),
+        (["--infer_text", "x", "--fastpitch", "y", "--set", "a=b"], "--set needs --config"),
+    ],
+)
+def test_only_a_model_stands_in_place_of_a_config(arguments, message):
+    refused = call("bins.synthesize", *arguments)
+    assert refused.returncode == 2 and message in refused.stderr
+
+
+def test_of_a_folder_the_newest_file_of_a_published_model_counts(nvidia, tmp_path):
+    [file] = (nvidia / "pretrained_models" / "waveglow").glob("*.pt")
+    for name in ("waveglow_9.pt", "waveglow_10.pt", "waveglow_0.pt"):
+        (tmp_path / name).symlink_to(file)
+    (tmp_path / "other_11.pt").write_bytes(b"no model")
+    assert published_path(tmp_path) == tmp_path / "waveglow_10.pt"
+    (tmp_path / "empty").mkdir()
+    assert published_path(tmp_path / "empty") == tmp_path / "empty"
