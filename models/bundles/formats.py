@@ -21,10 +21,14 @@ def published_layout(path: Path) -> PublishedLayout | None:
 
 
 def published_path(path: Path) -> Path:
-    """Return the newest `*.pt` of a folder, by the number in its name, that a layout reads; else the path itself."""
+    """Return the newest `*.pt` that a layout reads of a folder or its `checkpoint(s)/`; else the path itself.
+
+    The newest is the one with the greatest last number in its name.
+    """
     if not path.is_dir() or published_layout(path) is not None:
         return path
-    files = [each for each in path.glob("*.pt") if published_layout(each) is not None]
+    found = (each for pattern in ("*.pt", "checkpoint/*.pt", "checkpoints/*.pt") for each in path.glob(pattern))
+    files = [each for each in found if published_layout(each) is not None]
     return max(files, key=lambda file: (int((re.findall(r"\d+", file.stem) or [0])[-1]), file.name), default=path)
 
 

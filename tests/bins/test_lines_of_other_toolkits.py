@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +17,15 @@ from config.paths import REPOSITORY
 from models.bundle import Bundle
 from models.bundles.formats import layout_of_format, published_path
 from models.fastpitch.network import FastPitch
+from models.hifigan.network import Generator
 from models.registry import settings_class
 from models.waveglow.network import WaveGlow
 from processors.speakers.statistics import SpeakerStatistics, Spread
 from processors.text.mixed_symbols import MIXED_INVENTORY
 from processors.text.symbols import SymbolTable
+from processors.utterance import read_manifest, write_manifest
 from tests.support.commands import call
-from tests.support.tiny_models import SMALL
+from tests.support.tiny_models import SMALL, TinyModel
 
 DEVSET = "mel\toutput\ttext\nmels/a.pt\twavs/one.wav\tThis is a clip.\nmels/b.pt\ttwo.wav\tAnother one.\n"
 
@@ -67,6 +72,47 @@ def nvidia(tmp_path_factory):
 def synthesize(folder: Path, line: str):
     words = line.split()
     return call("bins.synthesize", *(folder / word if "/" in word else word for word in words))
+
+
+@pytest.fixture(scope="module")
+def amphion(tmp_path_factory):
+    """A trained experiment `ckpts/tts/X`, and a vocoder of Amphion's `ckpts/vocoder/hifigan_ljspeech`."""
+    folder = tmp_path_factory.mktemp("amphion")
+    tiny = TinyModel("FastSpeech2", folder)
+    tiny.train("ckpts/tts/X", 1)
+    [first, *_] = read_manifest(tiny.processed_dir / "tiny" / "valid.jsonl")
+    for split in ("test", "golden_test"):
+        write_manifest(tiny.processed_dir / "tiny" / f"{split}.jsonl", [replace(first, text="This is a clip.")])
+    settings = TinyModel("HiFiGAN", folder).settings()
+    vocoder = folder / "ckpts" / "vocoder" / "hifigan_ljspeech"
+    step = vocoder / "checkpoints" / "epoch-0001_step-0000010_loss-1.5"
+    step.mkdir(parents=True)
+    torch.save(Generator(settings.model, settings.preprocess.n_mel).state_dict(), step / "pytorch_model.bin")
+    values = settings.model_dump(mode="json")
+    arguments = {"preprocess": values["preprocess"], "model": {"hifigan": values["model"]}}
+    (vocoder / "args.json").write_text(json.dumps(arguments))
+    return tiny
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ('--infer_mode "batch" --infer_dataset "tiny" --infer_testing_set "test" --vocoder_dir V/checkpoints', ""),
+        ('--infer_mode "batch" --infer_dataset "tiny" --infer_testing_set "golden_test" --vocoder_dir V', ""),
+        ('--infer_mode "single" --infer_text "This is a clip." --vocoder_dir V', "this_is_a_clip"),
+    ],
+)
+def test_amphions_lines_speak(amphion, tmp_path, line, name):
+    vocoder = amphion.folder / "ckpts" / "vocoder" / "hifigan_ljspeech"
+    experiment = amphion.folder / "ckpts" / "tts" / "X"
+    words = [word.replace("V", str(vocoder)) for word in shlex.split(line)]
+    speaker = ["--infer_speaker_name", "a"]  # of the two
+    places = ["--infer_expt_dir", experiment, "--infer_output_dir", tmp_path]
+    spoken = call("bins.synthesize", *amphion.flags(), *places, *words, *speaker)
+    assert spoken.returncode == 0, spoken.stderr
+    [made] = tmp_path.glob("*.wav")
+    assert made.stem.startswith(name or "utterance") and "Griffin-Lim" not in spoken.stdout
 
 
 @pytest.mark.slow
@@ -129,5 +175,8 @@ def test_of_a_folder_the_newest_file_of_a_published_model_counts(nvidia, tmp_pat
         (tmp_path / name).symlink_to(file)
     (tmp_path / "other_11.pt").write_bytes(b"no model")
     assert published_path(tmp_path) == tmp_path / "waveglow_10.pt"
+    (tmp_path / "experiment" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "experiment" / "checkpoints" / "waveglow_3.pt").symlink_to(file)
+    assert published_path(tmp_path / "experiment").name == "waveglow_3.pt"
     (tmp_path / "empty").mkdir()
     assert published_path(tmp_path / "empty") == tmp_path / "empty"
