@@ -110,12 +110,12 @@ def _require_known(names: Sequence[str], patterns: Iterable[str], setting: str) 
     for pattern in patterns:
         if not any(is_part(name, pattern) for name in names):
             known = _part_names(names)
-            near = difflib.get_close_matches(pattern, known, n=_SHOWN, cutoff=0.5)
             short = [name for name in ANYWHERE if any(is_part(each, name) for each in names)]
-            shown = near or [name for name in known if "." not in name] + short
+            shown = [name for name in known if "." not in name] + short
+            near = difflib.get_close_matches(pattern, known, n=_SHOWN, cutoff=0.6)
             raise PartError(
-                f'{setting}: "{pattern}" matches no part of this model\'s networks; '
-                f"{'similar' if near else 'known'}: {', '.join(shown)}"
+                f'{setting}: "{pattern}" matches no part of this model\'s networks; known: {", ".join(shown)}'
+                + (f"; similar: {', '.join(near)}" if near else "")
             )
 
 
