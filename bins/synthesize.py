@@ -22,8 +22,9 @@ def main(arguments: argparse.Namespace) -> int:
     settings, experiment = begin_stage_3(arguments, "synthesize", otherwise=SHIPPED_VOICE)
 
     from models.contracts import Prosody
+    from models.inference.symbol_prosody import require_plausible
     from models.inference.synthesize import announce, choose_requests, speak_all
-    from models.inference.synthesizer import Synthesizer, require_plausible
+    from models.inference.synthesizer import Synthesizer
     from models.inference.vocoder import GriffinLimVocoder
     from utils.console import info
 

@@ -6,11 +6,13 @@ A model in the registry meets the protocol of its kind: `AcousticModel`, `Vocode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +24,7 @@ from utils.precision import Precision
 if TYPE_CHECKING:
     from config.schema import Settings
     from models.bundle import Bundle
+    from processors.alignment.intervals import Alignment
     from processors.alignment.phone_states import StateScores
     from processors.datasets.acoustic_data import AcousticBatch
     from processors.datasets.acoustic_example import Level
@@ -56,30 +59,206 @@ class PhonemeBatch:
         return cls(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
 
 
+DurationRule = Callable[[Tensor], Tensor]
+"""From (B, T_text) predicted frames, fractions included, to the frames wanted; a 0 is obeyed."""
+PitchRule = Callable[[Tensor, Tensor], Tensor]
+"""From (B, T) F0 in Hz and the (B, T) index of each value's phoneme, to the F0 wanted."""
+
+
 @dataclass(frozen=True)
-class Prosody:
-    """Factors on predicted durations, pitch and energy: a number each, or (B, T_text), one per phoneme.
+class Controls:
+    """Factors on predicted durations, pitch and energy: a number each, or (B, T_text), one per phoneme; or a rule.
 
     Attributes:
-        duration: factor on durations; 2 speaks half as fast.
-        pitch: factor on F0 in Hz.
+        duration: factor on durations, or a rule.
+        pitch: factor on F0 in Hz, or a rule; for some models F0 is one value per phoneme, for others one per frame.
         energy: factor on the frames' linear energy.
     """
 
-    duration: Tensor | float = 1.0
-    pitch: Tensor | float = 1.0
+    duration: Tensor | float | DurationRule = 1.0
+    pitch: Tensor | float | PitchRule = 1.0
     energy: Tensor | float = 1.0
 
     def requested(self) -> tuple[str, ...]:
-        """Return the names of the controls that change anything: those with a factor other than 1."""
+        """Return the names of the controls that change anything: those that are rules, or factors other than 1."""
         return tuple(each.name for each in fields(self) if not _is_one(getattr(self, each.name)))
+
+
+AS_PREDICTED = Controls()
+
+
+def _is_one(factor: Tensor | float | DurationRule | PitchRule) -> bool:
+    return bool((factor == 1).all()) if isinstance(factor, Tensor) else factor == 1
+
+
+# Prosody, as a user asks for it
+
+PitchFunction = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.floating]]
+"""From (T_text,) F0 in Hz of a sentence's symbols, 0 where unvoiced, to the F0 wanted; ignored where unvoiced."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a phone, a word or a whole text is to differ from what a voice predicts.
+
+    Changes of a text, a word and a phone combine: factors are multiplied, differences added. Pitch is changed in the
+    order of the attributes, where the voice is voiced, and around the speaker's mean.
+
+    Attributes:
+        duration: factor on durations, pauses included; 2 speaks half as fast.
+        pitch: factor on F0 in Hz, applied together with the shifts.
+        energy: factor on the energy that the model reads, for models that read one.
+        pace: factor on the speed: durations are divided by it; pauses that were asked for stay.
+        pitch_flatten: whether F0 becomes the mean.
+        pitch_invert: whether F0 is mirrored at the mean.
+        pitch_amplify: factor on the distance of F0 from the mean.
+        pitch_shift_hz: added to F0.
+        pitch_shift_semitones: added to F0, after the shift in Hz.
+        energy_db: added to the level of the sound.
+        duration_ms: how long a phone or word lasts, in place of what is predicted; None for that. Not for a text.
+    """
+
+    duration: float = 1.0
+    pitch: float = 1.0
+    energy: float = 1.0
+    pace: float = 1.0
+    pitch_flatten: bool = False
+    pitch_invert: bool = False
+    pitch_amplify: float = 1.0
+    pitch_shift_hz: float = 0.0
+    pitch_shift_semitones: float = 0.0
+    energy_db: float = 0.0
+    duration_ms: float | None = None
+
+    def then(self, further: Change) -> Change:
+        """Return this change and a further one together."""
+        return Change(
+            duration=self.duration * further.duration,
+            pitch=self.pitch * further.pitch,
+            energy=self.energy * further.energy,
+            pace=self.pace * further.pace,
+            pitch_flatten=self.pitch_flatten or further.pitch_flatten,
+            pitch_invert=self.pitch_invert != further.pitch_invert,
+            pitch_amplify=self.pitch_amplify * further.pitch_amplify,
+            pitch_shift_hz=self.pitch_shift_hz + further.pitch_shift_hz,
+            pitch_shift_semitones=self.pitch_shift_semitones + further.pitch_shift_semitones,
+            energy_db=self.energy_db + further.energy_db,
+            duration_ms=self.duration_ms if further.duration_ms is None else further.duration_ms,
+        )
+
+
+@dataclass(frozen=True)
+class NvidiaPitch:
+    """The pitch transforms of NVIDIA's FastPitch: on normalised pitch, of every symbol, without limits.
+
+    Attributes:
+        flatten: whether pitch becomes the mean.
+        invert: whether it is mirrored at the mean.
+        amplify: factor on its distance from the mean.
+        shift_hz: added to it.
+        custom: in place of all these: from (1, T_text) pitch in Hz and (1,) number of symbols to (1, T_text) Hz.
+    """
+
+    flatten: bool = False
+    invert: bool = False
+    amplify: float = 1.0
+    shift_hz: float = 0.0
+    custom: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Prosody(Change):
+    """The prosody asked for: of a whole text, and of its words, phones and pauses.
+
+    Attributes:
+        words: changes of single words, by their index in the text, from 0.
+        phones: changes of single phones, by the indices of their word and of the phone within it.
+        spans: changes of stretches of the text: the words in `text[start:stop]`, or in the first place where a string
+            occurs.
+        pauses_ms: exact lengths of pauses, each before the word of that index; after the last word, of their number.
+        pitch_function: on the F0 of each sentence's symbols, after all other changes of pitch.
+        nvidia_pitch: NVIDIA's transforms, in place of all other changes of pitch.
+        durations_ms: of all symbols of the text, pauses included, with these symbols, before all changes; empty for
+            the predicted ones.
+        recording: whose prosody is taken over, before all changes; None for the predicted one.
+        fade_out_ms: length of a fade at the end.
+        peak_normalize: whether the waveform is scaled to a peak of 1.
+    """
+
+    words: Mapping[int, Change] = field(default_factory=dict)
+    phones: Mapping[tuple[int, int], Change] = field(default_factory=dict)
+    spans: Sequence[tuple[tuple[int, int] | str, Change]] = ()
+    pauses_ms: Mapping[int, float] = field(default_factory=dict)
+    pitch_function: PitchFunction | None = None
+    nvidia_pitch: NvidiaPitch | None = None
+    durations_ms: Sequence[tuple[str, float]] = ()
+    recording: RecordedProsody | None = None
+    fade_out_ms: float = 0.0
+    peak_normalize: bool = False
+
+    @property
+    def changes(self) -> Iterator[Change]:
+        """The changes of the text, its words, phones and spans."""
+        yield self
+        yield from self.words.values()
+        yield from self.phones.values()
+        yield from (change for _, change in self.spans)
+
+    @property
+    def changes_pitch(self) -> bool:
+        """Whether F0 is to differ from the predicted one."""
+        of_recording = self.recording is not None and self.recording.f0_hz is not None
+        if self.pitch_function is not None or self.nvidia_pitch is not None or of_recording:
+            return True
+        return any(_of_pitch(change) != _of_pitch(Change()) for change in self.changes)
+
+    @property
+    def changes_level(self) -> bool:
+        """Whether the level of the sound is to differ from the predicted one."""
+        of_recording = self.recording is not None and self.recording.level_db is not None
+        return of_recording or any(change.energy_db for change in self.changes)
+
+    def requested(self) -> tuple[str, ...]:
+        """Return the names of the network's controls that this needs."""
+        has_durations = bool(self.recording or self.durations_ms or self.pauses_ms)
+        needs = {
+            "duration": has_durations
+            or any((each.duration, each.pace, each.duration_ms) != (1.0, 1.0, None) for each in self.changes),
+            "pitch": self.changes_pitch,
+            "energy": any(each.energy != 1.0 for each in self.changes),
+        }
+        return tuple(name for name, is_needed in needs.items() if is_needed)
 
 
 UNCHANGED = Prosody()
 
 
-def _is_one(factor: Tensor | float) -> bool:
-    return bool((factor == 1).all()) if isinstance(factor, Tensor) else factor == 1
+def _of_pitch(change: Change) -> tuple[float, ...]:
+    return (
+        change.pitch,
+        change.pitch_flatten,
+        change.pitch_invert,
+        change.pitch_amplify,
+        change.pitch_shift_hz,
+        change.pitch_shift_semitones,
+    )
+
+
+@dataclass(frozen=True)
+class RecordedProsody:
+    """When the words and phones of a text are spoken, and at which pitch and level.
+
+    Attributes:
+        alignment: the words' and phones' times.
+        where: its file, for messages.
+        f0_hz: (T_mel,) F0, 0 where unvoiced, at the voice's hop size; None to predict it.
+        level_db: (T_mel,) level of each frame; None to predict it.
+    """
+
+    alignment: Alignment
+    where: str
+    f0_hz: npt.NDArray[np.float32] | None = None
+    level_db: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +280,7 @@ class GeneratedSpeech:
     energy: Tensor | None = None
 
     def contour(self, control: str) -> Tensor:
-        """Return what a control of `Prosody` multiplies: `durations`, `f0_hz` or `energy`."""
+        """Return what a control of `Controls` multiplies: `durations`, `f0_hz` or `energy`."""
         contour = {"duration": self.durations, "pitch": self.f0_hz, "energy": self.energy}[control]
         assert contour is not None, f"a model with the control {control} returns its contour"
         return contour
@@ -111,18 +290,18 @@ class AcousticModel(Protocol):
     """A network that makes mels from phones.
 
     Attributes:
-        controls: names of the `Prosody` factors that it applies; `require_controls` refuses others.
+        controls: names of the `Controls` that it applies; `require_controls` refuses others.
     """
 
     @property
     def controls(self) -> frozenset[str]: ...
 
     def infer(
-        self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED, precision: Precision = "fp32"
+        self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
     ) -> GeneratedSpeech:
         """Synthesize freely, with predicted durations, pitch and energy.
 
-        Each factor of `prosody` multiplies its own contour and nothing that is predicted before it: durations come
+        Each control of `prosody` changes its own contour and nothing that is predicted before it: durations come
         first, then pitch, then energy. Only the decoder computes in `precision`, so that it changes none of these.
 
         Raises:
@@ -142,12 +321,12 @@ def prosody_levels(model: Settings) -> dict[str, Level | None]:
     return {name: getattr(model, name, None) for name in ("pitch_level", "energy_level")}
 
 
-def require_controls(model: AcousticModel, prosody: Prosody, name: str) -> None:
+def require_controls(model: AcousticModel, prosody: Controls | Prosody, name: str) -> None:
     """Raise a `ControlError` if a model lacks a requested control.
 
     Args:
         model: the network.
-        prosody: factors, of which those other than 1 are requested.
+        prosody: what is requested.
         name: of the model, for the message.
     """
     missing = [control for control in prosody.requested() if control not in model.controls]
@@ -185,6 +364,9 @@ class InferenceVocoder(Protocol):
 
 class F0InferenceVocoder(InferenceVocoder, Protocol):
     """A vocoder that can be given F0 beside the mel, and predicts it from the mel where it is not."""
+
+    def predict_f0(self, mel: Tensor) -> Tensor:
+        """Return the (T_mel,) F0 in Hz that it predicts from an (M, T_mel) log-mel, 0 where unvoiced."""
 
     def waveform(self, mel: Tensor, f0_hz: Tensor | None = None) -> Tensor:
         """Return the samples of an (M, T_mel) log-mel at (T_mel,) F0 in Hz, 0 where unvoiced."""

@@ -35,7 +35,7 @@ class Model:
         config: its defaults, from the repository root.
         sizes: the defaults of its other sizes.
         features: names of the feature store's features that its training needs.
-        controls: of an acoustic model, the factors of `Prosody` that it applies; its settings may take some away.
+        controls: of an acoustic model, the `Controls` that it applies; its settings may take some away.
         task: the task class in `task.py`, which has `from_settings`; empty for a model that can only be used.
         reference: the class in `reference.py` that computes the same, more plainly and slowly, to compare speed with;
             empty for none.

@@ -18,7 +18,7 @@ from models.benchmarks.made_up import (
     untrained_bundle,
 )
 from models.benchmarks.timing import Plan, Section, Stepper, percentiles_ms, time_in_turn
-from models.contracts import AcousticModel, PhonemeBatch, Prosody, prosody_levels
+from models.contracts import AcousticModel, Controls, PhonemeBatch, prosody_levels
 from models.registry import open_acoustic, reference_of
 from processors.datasets.acoustic_data import AcousticBatch, collate_acoustic
 from processors.datasets.acoustic_example import AcousticExample
@@ -120,16 +120,16 @@ def measure_inference(settings: ExperimentSettings, *, precision: Precision, run
     }
 
 
-def _usual_durations(network: AcousticModel, phones: PhonemeBatch) -> tuple[Prosody, Tensor]:
+def _usual_durations(network: AcousticModel, phones: PhonemeBatch) -> tuple[Controls, Tensor]:
     """Find the duration factor with which an untrained network's phones last about as long as LJSpeech's.
 
     Returns:
-        The factor as a `Prosody`, and the (1, T_text) durations that it results in.
+        The factor as `Controls`, and the (1, T_text) durations that it results in.
     """
     target_frames = phones.phoneme_ids.numel() * FRAMES_PER_PHONE
     factor = 1.0
     for _ in range(_MAX_TRIES):
-        prosody = Prosody(duration=factor)
+        prosody = Controls(duration=factor)
         try:
             durations = network.infer(phones, prosody).durations
         except ValueError:  # not a single frame

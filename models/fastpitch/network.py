@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from models.contracts import UNCHANGED, GeneratedSpeech, PhonemeBatch, Prosody
+from models.contracts import AS_PREDICTED, Controls, GeneratedSpeech, PhonemeBatch
 from models.fastpitch.settings import FastPitchModelSettings
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.attention import SelfAttention
@@ -150,7 +150,7 @@ class FastPitch(AcousticNetwork):
         return replace(super().forward(target, noise_places), target=target, alignment=alignment)
 
     def infer(
-        self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED, precision: Precision = "fp32"
+        self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
     ) -> GeneratedSpeech:
         """Synthesize freely; its energy is another than that of `GeneratedSpeech`, and is left out."""
         return replace(super().infer(batch, prosody, precision), energy=None)

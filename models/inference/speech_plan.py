@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from models.contracts import UNCHANGED, Prosody
+from models.inference.symbol_prosody import SymbolProsody
 from processors.text.phone_sequence import PhoneSequence
 
 
@@ -17,12 +18,14 @@ class PlannedChunk:
         sequence: T_text phones with their words; it ends in a pause.
         phoneme_ids: (T_text,) in the voice's symbol table.
         min_durations: (T_text,) frames that its phones last at least.
+        prosody: asked for, of its symbols.
         last_pause: frames that its last pause lasts at least, by quiet frames after what the model speaks.
     """
 
     sequence: PhoneSequence
     phoneme_ids: tuple[int, ...]
     min_durations: tuple[int, ...]
+    prosody: SymbolProsody
     last_pause: int = 0
 
 
@@ -34,7 +37,7 @@ class SpeechPlan:
         text: the input.
         chunks: at least one.
         speaker_id: row of the speaker table.
-        prosody: a number per control.
+        prosody: asked for, of the whole text.
     """
 
     text: str

@@ -7,12 +7,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 from config.schema import ExperimentSettings
 from models.contracts import Prosody
 from models.inference.output_files import refuse_existing, report_failures
 from models.inference.speech_plan import SpeechPlan
-from models.inference.synthesizer import Speech, SynthesisError, Synthesizer
+from models.inference.symbol_prosody import SynthesisError
+from models.inference.synthesizer import Speech, Synthesizer
 from models.inference.text_tables import read_texts
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
@@ -177,7 +179,7 @@ def _plans(
     plans = {}
     for request in requests:
         try:
-            own = replace(prosody, **dict(request.factors))
+            own = replace(prosody, **cast(dict[str, Any], dict(request.factors)))
             plans[request] = synthesizer.plan(
                 request.text, speaker=request.speaker, language=request.language, prosody=own
             )

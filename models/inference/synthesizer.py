@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
-from itertools import groupby, islice
+from dataclasses import dataclass, replace
+from itertools import islice, tee
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,19 +17,28 @@ from torch import Tensor
 
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
-from models.contracts import UNCHANGED, PhonemeBatch, Prosody, require_controls
+from models.contracts import AS_PREDICTED, UNCHANGED, PhonemeBatch, Prosody, RecordedProsody, require_controls
+from models.inference.given_durations import TimedTokens, VoiceRange, listed_symbols, recorded_symbols, timed_tokens
+from models.inference.prosody_rules import BatchProsody, PitchScale, with_levels
 from models.inference.speech_plan import PlannedChunk, SpeechPlan
-from models.inference.vocoder import Array, Vocoder, open_vocoder_for, waveforms_of
+from models.inference.symbol_prosody import (
+    SymbolProsody,
+    SynthesisError,
+    require_plausible,
+    symbol_prosody,
+    with_spans_as_words,
+)
+from models.inference.vocoder import Array, F0Vocoder, Vocoder, open_vocoder_for, waveforms_of
 from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
 from processors.audio.foreign_mels import MelScale, MelScaleError
+from processors.speakers.statistics import SpeakerStatistics
 from processors.text.chunks import SENTENCE_ENDS, split_into_chunks
 from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, with_known_phones
 from processors.text.phone_sequence import PhoneSequence
-from processors.text.tokens import Token
+from processors.text.tokens import Pause, Token, Word
 from utils.console import warn
-from utils.errors import RecitalError
 from utils.precision import Precision, fastest, why_not
 
 _TEXTS_AT_ONCE = 64
@@ -37,11 +47,9 @@ _PHONES_TOGETHER = 100
 """Sentences share a chunk up to so many phones: about as many as a pair of utterances has in training."""
 _SENTENCE_PAUSE_S = 0.35
 """Pauses between sentences last at least so long unless asked otherwise, as in reading aloud."""
+_INSERTED_PAUSES = ("sp", ",", "sil")
+"""Symbols for a pause that the text does not have, the best first."""
 _Item = TypeVar("_Item")
-
-
-class SynthesisError(RecitalError):
-    """A text that cannot be synthesized as requested."""
 
 
 @dataclass(frozen=True)
@@ -82,24 +90,38 @@ class ChunkMel:
         mel: (M, T_mel) log-mel.
         durations: (T_text,) frames per phone.
         f0_hz: (T_mel,) pitch.
+        vocoder_f0_hz: (T_mel,) F0 for the vocoder, 0 where unvoiced; None to let it predict F0 from the mel.
     """
 
     mel: Tensor
     durations: np.ndarray
     f0_hz: np.ndarray
+    vocoder_f0_hz: Tensor | None = None
 
-    def with_silence(self, n_frames: int) -> ChunkMel:
-        """Return it with so many more frames, if any, in its last pause: copies of its quietest frame."""
+    def with_silence(self, n_frames: int, after: int | None = None) -> ChunkMel:
+        """Return it with so many more frames, if any, at the end of a symbol: copies of its quietest frame.
+
+        Args:
+            n_frames: how many.
+            after: index of the symbol; None for the last one, -1 for the beginning of the first.
+        """
         if n_frames <= 0:
             return self
         durations = self.durations.copy()
-        durations[-1] += n_frames
+        symbol = len(durations) - 1 if after is None else after
+        at = int(durations[: symbol + 1].sum())
+        durations[max(symbol, 0)] += n_frames
         # The background noise of the recordings goes on; digital silence would stand out.
         quietest = self.mel[:, self.mel.exp().sum(dim=0).argmin()]
+        silence = quietest[:, None].expand(-1, n_frames)
+        voicing = self.vocoder_f0_hz
+        if voicing is not None:
+            voicing = torch.cat([voicing[:at], voicing.new_zeros(n_frames), voicing[at:]])
         return ChunkMel(
-            torch.cat([self.mel, quietest[:, None].expand(-1, n_frames)], dim=1),
+            torch.cat([self.mel[:, :at], silence, self.mel[:, at:]], dim=1),
             durations,
-            np.pad(self.f0_hz, (0, n_frames), mode="edge"),
+            np.insert(self.f0_hz, at, [self.f0_hz[max(at - 1, 0)]] * n_frames),
+            voicing,
         )
 
 
@@ -114,15 +136,6 @@ class PredictedMel:
     def mels(self) -> tuple[Tensor, ...]:
         """The chunks' (M, T_mel) log-mels."""
         return tuple(chunk.mel for chunk in self.chunks)
-
-
-def require_plausible(prosody: Prosody) -> None:
-    """Raise a `SynthesisError` unless every factor is a number between 0.1 and 10."""
-    for name, factor in vars(prosody).items():
-        if isinstance(factor, Tensor):
-            raise SynthesisError(f"{name}_control: found a tensor; expected one number per text")
-        if not 0.1 <= factor <= 10:
-            raise SynthesisError(f"{name}_control: found {factor:g}; expected a factor between 0.1 and 10")
 
 
 class Synthesizer:
@@ -157,6 +170,8 @@ class Synthesizer:
         self._sentence_pause_s = sentence_pause_s
         self._symbols = bundle.symbols
         self._speakers = dict(bundle.speakers)
+        by_row = sorted(self._speakers, key=lambda name: self._speakers[name])
+        self._ranges = [_voice_range(bundle.statistics[name]) for name in by_row]
         preprocess = bundle.settings.preprocess
         self._languages = {name: bundle.languages.get(name, preprocess.language) for name in bundle.speakers}
         self._front_ends = FrontEnds(preprocess, bundle.lexicon_path)
@@ -267,23 +282,28 @@ class Synthesizer:
 
         See `plan` for arguments and errors, which are raised by the call, not by the first `next`.
         """
+        if prosody.peak_normalize or prosody.fade_out_ms:
+            raise SynthesisError("a stream can be neither peak-normalized nor faded out: its end is not known")
         plan = self.plan(text, speaker=speaker, language=language, prosody=prosody)
-        mels = (mel for predicted in self.mels(plan.by_chunk()) for mel in predicted.mels)
-        return map(_as_array, self.vocoder.stream(mels))
+        chunks = (chunk for predicted in self.mels(plan.by_chunk()) for chunk in predicted.chunks)
+        return map(_as_array, self._waveforms(chunks, has_f0=self._gives_f0(prosody)))
 
     def plan(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> SpeechPlan:
-        """Run the front end over a text and check the request; the later steps raise no errors of the user's.
+        """Run the front end over a text and check the request.
+
+        The later steps raise no errors of the user's, except for those of a pitch function.
 
         Args:
             text: of any length.
             speaker: one of `speakers`; needed where there are several.
             language: of the text; the speaker's default if None.
-            prosody: factors on pitch, energy and durations, a number each.
+            prosody: what is to differ from what the voice predicts.
 
         Raises:
-            SynthesisError: the text has no words, the speaker is unknown, or a factor is out of range.
+            SynthesisError: the text has no words, the speaker is unknown, a number is out of range, or the prosody is
+                that of another text.
             ControlError: the model lacks one of the controls.
             TextError: the front end does not support the language or the text.
         """
@@ -294,17 +314,28 @@ class Synthesizer:
         if front_end.is_open:
             tokens = self._with_known_phones(tokens, front_end)
         where = f"“{_shortened(text)}”"
+        prosody = with_spans_as_words(prosody, text, front_end)
+        timed = None
+        if prosody.recording is not None:
+            timed = self._timed(prosody.recording, tokens)
+            tokens = list(timed.tokens)
+        tokens = self._with_pauses(tokens, prosody)
         # A model that has met several sentences at once speaks the melody and the pause between them.
         together = _PHONES_TOGETHER if self.settings.preprocess.joined_share else 0
-        sequences = [
-            PhoneSequence.from_tokens(each, front_end.start)
-            for each in split_into_chunks(tokens, together_phones=together)
-        ]
+        parts = split_into_chunks(tokens, together_phones=together)
+        sequences = [PhoneSequence.from_tokens(each, front_end.start) for each in parts]
         if not sequences:
             raise SynthesisError(f"{where}: has no words to synthesize")
+        recorded = None
+        if timed is not None and prosody.recording is not None:
+            voice = self._ranges[speaker_id]
+            recorded = list(recorded_symbols(prosody.recording, timed, parts, sequences, voice))
+        elif prosody.durations_ms:
+            recorded = list(listed_symbols(prosody.durations_ms, sequences, frames_per_s=self._frames_per_s))
+        prosodies = symbol_prosody(prosody, sequences, recorded, frames_per_s=self._frames_per_s)
         chunks = [
-            self._planned(each, tuple(self._symbols.ids(each.phones, where)), is_last=each is sequences[-1])
-            for each in sequences
+            self._planned(each, tuple(self._symbols.ids(each.phones, where)), of_symbols, is_last=each is sequences[-1])
+            for each, of_symbols in zip(sequences, prosodies, strict=True)
         ]
         return SpeechPlan(text, tuple(chunks), speaker_id, prosody)
 
@@ -325,7 +356,7 @@ class Synthesizer:
         self._speaker_id(speaker)
 
     def check_prosody(self, prosody: Prosody) -> None:
-        """Raise a `SynthesisError` for a factor out of range, a `ControlError` for one that the model lacks."""
+        """Raise a `SynthesisError` for a number out of range, a `ControlError` for a control that the model lacks."""
         require_plausible(prosody)
         require_controls(self._model, prosody, self.settings.model_type)
 
@@ -347,12 +378,42 @@ class Synthesizer:
         except MelScaleError as error:
             raise SynthesisError(str(error)) from None
 
-    def _planned(self, sequence: PhoneSequence, phoneme_ids: tuple[int, ...], *, is_last: bool) -> PlannedChunk:
+    @property
+    def _frames_per_s(self) -> float:
+        return self.sample_rate / self.settings.preprocess.hop_size
+
+    def _planned(
+        self, sequence: PhoneSequence, phoneme_ids: tuple[int, ...], prosody: SymbolProsody, *, is_last: bool
+    ) -> PlannedChunk:
         """Return a chunk with the pauses between its sentences, and before the next chunk if that is a new one."""
-        preprocess = self.settings.preprocess
-        pause = round(self._sentence_pause_s * preprocess.sample_rate / preprocess.hop_size)
+        pause = round(self._sentence_pause_s * self._frames_per_s)
         *inside, last = (pause if phone in SENTENCE_ENDS else 0 for phone in sequence.phones)
-        return PlannedChunk(sequence, phoneme_ids, (*inside, 0), 0 if is_last else last)
+        if is_last or not np.isnan(prosody.frames[-1]):
+            last = 0
+        return PlannedChunk(sequence, phoneme_ids, (*inside, 0), prosody, round(last * float(prosody.duration[-1])))
+
+    def _timed(self, recording: RecordedProsody, tokens: Sequence[Token]) -> TimedTokens:
+        preprocess = self.settings.preprocess
+        if preprocess.phone_extractor == "mixed":
+            raise SynthesisError(f"{recording.where}: this voice reads letters, and takes no durations of phones")
+        return timed_tokens(
+            recording, tokens, self._symbols, hop_size=preprocess.hop_size, sample_rate=preprocess.sample_rate
+        )
+
+    def _with_pauses(self, tokens: Sequence[Token], prosody: Prosody) -> list[Token]:
+        """Return tokens with a symbol where a pause is asked for between two words, if the voice has one."""
+        pause = next((Pause(each) for each in _INSERTED_PAUSES if each in self._symbols.symbols), None)
+        if pause is None:
+            return list(tokens)
+        found: list[Token] = []
+        n_words = 0
+        for token in tokens:
+            if isinstance(token, Word):
+                if n_words in prosody.pauses_ms and found and isinstance(found[-1], Word):
+                    found.append(pause)
+                n_words += 1
+            found.append(token)
+        return found
 
     def _language(self, speaker: str | None, language: str | None) -> str:
         if language is not None:
@@ -380,18 +441,12 @@ class Synthesizer:
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
     def _predict(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> list[ChunkMel]:
-        """Run the acoustic model over chunks, in batches of equal prosody and similar length; keep their order."""
-
-        def kind(index: int) -> tuple[object, ...]:
-            return astuple(chunks[index][0].prosody)
-
+        """Run the acoustic model over chunks, in batches of similar length; keep their order."""
         predicted: dict[int, ChunkMel] = {}
-        by_length = sorted(range(len(chunks)), key=lambda index: (kind(index), len(chunks[index][1].phoneme_ids)))
-        for _, places_alike in groupby(by_length, key=kind):
-            alike = list(places_alike)
-            for start in range(0, len(alike), _CHUNKS_PER_BATCH):
-                indices = alike[start : start + _CHUNKS_PER_BATCH]
-                predicted.update(zip(indices, self._predict_batch([chunks[index] for index in indices]), strict=True))
+        by_length = sorted(range(len(chunks)), key=lambda index: len(chunks[index][1].phoneme_ids))
+        for start in range(0, len(chunks), _CHUNKS_PER_BATCH):
+            indices = by_length[start : start + _CHUNKS_PER_BATCH]
+            predicted.update(zip(indices, self._predict_batch([chunks[index] for index in indices]), strict=True))
         return [predicted[index] for index in range(len(chunks))]
 
     def _predict_batch(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> Iterator[ChunkMel]:
@@ -402,24 +457,65 @@ class Synthesizer:
             torch.tensor([plan.speaker_id for plan, _ in chunks], device=self.device),
             _padded([torch.tensor(chunk.min_durations) for _, chunk in chunks]).to(self.device),
         )
-        generated = self._model.infer(batch, chunks[0][0].prosody, self._precision)
+        prosody = BatchProsody(
+            [plan.prosody for plan, _ in chunks],
+            [chunk.prosody for _, chunk in chunks],
+            [self._pitch_scale(plan.speaker_id) for plan, _ in chunks],
+            self.device,
+        )
+        controls = prosody.controls()
+        generated = unchanged = self._model.infer(batch, controls, self._precision)
+        if prosody.n_limited:
+            low, high = self.settings.preprocess.f0_min, self.settings.preprocess.f0_max
+            warn(f"pitch: limited in {prosody.n_limited} phones to this voice's {low:g} to {high:g} Hz")
+        if prosody.changes_pitch and any(self._gives_f0(plan.prosody) for plan, _ in chunks):
+            # The F0 that the vocoder finds where nothing is changed: what it finds in the changed mel is less exact.
+            unchanged = self._model.infer(batch, replace(controls, pitch=AS_PREDICTED.pitch), self._precision)
         for row, (plan, chunk) in enumerate(chunks):
             n_frames = int(generated.mel_lengths[row])
+            durations = generated.durations[row, : len(chunk.phoneme_ids)]
+            f0_hz = None
+            if self._gives_f0(plan.prosody):
+                base_hz = cast(F0Vocoder, self.vocoder).predict_f0(unchanged.mel[row, :, :n_frames].float())
+                f0_hz = prosody.frame_f0(row, base_hz, unchanged, generated)
             predicted = ChunkMel(
-                generated.mel[row, :, :n_frames].float(),
-                generated.durations[row, : len(chunk.phoneme_ids)].cpu().numpy(),
+                with_levels(generated.mel[row, :, :n_frames].float(), chunk.prosody, durations),
+                durations.cpu().numpy(),
                 generated.f0_hz[row, :n_frames].float().cpu().numpy(),
+                f0_hz,
             )
-            last_pause = round(chunk.last_pause * float(plan.prosody.duration))
-            yield predicted.with_silence(last_pause - int(predicted.durations[-1]))
+            predicted = predicted.with_silence(chunk.last_pause - int(predicted.durations[-1]))
+            for after, n_quiet in chunk.prosody.insertions.items():
+                predicted = predicted.with_silence(n_quiet, after)
+            yield predicted
+
+    def _gives_f0(self, prosody: Prosody) -> bool:
+        """Return whether the vocoder gets F0: where it takes it, and prosody changes pitch or level."""
+        return self.vocoder.takes_f0 and (prosody.changes_pitch or prosody.changes_level)
+
+    def _pitch_scale(self, speaker_id: int) -> PitchScale:
+        preprocess = self.settings.preprocess
+        is_log = preprocess.pitch_scale == "log"
+        return PitchScale(
+            math.exp(self._ranges[speaker_id].mean), preprocess.f0_min, preprocess.f0_max, is_interpolated=is_log
+        )
+
+    def _waveforms(self, chunks: Iterable[ChunkMel], *, has_f0: bool) -> Iterator[Tensor]:
+        """Yield the waveform of chunks piece by piece."""
+        if not has_f0:
+            return self.vocoder.stream(chunk.mel for chunk in chunks)
+        for_mels, for_f0 = tee(chunks)
+        contours = (chunk.vocoder_f0_hz for chunk in for_f0 if chunk.vocoder_f0_hz is not None)
+        return cast(F0Vocoder, self.vocoder).stream((chunk.mel for chunk in for_mels), contours)
 
     def _speech(self, predicted: PredictedMel) -> Speech:
         sequence, frame_s = predicted.plan.sequence, self.settings.preprocess.hop_size / self.sample_rate
         durations = np.concatenate([chunk.durations for chunk in predicted.chunks])
         duration_s = int(durations.sum()) * frame_s
+        waveforms = self._waveforms(predicted.chunks, has_f0=self._gives_f0(predicted.plan.prosody))
         return Speech(
             text=predicted.plan.text,
-            waveform=_as_array(torch.cat(list(self.vocoder.stream(predicted.mels)))),
+            waveform=_finished(torch.cat(list(waveforms)), predicted.plan.prosody, self.sample_rate),
             sample_rate=self.sample_rate,
             mel=np.concatenate([mel.cpu().numpy() for mel in predicted.mels], axis=1),
             f0_hz=np.concatenate([chunk.f0_hz for chunk in predicted.chunks]),
@@ -439,6 +535,25 @@ def _windows(items: Iterable[_Item]) -> Iterator[Sequence[_Item]]:
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=0)
+
+
+def _finished(waveform: Tensor, prosody: Prosody, sample_rate: int) -> np.ndarray:
+    """Return a waveform, faded out and scaled to a peak of 1 where asked for."""
+    n_faded = min(round(prosody.fade_out_ms / 1000 * sample_rate), len(waveform))
+    if n_faded:
+        fade = torch.linspace(1.0, 0.0, n_faded, device=waveform.device)
+        waveform = torch.cat([waveform[: len(waveform) - n_faded], waveform[len(waveform) - n_faded :] * fade])
+    if prosody.peak_normalize:
+        waveform = waveform / waveform.abs().max().clamp(min=1e-5)
+    return _as_array(waveform)
+
+
+def _voice_range(statistics: SpeakerStatistics) -> VoiceRange:
+    """Return the mean and standard deviation of the logarithm of F0; of statistics in Hz, approximately."""
+    pitch = statistics.pitch
+    if statistics.pitch_scale == "log":
+        return VoiceRange(pitch.mean, pitch.std)
+    return VoiceRange(math.log(pitch.mean), pitch.std / pitch.mean)
 
 
 def _as_array(waveform: Tensor) -> np.ndarray:

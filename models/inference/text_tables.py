@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from models.inference.synthesizer import SynthesisError
+from models.inference.symbol_prosody import SynthesisError
 from processors.audio.audio_file import AUDIO_SUFFIXES
 from processors.utterance import numbered_lines, unsafe_name_reason
 from utils.console import info

@@ -34,7 +34,14 @@ _OR_GRIFFIN_LIM = f"; {GRIFFIN_LIM} in its place asks for Griffin-Lim"
 
 
 class Vocoder(Protocol):
-    """Computes waveforms from mels; thread-safe."""
+    """Computes waveforms from mels; thread-safe.
+
+    Attributes:
+        takes_f0: whether it is an `F0Vocoder`.
+    """
+
+    @property
+    def takes_f0(self) -> bool: ...
 
     def waveform(self, mel: Tensor) -> Tensor:
         """Return (T_mel * hop_size,) samples, float32 and about in [-1, 1], of an (M, T_mel) log-mel."""
@@ -47,6 +54,16 @@ class Vocoder(Protocol):
         """
 
 
+class F0Vocoder(Vocoder, Protocol):
+    """A vocoder that can be given F0 in Hz beside the mels, 0 where unvoiced."""
+
+    def predict_f0(self, mel: Tensor) -> Tensor:
+        """Return the (T_mel,) F0 that it predicts from an (M, T_mel) log-mel."""
+
+    def stream(self, mels: Iterable[Tensor], contours: Iterable[Tensor] | None = None) -> Iterator[Tensor]:
+        """Yield the waveform of consecutive mels; `contours` are their F0, None to predict it."""
+
+
 class GriffinLimVocoder:
     """Waveforms without a trained vocoder: iterative phase reconstruction (see `griffin_lim`).
 
@@ -54,6 +71,8 @@ class GriffinLimVocoder:
         mel: the mel definition of the acoustic model.
         iterations: quality improves up to about 60.
     """
+
+    takes_f0 = False
 
     def __init__(self, mel: MelSpectrogram, iterations: int = 60) -> None:
         self._mel, self._iterations = mel, iterations
@@ -143,6 +162,14 @@ class NeuralVocoder:
     def takes_f0(self) -> bool:
         """Return whether F0 can be given beside mels; without, a vocoder that takes it predicts it from the mel."""
         return self._network.takes_f0
+
+    def predict_f0(self, mel: Tensor) -> Tensor:
+        """Return the (T_mel,) F0 in Hz that the network predicts from a mel, 0 where unvoiced.
+
+        Raises:
+            VocoderError: the vocoder takes no F0.
+        """
+        return self._with_f0.predict_f0(self._moved(mel))
 
     @torch.inference_mode()
     def waveform(self, mel: Tensor, f0_hz: Tensor | None = None) -> Tensor:

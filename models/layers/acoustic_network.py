@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from models.contracts import UNCHANGED, GeneratedSpeech, PhonemeBatch, Prosody
+from models.contracts import AS_PREDICTED, Controls, GeneratedSpeech, PhonemeBatch
 from models.layers.acoustic_settings import AcousticModelSettings
 from models.layers.conv1d import Conv1d
 from models.layers.decoder_noise import DecoderNoise
@@ -167,7 +167,7 @@ class AcousticNetwork(nn.Module):
 
     @torch.no_grad()
     def infer(
-        self, batch: PhonemeBatch, prosody: Prosody = UNCHANGED, precision: Precision = "fp32"
+        self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
     ) -> GeneratedSpeech:
         """Synthesize with predicted durations, pitch and energy (`models.contracts.AcousticModel`).
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.contracts import PhonemeBatch, Prosody
+from models.contracts import Controls, DurationRule, PhonemeBatch, PitchRule
 from models.layers.length_regulator import expand, frame_index
 from models.layers.variance_predictor import VariancePredictor
 from processors.datasets.acoustic_data import AcousticBatch
@@ -169,14 +169,14 @@ class VarianceAdaptor(nn.Module):
         frames, per_frame, _ = self._vary("frame", frames, is_frame_padding, true)
         return Variances(frames, is_frame_padding, log_durations, per_phone | per_frame)
 
-    def infer(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, prosody: Prosody) -> InferredVariances:
+    def infer(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, prosody: Controls) -> InferredVariances:
         """Predict variances, apply the controls, and embed the result.
 
         Args:
             hidden: (B, T_text, D).
             is_padding: (B, T_text).
             batch: phonemes and speakers.
-            prosody: factors on what is predicted.
+            prosody: controls of what is predicted.
 
         Raises:
             ValueError: an utterance consists of pauses that last 0 frames.
@@ -185,11 +185,15 @@ class VarianceAdaptor(nn.Module):
         index, is_frame_padding = frame_index(durations)
 
         def controlled(name: str, predicted: Tensor) -> Tensor:
-            factor = getattr(prosody, name)
-            if self.levels[name] == "frame" and isinstance(factor, Tensor):
-                factor = factor.gather(1, index)
-            padding = is_frame_padding if self.levels[name] == "frame" else is_padding
-            return self._scaled(name, predicted, batch.speaker_ids, factor).masked_fill(padding, 0.0)
+            control = getattr(prosody, name)
+            is_of_frames = self.levels[name] == "frame"
+            if callable(control):
+                places = index if is_of_frames else torch.arange(predicted.shape[1], device=index.device)
+                changed = self._ruled(predicted, batch.speaker_ids, places.expand(predicted.shape), control)
+            else:
+                factor = control.gather(1, index) if is_of_frames and isinstance(control, Tensor) else control
+                changed = self._scaled(name, predicted, batch.speaker_ids, factor)
+            return changed.masked_fill(is_frame_padding if is_of_frames else is_padding, 0.0)
 
         hidden, _, per_phone = self._vary("phone", hidden, is_padding, controlled)
         frames = expand(hidden, durations, index.shape[1])
@@ -219,12 +223,19 @@ class VarianceAdaptor(nn.Module):
                 hidden = hidden + self.embeddings[name](chosen[name])
         return hidden, predicted, chosen
 
-    def _durations(self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, control: Tensor | float) -> Tensor:
+    def _durations(
+        self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, control: Tensor | float | DurationRule
+    ) -> Tensor:
         frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=self.max_duration)
         if batch.min_durations is not None:
             frames = torch.maximum(frames, batch.min_durations.to(frames.dtype))
         at_least = (~self.is_pause[batch.phoneme_ids]).to(frames.dtype)
-        return torch.maximum((frames * control).round(), at_least).masked_fill(is_padding, 0.0).long()
+        if callable(control):
+            frames = control(frames)
+            at_least = at_least.masked_fill(frames == 0, 0.0)
+        else:
+            frames = frames * control
+        return torch.maximum(frames.round(), at_least).masked_fill(is_padding, 0.0).long()
 
     def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
         """Return the normalised value whose physical quantity is `factor` times that of `value`."""
@@ -234,6 +245,15 @@ class VarianceAdaptor(nn.Module):
         mean, std = self._scale(name, speaker_ids)
         mean_in_stds = mean / std
         return (value + mean_in_stds) * factor - mean_in_stds
+
+    def _ruled(self, value: Tensor, speaker_ids: Tensor, places: Tensor, rule: PitchRule) -> Tensor:
+        """Return normalised pitch changed by a rule; the same bits where it changes nothing."""
+        mean, std = self._scale("pitch", speaker_ids)
+        pitch = value * std + mean
+        f0_hz = pitch.exp() if self.is_log_pitch else pitch
+        wanted = rule(f0_hz, places)
+        changed = ((wanted.log() if self.is_log_pitch else wanted) - mean) / std
+        return torch.where(wanted == f0_hz, value, changed)
 
     def _denormalised(self, name: str, value: Tensor, speaker_ids: Tensor) -> Tensor:
         mean, std = self._scale(name, speaker_ids)

@@ -81,6 +81,11 @@ class LyreVocoder:
             receptive_frames=receptive_frames,
         )
 
+    @torch.inference_mode()
+    def predict_f0(self, mel: Tensor) -> Tensor:
+        """Return the (T_mel,) F0 in Hz that is predicted from an (M, T_mel) log-mel, 0 where unvoiced."""
+        return self._predict(mel[None])[0]
+
     def waveform(self, mel: Tensor, f0_hz: Tensor | None = None) -> Tensor:
         """Return the (T_mel * hop_size,) waveform of a log-mel of any length.
 

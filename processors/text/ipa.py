@@ -94,6 +94,14 @@ def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
     return (min(near)[2],) if near else ()
 
 
+@lru_cache(maxsize=4096)
+def is_voiced(phone: str) -> bool:
+    """Return whether a phone of IPA or ARPAbet, or a letter, may be voiced; pauses and punctuation are not."""
+    bare = phone.removeprefix("@").rstrip("012")
+    letters = _bare(_OF_ARPABET.get(bare, bare.lower()))
+    return any(_CONSONANTS[each][2] if each in _CONSONANTS else each.isalpha() for each in letters)
+
+
 @lru_cache(maxsize=65536)
 def phone_distance(phone: str, other: str) -> int:
     """Return the distance of two phones, of IPA or ARPAbet: 0 for the same letters, else of the nearest."""

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from models.bundles.locate import find_bundle, open_bundle
-from models.contracts import ControlError, PhonemeBatch, Prosody, require_controls
+from models.contracts import ControlError, Controls, PhonemeBatch, Prosody, require_controls
 from models.inference.synthesizer import Synthesizer
 from models.registry import (
     MODELS,
@@ -289,9 +289,9 @@ def test_a_control_scales_its_own_contour_and_no_earlier_one_or_is_refused(used,
     factor = 2.0
     if control not in model.controls:
         with pytest.raises(ControlError, match=f"has no {control} to control; it has: "):
-            require_controls(model, Prosody(**{control: factor}), "model")
+            require_controls(model, Controls(**{control: factor}), "model")
         return
-    usual, changed = model.infer(phonemes), model.infer(phonemes, Prosody(**{control: factor}))
+    usual, changed = model.infer(phonemes), model.infer(phonemes, Controls(**{control: factor}))
     found, wanted = changed.contour(control), factor * usual.contour(control)
     if control == "duration":  # in whole frames, each rounded once
         assert (found - wanted).abs().max() <= (1.0 + factor) / 2.0 and found.sum() > usual.durations.sum()
@@ -302,7 +302,7 @@ def test_a_control_scales_its_own_contour_and_no_earlier_one_or_is_refused(used,
     for earlier in CONTROLS[: CONTROLS.index(control)]:
         if earlier in ("duration", "pitch") or usual.energy is not None:
             assert torch.equal(changed.contour(earlier), usual.contour(earlier)), f"{control} changes {earlier}"
-    one_by_one = model.infer(phonemes, Prosody(**{control: torch.full(phonemes.phoneme_ids.shape, factor)}))
+    one_by_one = model.infer(phonemes, Controls(**{control: torch.full(phonemes.phoneme_ids.shape, factor)}))
     assert torch.equal(one_by_one.mel, changed.mel)
 
 
@@ -315,7 +315,7 @@ def test_phones_last_at_least_as_long_as_asked_before_the_control(used):
     assert (usual.durations[:, 2] < 40).all() and (longer.durations[:, 2] == 40).all()
     others = torch.arange(least.shape[1]) != 2
     assert torch.equal(usual.durations[:, others], longer.durations[:, others])
-    faster = model.infer(dataclasses.replace(phonemes, min_durations=least), Prosody(duration=0.5))
+    faster = model.infer(dataclasses.replace(phonemes, min_durations=least), Controls(duration=0.5))
     assert (faster.durations[:, 2] == 20).all()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.bundle import BundleError
-from models.contracts import PhonemeBatch, Prosody
+from models.contracts import Controls, PhonemeBatch
 from models.fastpitch import original
 from models.fastpitch.network import FastPitch
 from models.fastpitch.task import fastpitch_loss_terms
@@ -85,7 +85,7 @@ def test_synthesis_matches_the_published_values(folder, name):
             seen = {}
             hooks += [captured(module, seen, f"{key} used") for key, module in adaptor.embeddings.items()]
             hooks += [captured(module, seen, key) for key, module in adaptor.predictors.items()]
-            speech = network.infer(phonemes, Prosody(duration=1 / pace, pitch=factor))
+            speech = network.infer(phonemes, Controls(duration=1 / pace, pitch=factor))
             found = {
                 "mel": speech.mel[0],
                 "frames": speech.durations[0],

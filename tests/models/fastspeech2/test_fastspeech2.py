@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.contracts import PhonemeBatch, Prosody
+from models.contracts import Controls, PhonemeBatch
 from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.settings import FastSpeech2ModelSettings
 from models.layers.attention import SelfAttention, attention_bias
@@ -77,7 +77,7 @@ def make_example(number, n_phones, level="phone"):
 
 def speak(network, *examples, **controls):
     batch = collate_acoustic(examples)
-    return network.infer(PhonemeBatch.from_batch(batch), Prosody(**controls))
+    return network.infer(PhonemeBatch.from_batch(batch), Controls(**controls))
 
 
 # Layers
