@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.other_toolkits import NVIDIA_FLAGS, NVIDIA_SWITCHES
 from config.paths import VOCODERS
 from utils.version import VERSION
 
@@ -52,56 +51,6 @@ def make_parser(
     parser.add_argument("--version", action="version", version=f"Recital {VERSION}")
     parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
     return parser
-
-
-def add_vocoder_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that change how a vocoder sounds."""
-    parser.add_argument(
-        "--sigma",
-        type=float,
-        metavar="X",
-        help="spread of the noise that a WaveGlow makes waveforms from, 0 to 2; the vocoder's own unless given",
-    )
-    parser.add_argument(
-        "--denoising_strength",
-        type=float,
-        default=0.0,
-        metavar="X",
-        help="share of the vocoder's constant sound that is subtracted, such as 0.01; 0 for none",
-    )
-
-
-class _FileOfTexts(argparse.Action):
-    """A file of texts, which chooses `--infer_mode batch`, too."""
-
-    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: object = None) -> None:
-        namespace.infer_mode, namespace.infer_text = "batch", values
-
-
-class _Answered(argparse.Action):
-    """A flag without effect, answered by a line that says what replaces it."""
-
-    def __call__(self, parser: object, namespace: object, values: object, option: str | None = None) -> None:
-        print(f"{(option or '').replace('_', '-')}: {self.const}", flush=True)
-
-
-def _inverse(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return 1 / number
-
-
-def add_nvidia_flags(parser: argparse.ArgumentParser) -> None:
-    """Accept flags of `inference.py` of NVIDIA's FastPitch; those without effect say what replaces them."""
-    add, hidden = parser.add_argument, argparse.SUPPRESS
-    add("--input", "-i", metavar="FILE", dest="infer_text", action=_FileOfTexts, help="a file of texts, as for batch")
-    add(
-        "--pace", metavar="X", dest="duration_control", type=_inverse, default=1.0, help="inverse of --duration_control"
-    )
-    for answers, n_values in ((NVIDIA_SWITCHES, 0), (NVIDIA_FLAGS, None)):
-        for flag, answer in answers.items():
-            add(f"--{flag}", action=_Answered, nargs=n_values, const=answer, default=hidden, help=hidden)
 
 
 def load(arguments: argparse.Namespace) -> Resolved:

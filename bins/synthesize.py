@@ -5,15 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bins.command import (
-    add_nvidia_flags,
-    add_vocoder_flags,
-    begin_stage_3,
-    choose_device,
-    make_parser,
-    require_voice,
-    run,
-)
+from bins.command import begin_stage_3, choose_device, make_parser, require_voice, run
+from bins.speech_flags import add_nvidia_flags, add_prosody_flags, add_vocoder_flags, prosody_of, vocoder_options
 from config.paths import SHIPPED_VOICE
 from models.bundles.formats import describe_published
 
@@ -21,18 +14,16 @@ from models.bundles.formats import describe_published
 def main(arguments: argparse.Namespace) -> int:
     settings, experiment = begin_stage_3(arguments, "synthesize", otherwise=SHIPPED_VOICE)
 
-    from models.contracts import Prosody
-    from models.inference.symbol_prosody import require_plausible
     from models.inference.synthesize import announce, choose_requests, speak_all
     from models.inference.synthesizer import Synthesizer
     from models.inference.vocoder import GriffinLimVocoder
     from utils.console import info
 
-    prosody = Prosody(arguments.duration_control, arguments.pitch_control, arguments.energy_control)
-    require_plausible(prosody)
+    prosody = prosody_of(arguments)
     single = arguments.infer_mode == "single"
-    names = ("sentence_pause_s", "sigma", "denoising_strength")
-    opening = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    opening = vocoder_options(arguments)
+    if arguments.sentence_pause_s is not None:
+        opening["sentence_pause_s"] = arguments.sentence_pause_s
     synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **opening)
     requests = choose_requests(
         synthesizer,
@@ -101,9 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the vocoder: an experiment, a checkpoint or a bundle, a folder with an original "
         f"{describe_published('vocoder')}, or griffin_lim; the voice's own or the shipped one unless given",
     )
-    add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
-    add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")
-    add("--duration_control", type=float, default=1.0, metavar="X", help="factor on durations; 2 is half as fast")
+    add_prosody_flags(parser)
     add(
         "--sentence_pause_s",
         type=float,

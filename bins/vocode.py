@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import add_vocoder_flags, begin_stage_3, choose_device, make_parser, require_voice, run
+from bins.command import begin_stage_3, choose_device, make_parser, require_voice, run
+from bins.speech_flags import add_vocoder_flags, vocoder_options
 from models.bundles.formats import describe_published
 from utils.precision import PRECISIONS
 
@@ -22,13 +23,8 @@ def main(arguments: argparse.Namespace) -> int:
     from models.inference.vocode import vocode_all
     from models.inference.vocoder import open_vocoder
 
-    vocoder = open_vocoder(
-        experiment,
-        device=choose_device(),
-        precision=arguments.precision,
-        sigma=arguments.sigma,
-        denoising_strength=arguments.denoising_strength,
-    )
+    options = vocoder_options(arguments)
+    vocoder = open_vocoder(experiment, device=choose_device(), precision=arguments.precision, **options)
     mel = vocoder.settings.preprocess  # the vocoder's own settings, not those of --config
     sources = _sources(arguments, settings or vocoder.settings, mel)
     folder = Path(arguments.infer_output_dir or experiment / "result")
