@@ -103,6 +103,7 @@ class AcousticTask:
             max_duration_s=preprocess.max_duration_s,
             textgrid_dirs={dataset: preprocess.textgrid_path(dataset) for dataset in given},
         )
+        makes_more = split == "train" and (preprocess.phrases_share or preprocess.joined_share)
         return open_acoustic_data(
             preprocess.processed_path,
             datasets,
@@ -110,7 +111,7 @@ class AcousticTask:
             self._voice,
             expect=store_settings(preprocess, ACOUSTIC_FEATURES, self._voice.symbols.symbols),
             **prosody_levels(self._settings.model),
-            further=further if split == "train" else None,
+            further=further if makes_more else None,
             needs_durations=not self._settings.model.learns_durations,
         )
 
