@@ -7,10 +7,13 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from config.load import BY_HOP_SIZE
 from config.schema import ExperimentSettings
 
 # A file may refine another: nothing is required, and the defaults are those of the file that it refines.
 _LEFT_OUT = ("required", "default", "title")
+# In place of numbers and lists.
+_BY_HOP_SIZE = {"type": "object", "properties": {BY_HOP_SIZE: {"type": "object"}}, "additionalProperties": False}
 _SCHEMA_PROPERTY = {"type": "string", "description": "the JSON schema of this file, for editors; no setting"}
 
 
@@ -46,7 +49,15 @@ def _loosened(schema: Any) -> Any:
         return schema
     return {
         # The keys of `properties` are names of settings, whatever they are.
-        key: {name: _loosened(each) for name, each in value.items()} if key == "properties" else _loosened(value)
+        key: {name: _setting(each) for name, each in value.items()} if key == "properties" else _loosened(value)
         for key, value in schema.items()
         if key not in _LEFT_OUT
     }
+
+
+def _setting(schema: Any) -> Any:
+    loosened = _loosened(schema)
+    if loosened.get("type") not in ("integer", "number", "array"):
+        return loosened
+    meaning = {key: loosened.pop(key) for key in ("description",) if key in loosened}
+    return meaning | {"anyOf": [loosened, _BY_HOP_SIZE]}

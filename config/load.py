@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from config.other_toolkits import answer_for, file_here
 from config.paths import REPOSITORY, resolve_path
-from config.schema import Contradiction, ExperimentSettings, Settings
+from config.schema import Contradiction, ExperimentSettings, Settings, base_files
 from utils.errors import RecitalError
 from utils.files import write_atomically
 
@@ -22,6 +22,9 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 Tree = dict[str, Any]
 
 COMMAND_LINE = "--set"
+BY_HOP_SIZE = "by_hop_size"
+"""Name of a table of values in settings files, of which `preprocess.hop_size` chooses one."""
+_OTHERWISE = "otherwise"
 
 
 class SettingsError(RecitalError):
@@ -128,9 +131,10 @@ def check_settings(
             faulty.add(name)
             source = _source_of(name, sources, fallback_source)
             problems.append(f"{source}: {name}: {_explain(fault, name, schema)}")
-    base = str(tree.get("base_config", ""))
-    if (here := file_here(base)) and not resolve_path(base).is_file():
-        problems.insert(0, f"{_source_of('base_config', sources, fallback_source)}: base_config: {base} is {here} here")
+    where = f"{_source_of('base_config', sources, fallback_source)}: base_config"
+    for base in base_files(tree.get("base_config", "")):
+        if (here := file_here(str(base))) and not resolve_path(base).is_file():
+            problems.insert(0, f"{where}: {base} is {here} here")
     # Contradictions among the valid settings are reported together with the faulty ones.
     for contradiction in _contradictions(settings or _valid_part(tree, schema, faulty)):
         name = contradiction.names[0]
@@ -190,6 +194,7 @@ def _resolved(
     sources: dict[str, str] = {}
     for source, layer in layers:
         _merge(merged, layer, source, sources)
+    _choose_by_hop_size(merged, sources)
     model_type = merged.get("model_type")
     if not isinstance(model_type, str):
         raise SettingsError(
@@ -205,30 +210,39 @@ def _resolved(
 
 
 def _file_layers(path: Path) -> list[tuple[str, Tree]]:
-    """Read a config file and those it refines, the base first."""
-    layers: list[tuple[str, Tree]] = []
-    chain: list[Path] = []
-    current: Path | None = path
-    while current is not None:
-        real = current.resolve()
-        if real in chain:
-            circle = " -> ".join(_shown(step) for step in [*chain[chain.index(real) :], real])
-            raise SettingsError(f"{_shown(path)}: base_config goes in a circle: {circle}")
-        if chain and not current.is_file() and (here := file_here(str(layers[-1][1]["base_config"]))):
-            current = resolve_path(here)  # `check_settings` reports it with the other names
-        if chain and not current.is_file():
+    """Read a config file and those it refines, the base first; of a list of bases the last comes last.
+
+    A file that several of them refine comes once, where the first of them needs it.
+    """
+    layers: dict[Path, tuple[str, Tree]] = {}
+    _add_layers(path, [], layers)
+    return list(layers.values())
+
+
+def _add_layers(path: Path, chain: list[Path], layers: dict[Path, tuple[str, Tree]]) -> None:
+    """Add a file's layers, its own last; `chain` are the files that led to it."""
+    real = path.resolve()
+    if real in chain:
+        circle = " -> ".join(_shown(step) for step in [*chain[chain.index(real) :], real])
+        raise SettingsError(f"{_shown(chain[0])}: base_config goes in a circle: {circle}")
+    if real in layers:
+        return
+    tree = read_json5(path)
+    bases = tree.get("base_config", "")
+    if not isinstance(bases, str) and not (isinstance(bases, list) and all(isinstance(base, str) for base in bases)):
+        raise SettingsError(
+            f"{_shown(path)}: base_config: must be a path or a list of paths, found {json.dumps(bases)}"
+        )
+    for base in base_files(bases):
+        file = resolve_path(base)
+        if not file.is_file() and (here := file_here(base)):
+            file = resolve_path(here)  # `check_settings` reports it with the other names
+        if not file.is_file():
             raise SettingsError(
-                f"{_shown(chain[-1])}: base_config: there is no file {_shown(current)}; "
-                "paths start at the repository root"
+                f"{_shown(path)}: base_config: there is no file {_shown(file)}; paths start at the repository root"
             )
-        chain.append(real)
-        tree = read_json5(current)
-        layers.append((_shown(current), tree))
-        base = tree.get("base_config", "")
-        if not isinstance(base, str):
-            raise SettingsError(f"{_shown(current)}: base_config: must be a path, found {json.dumps(base)}")
-        current = resolve_path(base) if base else None
-    return layers[::-1]
+        _add_layers(file, [*chain, real], layers)
+    layers[real] = (_shown(path), tree)
 
 
 def read_json5(path: Path) -> Tree:
@@ -281,7 +295,37 @@ def _merge(into: Tree, layer: Tree, source: str, sources: dict[str, str], prefix
             _merge(into[name], value, source, sources, f"{dotted}.")
         else:
             into[name] = value
-            sources[dotted] = source
+            _name_source(dotted, source, sources)
+
+
+def _name_source(name: str, source: str, sources: dict[str, str]) -> None:
+    """Record where a plain value came from, in place of the sources of an object that it replaces."""
+    for inner in [other for other in sources if other.startswith(f"{name}.")]:
+        del sources[inner]
+    sources[name] = source
+
+
+def _choose_by_hop_size(merged: Tree, sources: dict[str, str]) -> None:
+    """Replace each `{by_hop_size: {"256": value, ..., otherwise: value}}` by the value for `preprocess.hop_size`.
+
+    One that has none is left, for `check_settings` to report.
+    """
+    preprocess = merged.get("preprocess")
+    hop_size = str(preprocess.get("hop_size")) if isinstance(preprocess, dict) else ""
+
+    def choose(tree: Tree, prefix: str) -> None:
+        for name, value in tree.items():
+            if not isinstance(value, dict):
+                continue
+            table = value.get(BY_HOP_SIZE)
+            if not isinstance(table, dict):
+                choose(value, f"{prefix}{name}.")
+            elif (row := next((row for row in (hop_size, _OTHERWISE) if row in table), None)) is not None:
+                tree[name] = table[row]
+                source = sources[f"{prefix}{name}.{BY_HOP_SIZE}.{row}"]
+                _name_source(f"{prefix}{name}", f"{source}, by hop_size", sources)
+
+    choose(merged, "")
 
 
 def _build(tree: Tree, schema: type[SettingsType]) -> SettingsType:
@@ -326,6 +370,8 @@ def _explain(fault: Mapping[str, Any], name: str, schema: type[Settings]) -> str
     if fault["type"] == "missing":
         meaning = meanings.get(name, "")
         return "is missing" + (f": {meaning}" if meaning else "")
+    if isinstance(fault["input"], dict) and isinstance(table := fault["input"].get(BY_HOP_SIZE), dict):
+        return f"has a value for hop_size {', '.join(table)} alone; set one for yours"
     found = json.dumps(fault["input"], ensure_ascii=False, default=str)
     expectation = str(fault["msg"]).replace("Input should be", "must be")
     if fault["type"] == "tuple_type":

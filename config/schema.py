@@ -7,7 +7,7 @@ files beside this one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,6 +31,13 @@ class Contradiction:
 
     names: tuple[str, ...]
     message: str
+
+
+def base_files(base_config: str | Sequence[str]) -> Sequence[str]:
+    """Return the files that a `base_config` names, in the order in which they are merged."""
+    if isinstance(base_config, str):
+        return [base_config] if base_config else []
+    return base_config
 
 
 class Settings(BaseModel):
@@ -348,7 +355,10 @@ class TrainSettings(Settings):
 class ExperimentSettings(Settings):
     """All settings of a recipe; a model narrows `model` and `train`."""
 
-    base_config: str = setting("the file that this one refines, from the repository root", default="")
+    base_config: str | tuple[str, ...] = setting(
+        "the file that this one refines, from the repository root, or a list of them, of which later ones win",
+        default="",
+    )
     model_type: str = setting("the model to train, as the registry names it", min_length=1)
     dataset: tuple[str, ...] = setting("names of the corpora to use", min_length=1)
     dataset_path: dict[str, str] = setting("folder of each corpus")

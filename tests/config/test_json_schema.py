@@ -54,6 +54,8 @@ def test_every_shipped_settings_file_fits(path, validator):
         {"model_type": "HiFiGAN", "train": {"segment_size": 8192}},
         {"preprocess": {"valid_size": 5, "test_size": 0.1}},
         {"model": {"conv_kernel_sizes": [9, 1]}},
+        {"base_config": ["config/hifigan_v1.json", "config/audio_24k.json"]},
+        {"model": {"upsample_rates": {"by_hop_size": {"320": [8, 8, 5]}}}},
     ],
 )
 def test_a_part_of_the_settings_fits(tree, validator):
@@ -69,6 +71,8 @@ def test_a_part_of_the_settings_fits(tree, validator):
         {"train": {"batch_size": 0}},
         {"train": {"batch_size": "8"}},
         {"train": {"precision": "fp8"}},
+        {"base_config": 5},
+        {"train": {"batch_size": {"by_hop": {"320": 4}}}},
         {"dataset": "LJSpeech"},
         {"dataset": []},
         {"preprocess": {"pitch_extractor": "praat"}},

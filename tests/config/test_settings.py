@@ -216,6 +216,49 @@ def test_base_config_in_a_circle_is_refused(config, tmp_path):
     assert "goes in a circle" in problems(path)
 
 
+def test_a_list_of_bases_is_merged_in_order_each_file_once(config, tmp_path):
+    """Both bases refine config/base.json, which does not undo what the first has set."""
+    files = {"one.json": {"hop_size": 128, "n_mel": 40}, "two.json": {"hop_size": 512}, "three.json": {"fmax": 7000}}
+    bases = {"one.json": "config/base.json", "two.json": ["config/base.json"], "three.json": []}
+    for name, preprocess in files.items():
+        (tmp_path / name).write_text(json.dumps({"base_config": bases[name], "preprocess": preprocess}))
+    named = [str(tmp_path / name) for name in files]
+    path = config(base_config=named, model={"upsample_rates": [8, 8, 8]}, preprocess={"win_size": 1000})
+    resolved = load_settings(path, [], schema_of)
+    preprocess = resolved.settings.preprocess
+    assert (preprocess.hop_size, preprocess.n_mel, preprocess.fmax, preprocess.win_size) == (512, 40, 7000, 1000)
+    assert resolved.sources["preprocess.hop_size"] == named[1] and resolved.settings.base_config == tuple(named)
+    write_settings(tmp_path / "saved.json", resolved.settings)
+    assert read_settings(tmp_path / "saved.json", schema_of) == resolved.settings
+    for wrong in (5, [5], {"a": "b"}):
+        assert "base_config: must be a path or a list of paths, found" in problems(config(base_config=wrong))
+    assert "base_config: there is no file" in problems(config(base_config=["config/base.json", "config/bsae.json"]))
+    assert "goes in a circle" in problems(config(base_config=["config/base.json", str(tmp_path / "exp_config.json")]))
+    message = problems(config(base_config=["config/base.json", "config/fs2.json"]))
+    assert "base_config: config/fs2.json is config/fastspeech2.json here" in message
+
+
+def test_a_value_can_depend_on_the_hop(config):
+    table = {"by_hop_size": {"256": [8, 8, 4], "300": [10, 6, 5]}}
+    path = config(model={"upsample_rates": table}, train={"batch_size": {"by_hop_size": {"300": 5, "otherwise": 7}}})
+
+    def chosen(*overrides):
+        resolved = load_settings(path, overrides, schema_of)
+        return resolved.settings.model.upsample_rates, resolved.settings.train.batch_size, resolved.sources
+
+    rates, batch_size, sources = chosen()
+    assert (rates, batch_size) == ((8, 8, 4), 7)
+    assert sources["model.upsample_rates"] == sources["train.batch_size"] == f"{path}, by hop_size"
+    assert not any("by_hop_size" in name for name in sources)
+    hop = ("preprocess.hop_size=300", "preprocess.n_fft=1200", "preprocess.win_size=1200")
+    assert chosen(*hop)[:2] == ((10, 6, 5), 5)
+    rates, batch_size, sources = chosen("preprocess.hop_size=4", "model.upsample_rates=[4]", "train.batch_size=3")
+    assert (rates, batch_size) == ((4,), 3) and sources["model.upsample_rates"] == "--set model.upsample_rates=[4]"
+    message = problems(path, "preprocess.hop_size=4")
+    assert "model.upsample_rates: has a value for hop_size 256, 300 alone; set one for yours" in message
+    assert "problem" not in message  # it is the only one
+
+
 def test_an_unknown_model_type_lists_the_known(config):
     assert "model_type: Tacotron is unknown; known: Toy" in problems(config(model_type="Tacotron"))
 

@@ -17,6 +17,7 @@ from models.contracts import PublishedLayout
 from models.hifigan.task import HiFiGANTask
 from models.lyre.task import LyreTask
 from models.registry import MODELS, NoTrainingError, UnknownModelError, features_of, make_task, settings_class
+from processors.audio.mel_settings import mel_differences
 from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, F0_VOCODER_FEATURES, VOCODER_FEATURES
 
 # What a resolved settings.json held when the rooms were made; files of the kind are never changed, only added.
@@ -41,6 +42,18 @@ def test_every_name_of_an_entry_can_be_imported(model_type):
 
 
 DATASET = ("dataset=['ljspeech']", "dataset_path={ljspeech: 'data/LJSpeech-1.1'}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("audio", ["audio_24k", "audio_24k_300", "audio_44k"])
+def test_any_pair_can_be_refined_to_another_sample_rate(audio, tmp_path):
+    """Upsampling and segments of every vocoder follow, and all models have the same mels."""
+    path, mels = tmp_path / "exp_config.json", []
+    for model in MODELS.values():
+        for size in (model.config, *model.sizes):
+            path.write_text(json.dumps({"base_config": [size, f"config/{audio}.json"]}))
+            mels.append(vars(load_settings(path, DATASET, settings_class).settings.preprocess))
+    assert len(mels) > 10 and not any(mel_differences(mels[0], mel) for mel in mels)
 
 
 def test_a_models_features_are_those_of_stage_1():

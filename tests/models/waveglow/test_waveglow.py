@@ -148,6 +148,15 @@ def test_the_flow_can_be_reversed_and_its_noise_is_scaled(tiny):
     assert all(torch.linalg.det(mixing.matrix) > 0 for mixing in network.convinv)
 
 
+@torch.no_grad()
+def test_groups_of_ten_samples_serve_a_hop_of_300(tiny):
+    torch.manual_seed(0)
+    model = tiny.settings().model.model_copy(update={"n_group": 10, "upsample_kernel_size": 1200})
+    network = WaveGlow(model, n_mel=5, hop_size=300)
+    mel, waveform = torch.randn(1, 5, 4), torch.randn(1, 1200)
+    torch.testing.assert_close(network.generate(mel, network.analyse(mel, waveform).z), waveform, rtol=0, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_sizes_are_the_published_ones(golden):
     settings = find_bundle(golden / "waveglow" / "waveglow_split_no_norm.pt").settings
