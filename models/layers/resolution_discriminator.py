@@ -31,7 +31,7 @@ class Plane(NamedTuple):
     stride: tuple[int, int]
 
 
-CHANNELS = 32  # UnivNet's
+CHANNELS, LEAKY_SLOPE = 32, 0.2  # UnivNet's
 UNIVNET_RESOLUTIONS = (Resolution(1024, 120, 600), Resolution(2048, 240, 1200), Resolution(512, 50, 240))
 UNIVNET_PLANES = (
     Plane((3, 9), (1, 1)),
@@ -114,7 +114,7 @@ class MultiResolutionDiscriminator(Discriminators):
         planes: Sequence[Plane] = UNIVNET_PLANES,
         *,
         channels: int = CHANNELS,
-        leaky_slope: float = 0.2,
+        leaky_slope: float = LEAKY_SLOPE,
         is_complex: bool = False,
         has_window: bool = False,
     ) -> None:

@@ -9,6 +9,7 @@ from models.layers.period_discriminator import CHANNELS as PERIOD_CHANNELS
 from models.layers.period_discriminator import PERIODS, MultiPeriodDiscriminator
 from models.layers.resolution_discriminator import (
     CHANNELS,
+    LEAKY_SLOPE,
     SMALL_PLANES,
     SMALL_RESOLUTIONS,
     MultiResolutionDiscriminator,
@@ -28,6 +29,8 @@ def make_discriminators(
     period_channels: Sequence[int] = PERIOD_CHANNELS,
     period_slope: float = 0.1,
     resolution_channels: int = CHANNELS,
+    resolution_slope: float = LEAKY_SLOPE,
+    has_resolution_window: bool = False,
 ) -> dict[str, Discriminators]:
     """Return discriminators with random weights, by the names of their modules.
 
@@ -40,14 +43,20 @@ def make_discriminators(
         channel_divisor: divides the channels of `mpd`, `msd` and `mrd`.
         period_channels: of each layer of `mpd`, by default HiFi-GAN's.
         period_slope: of the leaky ReLUs of `mpd`, by default HiFi-GAN's.
-        resolution_channels: of each layer of `mrd`.
+        resolution_channels: of each layer of `mrd`, by default UnivNet's.
+        resolution_slope: of the leaky ReLUs of `mrd`, likewise.
+        has_resolution_window: whether the transforms of `mrd` have a Hann window; UnivNet's published code has none.
     """
     makers: dict[str, Callable[[], Discriminators]] = {
         "mpd": lambda: MultiPeriodDiscriminator(
             periods, period_channels, channel_divisor=channel_divisor, leaky_slope=period_slope
         ),
         "msd": lambda: MultiScaleDiscriminator(channel_divisor=channel_divisor),
-        "mrd": lambda: MultiResolutionDiscriminator(channels=resolution_channels // channel_divisor),
+        "mrd": lambda: MultiResolutionDiscriminator(
+            channels=resolution_channels // channel_divisor,
+            leaky_slope=resolution_slope,
+            has_window=has_resolution_window,
+        ),
         "mpd_small": lambda: MultiPeriodDiscriminator(periods, _SMALL_PERIOD_CHANNELS),
         "mrd_small": lambda: MultiResolutionDiscriminator(
             SMALL_RESOLUTIONS,

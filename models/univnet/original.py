@@ -55,6 +55,7 @@ _MODEL = {
     "leaky_slope": ("gen", "lReLU_slope"),
     "mpd_periods": ("mpd", "periods"),
     "discriminator_slope": ("mpd", "lReLU_slope"),
+    "mrd_slope": ("mrd", "lReLU_slope"),
 }
 # Constants of their code and settings that ours cannot change.
 _CONSTANTS: dict[str, dict[str, Any]] = {
@@ -63,7 +64,6 @@ _CONSTANTS: dict[str, dict[str, Any]] = {
     "mrd": {
         "resolutions": "[(1024, 120, 600), (2048, 240, 1200), (512, 50, 240)]",
         "use_spectral_norm": False,
-        "lReLU_slope": 0.2,
     },
     "dist_config": {"dist_backend": "nccl", "dist_url": "tcp://localhost:54321", "world_size": 1},
     "log": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 from config.schema import Contradiction, Settings, setting
 from models.training.settings import GanVocoderSettings
@@ -24,6 +25,10 @@ class UnivNetModelSettings(Settings):
     mpd_periods: tuple[int, ...] = setting("periods of mpd and mpd_small, in samples", min_length=1)
     mpd_channels: tuple[int, ...] = setting("channels of each layer of mpd", min_length=1)
     mrd_channels: int = setting("channels of each layer of mrd", ge=1)
+    mrd_slope: float = setting("of the leaky ReLUs of mrd", default=0.2, ge=0, lt=1)
+    mrd_window: Literal["none", "hann"] = setting(
+        "window of the transforms of mrd: none as in maum-ai's implementation, or hann", default="none"
+    )
     discriminator_slope: float = setting("of the leaky ReLUs of mpd", ge=0, lt=1)
 
     def contradictions(self) -> Iterator[Contradiction]:

@@ -38,6 +38,8 @@ class UnivNetTask(GanVocoderTask):
             period_channels=model.mpd_channels,
             period_slope=model.discriminator_slope,
             resolution_channels=model.mrd_channels,
+            resolution_slope=model.mrd_slope,
+            has_resolution_window=model.mrd_window == "hann",
         )
         return cls(settings, UnivNet.from_settings(settings), discriminators)
 

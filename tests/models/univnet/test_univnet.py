@@ -9,6 +9,7 @@ import os
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from config.load import SettingsError
 from models.bundle import Bundle, BundleError
@@ -97,6 +98,27 @@ def test_discriminators_have_the_published_shapes(golden):
     }
     assert found == shapes
     assert sum(math.prod(shape) for shape in shapes.values()) == 17_725_712
+
+
+def test_slope_and_window_of_the_spectra_are_settings(tiny, published, tmp_path):
+    waveform = torch.randn(1, 2048, generator=torch.Generator().manual_seed(0))
+
+    def scores(*overrides):
+        return [output.score for output in tiny.task(*overrides).modules["mrd"](waveform)]
+
+    plain = scores()
+    for same in ("model.mrd_slope=0.2", "model.mrd_window=none"):
+        assert all(map(torch.equal, scores(same), plain))
+    for other in ("model.mrd_slope=0.1", "model.mrd_window=hann", "model.mrd_channels=8"):
+        assert not any(map(torch.equal, scores(other), plain))
+    payload = torch.load(published, weights_only=True)
+    hp = yaml.safe_load(payload["hp_str"])
+    hp["mrd"]["lReLU_slope"] = 0.1
+    torch.save({**payload, "hp_str": yaml.safe_dump(hp)}, tmp_path / "univnet.pt")
+    bundle = find_bundle(tmp_path / "univnet.pt")
+    assert bundle.settings.model.mrd_slope == 0.1 and find_bundle(published).settings.model.mrd_slope == 0.2
+    [name] = write_published(tmp_path, bundle, None)
+    assert find_bundle(tmp_path / name).settings.model.mrd_slope == 0.1
 
 
 def test_a_file_written_is_read_back_to_the_bit(published, tiny, tmp_path):
