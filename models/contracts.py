@@ -499,16 +499,16 @@ class InitialState:
 
 
 class PublishedLayout(Protocol):
-    """A module that reads and writes the layout in which a model's authors publish checkpoints."""
+    """A module that reads and writes the layout in which a model's authors publish checkpoints.
 
-    def is_published(self, path: Path) -> bool:
-        """Return whether a file or folder looks like such a checkpoint, without reading any weights."""
+    `models.bundles.layouts` finds the file.
+    """
 
     def open_published(self, path: Path) -> Bundle:
-        """Read what is needed to use the model."""
+        """Read from a file what is needed to use the model."""
 
     def published_training(self, path: Path) -> InitialState:
-        """Read the training state, by the names of the model's task."""
+        """Read the training state of a file, by the names of the model's task."""
 
     def write_published(
         self, folder: Path, bundle: Bundle, training: InitialState | None, overwrite: bool = False

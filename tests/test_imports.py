@@ -57,7 +57,10 @@ HOMES = {
     "pystoi": ["processors/evaluation/perception.py"],
     "pyworld": ["processors/audio/pitch.py"],
     "resemblyzer": ["processors/speakers/speaker_encoders.py"],
-    "safetensors": ["processors/feature_store.py", "utils/checkpoint.py", "models/bundle.py", "models/bundles"],
+    "safetensors": [
+        *("processors/feature_store.py", "utils/checkpoint.py", "utils/torch_file.py"),
+        *("models/bundle.py", "models/bundles"),
+    ],
     "soundfile": ["processors/audio/audio_file.py"],
     "soxr": ["processors/audio/audio_file.py"],
     "speechmos": ["processors/evaluation/perception.py"],

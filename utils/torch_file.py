@@ -5,14 +5,19 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from utils.errors import RecitalError
 
+SAFETENSORS = ".safetensors"
 _HEAD_BYTES = 200
+_NAMES_BYTES = 2**24  # enough for the names in a file without storages
+_PICKLE = b"\x80"
 
 
 class TorchFileError(RecitalError):
@@ -20,17 +25,20 @@ class TorchFileError(RecitalError):
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """Read a dictionary of tensors, numbers and strings.
+    """Read a dictionary of tensors, numbers and strings, or the tensors of a safetensors file.
 
     Raises:
         TorchFileError: the file is missing, damaged, holds code, or something else than a dictionary.
     """
-    if reason := _what_else(path):
+    if reason := what_else(path):
         raise TorchFileError(f"{path}: {reason}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles, which are refused anyway
-            payload = torch.load(path, map_location="cpu", weights_only=True)
+            if path.suffix == SAFETENSORS:
+                payload = load_file(path)
+            else:
+                payload = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TorchFileError(f"{path}: there is no such file") from None
     except pickle.UnpicklingError as error:
@@ -45,7 +53,22 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     return payload
 
 
-def _what_else(path: Path) -> str:
+def names_within(path: Path) -> bytes:
+    """Return the part of a torch or safetensors file that names its keys and tensors; empty for other files."""
+    try:
+        with path.open("rb") as file:
+            if path.suffix == SAFETENSORS:
+                return file.read(min(int.from_bytes(file.read(8), "little"), _NAMES_BYTES))
+            if not zipfile.is_zipfile(path):  # as before torch 1.6
+                return content if (content := file.read(_NAMES_BYTES)).startswith(_PICKLE) else b""
+        with zipfile.ZipFile(path) as archive:
+            [pickled] = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return archive.read(pickled)
+    except (OSError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return b""
+
+
+def what_else(path: Path) -> str:
     """Return what a file is instead of a torch file, and what to do; empty if it may be one."""
     try:
         with path.open("rb") as file:

@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import re
 from typing import TYPE_CHECKING, cast
 
 from models.registry import MODELS, Kind, Model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from models.contracts import PublishedLayout
-
-
-def published_layout(path: Path) -> PublishedLayout | None:
-    """Return the layout of the checkpoint at a path; None where it is none that a model's authors publish."""
-    layouts = [_layout(model) for model in MODELS.values() if model.published]
-    return next((layout for layout in layouts if layout.is_published(path)), None)
-
-
-def published_path(path: Path) -> Path:
-    """Return the newest `*.pt` that a layout reads of a folder or its `checkpoint(s)/`; else the path itself.
-
-    The newest is the one with the greatest last number in its name.
-    """
-    if not path.is_dir() or published_layout(path) is not None:
-        return path
-    found = (each for pattern in ("*.pt", "checkpoint/*.pt", "checkpoints/*.pt") for each in path.glob(pattern))
-    files = [each for each in found if published_layout(each) is not None]
-    return max(files, key=lambda file: (int((re.findall(r"\d+", file.stem) or [0])[-1]), file.name), default=path)
 
 
 def published_formats() -> dict[str, str]:

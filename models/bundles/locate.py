@@ -12,7 +12,8 @@ from torch import Tensor
 from config.load import SettingsError, read_settings
 from config.schema import ExperimentSettings
 from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
-from models.bundles.formats import describe_published, published_layout, published_path
+from models.bundles.formats import describe_published
+from models.bundles.layouts import find_foreign
 from models.registry import settings_class
 from processors.speakers.sources import Source, read_sources, sources_of
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
@@ -56,24 +57,25 @@ def open_bundle(folder: Path | str) -> Bundle:
 
 
 def find_bundle(path: Path | str) -> Bundle:
-    """Open what a user may point at: a bundle, an experiment, its checkpoints or one of them, or a published one.
+    """Open what a user may point at: a bundle, an experiment, its checkpoints or one of them, or a foreign model.
 
     A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. Of the folder
-    of checkpoints, the newest counts. One in the layout in which the model's authors publish theirs may be named by its
-    folder, of whose files the newest counts, or by its file.
+    of checkpoints, the newest counts. Each may be named by its folder or by a file in it.
 
     Raises:
-        BundleError: there is nothing of the kind there; says what was looked for.
+        BundleError: there is nothing of the kind there, or a model that is not read; says what it is.
     """
-    path = Path(path)
+    path = place_of(path)
     if (path / WEIGHTS_FILE).is_file() and (path / SETTINGS_FILE).is_file():
         return open_bundle(path)
     if (path / "bundle").is_dir():
         return open_bundle(path / "bundle")
-    if path.name in (WEIGHTS_FILE, SETTINGS_FILE) and path.is_file() and (path.parent / WEIGHTS_FILE).is_file():
-        return open_bundle(path.parent)
-    if (layout := published_layout(published := published_path(path))) is not None:
-        return layout.open_published(published)
+    if _is_checkpoint(path):
+        return _checkpoint_as_bundle(path)
+    if (path.parent / "bundle").is_dir() and (checkpoints := CheckpointFolder(path).folders()):
+        return _checkpoint_as_bundle(checkpoints[-1])
+    if (found := find_foreign(path)) is not None:
+        return found.reader().open_published(found.evidence.file)
     if path.is_file():
         raise BundleError(
             f"{path}: is a file of a kind that is not read; read are folders of experiments and bundles, and "
@@ -83,14 +85,24 @@ def find_bundle(path: Path | str) -> Bundle:
         raise BundleError(
             f"{path}: there is no such folder; name an experiment, one of its checkpoints, or a bundle{near_path(path)}"
         )
-    if (path.parent.parent / "bundle").is_dir() and any(path.glob("*.safetensors")):
-        return _checkpoint_as_bundle(path)
-    if (path.parent / "bundle").is_dir() and (checkpoints := CheckpointFolder(path).folders()):
-        return _checkpoint_as_bundle(checkpoints[-1])
     raise BundleError(
         f"{path}: neither an experiment with a bundle/, nor a checkpoint, nor a bundle "
         f"({SETTINGS_FILE} and {WEIGHTS_FILE}); an experiment gets its bundle at the first checkpoint of stage 2"
     )
+
+
+def place_of(path: Path | str) -> Path:
+    """Return the folder of a checkpoint or bundle for a file in it, and `checkpoint` for `checkpoints`."""
+    path = Path(path)
+    if path.name == "checkpoints" and not path.exists() and path.with_name("checkpoint").is_dir():
+        return path.with_name("checkpoint")
+    is_of_bundle = path.name in (WEIGHTS_FILE, SETTINGS_FILE) and (path.parent / WEIGHTS_FILE).is_file()
+    return path.parent if path.is_file() and (is_of_bundle or _is_checkpoint(path.parent)) else path
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Return whether a folder is one step's of an experiment."""
+    return (path.parent.parent / "bundle").is_dir() and any(path.glob("*.safetensors"))
 
 
 def find_sources(path: Path) -> tuple[Source, ...]:

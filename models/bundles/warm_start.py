@@ -13,9 +13,9 @@ from config.load import differing_settings
 from config.schema import ExperimentSettings
 from models.bundle import WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.embedding_rows import transfer_rows
-from models.bundles.formats import published_layout, published_path
-from models.bundles.locate import find_bundle, open_bundle
-from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, PublishedLayout, RowKind
+from models.bundles.layouts import Found, find_foreign
+from models.bundles.locate import find_bundle, open_bundle, place_of
+from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, RowKind
 from models.registry import make_task
 from processors.audio.mel_settings import MEL_SETTINGS
 from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint
@@ -41,7 +41,7 @@ def find_initial_state(path: Path | str, settings: ExperimentSettings, task: Tas
         BundleError: there is nothing of the kind, it is another model's, or its symbols or speakers are unknown.
         CheckpointError: a checkpoint is damaged.
     """
-    return _with_added_weights(_with_our_rows(_find(Path(path), settings, task), settings, task), task)
+    return _with_added_weights(_with_our_rows(_find(place_of(path), settings, task), settings, task), task)
 
 
 def _find(path: Path, settings: ExperimentSettings, task: Task) -> InitialState:
@@ -53,10 +53,11 @@ def _find(path: Path, settings: ExperimentSettings, task: Task) -> InitialState:
         bundle = open_bundle(bundle_folder)
         _require_same_model(bundle, path, settings)
         return replace(initial, names=names_of(bundle), remarks=_remarks(bundle, settings))
-    if (layout := _published_layout(path)) is not None:
-        bundle = layout.open_published(published_path(path))
+    if (found := _foreign(path)) is not None:
+        reader, file = found.reader(), found.evidence.file
+        bundle = reader.open_published(file)
         _require_same_model(bundle, path, settings)
-        initial = _for_task(layout.published_training(published_path(path)), task)
+        initial = _for_task(reader.published_training(file), task)
         return replace(initial, remarks=(*initial.remarks, *_remarks(bundle, settings)))
     return _of_bundle(find_bundle(path), path, settings, task.modules)
 
@@ -82,10 +83,10 @@ def find_training(path: Path | str, settings: ExperimentSettings) -> InitialStat
     Raises:
         CheckpointError: a checkpoint is damaged.
     """
-    path = Path(path)
+    path = place_of(path)
     if (checkpoint := find_checkpoint(path)) is None:
-        layout = _published_layout(path)
-        return layout.published_training(published_path(path)) if layout is not None else None
+        found = _foreign(path)
+        return found.reader().published_training(found.evidence.file) if found is not None else None
     task, state = make_task(settings), checkpoint.training_state()
     optimizers = {}
     for name, optimization in task.optimizers().items():
@@ -98,9 +99,9 @@ def find_training(path: Path | str, settings: ExperimentSettings) -> InitialStat
     return replace(initial, optimizers=optimizers, epoch=checkpoint.metadata["epoch"])
 
 
-def _published_layout(path: Path) -> PublishedLayout | None:
+def _foreign(path: Path) -> Found | None:
     is_ours = (path / "bundle").is_dir() or (path / WEIGHTS_FILE).is_file()
-    return None if is_ours else published_layout(published_path(path))
+    return None if is_ours else find_foreign(path)
 
 
 def find_checkpoint(path: Path) -> Checkpoint | None:

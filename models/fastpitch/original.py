@@ -8,7 +8,6 @@ it lacks are those of `config/fastpitch.json`.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,13 @@ from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.fastpitch.network import FastPitch
 from models.fastpitch.settings import FastPitchSettings
+from models.training.published_files import read_tensors
 from processors.speakers.statistics import SpeakerStatistics, Spread
 from processors.text.mixed_symbols import MIXED_INVENTORY
 from processors.text.symbols import SymbolTable
 from utils.files import atomic_file
-from utils.torch_file import TorchFileError, read_torch_file
 
 _DEFAULTS = "config/fastpitch.json"
-_FILE = re.compile(r".*fastpitch.*\.(pt|pth)", re.IGNORECASE)
-_A_NAME = b"encoder.word_emb.weight"
 # LJSpeech's, which their inference uses where a checkpoint has a deviation of 0.
 _USUAL_PITCH = (218.14, 67.24)
 _HIGHEST_HZ = 5000.0
@@ -86,24 +83,16 @@ _UNUSED = re.compile(r"(en|de)coder\.pos_emb\.inv_freq|pitch_(mean|std)|attentio
 _LINEAR = re.compile(r".*(to_queries_keys_values|to_output|to_value|to_mel)\.weight")
 
 
-def is_published(path: Path) -> bool:
-    """Return whether a file is named like theirs or names its parameters, or a folder holds one."""
-    if path.is_dir():
-        return _in_folder(path) is not None
-    return path.is_file() and (bool(_FILE.fullmatch(path.name)) or _names_parameters(path))
-
-
 def open_published(path: Path) -> Bundle:
-    """Read a checkpoint, or the only one of a folder, with its front end and pitch statistics.
+    """Read a checkpoint with its front end and pitch statistics.
 
     Raises:
         BundleError: the file is missing, damaged, holds code, or has unexpected contents.
         SettingsError: it has values that are not supported.
     """
-    file = (_in_folder(path) or path) if path.is_dir() else path
-    payload = _read(file)
-    theirs, config = _state_dict(payload, file), _dictionary(payload, "config", file)
-    settings = _settings(config, _dictionary(payload, "train_setup", file, optional=True), theirs, file)
+    payload = read_tensors(path)
+    theirs, config = _state_dict(payload, path), _dictionary(payload, "config", path)
+    settings = _settings(config, _dictionary(payload, "train_setup", path, optional=True), theirs, path)
     n_speakers = len(theirs["speaker_emb.weight"]) if "speaker_emb.weight" in theirs else 1
     speakers = {f"speaker{row}": row for row in range(n_speakers)}
     mean, std = (float(theirs[f"pitch_{part}"]) if f"pitch_{part}" in theirs else 0.0 for part in ("mean", "std"))
@@ -117,7 +106,7 @@ def open_published(path: Path) -> Bundle:
         SymbolTable(MIXED_INVENTORY),
         dict.fromkeys(speakers, statistics),
         speakers,
-        folder=file,
+        folder=path,
     )
     FastPitch.from_bundle(bundle)  # checks names and shapes
     return bundle
@@ -131,7 +120,7 @@ def published_training(path: Path) -> InitialState:
     """
     bundle = open_published(path)
     assert bundle.symbols is not None
-    payload = _read(bundle.folder)
+    payload = read_tensors(bundle.folder)
     step, epoch = (value if isinstance(value := payload.get(name), int) else None for name in ("iteration", "epoch"))
     names = {"symbol": bundle.symbols.symbols, "speaker": tuple(bundle.speakers)}
     return InitialState(bundle.folder, {"network": bundle.weights}, step=step, epoch=epoch, names=names)  # type: ignore[arg-type]
@@ -181,29 +170,6 @@ def write_published(
 
 
 # Files
-
-
-def _in_folder(folder: Path) -> Path | None:
-    """Return the newest checkpoint of a folder by the number in its name; None without any."""
-    found = [path for path in folder.iterdir() if _FILE.fullmatch(path.name) and path.is_file()]
-    return max(found, key=lambda path: (int((re.findall(r"\d+", path.stem) or [0])[-1]), path.name), default=None)
-
-
-def _names_parameters(path: Path) -> bool:
-    """Return whether the pickle within a torch file names a parameter of FastPitch; it is not loaded."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            return any(_A_NAME in archive.read(name) for name in pickles)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
-        return False
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_torch_file(path)
-    except TorchFileError as error:
-        raise BundleError(str(error)) from error
 
 
 def _dictionary(payload: Mapping[str, Any], key: str, path: Path, optional: bool = False) -> dict[str, Any]:

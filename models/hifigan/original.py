@@ -22,7 +22,7 @@ from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.hifigan.network import Generator
-from models.hifigan.other_layouts import flat, is_other_layout, open_other_layout
+from models.hifigan.other_layouts import as_original, flat
 from models.hifigan.settings import HiFiGANSettings
 from models.training.published_files import (
     in_published_order,
@@ -36,9 +36,7 @@ from utils.files import atomic_file, write_atomically
 
 CONFIG_FILE = "config.json"
 _DEFAULTS = "config/hifigan.json"
-# g_02500000, or generator_v1 as the models of the paper are named
-_GENERATOR = re.compile(r"g_(\d+)|generator(_v\d)?")
-_CHECKPOINT = re.compile(rf"{_GENERATOR.pattern}|do_\d+")
+_NAME = re.compile(r"g_(\d+)")  # others do not state the step
 
 # Names of settings: ours to theirs.
 _MODEL = {
@@ -70,17 +68,8 @@ _OPTIMIZERS = {"optim_g": ("generator", ("generator",)), "optim_d": ("discrimina
 _MODULES = ("mpd", "msd")
 
 
-def is_published(path: Path) -> bool:
-    """Return whether a folder holds a generator, or a file is named like theirs or is beside their `config.json`."""
-    if is_other_layout(path):
-        return True
-    if path.is_dir():
-        return bool(_generators(path))
-    return path.is_file() and (bool(_CHECKPOINT.fullmatch(path.name)) or _is_config(path.parent / CONFIG_FILE))
-
-
 def open_published(path: Path) -> Bundle:
-    """Read a generator file, or the newest one of a folder, with its settings.
+    """Read a generator file with its settings.
 
     Where weight norm was removed it is added again, as |w| and w, which equals w within rounding.
 
@@ -88,18 +77,7 @@ def open_published(path: Path) -> Bundle:
         BundleError: a file is missing, damaged, holds code, or has unexpected contents.
         SettingsError: `config.json` has values that contradict each other or are not supported.
     """
-    if is_other_layout(path):
-        found = open_other_layout(path)
-        settings = _settings_from(found.config, found.source)
-        return Bundle(settings, with_weight_norm(found.weights), folder=found.file)
-    file = _generator_file(path)
-    settings = _read_settings(file.parent / CONFIG_FILE)
-    payload = read_tensors(file)
-    is_bare = any("conv_pre." in str(name) for name in payload)
-    if "generator" not in payload and not is_bare:
-        raise BundleError(f"{file}: holds no generator, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")
-    weights = flat(named_weights(payload if is_bare else payload["generator"], file))
-    return Bundle(settings, with_weight_norm(weights), folder=file)
+    return _read(path)[0]
 
 
 def published_training(path: Path) -> InitialState:
@@ -109,20 +87,18 @@ def published_training(path: Path) -> InitialState:
         BundleError: as for `open_published`.
         SettingsError: likewise.
     """
-    bundle = open_published(path)
-    if is_other_layout(path):
-        assert bundle.folder is not None
-        return InitialState(bundle.folder, {"generator": dict(bundle.weights)})
-    file = _generator_file(path)
+    bundle, is_original = _read(path)
     weights = {"generator": dict(bundle.weights)}
-    step = _step(file)
-    remarks = _remarks(file.parent / CONFIG_FILE)
-    training_file = _training_file(file)
+    if not is_original:
+        return InitialState(path, weights)
+    step = int(match[1]) if (match := _NAME.fullmatch(path.name)) else None
+    remarks = _remarks(path.parent / CONFIG_FILE)
+    training_file = _training_file(path)
     if training_file is None:
-        others = sorted(path.name for path in file.parent.glob("do_*"))
+        others = sorted(other.name for other in path.parent.glob("do_*"))
         if others:
-            remarks.append(f"{file.parent}: has no do_* for {file.name}, only {', '.join(others)}: none is used")
-        return InitialState(file, weights, step=step, remarks=remarks)
+            remarks.append(f"{path.parent}: has no do_* for {path.name}, only {', '.join(others)}: none is used")
+        return InitialState(path, weights, step=step, remarks=remarks)
     payload = read_tensors(training_file)
     if missing := [name for name in (*_MODULES, *_OPTIMIZERS, "steps", "epoch") if name not in payload]:
         raise BundleError(f"{training_file}: lacks {', '.join(missing)}; without the file they start from scratch")
@@ -136,7 +112,7 @@ def published_training(path: Path) -> InitialState:
     }
     rate = optimizers["generator"].options.get("lr")
     remarks.append(f"{training_file}: its learning rate was {rate}; train.learning_rate is used instead")
-    return InitialState(file, weights, optimizers, payload["steps"], payload["epoch"], remarks)
+    return InitialState(path, weights, optimizers, payload["steps"], payload["epoch"], remarks)
 
 
 def write_published(
@@ -192,18 +168,19 @@ def _refuse_to_replace(folder: Path, names: Iterable[str], config: str, overwrit
 # Files
 
 
-def _generators(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if _GENERATOR.fullmatch(path.name) and path.is_file()]
-    return sorted(found, key=lambda path: (_step(path) or 0, path.name))
-
-
-def _generator_file(path: Path) -> Path:
-    return _generators(path)[-1] if path.is_dir() else path
-
-
-def _step(generator: Path) -> int | None:
-    match = _GENERATOR.fullmatch(generator.name)
-    return int(match[1]) if match and match[1] else None
+def _read(path: Path) -> tuple[Bundle, bool]:
+    """Read a generator; return also whether it is in the original layout."""
+    payload = read_tensors(path)
+    found = as_original(payload, path)
+    if found is not None:
+        settings = _settings_from(found.config, found.source)
+        return Bundle(settings, with_weight_norm(found.weights), folder=path), False
+    settings = _settings_from(_read_config(config := path.parent / CONFIG_FILE), config)
+    is_bare = any("conv_pre." in str(name) for name in payload)
+    if "generator" not in payload and not is_bare:
+        raise BundleError(f"{path}: holds no generator, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")
+    weights = flat(named_weights(payload if is_bare else payload["generator"], path))
+    return Bundle(settings, with_weight_norm(weights), folder=path), True
 
 
 def _training_file(generator: Path) -> Path | None:
@@ -225,14 +202,6 @@ def _training_payload(training: InitialState) -> dict[str, Any]:
 # Settings
 
 
-def _is_config(path: Path) -> bool:
-    """Return whether a file is the `config.json` of a HiFi-GAN, not of another model."""
-    try:
-        return path.is_file() and _MODEL.keys() <= _read_config(path).keys()
-    except BundleError:
-        return False
-
-
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -243,10 +212,6 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BundleError(f"{path}: must hold an object {{...}}, found {type(config).__name__}")
     return config
-
-
-def _read_settings(path: Path) -> HiFiGANSettings:
-    return _settings_from(_read_config(path), path)
 
 
 def _settings_from(config: Mapping[str, Any], path: Path) -> HiFiGANSettings:

@@ -2,8 +2,8 @@
 
 NVIDIA's DeepLearningExamples keep everything in one file, residual blocks nested in levels (older files flat, some with
 a trailing axis of 1); `generator` counts, since their inference reads no other. Amphion keeps `args.json` at the root
-of an experiment, and the generator's bare weights in `checkpoint/epoch-..._step-..._loss-.../pytorch_model.bin` or, as
-`generator_state_dict`, in a file beside it.
+of an experiment, and the generator's bare weights in `checkpoint/epoch-..._step-..._loss-.../pytorch_model.bin` (or
+`model.safetensors`) or, as `generator_state_dict`, in a file beside it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from config.load import SettingsError, read_json5
 from models.bundle import BundleError
-from models.training.published_files import mentions, named_weights, read_tensors
+from models.training.published_files import named_weights
 
-_ARGUMENTS = "args.json"
-_NVIDIA = re.compile(r"hifigan_gen_checkpoint_(\d+)\.pt")
-_AMPHION = re.compile(r"epoch-(\d+)_step-(\d+)_loss-.*")
-_BARE = "pytorch_model.bin"
+ARGUMENTS_FILE = "args.json"
+_NVIDIA = re.compile(r"hifigan_gen_checkpoint_\d+.*\.pt")
+_STEP_OF_AMPHION = re.compile(r"epoch-(\d+)_step-(\d+)_.*")
+_BARE = ("pytorch_model.bin", "model.safetensors")
 _WRAPPED = "generator_state_dict"
 _PREFIXES = ("module.", "_orig_mod.", "generator.")
 _NESTED = re.compile(r"resblocks\.(\d+)\.(\d+)\.(convs\d*\..+)")
@@ -62,43 +62,38 @@ class Generator:
     """A generator in the terms of the original layout.
 
     Attributes:
-        file: with the weights.
         source: of the settings.
         config: by the names of the original `config.json`.
         weights: by the names of the original, with or without weight norm.
     """
 
-    file: Path
     source: Path
     config: Mapping[str, Any]
     weights: Mapping[str, Tensor]
 
 
-def is_other_layout(path: Path) -> bool:
-    """Return whether a file or folder is NVIDIA's or Amphion's, by names alone or by what a torch file mentions."""
-    return _nvidia_file(path) is not None or _amphion_file(path) is not None
+def as_original(payload: Mapping[str, Any], path: Path) -> Generator | None:
+    """Return the generator in a file of NVIDIA's or Amphion's; None for another file.
 
-
-def open_other_layout(path: Path) -> Generator:
-    """Read a generator for which `is_other_layout` holds.
+    Args:
+        payload: what the file holds.
+        path: of the file.
 
     Raises:
-        BundleError: a file is missing, damaged, or has unexpected contents.
+        BundleError: something is missing, or `args.json` is damaged or of another model.
     """
-    file = _nvidia_file(path)
-    if file is not None:
-        payload = read_tensors(file)
+    if _NVIDIA.fullmatch(path.name) or "train_setup" in payload:
         if missing := [name for name in ("generator", "config", "train_setup") if not payload.get(name)]:
-            raise BundleError(f"{file}: lacks {', '.join(missing)}, which NVIDIA's HiFi-GAN files have")
+            raise BundleError(f"{path}: lacks {', '.join(missing)}, which NVIDIA's HiFi-GAN files have")
         network, setup = payload["config"], payload["train_setup"]
-        config = {**_taken(network, _NETWORK, file), **_renamed(setup, _OF_NVIDIA, file)}
-        return Generator(file, file, config, flat(named_weights(payload["generator"], file)))
-    file = _amphion_file(path)
-    assert file is not None, "is_other_layout holds"
-    arguments_file = _arguments_of(file)
+        config = {**_taken(network, _NETWORK, path), **_renamed(setup, _OF_NVIDIA, path)}
+        return Generator(path, config, flat(named_weights(payload["generator"], path)))
+    if not is_amphions(path, is_wrapped=_WRAPPED in payload):
+        return None
+    arguments_file = arguments_of(path)
     if arguments_file is None:
         raise BundleError(
-            f"{file}: lacks {_ARGUMENTS}, which Amphion writes at the root of an experiment; copy it beside"
+            f"{path}: lacks {ARGUMENTS_FILE}, which Amphion writes at the root of an experiment; copy it beside"
         )
     try:
         arguments = read_json5(arguments_file)
@@ -108,8 +103,24 @@ def open_other_layout(path: Path) -> Generator:
     if not isinstance(network, dict):
         raise BundleError(f"{arguments_file}: describes no HiFi-GAN under model.hifigan")
     config = {**_taken(network, _NETWORK, arguments_file), **_renamed(preprocess, _OF_AMPHION, arguments_file)}
-    payload = read_tensors(file)
-    return Generator(file, arguments_file, config, flat(named_weights(payload.get(_WRAPPED, payload), file)))
+    return Generator(arguments_file, config, flat(named_weights(payload.get(_WRAPPED, payload), path)))
+
+
+def is_amphions(file: Path, *, is_wrapped: bool) -> bool:
+    """Return whether a file holds a model of Amphion's: by what it holds, or by its name and place."""
+    is_placed = step_of_amphion(file) is not None or arguments_of(file) is not None
+    return is_wrapped or (file.name in _BARE and is_placed)
+
+
+def step_of_amphion(file: Path) -> tuple[int, int] | None:
+    """Return epoch and step of a file in one of Amphion's checkpoints; None where it is in none."""
+    match = _STEP_OF_AMPHION.fullmatch(file.parent.name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def arguments_of(file: Path) -> Path | None:
+    """Return the nearest `args.json` of Amphion, beside a file or up to three folders above."""
+    return next((path for folder in file.parents[:4] if (path := folder / ARGUMENTS_FILE).is_file()), None)
 
 
 def flat(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -131,46 +142,6 @@ def flat(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             tensor = tensor.squeeze(3)
         renamed[name] = tensor
     return renamed
-
-
-def _nvidia_file(path: Path) -> Path | None:
-    if path.is_dir():
-        found = {int(match[1]): each for each in path.iterdir() if (match := _NVIDIA.fullmatch(each.name))}
-        return found[max(found)] if found else None
-    if not path.is_file():
-        return None
-    is_it = bool(_NVIDIA.fullmatch(path.name)) or (
-        path.suffix == ".pt" and mentions(path, "generator", "train_setup", "upsample_rates")
-    )
-    return path if is_it else None
-
-
-def _amphion_file(path: Path) -> Path | None:
-    """Return the file of the greatest epoch of an experiment, its folder of checkpoints, or a checkpoint."""
-    if path.is_file():
-        is_it = path.name == _BARE or (path.suffix == ".pt" and mentions(path, _WRAPPED))
-        return path if is_it and (path.name != _BARE or _arguments_of(path)) else None
-    if not path.is_dir():
-        return None
-    if (path / _BARE).is_file():
-        return path / _BARE if _arguments_of(path / _BARE) else None
-    for folder in (path, path / "checkpoint", path / "checkpoints"):
-        epochs = {
-            (int(match[1]), int(match[2])): each / _BARE
-            for each in (folder.iterdir() if folder.is_dir() else ())
-            if (match := _AMPHION.fullmatch(each.name)) and (each / _BARE).is_file()
-        }
-        if epochs and _arguments_of(newest := epochs[max(epochs)]):
-            return newest
-    if (path / _ARGUMENTS).is_file():
-        wrapped = [each for each in sorted(path.glob("*.pt")) if mentions(each, _WRAPPED)]
-        return wrapped[-1] if wrapped else None
-    return None
-
-
-def _arguments_of(file: Path) -> Path | None:
-    """Return the nearest `args.json`, beside a file or up to three folders above."""
-    return next((path for folder in file.parents[:4] if (path := folder / _ARGUMENTS).is_file()), None)
 
 
 def _taken(found: Mapping[str, Any], names: tuple[str, ...], source: Path) -> dict[str, Any]:

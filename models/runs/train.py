@@ -13,7 +13,7 @@ from torch import nn
 
 from config.load import read_settings, write_settings
 from config.schema import ExperimentSettings
-from models.bundles.locate import find_sources
+from models.bundles.locate import find_sources, place_of
 from models.bundles.origin import (
     ORIGIN_FILE,
     inherited_sources,
@@ -182,6 +182,7 @@ def _checkpoints(
 
 def _open_asked(path: Path) -> Checkpoint:
     """Open a checkpoint, or the newest one of a folder of them, or of an experiment."""
+    path = place_of(path)
     if not path.exists():
         raise CheckpointError(f"--checkpoint {path}: there is no such folder")
     return find_checkpoint(path) or open_checkpoint(path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +13,8 @@ from torch import Tensor
 from models.bundle import BundleError
 from utils.files import atomic_file
 from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
-from utils.torch_file import TorchFileError, read_torch_file
+from utils.torch_file import TorchFileError, names_within, read_torch_file
 
-_HEAD_BYTES = 2**24  # enough for the names in a file without storages
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 _OPTIONS = {"lr", "initial_lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
 
@@ -34,16 +31,7 @@ _ORDER = ("weight", "bias", "weight_orig", "weight_g", "weight_u", "weight_v")  
 
 def mentions(path: Path, *names: str) -> bool:
     """Return whether a torch file names all of these tensors or keys, without loading it."""
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                [pickled] = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-                content = archive.read(pickled)
-        else:  # as before torch 1.6
-            with path.open("rb") as file:
-                content = file.read(_HEAD_BYTES)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error):
-        return False
+    content = names_within(path)
     return all(name.encode() in content for name in names)
 
 

@@ -21,7 +21,6 @@ from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.training.published_files import (
     in_published_order,
-    mentions,
     named_weights,
     optimizer_payload,
     read_optimizer,
@@ -33,8 +32,6 @@ from models.univnet.network import UnivNet
 from models.univnet.settings import UnivNetSettings
 
 _DEFAULTS = "config/univnet_c32.json"
-_NAME = re.compile(r"univnet.*\.pt")
-_MARKS = ("res_stack.0.kernel_predictor.input_conv.0", "conv_post.1")
 # Our discriminators by the names that theirs have as parts of one module, in its order.
 _DISCRIMINATORS = {"mrd": "MRD.", "mpd": "MPD."}
 _OPTIMIZERS = {"optim_g": ("generator", ("generator",)), "optim_d": ("discriminator", tuple(_DISCRIMINATORS))}
@@ -77,19 +74,13 @@ _CONSTANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def is_published(path: Path) -> bool:
-    """Return whether a file, or one of a folder, is named like theirs or names a UnivNet's weights."""
-    return bool(_files(path)) if path.is_dir() else path.is_file() and _is_one(path)
-
-
 def open_published(path: Path) -> Bundle:
-    """Read the generator of a file, or of the newest one of a folder, with its settings.
+    """Read the generator of a file, with its settings.
 
     Raises:
         BundleError: the file is damaged, holds code, or has unexpected contents.
         SettingsError: its settings contradict each other or are not supported.
     """
-    path = _file(path)
     return _bundle(read_tensors(path), path)
 
 
@@ -100,7 +91,6 @@ def published_training(path: Path) -> InitialState:
         BundleError: as for `open_published`.
         SettingsError: likewise.
     """
-    path = _file(path)
     payload = read_tensors(path)
     weights = {"generator": dict(_bundle(payload, path).weights), **_discriminators(payload, path)}
     optimizers = {
@@ -148,21 +138,6 @@ def write_published(
     path = folder / f"univnet_c{settings.model.channels}_{payload['epoch']:04d}.pt"
     write_tensors(path, payload, overwrite=overwrite)
     return [path.name]
-
-
-# Files
-
-
-def _is_one(path: Path) -> bool:
-    return bool(_NAME.fullmatch(path.name)) or mentions(path, *_MARKS)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.pt")) if path.is_file() and _is_one(path)]
-
-
-def _file(path: Path) -> Path:
-    return _files(path)[-1] if path.is_dir() else path
 
 
 # Weights

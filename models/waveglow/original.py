@@ -1,7 +1,7 @@
 """Reading and writing of WaveGlow checkpoints in the layouts of NVIDIA's two implementations.
 
 DeepLearningExamples writes `state_dict` and `config`; NVIDIA/waveglow pickles the module itself (`model`), which is
-read as `models.waveglow.inert_pickle` says: the one exception to the rule that pickles are refused. Conditioning is one
+read as `utils.inert_pickle` says: the one exception to the rule that pickles are refused. Conditioning is one
 convolution for all layers of a coupling network or one for each; names may begin with `module.`; weights may be
 halves, or without weight norm. Settings follow from the shapes; those of the mel are the published ones.
 """
@@ -28,22 +28,15 @@ from models.training.published_files import (
     with_weight_norm,
     write_tensors,
 )
-from models.waveglow.inert_pickle import read_modules
 from models.waveglow.network import WaveGlow
 from models.waveglow.settings import WaveGlowSettings
+from utils.inert_pickle import read_modules
+from utils.torch_file import TorchFileError
 
 _DEFAULTS = "config/waveglow_256.json"
-_NAME = re.compile(r"(nvidia_)?waveglow.*\.pt")
 _MODULE = ("glow", "WaveGlow", "convinv")  # which a pickled module names
 _PREFIX = "module."
 _NOT_NORMED = ("upsample.", "convinv.", ".end.")
-
-
-def is_published(path: Path) -> bool:
-    """Return whether a file is named like theirs or names a WaveGlow's weights."""
-    if not path.is_file():
-        return False
-    return bool(_NAME.fullmatch(path.name)) or mentions(path, "convinv.0.conv.weight") or mentions(path, *_MODULE)
 
 
 def open_published(path: Path) -> Bundle:
@@ -53,7 +46,7 @@ def open_published(path: Path) -> Bundle:
         BundleError: the file is damaged, holds code of anything else, or has unexpected contents.
         SettingsError: its sizes contradict each other.
     """
-    payload = read_modules(path) if mentions(path, *_MODULE) else read_tensors(path)
+    payload = _read(path)
     found = next((payload[name] for name in ("state_dict", "model") if name in payload), None)
     if found is None:
         raise BundleError(f"{path}: holds no WaveGlow, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")
@@ -102,6 +95,15 @@ def write_published(
     weights = in_published_order(WaveGlow.from_bundle(bundle).state_dict())  # checks names and shapes
     write_tensors(path, {"epoch": epoch, "state_dict": weights, "config": config}, overwrite=overwrite)
     return [path.name]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not mentions(path, *_MODULE):
+        return read_tensors(path)
+    try:
+        return read_modules(path)
+    except TorchFileError as error:
+        raise BundleError(str(error)) from error
 
 
 def _in_our_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,8 @@ from config.other_toolkits import NVIDIA_FLAGS as FLAGS
 from config.other_toolkits import NVIDIA_SWITCHES as SWITCHES
 from config.paths import REPOSITORY
 from models.bundle import Bundle
-from models.bundles.formats import layout_of_format, published_path
+from models.bundles.formats import layout_of_format
+from models.bundles.layouts import find_foreign
 from models.fastpitch.network import FastPitch
 from models.hifigan.network import Generator
 from models.registry import settings_class
@@ -174,9 +175,9 @@ def test_of_a_folder_the_newest_file_of_a_published_model_counts(nvidia, tmp_pat
     for name in ("waveglow_9.pt", "waveglow_10.pt", "waveglow_0.pt"):
         (tmp_path / name).symlink_to(file)
     (tmp_path / "other_11.pt").write_bytes(b"no model")
-    assert published_path(tmp_path) == tmp_path / "waveglow_10.pt"
+    assert find_foreign(tmp_path).evidence.file == tmp_path / "waveglow_10.pt"
     (tmp_path / "experiment" / "checkpoints").mkdir(parents=True)
     (tmp_path / "experiment" / "checkpoints" / "waveglow_3.pt").symlink_to(file)
-    assert published_path(tmp_path / "experiment").name == "waveglow_3.pt"
+    assert find_foreign(tmp_path / "experiment").evidence.file.name == "waveglow_3.pt"
     (tmp_path / "empty").mkdir()
-    assert published_path(tmp_path / "empty") == tmp_path / "empty"
+    assert find_foreign(tmp_path / "empty") is None

@@ -135,9 +135,9 @@ def test_a_path_without_a_voice_is_refused_with_what_was_looked_for(tmp_path):
         find_bundle(tmp_path / "my_voise")
     with pytest.raises(BundleError, match="neither an experiment"):
         find_bundle(tmp_path)
-    (tmp_path / "voice.nemo").write_bytes(b"?")
-    with pytest.raises(BundleError, match=r"voice\.nemo: is a file of a kind that is not read; read are .*HiFiGAN's"):
-        find_bundle(tmp_path / "voice.nemo")
+    (tmp_path / "voice.dat").write_bytes(b"?")
+    with pytest.raises(BundleError, match=r"voice\.dat: is a file of a kind that is not read; read are .*HiFiGAN's"):
+        find_bundle(tmp_path / "voice.dat")
 
 
 def test_a_checkpoint_of_another_network_is_refused(copied):

@@ -102,6 +102,9 @@ def test_vocoders_have_no_embedding_rows(tmp_path, tiny):
 def test_finetuning_keeps_adds_and_drops_symbols_and_speakers_by_name(tiny, train):
     code, _, errors = train("first", tiny.processed_dir, "train.max_steps=2")
     assert code == 0, errors
+    step = tiny.folder / "first" / "checkpoint" / "step-00000002"
+    for place in (step, step.parent, tiny.folder / "first" / "checkpoints", *step.glob("*.safetensors")):
+        assert find_initial_state(place, tiny.settings(), tiny.task()).path == step
     others(tiny)
     still = ("train.max_steps=1", "train.learning_rate=1e-9")
     for number, place in enumerate(("first", "first/bundle", "first/checkpoint/step-00000002")):

@@ -19,8 +19,9 @@ import bins.export
 import bins.train
 from config.load import SettingsError, load_settings
 from models.bundle import Bundle, BundleError
+from models.bundles.layouts import find_foreign
 from models.bundles.locate import find_bundle, open_bundle
-from models.hifigan.original import is_published, open_published, published_training, write_published
+from models.hifigan.original import open_published, published_training, write_published
 from models.inference.vocoder import open_vocoder
 from models.layers.normed_convolution import SpectralNormed, WeightNormed
 from models.layers.period_discriminator import MultiPeriodDiscriminator
@@ -94,7 +95,7 @@ def test_other_rates_and_hops_are_read_with_or_without_what_only_training_needs(
     change(original / "config.json", **sizes, segment_size=8192)
     rounded = 8250
     for name in ("segment_size", "batch_size", "learning_rate", "lr_decay", "adam_b1", "adam_b2", "seed", "num_gpus"):
-        settings = open_published(original).settings  # the weights are not looked at
+        settings = open_published(original / "g_00000000").settings  # the weights are not looked at
         assert settings.train.segment_size == rounded and settings.preprocess.fmin == 0
         change(original / "config.json", **{name: "gone"})
     assert settings.model.upsample_kernel_sizes == (10, 30)
@@ -173,14 +174,19 @@ def test_files_are_claimed_by_their_names_or_by_the_config_beside_them(original,
     theirs = original / "renamed.pt"
     theirs.write_bytes((original / "g_00000000").read_bytes())
     (original / "do_00000000").write_bytes(b"")
-    assert all(is_published(place) for place in (original, original / "g_00000000", original / "do_00000000", theirs))
+    assert find_foreign(original).evidence.file.name in ("g_00000000", "renamed.pt")
+    for file in (original / "g_00000000", theirs):
+        assert find_foreign(file).layout.model_type == "HiFiGAN"
     assert torch.equal(find_bundle(theirs).weights["conv_post.bias"], find_bundle(original).weights["conv_post.bias"])
+    theirs.write_bytes(theirs.read_bytes()[:-300])
+    with pytest.raises(BundleError, match=r"renamed\.pt: is cut short"):
+        find_bundle(theirs)
     of_another = tmp_path / "tacotron2_210824.pt"
-    of_another.write_bytes(b"")
+    of_another.write_bytes(b"nothing")
     for config in (None, "{", "[]", '{"n_symbols": 148, "symbols_embedding_dim": 384, "sampling_rate": 22050}'):
         if config is not None:
             (tmp_path / "config.json").write_text(config)
-        assert not is_published(of_another) and not is_published(tmp_path)
+        assert find_foreign(of_another) is None and find_foreign(tmp_path) is None
     with pytest.raises(BundleError, match="is a file of a kind that is not read"):
         find_bundle(of_another)
 
@@ -333,7 +339,7 @@ def test_an_experiment_is_exported_with_all_its_training_needs(experiment, tmp_p
     # As the published code fills its optimizers: discriminators of scales first, within a layer the bias first.
     assert list(payload["optim_d"]["state"]) == list(range(len(payload["optim_d"]["param_groups"][0]["params"])))
     modules = TinyModel("HiFiGAN", tmp_path).task().modules
-    training = published_training(folder)
+    training = published_training(folder / "g_00000003")
     for theirs, names in {"optim_g": ["generator"], "optim_d": ["msd", "mpd"]}.items():
         parameters = [
             dict(modules[name].named_parameters())[key]
@@ -395,7 +401,7 @@ def test_states_of_an_optimizer_over_torchs_own_norms_are_read_by_name(original,
             kept["step"] = int(kept["step"])
     torch.save({"generator": twins["generator"].state_dict()}, original / "g_00000001")
     torch.save(payload, original / "do_00000001")
-    initial = published_training(original)
+    initial = published_training(original / "g_00000001")
     initial.load_into(modules)
     for name, twin in twins.items():
         assert_same(modules[name].state_dict(), twin.state_dict())
@@ -524,7 +530,7 @@ def test_parameter_groups_and_frozen_parts_are_exported_as_one_group(train, tmp_
     for name in ("optim_g", "optim_d"):
         [group] = payload[name]["param_groups"]
         assert not {"part", "factor"} & group.keys() and group["lr"] == 0.002
-    kept = published_training(folder).optimizers
+    kept = published_training(folder / "g_00000003").optimizers
     ours = open_checkpoint(tmp_path / "first" / "checkpoint" / "step-00000003").weights("generator")
     learned = {f"generator.{key}" for key in ours if not key.startswith("conv_pre.")}
     assert kept["generator"].moments.keys() == learned

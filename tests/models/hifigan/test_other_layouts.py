@@ -79,10 +79,10 @@ def test_what_is_missing_or_foreign_is_named(tmp_path):
     torch.save({"conv_pre.bias": torch.zeros(1)}, step / "pytorch_model.bin")
     (tmp_path / "X" / "args.json").write_text(json.dumps({"model": {"generator": "bigvgan"}}))
     with pytest.raises(BundleError, match=r"args\.json: describes no HiFi-GAN under model\.hifigan"):
-        open_published(tmp_path / "X")
+        open_published(step / "pytorch_model.bin")
     (tmp_path / "X" / "args.json").write_text("{")
     with pytest.raises(BundleError, match=r"args\.json: is not JSON5"):
-        open_published(tmp_path / "X")
+        find_bundle(tmp_path / "X")
     wrapped = tmp_path / "hifigan.pt"
     torch.save({"generator_state_dict": {"conv_pre.bias": torch.zeros(1)}}, wrapped)
     with pytest.raises(BundleError, match=r"lacks args\.json, which Amphion writes"):

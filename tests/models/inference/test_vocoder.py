@@ -73,7 +73,18 @@ def test_the_stream_starts_before_the_last_mel(bundle):
     assert len(first) + sum(map(len, pieces)) == 4 * 400 * 128 and given == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("place", ["expt", "expt/bundle", "expt/checkpoint/step-00000010"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "expt",
+        "expt/bundle",
+        "expt/bundle/model.safetensors",
+        "expt/checkpoint",
+        "expt/checkpoints",
+        "expt/checkpoint/step-00000010",
+        "expt/checkpoint/step-00000010/generator.safetensors",
+    ],
+)
 def test_experiments_checkpoints_and_bundles_are_opened(tmp_path, mel, place):
     made = tiny_vocoder_bundle()
     made.save(tmp_path / "expt" / "bundle")

@@ -13,13 +13,14 @@ import yaml
 
 from config.load import SettingsError
 from models.bundle import Bundle, BundleError
+from models.bundles.layouts import find_foreign
 from models.bundles.locate import find_bundle
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss
 from models.layers.frame_noise import frame_noise, utterance_numbers
 from models.registry import make_task
 from models.training.discriminators import make_discriminators
 from models.univnet.network import UnivNet, locally_convolved
-from models.univnet.original import is_published, open_published, published_training, write_published
+from models.univnet.original import open_published, published_training, write_published
 from models.univnet.reference import PlainUnivNet
 from processors.audio.stft_distance import multi_resolution_stft
 from tests.support.tiny_models import TinyModel
@@ -55,7 +56,7 @@ def test_golden_weights_give_the_golden_waveforms(published, expected):
     assert steps.abs().max() <= 4
     preprocess = bundle.settings.preprocess
     assert (preprocess.sample_rate, preprocess.n_mel, preprocess.fmin, preprocess.fmax) == (24000, 100, 0, 12000)
-    assert open_published(published.parent).weights.keys() == bundle.weights.keys()
+    assert find_bundle(published.parent).weights.keys() == bundle.weights.keys()
 
 
 @torch.no_grad()
@@ -177,7 +178,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_sentence(published, tmp_pa
     for name, (content, message) in contents.items():
         path = tmp_path / f"univnet_{name}.pt"
         torch.save(content, path)
-        assert is_published(path)
+        assert find_foreign(path).layout.model_type == "UnivNet"
         with pytest.raises(BundleError, match=message):
             open_published(path)
     damaged = tmp_path / "univnet_damaged.pt"
@@ -186,7 +187,7 @@ def test_damaged_and_foreign_files_are_refused_in_one_sentence(published, tmp_pa
         open_published(damaged)
     assert not (tmp_path / "malice").exists()
     (tmp_path / "another.pt").write_bytes(b"nothing")
-    assert not is_published(tmp_path / "another.pt")
+    assert find_foreign(tmp_path / "another.pt") is None
 
 
 @pytest.mark.parametrize(("channels", "n_parameters"), [(16, 3_997_426), (32, 14_865_506)])

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from models.bundle import BundleError
+from utils.torch_file import TorchFileError
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _DTYPES = {
@@ -97,29 +97,47 @@ def read_modules(path: Path) -> dict[str, Any]:
     """Return what a file holds at its top, modules as dictionaries of their tensors by name.
 
     Raises:
-        BundleError: it is damaged, or holds no dictionary.
+        TorchFileError: it is damaged, or holds no dictionary.
     """
     try:
         found, storages = _of_archive(path) if zipfile.is_zipfile(path) else _of_stream(path)
         content = _entries(found)
         return {str(key): _plain(value, storages) for key, value in content.items()}
-    except BundleError:
+    except TorchFileError:
         raise
     except FileNotFoundError:
-        raise BundleError(f"{path}: there is no such file") from None
+        raise TorchFileError(f"{path}: there is no such file") from None
     except Exception as error:  # a damaged file raises anything
-        raise BundleError(f"{path}: is not a torch file, or is damaged ({type(error).__name__})") from error
+        raise TorchFileError(f"{path}: is not a torch file, or is damaged ({type(error).__name__})") from error
+
+
+def read_top(path: Path) -> dict[str, Any]:
+    """Return what a file holds at its top, without reading any tensor; nothing if it is damaged or no dictionary."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                found, _ = _pickled_in(archive)
+        else:
+            with path.open("rb") as stream:
+                *_, found, _ = (_load(stream) for _ in range(5))
+        return {str(key): value for key, value in _entries(found).items()}
+    except Exception:  # a damaged file raises anything
+        return {}
 
 
 Storages = Callable[[Storage], bytes]
 
 
+def _pickled_in(archive: zipfile.ZipFile) -> tuple[Any, str]:
+    """Return the object in an archive, and the folder of its storages."""
+    [pickled] = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+    with archive.open(pickled) as file:
+        return _InertUnpickler(file).load(), pickled.removesuffix("data.pkl")
+
+
 def _of_archive(path: Path) -> tuple[Any, Storages]:
     with zipfile.ZipFile(path) as archive:
-        [pickled] = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-        folder = pickled.removesuffix("data.pkl")
-        with archive.open(pickled) as file:
-            found = _InertUnpickler(file).load()
+        found, folder = _pickled_in(archive)
         prefix = f"{folder}data/"
         held = {name.removeprefix(prefix): archive.read(name) for name in archive.namelist() if name.startswith(prefix)}
     return found, lambda storage: held[storage.key]
