@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import json5
 from pydantic import ValidationError
 
-from config.other_toolkits import answer_for, file_here
+from config.other_toolkits import answer_for, answer_for_value, file_here, model_here
 from config.paths import REPOSITORY, resolve_path
 from config.schema import Contradiction, ExperimentSettings, Settings, base_files
 from utils.errors import RecitalError
 from utils.files import write_atomically
+from utils.suggestions import did_you_mean
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
 Tree = dict[str, Any]
@@ -25,6 +26,7 @@ COMMAND_LINE = "--set"
 BY_HOP_SIZE = "by_hop_size"
 """Name of a table of values in settings files, of which `preprocess.hop_size` chooses one."""
 _OTHERWISE = "otherwise"
+_MANY = 5
 
 
 class SettingsError(RecitalError):
@@ -131,6 +133,10 @@ def check_settings(
             faulty.add(name)
             source = _source_of(name, sources, fallback_source)
             problems.append(f"{source}: {name}: {_explain(fault, name, schema)}")
+    problems = _grouped(problems)
+    if here := model_here(str(tree.get("model_type", ""))):
+        source = _source_of("model_type", sources, fallback_source)
+        problems.insert(0, f"{source}: model_type: {tree['model_type']} is {here} here")
     where = f"{_source_of('base_config', sources, fallback_source)}: base_config"
     for base in base_files(tree.get("base_config", "")):
         if (here := file_here(str(base))) and not resolve_path(base).is_file():
@@ -144,6 +150,19 @@ def check_settings(
         raise SettingsError("\n  ".join([f"{count} in the settings:", *problems]) if len(problems) > 1 else problems[0])
     assert settings is not None
     return settings
+
+
+def _grouped(problems: Sequence[str]) -> list[str]:
+    """Return problems, those of many settings of one file with the same message in one line."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        source, name, message = problem.split(": ", 2)
+        names.setdefault((source, message), []).append(name)
+    lines = []
+    for (source, message), group in names.items():
+        together = [", ".join(group)] if len(group) > _MANY else group
+        lines += [f"{source}: {name}: {message}" for name in together]
+    return lines
 
 
 def describe(schema: type[Settings], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -202,9 +221,15 @@ def _resolved(
             'as in base_config: "config/fastspeech2.json"'
         )
     try:
-        schema = schema_of(model_type)
+        schema = schema_of(model_here(model_type) or model_type)
     except RecitalError as error:
         raise SettingsError(f"{sources['model_type']}: model_type: {error}") from error
+    absent = [name for name in ("preprocess", "model", "train") if name not in merged]
+    if absent and not merged.get("base_config"):
+        raise SettingsError(
+            f"{shown}: base_config: is missing; {', '.join(absent)} and other settings come with the file that this "
+            'one refines, as in base_config: "config/fastspeech2.json"'
+        )
     settings = check_settings(merged, schema, sources, fallback_source=shown)
     return Resolved(settings, sources)
 
@@ -378,8 +403,8 @@ def _explain(fault: Mapping[str, Any], name: str, schema: type[Settings]) -> str
         expectation = "must be a list" + (f", as [{found}] is" if isinstance(fault["input"], str) else "")
     if fault["type"] == "literal_error":
         options = [option.strip(" '") for option in str(fault["ctx"]["expected"]).replace(" or ", ",").split(",")]
-        close = nearest(str(fault["input"]), options)
-        expectation += f"; did you mean {close}?" if close else ""
+        other = answer_for_value(name, fault["input"])
+        expectation += f"; {other}" if other else did_you_mean(str(fault["input"]), options)
     return f"found {found}: {expectation}"
 
 

@@ -74,7 +74,7 @@ def config(tmp_path):
     return write
 
 
-def problems(path, *overrides):
+def problems(path, *overrides, schema_of=schema_of):
     with pytest.raises(SettingsError) as caught:
         load_settings(path, overrides, schema_of)
     return str(caught.value)
@@ -193,6 +193,49 @@ def test_names_of_other_toolkits_are_answered_all_at_once(config):
         assert expected in message, message
 
 
+AMPHION = {
+    "base_config": "egs/vocoder/gan/exp_config_base.json",
+    "model_type": "GANVocoder",
+    "task_type": "vocoder",
+    "preprocess": {
+        **dict.fromkeys(("extract_mel", "extract_audio", "extract_pitch", "use_mel", "use_audio", "use_uv"), True),
+        "pitch_extractor": "pyworld",
+        "mel_dir": "mels",
+        "trim_top_db": 30,
+        "cut_mel_frame": 32,
+        "normalizers": "rules",
+    },
+    "model": {"generator": "hifigan", "hifigan": {"resblock": "2"}},
+    "train": {"adamw": {"lr": 2e-4}, "criterions": ["mel"], "keep_last": [3]},
+}
+
+
+def test_a_whole_file_of_another_toolkit_is_answered_at_once(tmp_path):
+    path = tmp_path / "exp_config.json"
+    path.write_text(json.dumps(AMPHION | {"dataset": ["a"], "dataset_path": {"a": "b"}}))
+    found = problems(path, schema_of=settings_class)
+    for expected in (
+        "base_config: egs/vocoder/gan/exp_config_base.json is config/hifigan_v1.json here",
+        "model_type: GANVocoder is HiFiGAN here",
+        "preprocess.extract_mel, preprocess.extract_audio, preprocess.extract_pitch, preprocess.use_mel, "
+        "preprocess.use_audio, preprocess.use_uv: is not needed",
+        "'dio', 'harvest' or 'pyin'; pyworld's are dio and harvest",
+        "preprocess.mel_dir: is not needed: stage 1",
+        "preprocess.trim_top_db: is preprocess.trim_silence",
+        "preprocess.normalizers: there is no such setting; did you mean preprocess.normalizer?",
+        "model.hifigan: is no section",
+        "train.criterions: is not needed",
+        "train.keep_last: found [3]: must be a valid integer",
+    ):
+        assert expected in found, found
+    assert found.startswith(f"{found.count(chr(10))} problems in the settings:\n")
+
+
+def test_values_are_suggested_in_any_case():
+    config = REPOSITORY / "egs/tts/FastSpeech2/exp_config.json"
+    assert problems(config, "train.optimizer=AdamW", schema_of=settings_class).endswith("; did you mean adamw?")
+
+
 def test_names_here_that_answers_give_exist():
     """Whatever an answer calls a setting, some model has."""
     known = {name for model in MODELS for name, _ in describe(settings_class(model))}
@@ -209,6 +252,10 @@ def test_a_fragment_is_told_what_to_refine(tmp_path):
     path = tmp_path / "part.json"
     path.write_text('{dataset: ["a"]}')
     assert 'as in base_config: "config/fastspeech2.json"' in problems(path)
+    path.write_text('{model_type: "HiFiGAN", dataset: ["a"], train: {batch_size: 4}}')
+    found = problems(path, schema_of=settings_class)
+    assert "base_config: is missing; preprocess, model and other settings" in found
+    assert found.endswith('as in base_config: "config/fastspeech2.json"')
 
 
 def test_base_config_in_a_circle_is_refused(config, tmp_path):
