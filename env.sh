@@ -166,7 +166,7 @@ if [ -n "$(lacking "$@")" ] || [ ! -x "$(python_of "$environment")" ]; then
     if [ -n "$extras" ]; then
         say "installing from requirements/lock.txt: $extras(once; takes some minutes)"
         # shellcheck disable=SC2086 # names of files, one word each
-        (install $extras) || fail "the installation stopped; run this again to continue"
+        (install $extras) || fail "the installation stopped; with a network, run this again to continue"
         for extra in $extras; do
             printf '%s\n' "$wanted" >"$environment/installed-$extra.partial" &&
                 mv "$environment/installed-$extra.partial" "$environment/installed-$extra" || exit 1

@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from utils.files import write_atomically
 
 _CHUNK = 1 << 20
 _MB = 1_000_000
+_CONNECT_S = 8.0
 _NETWORK_ERRORS = (
     urllib.error.URLError,
     ConnectionError,
@@ -150,6 +152,8 @@ def _attempt(part: _Part, room_factor: float, timeout_s: float) -> None:
         request.add_header("Range", f"bytes={part.size}-")
         request.add_header("If-Range", part.mark)
     try:
+        if not part.size:
+            _require_way(part.url)
         with contextlib.closing(_opened(request, timeout_s)) as response:
             start, total = _span(response, part)
             _require_room(part, start, total, room_factor)
@@ -160,21 +164,45 @@ def _attempt(part: _Part, room_factor: float, timeout_s: float) -> None:
         if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
             raise DownloadError(f"{part.url}: {error.reason}; is the clock of this machine right?") from error  # type: ignore[union-attr]
         reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
-        if not part.size and _is_without_network(error):
+        proxy = _proxy_of(part.url)
+        if not part.size and _is_without_network(error, proxy):
+            way = f"through the proxy {proxy}: {reason}" if proxy else reason
             raise DownloadError(
-                f"{part.url}: no network ({reason}); bring the file by hand to {part.path.with_suffix('')}, or name an "
+                f"{part.url}: no network ({way}); bring the file by hand to {part.path.with_suffix('')}, or name an "
                 "address that can be reached with --mirror"
             ) from error
         raise _InterruptedError(reason) from error
 
 
-def _is_without_network(error: Exception) -> bool:
-    """Return whether no server was reached: its name is unknown, or there is no way to it."""
+def _is_without_network(error: Exception, proxy: str) -> bool:
+    """Return whether no server was reached: its name is unknown, no way leads to it, or the proxy fails."""
     cause = getattr(error, "reason", error)
-    return isinstance(cause, socket.gaierror) or getattr(cause, "errno", None) in (
-        errno.ENETUNREACH,
-        errno.EHOSTUNREACH,
-    )
+    if isinstance(cause, socket.gaierror) or getattr(cause, "errno", None) in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return True
+    # urllib wraps errors on the way to a server, not those of a server that was reached.
+    on_the_way = isinstance(error, urllib.error.URLError) and isinstance(cause, OSError)
+    return on_the_way and (bool(proxy) or isinstance(cause, TimeoutError))
+
+
+def _proxy_of(url: str) -> str:
+    """Return the host and port of the proxy for a URL, without its user and password; empty for none."""
+    parts = urllib.parse.urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return ""
+    return urllib.request.getproxies().get(parts.scheme, "").rpartition("//")[2].rpartition("@")[2].rstrip("/")
+
+
+def _require_way(url: str) -> None:
+    """Raise a `URLError` where nothing answers within seconds, for which a download would wait much longer."""
+    proxy = _proxy_of(url)
+    target = urllib.parse.urlsplit(f"//{proxy}" if proxy else url)
+    try:
+        port = target.port or (443 if target.scheme == "https" else 80)
+        socket.create_connection((target.hostname or "", port), _CONNECT_S).close()
+    except TimeoutError as error:
+        raise urllib.error.URLError(error) from error
+    except (OSError, ValueError):
+        pass  # reported by the download
 
 
 def _opened(request: urllib.request.Request, timeout_s: float) -> Any:

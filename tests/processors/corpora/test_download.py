@@ -424,6 +424,28 @@ def command(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return call("bins.download", "--config", config, *arguments, no_proxy="127.0.0.1")
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_leads_nowhere_is_named_at_once(tmp_path, monkeypatch, scheme):
+    for name in ("no_proxy", "NO_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", "http://me:secret@127.0.0.1:9/")
+    monkeypatch.setenv(f"{scheme}_proxy", "http://me:secret@127.0.0.1:9/")
+    monkeypatch.setattr("urllib.request._opener", None)  # it read the environment when it was made
+    way = r"no network \(through the proxy 127.0.0.1:9: .*refused\); bring the file by hand"
+    with pytest.raises(DownloadError, match=way):
+        download(f"{scheme}://example.invalid/a.bin", tmp_path / "a.bin", pause_s=99)
+
+
+def test_a_way_on_which_nothing_answers_is_no_network(tmp_path, monkeypatch):
+    def wait(address, timeout):
+        assert timeout < 10
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("socket.create_connection", wait)
+    with pytest.raises(DownloadError, match=r"no network \(timed out\)"):
+        download("http://127.0.0.1:9/a.bin", tmp_path / "a.bin", pause_s=99)
+
+
 @pytest.mark.slow
 def test_the_command_downloads_published_corpora_and_skips_others(server, tmp_path):
     packed = tar_of(tmp_path / "a.tgz", ("data_aishell3/spk-info.txt", b"1", REG), ("data_aishell3/train/x", b"2", REG))
