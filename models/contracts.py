@@ -46,12 +46,17 @@ class PhonemeBatch:
         phoneme_lengths: (B,) real phonemes.
         speaker_ids: (B,) rows of the speaker table, from 0.
         min_durations: (B, T_text) frames that phones last at least, before the control of durations; None for none.
+        language_ids: (B,) rows of the language table, for models that have one; None for the speakers' own languages.
+        reference: (M, T_ref) log-mel of a recording whose prosody all utterances take, for models with
+            `takes_reference`; None for prosody predicted from the text.
     """
 
     phoneme_ids: Tensor
     phoneme_lengths: Tensor
     speaker_ids: Tensor
     min_durations: Tensor | None = None
+    language_ids: Tensor | None = None
+    reference: Tensor | None = None
 
     @classmethod
     def from_batch(cls, batch: AcousticBatch) -> PhonemeBatch:
@@ -291,10 +296,14 @@ class AcousticModel(Protocol):
 
     Attributes:
         controls: names of the `Controls` that it applies; `require_controls` refuses others.
+        takes_reference: whether it takes the prosody of a reference recording (`PhonemeBatch.reference`).
     """
 
     @property
     def controls(self) -> frozenset[str]: ...
+
+    @property
+    def takes_reference(self) -> bool: ...
 
     def infer(
         self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
@@ -415,7 +424,7 @@ class AlignerNetwork(Protocol):
 # Training
 
 
-RowKind = Literal["symbol", "speaker"]
+RowKind = Literal["symbol", "speaker", "language"]
 
 
 @dataclass(frozen=True)
@@ -423,7 +432,7 @@ class EmbeddingRows:
     """The names of a table's rows.
 
     Attributes:
-        kind: whether they are symbols or speakers.
+        kind: whether they are symbols, speakers or languages.
         names: of each row.
     """
 
@@ -433,7 +442,7 @@ class EmbeddingRows:
 
 @runtime_checkable
 class HasEmbeddingRows(Protocol):
-    """A task with parameters that have a row per symbol or speaker; optional."""
+    """A task with parameters that have a row per symbol, speaker or language; optional."""
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
         """Return those parameters' rows by `<module>.<parameter>`."""
@@ -458,8 +467,8 @@ class InitialState:
         step: optimizer steps that led to it; None where that is unknown.
         epoch: likewise.
         remarks: for the person who starts from it, a sentence each.
-        names: of the symbols and speakers that its tables have rows for, in their order; empty where it has no such
-            tables, or the names are unknown.
+        names: of the symbols, speakers and languages that its tables have rows for, in their order; empty where it has
+            no such tables, or the names are unknown.
     """
 
     path: Path

@@ -67,6 +67,17 @@ MODELS = {
         features=("mel", "phonemes"),
         task="AlignerTask",
     ),
+    "DelightfulTTS": Model(
+        package="models.delightfultts",
+        kind="acoustic",
+        settings="DelightfulTTSSettings",
+        network="DelightfulTTS",
+        config="config/delightfultts.json",
+        sizes=("config/delightfultts_small.json",),
+        features=("mel", "f0", "energy", "durations", "phonemes", "waveform"),
+        controls=frozenset({"duration", "pitch", "energy"}),
+        task="DelightfulTTSTask",
+    ),
     "FastPitch": Model(
         package="models.fastpitch",
         kind="acoustic",

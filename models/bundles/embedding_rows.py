@@ -1,4 +1,4 @@
-"""Transfer of embedding rows by name, from one set of symbols or speakers to another."""
+"""Transfer of embedding rows by name, from one set of symbols, speakers or languages to another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.contracts import EmbeddingRows, RowKind
 
-# Of the spread of the learned rows: new speakers begin near the mean speaker, and not all exactly alike.
+# Of the spread of the learned rows: new speakers and languages begin near the mean one, and not all exactly alike.
 _SPEAKER_NOISE = 0.1
 _SHOWN = 12
 
@@ -51,6 +51,7 @@ class RowTransfer:
 _BEGINS: Mapping[RowKind, str] = {
     "symbol": "at random, spread as those learned are",
     "speaker": "near the mean of those learned",
+    "language": "near the mean of those learned",
 }
 
 
@@ -61,8 +62,8 @@ def transfer_rows(
 
     A row is carried over to wherever its name now stands. A new symbol's row is drawn from the normal distribution
     whose mean and standard deviation are, column by column, those of all their rows: a sound of its own from the
-    start. A new speaker's row is the mean of all their rows with a tenth of their spread as noise, so that of a
-    single speaker's model every voice begins with that one's.
+    start. A new speaker's or language's row is the mean of all their rows with a tenth of their spread as noise, so
+    that of a single speaker's model every voice begins with that one's.
 
     Args:
         table: (len(theirs), ...) learned; in any floating-point type.

@@ -26,7 +26,7 @@ class OriginError(RecitalError):
 
 
 def row_names(task: Task) -> dict[RowKind, Sequence[str]]:
-    """Return the names of the symbols and speakers that tables of a task have rows for, in their order."""
+    """Return the names of the symbols, speakers and languages that a task's tables have rows for, in their order."""
     if not isinstance(task, HasEmbeddingRows):
         return {}
     return {rows.kind: tuple(rows.names) for rows in task.embedding_rows().values()}

@@ -16,6 +16,7 @@ from models.bundles.embedding_rows import transfer_rows
 from models.bundles.layouts import Found, find_foreign
 from models.bundles.locate import find_bundle, open_bundle, place_of
 from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, RowKind
+from models.layers.language_table import SpokenLanguages
 from models.registry import make_task
 from processors.audio.mel_settings import MEL_SETTINGS
 from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint
@@ -144,17 +145,19 @@ def _of_bundle(
 
 
 def names_of(bundle: Bundle) -> dict[RowKind, Sequence[str]]:
-    """Return the names of a bundle's symbols and speakers, in the order of their rows."""
+    """Return the names of a bundle's symbols, speakers and languages, in the order of their rows."""
     names: dict[RowKind, Sequence[str]] = {}
     if bundle.symbols is not None:
         names["symbol"] = bundle.symbols.symbols
     if bundle.speakers:
         names["speaker"] = sorted(bundle.speakers, key=lambda name: bundle.speakers[name])
+        languages = SpokenLanguages.of(bundle.speakers, bundle.languages, bundle.settings.preprocess.language)
+        names["language"] = languages.names
     return names
 
 
 def _with_our_rows(initial: InitialState, settings: ExperimentSettings, task: Task) -> InitialState:
-    """Fit tables with a row per symbol or speaker to those of the new training."""
+    """Fit tables with a row per symbol, speaker or language to those of the new training."""
     if not isinstance(task, HasEmbeddingRows):
         return initial
     weights = {name: dict(tensors) for name, tensors in initial.modules.items()}

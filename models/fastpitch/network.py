@@ -13,6 +13,7 @@ from models.fastpitch.settings import FastPitchModelSettings
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.attention import SelfAttention
 from models.layers.conv1d import Conv1d
+from models.layers.convolved_value import ConvolvedValue
 from models.layers.learned_alignment import SoftAligner, relu_encoder, with_durations
 from models.layers.positions import SinusoidalPositions
 from models.layers.speaker_projection import speaker_table
@@ -24,19 +25,6 @@ from utils.precision import Precision
 
 _MAX_DURATION = 75.0  # frames of a symbol, as theirs
 _TYPICAL_LOG_MEL = -5.0
-
-
-class ConvolvedValue(nn.Module):
-    """The embedding of a value and its neighbours (arXiv:2006.06873, section 2.2)."""
-
-    def __init__(self, hidden_size: int, kernel_size: int) -> None:
-        super().__init__()
-        self.convolution = Conv1d(1, hidden_size, kernel_size)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Return (B, T, D) of (B, T) values, 0 on padding."""
-        embedded: Tensor = self.convolution(values.unsqueeze(2))
-        return embedded
 
 
 class FastPitch(AcousticNetwork):
@@ -121,7 +109,7 @@ class FastPitch(AcousticNetwork):
         hidden: Tensor = self.encoder(self.positions(self.phoneme_embedding(phoneme_ids)) + speaker, is_padding)
         return hidden
 
-    def decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, None]:
+    def decode(self, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None) -> tuple[Tensor, None]:
         mel = self.to_mel(self.decoder(self.positions(frames), is_padding)).float()
         mel = mel.masked_fill(is_padding.unsqueeze(2), math.log(MEL_FLOOR))
         return mel.transpose(1, 2), None  # (B, T_mel, M) -> (B, M, T_mel)

@@ -83,7 +83,9 @@ class FastSpeech2(AcousticNetwork):
         hidden = hidden + self.speaker_embedding(speaker_ids).unsqueeze(1)
         return hidden
 
-    def decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
+    def decode(
+        self, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         mel = self.to_mel(self.decoder(self.positions(frames), is_padding)).float()
         refined = None if self.postnet is None else mel + self.postnet(mel, is_padding).float()
         return as_log_mel(mel, is_padding), None if refined is None else as_log_mel(refined, is_padding)

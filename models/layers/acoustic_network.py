@@ -13,6 +13,7 @@ from models.contracts import AS_PREDICTED, Controls, GeneratedSpeech, PhonemeBat
 from models.layers.acoustic_settings import AcousticModelSettings
 from models.layers.conv1d import Conv1d
 from models.layers.decoder_noise import DecoderNoise
+from models.layers.language_table import SpokenLanguages
 from models.layers.learned_alignment import SoftAlignment
 from models.layers.masks import padding_mask
 from models.layers.mel_scale import clamped
@@ -70,14 +71,19 @@ class AcousticNetwork(nn.Module):
         is_pause: (n_symbols,) symbols that may last 0 frames; symbol 0 is padding.
         scales: of pitch and energy, one row per speaker.
         speaker_embeddings: (n_speakers, E) from a speaker encoder; None to learn a vector for each speaker.
+        languages: of the speakers; an argument only where `has_languages`.
 
     Attributes:
         decoder_noise: added to the decoder's input; None without.
+        has_languages: whether the network is conditioned on the language.
+        takes_reference: see `models.contracts.AcousticModel`.
         clamps_mels: whether synthesized mels have no values below the floor of recordings.
     """
 
     variance_adaptor: VarianceAdaptor
     clamps_mels: ClassVar[bool] = True
+    has_languages: ClassVar[bool] = False
+    takes_reference: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,8 +97,16 @@ class AcousticNetwork(nn.Module):
         """Return (B, T_text, D) of (B, T_text) phonemes and (B,) speakers."""
         raise NotImplementedError
 
-    def decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return (B, M, T_mel) log-mels of (B, T_mel, D), before and after a postnet, if there is one."""
+    def decode(
+        self, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return (B, M, T_mel) log-mels of (B, T_mel, D), before and after a postnet, if there is one.
+
+        Args:
+            frames: (B, T_mel, D).
+            is_padding: (B, T_mel).
+            condition: (B, 1, C) of the utterances, where the network has one.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -103,6 +117,7 @@ class AcousticNetwork(nn.Module):
         speakers: Mapping[str, int],
         statistics: Mapping[str, SpeakerStatistics],
         embeddings: SpeakerEmbeddings | None = None,
+        languages: Mapping[str, str] | None = None,
     ) -> _Network:
         """Return a network for these symbols and speakers, with random weights.
 
@@ -115,6 +130,7 @@ class AcousticNetwork(nn.Module):
         if settings.model.speaker_conditioning == "encoder":
             names = sorted(speakers, key=lambda name: speakers[name])
             speaker_embeddings = torch.from_numpy(rows_of(embeddings, names, settings.preprocess.speaker_encoder))
+        spoken = SpokenLanguages.of(speakers, languages or {}, settings.preprocess.language)
         make_network: Callable[..., _Network] = cls
         network = make_network(
             settings.model,
@@ -122,6 +138,7 @@ class AcousticNetwork(nn.Module):
             is_pause=torch.tensor([symbol in PAUSES for symbol in symbols.symbols]),
             scales=SpeakerScales.from_statistics(speakers, statistics),
             speaker_embeddings=speaker_embeddings,
+            **({"languages": spoken} if cls.has_languages else {}),
         )
         if settings.model.decoder_noise_size:
             network.decoder_noise = DecoderNoise(settings.model.decoder_noise_size, settings.model.hidden_size)
@@ -135,7 +152,9 @@ class AcousticNetwork(nn.Module):
             BundleError: the bundle lacks a part, or the weights do not fit its settings.
         """
         bundle.require_front_end()
-        network = cls.untrained(bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics, bundle.embeddings)
+        network = cls.untrained(
+            bundle.settings, bundle.symbols, bundle.speakers, bundle.statistics, bundle.embeddings, bundle.languages
+        )
         bundle.load_into(network)
         network.prepare_for_inference()
         return network
@@ -155,9 +174,7 @@ class AcousticNetwork(nn.Module):
         """
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
-        variances = self.variance_adaptor(hidden, is_padding, batch)
-        mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids, noise_places)
-        return Prediction(mel, refined_mel, variances.log_durations, variances.values)
+        return self._taught(hidden, is_padding, batch, noise_places)
 
     @torch.no_grad()
     def teacher_forced(self, batch: AcousticBatch) -> Tensor:
@@ -176,9 +193,34 @@ class AcousticNetwork(nn.Module):
         """
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
+        return self._generated(hidden, is_padding, batch, prosody, precision)
+
+    def _taught(
+        self,
+        hidden: Tensor,
+        is_padding: Tensor,
+        batch: AcousticBatch,
+        noise_places: Tensor | None,
+        condition: Tensor | None = None,
+    ) -> Prediction:
+        """Return the teacher-forced outputs for a (B, T_text, D) hidden sequence; see `forward` and `decode`."""
+        variances = self.variance_adaptor(hidden, is_padding, batch)
+        mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids, noise_places, condition)
+        return Prediction(mel, refined_mel, variances.log_durations, variances.values)
+
+    def _generated(
+        self,
+        hidden: Tensor,
+        is_padding: Tensor,
+        batch: PhonemeBatch,
+        prosody: Controls,
+        precision: Precision,
+        condition: Tensor | None = None,
+    ) -> GeneratedSpeech:
+        """Return the free-running outputs for a (B, T_text, D) hidden sequence; see `infer` and `decode`."""
         variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)
         with autocast(precision, hidden.device.type):
-            mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids)
+            mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids, None, condition)
         return GeneratedSpeech(
             mel=self._clamped(mel if refined_mel is None else refined_mel),
             mel_lengths=variances.durations.sum(dim=1),
@@ -191,10 +233,14 @@ class AcousticNetwork(nn.Module):
         return clamped(mel) if self.clamps_mels else mel
 
     def _decode_with_noise(
-        self, variances: Variances | InferredVariances, phoneme_ids: Tensor, noise_places: Tensor | None = None
+        self,
+        variances: Variances | InferredVariances,
+        phoneme_ids: Tensor,
+        noise_places: Tensor | None,
+        condition: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         frames, is_padding = variances.frames, variances.is_padding
         if self.decoder_noise is not None:
             places = self.decoder_noise.places(phoneme_ids) if noise_places is None else noise_places
             frames = self.decoder_noise(frames, is_padding, places)
-        return self.decode(frames, is_padding)
+        return self.decode(frames, is_padding, condition)

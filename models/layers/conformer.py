@@ -13,33 +13,9 @@ from models.layers.conv1d import Conv1d
 from models.layers.depthwise import DepthwiseConv1d
 from models.layers.dropout import Dropout
 from models.layers.relative_attention import RelativeSelfAttention
+from models.layers.utterance_norm import UtteranceNorm
 
 LEAKY_SLOPE = 0.3  # of all leaky ReLUs in the public code
-
-
-class UtteranceNorm(nn.Module):
-    """Normalise each utterance by the mean and variance of all channels of all its real frames.
-
-    Group norm with a single group (arXiv:1803.08494), with statistics that padding does not change.
-
-    Args:
-        channels: C.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor, is_padding: Tensor) -> Tensor:
-        """Return (B, T, C), undefined on padding, of a (B, T, C) input; `is_padding` is (B, T, 1)."""
-        # float32: half precision does not hold a sum over thousands of values.
-        with torch.autocast(x.device.type, enabled=False):
-            count = (~is_padding).sum(dim=1, keepdim=True).clamp_min(1) * x.shape[2]
-            x = x.float().masked_fill(is_padding, 0.0)
-            centred = x - x.sum(dim=(1, 2), keepdim=True) / count
-            squares = centred.square().masked_fill(is_padding, 0.0).sum(dim=(1, 2), keepdim=True)
-            return torch.addcmul(self.bias, centred * torch.rsqrt(squares / count + 1e-5), self.weight)
 
 
 class Conditioning(nn.Module):

@@ -105,6 +105,8 @@ class VarianceAdaptor(nn.Module):
         is_pause: (n_symbols,) symbols that may last 0 frames.
         scales: one row per speaker.
         max_duration: of a phone, in frames, before any control.
+        predictor: class of the predictors.
+        is_duration_detached: whether the hidden sequence does not learn from durations.
     """
 
     is_pause: Tensor
@@ -125,13 +127,16 @@ class VarianceAdaptor(nn.Module):
         is_pause: Tensor,
         scales: SpeakerScales,
         max_duration: float = MAX_DURATION,
+        predictor: type[VariancePredictor] = VariancePredictor,
+        is_duration_detached: bool = False,
     ) -> None:
         super().__init__()
         self.levels = dict(levels)
         self.max_duration, self.is_log_pitch = max_duration, scales.is_log_pitch
+        self.is_duration_detached = is_duration_detached
         self.predictors = nn.ModuleDict(
             {
-                name: VariancePredictor(
+                name: predictor(
                     hidden_size,
                     filter_size=filter_size,
                     kernel_size=kernel_size,
@@ -162,7 +167,8 @@ class VarianceAdaptor(nn.Module):
             value: Tensor = getattr(batch, name)
             return value
 
-        log_durations = self.predictors["duration"](hidden, is_padding)
+        before = hidden.detach() if self.is_duration_detached else hidden
+        log_durations = self.predictors["duration"](before, is_padding)
         hidden, per_phone, _ = self._vary("phone", hidden, is_padding, true)
         is_frame_padding = frame_index(batch.durations, longest)[1]
         frames = expand(hidden, batch.durations, longest)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.bundle import Bundle
 from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch, prosody_levels
 from models.layers.acoustic_network import AcousticNetwork, Prediction
+from models.layers.language_table import SpokenLanguages
 from models.layers.length_regulator import frame_index
 from models.training.acoustic_loss import acoustic_loss_terms
 from models.training.mel_adversary import ADVERSARY, MelAdversary
@@ -71,7 +72,7 @@ class AcousticTask:
             self.modules[ADVERSARY] = self._adversary.make_discriminator(n_mel, n_symbols)
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
-        """Return the tables of symbols and speakers (`models.contracts.HasEmbeddingRows`)."""
+        """Return the tables of symbols, speakers and languages (`models.contracts.HasEmbeddingRows`)."""
         speakers = self._voice.speakers
         tables = {"network.phoneme_embedding.weight": EmbeddingRows("symbol", self._voice.symbols.symbols)}
         if self._settings.model.speaker_conditioning == "table":
@@ -79,6 +80,9 @@ class AcousticTask:
             tables["network.speaker_embedding.weight"] = EmbeddingRows("speaker", names)
         if self._adversary is not None and self._settings.train.mel_adversary_condition == "phones":
             tables[f"{ADVERSARY}.phone_planes.weight"] = tables["network.phoneme_embedding.weight"]
+        if self._network.has_languages:
+            spoken = SpokenLanguages.of(speakers, self._voice.languages, self._settings.preprocess.language)
+            tables["network.language_table.embedding.weight"] = EmbeddingRows("language", spoken.names)
         return tables
 
     def weights_added_later(self) -> Sequence[str]:

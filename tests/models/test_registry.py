@@ -68,7 +68,7 @@ def test_a_model_without_a_task_cannot_be_trained_and_says_so(monkeypatch):
     monkeypatch.setitem(MODELS, "HiFiGAN", dataclasses.replace(MODELS["HiFiGAN"], task=""))
     settings = load_settings(REPOSITORY / "config/hifigan_v1.json", DATASET, settings_class).settings
     with pytest.raises(
-        NoTrainingError, match="HiFiGAN: can be used but not trained; these can: Aligner, FastPitch, FastSpeech2"
+        NoTrainingError, match="HiFiGAN: can be used but not trained; these can: Aligner, DelightfulTTS, FastPitch"
     ):
         make_task(settings)
 

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from models.layers.attention import attention_bias
-from models.layers.conformer import Conformer, UtteranceNorm
+from models.layers.conformer import Conformer
 from models.layers.masks import padding_mask
 from models.layers.relative_attention import RelativeSelfAttention
+from models.layers.utterance_norm import UtteranceNorm
 
 
 def test_attention_scores_distances_as_transformer_xl_does():
@@ -35,14 +36,15 @@ def test_attention_scores_distances_as_transformer_xl_does():
     torch.testing.assert_close(attention(x, bias.double()), attention.to_output(attended), rtol=1e-5, atol=1e-6)
 
 
-def test_utterance_norm_is_group_norm_over_real_frames():
+@pytest.mark.parametrize("theirs", [nn.GroupNorm(1, 6), nn.InstanceNorm1d(6, affine=True)])
+def test_utterance_norm_is_torchs_over_real_frames(theirs):
     torch.manual_seed(0)
-    norm, group_norm = UtteranceNorm(6), nn.GroupNorm(1, 6)
-    x, lengths = torch.randn(3, 9, 6) * 3.0 + 1.0, torch.tensor([9, 1, 4])
-    is_padding = padding_mask(lengths)
-    normed = norm(x.masked_fill(is_padding.unsqueeze(2), float("inf")), is_padding.unsqueeze(2))
+    norm = UtteranceNorm(6, per_channel=isinstance(theirs, nn.InstanceNorm1d))
+    x, lengths = torch.randn(3, 9, 6) * 3.0 + 1.0, torch.tensor([9, 2, 4])
+    is_padding = padding_mask(lengths).unsqueeze(2)
+    normed = norm(x.masked_fill(is_padding, float("inf")), is_padding)
     for row, length in enumerate(lengths.tolist()):
-        expected = group_norm(x[row : row + 1, :length].transpose(1, 2)).transpose(1, 2)
+        expected = theirs(x[row : row + 1, :length].transpose(1, 2)).transpose(1, 2)
         torch.testing.assert_close(normed[row : row + 1, :length], expected)
 
 

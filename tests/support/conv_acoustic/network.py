@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from models.layers.acoustic_network import AcousticNetwork
 from models.layers.conv1d import Conv1d
+from models.layers.convolved_value import ConvolvedValue
 from models.layers.mel_scale import as_log_mel
 from models.layers.speaker_projection import speaker_table
 from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
@@ -23,17 +24,6 @@ class ConvStack(nn.Module):
         for convolution in self.convolutions:
             x = x + convolution(x, is_padding.unsqueeze(2))
         return x
-
-
-class ConvolvedValue(nn.Module):
-    """The embedding of a value and its neighbours, as FastPitch has it (arXiv:2006.06873, section 2.2)."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.convolution = Conv1d(1, hidden_size, 3)
-
-    def forward(self, values: Tensor) -> Tensor:
-        return self.convolution(values.unsqueeze(2))  # (B, T) -> (B, T, D)
 
 
 class ConvAcoustic(AcousticNetwork):
@@ -58,7 +48,7 @@ class ConvAcoustic(AcousticNetwork):
         self.variance_adaptor = VarianceAdaptor(
             hidden_size,
             {"pitch": settings.pitch_level},
-            lambda quantity: ConvolvedValue(hidden_size),
+            lambda quantity: ConvolvedValue(hidden_size, 3),
             filter_size=hidden_size,
             kernel_size=3,
             dropout=settings.dropout,
@@ -72,5 +62,5 @@ class ConvAcoustic(AcousticNetwork):
         hidden: Tensor = self.encoder(self.phoneme_embedding(phoneme_ids), is_padding)
         return hidden + self.speaker_embedding(speaker_ids).unsqueeze(1)
 
-    def decode(self, frames: Tensor, is_padding: Tensor) -> tuple[Tensor, None]:
+    def decode(self, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None) -> tuple[Tensor, None]:
         return as_log_mel(self.to_mel(self.decoder(frames, is_padding)).float(), is_padding), None

@@ -1,0 +1,1 @@
+"""DelightfulTTS (arXiv:2110.12612)."""
