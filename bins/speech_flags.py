@@ -12,23 +12,66 @@ if TYPE_CHECKING:
 
 
 def add_prosody_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that change how a text is spoken."""
-    add = parser.add_argument
-    add("--pitch_control", type=float, default=1.0, metavar="X", help="factor on the pitch in Hz")
-    add("--energy_control", type=float, default=1.0, metavar="X", help="factor on the energy")
-    add("--duration_control", type=float, default=1.0, metavar="X", help="factor on durations; 2 is half as fast")
+    """Add the flags that change how a voice speaks: ours, and NVIDIA's transforms of pitch."""
+    ours = parser.add_argument_group("prosody", "what is to differ from what the voice predicts; see docs/controls.md")
+    numbers = {
+        "pace": "factor on the speed; pauses that are asked for stay",
+        "pitch_amplify": "factor on the distance of the pitch from the speaker's mean",
+        "pitch_shift_hz": "added to the pitch, in Hz",
+        "pitch_shift_semitones": "added to the pitch, in semitones",
+        "energy_db": "added to the level, in dB",
+        "pitch_control": "factor on the pitch in Hz",
+        "energy_control": "factor on the energy that the model reads",
+        "duration_control": "factor on durations; 2 is half as fast",
+        "fade_out_ms": "length of a fade at the end, in ms",
+    }
+    for name, meaning in numbers.items():
+        ours.add_argument(f"--{name}", type=float, metavar="X", help=meaning)
+    switches = {
+        "pitch_flatten": "speak at the speaker's mean pitch",
+        "pitch_invert": "mirror the pitch at the speaker's mean",
+        "peak_normalize": "scale each recording to a peak of 1",
+    }
+    for name, meaning in switches.items():
+        ours.add_argument(f"--{name}", action="store_true", help=meaning)
+    files = {
+        "pitch_function": ("FILE.py:NAME", "a function from the pitch of a sentence's phones in Hz, 0 where unvoiced"),
+        "prosody": ("FILE", "JSON for the text and single words and phones, or durations as a TextGrid"),
+        "prosody_from": ("FILE", "a recording of the same words, whose durations, pitch and level are taken over"),
+    }
+    for name, (metavar, meaning) in files.items():
+        ours.add_argument(f"--{name}", metavar=metavar, help=meaning)
+    nvidia = parser.add_argument_group("NVIDIA's transforms of pitch", "of every symbol, in place of those above")
+    nvidia.add_argument("--pitch_transform_flatten", action="store_true", help="speak at the mean pitch")
+    nvidia.add_argument("--pitch_transform_invert", action="store_true", help="mirror the pitch at the mean")
+    nvidia.add_argument(
+        "--pitch_transform_amplify",
+        type=float,
+        nargs="?",
+        const=2.0,
+        metavar="X",
+        help="factor on its distance from it",
+    )
+    nvidia.add_argument("--pitch_transform_shift", type=float, metavar="HZ", help="added to the pitch, in Hz")
+    nvidia.add_argument(
+        "--pitch_transform_custom",
+        nargs="?",
+        const="pitch_transform.py",
+        metavar="FILE.py",
+        help="file with the function pitch_transform_custom(pitch, pitch_lens), in place of these",
+    )
 
 
 def prosody_of(arguments: argparse.Namespace) -> Prosody:
-    """Return the prosody that the flags of `add_prosody_flags` ask for.
+    """Return the prosody that the flags of `add_prosody_flags` ask for, but for `--prosody_from`.
 
     Raises:
-        SynthesisError: a value is out of range.
+        SynthesisError: a value is out of range, or a file cannot be read.
     """
-    from models.contracts import Prosody
+    from models.inference.prosody_file import prosody_from_flags
     from models.inference.symbol_prosody import require_plausible
 
-    prosody = Prosody(arguments.duration_control, arguments.pitch_control, arguments.energy_control)
+    prosody = prosody_from_flags(vars(arguments))
     require_plausible(prosody)
     return prosody
 
@@ -69,20 +112,10 @@ class _Answered(argparse.Action):
         print(f"{(option or '').replace('_', '-')}: {self.const}", flush=True)
 
 
-def _inverse(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return 1 / number
-
-
 def add_nvidia_flags(parser: argparse.ArgumentParser) -> None:
     """Accept flags of `inference.py` of NVIDIA's FastPitch; those without effect say what replaces them."""
     add, hidden = parser.add_argument, argparse.SUPPRESS
     add("--input", "-i", metavar="FILE", dest="infer_text", action=_FileOfTexts, help="a file of texts, as for batch")
-    add(
-        "--pace", metavar="X", dest="duration_control", type=_inverse, default=1.0, help="inverse of --duration_control"
-    )
     for answers, n_values in ((NVIDIA_SWITCHES, 0), (NVIDIA_FLAGS, None)):
         for flag, answer in answers.items():
             add(f"--{flag}", action=_Answered, nargs=n_values, const=answer, default=hidden, help=hidden)

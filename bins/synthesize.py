@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from bins.command import begin_stage_3, choose_device, make_parser, require_voice, run
@@ -35,6 +36,9 @@ def main(arguments: argparse.Namespace) -> int:
         speaker=arguments.infer_speaker_name,
         language=arguments.infer_language,
     )
+    if arguments.prosody_from is not None:
+        recording = synthesizer.prosody_of(arguments.prosody_from, requests[0].text, language=requests[0].language)
+        prosody = replace(prosody, recording=recording)
     if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
         info("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
     folder = Path(arguments.infer_output_dir or experiment / "result")
@@ -92,13 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the vocoder: an experiment, a checkpoint or a bundle, a folder with an original "
         f"{describe_published('vocoder')}, or griffin_lim; the voice's own or the shipped one unless given",
     )
+    pause_help = "least pause between sentences, in seconds; 0.35 unless given"
+    add("--sentence_pause_s", type=float, metavar="S", help=pause_help)
     add_prosody_flags(parser)
-    add(
-        "--sentence_pause_s",
-        type=float,
-        metavar="S",
-        help="least pause between sentences, in seconds; 0.35 unless given",
-    )
     add_vocoder_flags(parser)
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="replace recordings that exist already")
@@ -114,6 +114,8 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
             parser.error("--infer_mode single needs --infer_text")
         if arguments.infer_dataset is not None:
             parser.error("--infer_dataset needs --infer_mode batch")
+    elif arguments.prosody_from is not None:
+        parser.error("--prosody_from needs --infer_mode single: it is a recording of one text")
     elif arguments.infer_text is not None and arguments.infer_dataset is not None:
         parser.error("--infer_mode batch speaks either the file --infer_text or the corpus --infer_dataset, not both")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,8 @@ class Change:
         pitch_shift_semitones: added to F0, after the shift in Hz.
         energy_db: added to the level of the sound.
         duration_ms: how long a phone or word lasts, in place of what is predicted; None for that. Not for a text.
+        pause_before_ms: exact length of the pause before a word; None for the predicted one. Not for a text or phone.
+        pause_after_ms: likewise after it.
     """
 
     duration: float = 1.0
@@ -134,21 +136,23 @@ class Change:
     pitch_shift_semitones: float = 0.0
     energy_db: float = 0.0
     duration_ms: float | None = None
+    pause_before_ms: float | None = None
+    pause_after_ms: float | None = None
 
     def then(self, further: Change) -> Change:
         """Return this change and a further one together."""
+        factors = ("duration", "pitch", "energy", "pace", "pitch_amplify")
+        differences = ("pitch_shift_hz", "pitch_shift_semitones", "energy_db")
+        lengths = ("duration_ms", "pause_before_ms", "pause_after_ms")
+        values = {name: getattr(self, name) * getattr(further, name) for name in factors}
+        values |= {name: getattr(self, name) + getattr(further, name) for name in differences}
+        for name in lengths:
+            latest = getattr(further, name)
+            values[name] = getattr(self, name) if latest is None else latest
         return Change(
-            duration=self.duration * further.duration,
-            pitch=self.pitch * further.pitch,
-            energy=self.energy * further.energy,
-            pace=self.pace * further.pace,
+            **values,
             pitch_flatten=self.pitch_flatten or further.pitch_flatten,
             pitch_invert=self.pitch_invert != further.pitch_invert,
-            pitch_amplify=self.pitch_amplify * further.pitch_amplify,
-            pitch_shift_hz=self.pitch_shift_hz + further.pitch_shift_hz,
-            pitch_shift_semitones=self.pitch_shift_semitones + further.pitch_shift_semitones,
-            energy_db=self.energy_db + further.energy_db,
-            duration_ms=self.duration_ms if further.duration_ms is None else further.duration_ms,
         )
 
 
@@ -201,6 +205,29 @@ class Prosody(Change):
     fade_out_ms: float = 0.0
     peak_normalize: bool = False
 
+    def combined(self, further: Prosody) -> Prosody:
+        """Return this prosody and a further one together; functions, recordings and pauses of the further one count."""
+
+        def merged(name: str) -> dict[Any, Change]:
+            found = dict(getattr(self, name))
+            for place, change in getattr(further, name).items():
+                found[place] = found.get(place, Change()).then(change)
+            return found
+
+        return Prosody(
+            **vars(self.then(further)),
+            words=merged("words"),
+            phones=merged("phones"),
+            spans=(*self.spans, *further.spans),
+            pauses_ms={**self.pauses_ms, **further.pauses_ms},
+            pitch_function=further.pitch_function or self.pitch_function,
+            nvidia_pitch=further.nvidia_pitch or self.nvidia_pitch,
+            durations_ms=further.durations_ms or self.durations_ms,
+            recording=further.recording or self.recording,
+            fade_out_ms=further.fade_out_ms or self.fade_out_ms,
+            peak_normalize=further.peak_normalize or self.peak_normalize,
+        )
+
     @property
     def changes(self) -> Iterator[Change]:
         """The changes of the text, its words, phones and spans."""
@@ -227,8 +254,7 @@ class Prosody(Change):
         """Return the names of the network's controls that this needs."""
         has_durations = bool(self.recording or self.durations_ms or self.pauses_ms)
         needs = {
-            "duration": has_durations
-            or any((each.duration, each.pace, each.duration_ms) != (1.0, 1.0, None) for each in self.changes),
+            "duration": has_durations or any(_of_durations(each) != _of_durations(Change()) for each in self.changes),
             "pitch": self.changes_pitch,
             "energy": any(each.energy != 1.0 for each in self.changes),
         }
@@ -247,6 +273,10 @@ def _of_pitch(change: Change) -> tuple[float, ...]:
         change.pitch_shift_hz,
         change.pitch_shift_semitones,
     )
+
+
+def _of_durations(change: Change) -> tuple[float | None, ...]:
+    return (change.duration, change.pace, change.duration_ms, change.pause_before_ms, change.pause_after_ms)
 
 
 @dataclass(frozen=True)

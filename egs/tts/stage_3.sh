@@ -13,6 +13,14 @@ infer_testing_set|SET|test|batch: its split: test, valid, train or golden_test
 infer_speaker_name|NAME|the only one|speaker, for voices with several
 infer_language|CODE|the speaker's own|language of the texts, such as de
 vocoder_dir|DIR|the voice's own, or the shipped one|vocoder: an experiment, checkpoint or bundle, an original HiFi-GAN, or griffin_lim
+pace|X|1|factor on the speed; pauses that are asked for stay
+pitch_amplify|X|1|factor on the distance of the pitch from the speaker's mean
+pitch_shift_hz|X|0|added to the pitch, in Hz
+pitch_shift_semitones|X|0|added to the pitch, in semitones
+energy_db|X|0|added to the level, in dB
+prosody|FILE|none|JSON for the text and single words and phones, or durations as a TextGrid
+prosody_from|FILE|none|a recording of the same words, whose durations, pitch and level are taken over
+fade_out_ms|X|0|length of a fade at the end, in ms
 pitch_control|X|1|factor on pitch, in Hz
 energy_control|X|1|factor on energy
 duration_control|X|1|factor on durations; 2 is half the pace

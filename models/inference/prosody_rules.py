@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -249,7 +250,7 @@ def _stretched(frames: Tensor, given: Tensor, n_frames: int) -> Tensor:
     return stretched
 
 
-def with_levels(mel: Tensor, symbols: SymbolProsody, durations: Tensor) -> Tensor:
+def with_levels(mel: Tensor, symbols: SymbolProsody, durations: npt.NDArray[np.integer]) -> Tensor:
     """Return an (M, T_mel) log-mel with the levels asked for.
 
     Args:
@@ -259,10 +260,11 @@ def with_levels(mel: Tensor, symbols: SymbolProsody, durations: Tensor) -> Tenso
     """
     if not symbols.energy_db.any() and np.isnan(symbols.level_db).all():
         return mel
+    counts = torch.from_numpy(durations).to(mel.device)
     db = torch.from_numpy(symbols.energy_db).to(mel)
     if not np.isnan(symbols.level_db).all():
-        db = db + _towards(torch.from_numpy(symbols.level_db).to(mel), frame_levels_db(mel), durations)
-    louder = mel + NEPERS_PER_DB * db.repeat_interleave(durations)
+        db = db + _towards(torch.from_numpy(symbols.level_db).to(mel), frame_levels_db(mel), counts)
+    louder = mel + NEPERS_PER_DB * db.repeat_interleave(counts)
     return torch.maximum(louder, mel.clamp(max=math.log(MEL_FLOOR)))
 
 

@@ -31,6 +31,8 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "pitch_shift_semitones": (-48.0, 48.0),
     "energy_db": (-60.0, 30.0),
     "duration_ms": (1.0, _LONGEST_MS),
+    "pause_before_ms": (0.0, _LONGEST_MS),
+    "pause_after_ms": (0.0, _LONGEST_MS),
 }
 _NAMES = {name: f"{name}_control" for name in ("duration", "pitch", "energy")}
 
@@ -117,8 +119,11 @@ def require_plausible(prosody: Prosody) -> None:
     for pause_ms in prosody.pauses_ms.values():
         _require_within("a pause in ms", pause_ms, 0.0, _LONGEST_MS)
     _require_within("fade_out_ms", prosody.fade_out_ms, 0.0, _LONGEST_MS)
-    if prosody.duration_ms is not None:
-        raise SynthesisError("duration_ms: belongs to a word or a phone; pace changes a whole text")
+    for name in ("duration_ms", "pause_before_ms", "pause_after_ms"):
+        if getattr(prosody, name) is not None:
+            raise SynthesisError(f"{name}: belongs to a word; pace changes a whole text")
+    if prosody.recording is not None and prosody.durations_ms:
+        raise SynthesisError("durations: are given twice, by a list and by a recording or TextGrid")
     if (nvidia := prosody.nvidia_pitch) is not None:
         _require_within("pitch-transform-amplify", nvidia.amplify, -10.0, 10.0)
         _require_within("pitch-transform-shift", nvidia.shift_hz, -1000.0, 1000.0)
@@ -143,7 +148,7 @@ def symbol_prosody(
     """Return the prosody of each chunk's symbols.
 
     Args:
-        prosody: of the whole text, its spans resolved to words.
+        prosody: of the whole text, as by `on_words`.
         sequences: of its chunks.
         recorded: of each chunk, whose prosody is taken over; None for none.
         frames_per_s: of the mel.
@@ -280,32 +285,46 @@ def _set_pause(
         found[first_chunk].insertions[index] = n_frames - predicted
 
 
-def with_spans_as_words(prosody: Prosody, text: str, front_end: FrontEnd) -> Prosody:
-    """Return prosody with the changes of spans as changes of their words.
+def on_words(prosody: Prosody, text: str, front_end: FrontEnd) -> Prosody:
+    """Return prosody with the changes of spans as those of their words, and all pauses in `pauses_ms`.
 
     Raises:
         SynthesisError: a span is not in the text, or holds no word.
     """
-    if not prosody.spans:
-        return prosody
-    words = dict(prosody.words)
+    words, pauses_ms = dict(prosody.words), dict(prosody.pauses_ms)
     for span, change in prosody.spans:
-        where = f"“{span}”" if isinstance(span, str) else f"{span[0]} to {span[1]}"
-        start, stop = (text.find(span), text.find(span) + len(span)) if isinstance(span, str) else span
-        if not 0 <= start < stop <= len(text):
-            raise SynthesisError(f"prosody: the span {where} is not in the text")
-        while start and text[start - 1].isalnum() and text[start].isalnum():
-            start -= 1
-        while stop < len(text) and text[stop - 1].isalnum() and text[stop].isalnum():
-            stop += 1
-        first, last = (_n_words(text[:end], front_end) for end in (start, stop))
-        if first == last:
-            raise SynthesisError(f"prosody: the span {where} holds no word")
-        if last - first > 1 and change.duration_ms is not None:
-            raise SynthesisError(f"prosody: the span {where} has {last - first} words; duration_ms is for one")
-        for word in range(first, last):
-            words[word] = words.get(word, Change()).then(change)
-    return replace(prosody, words=words, spans=())
+        first, last = _words_of(span, text, front_end)
+        if last > first and change.duration_ms is not None:
+            raise SynthesisError(f"prosody: {_shown(span)} has {last - first + 1} words; duration_ms is for one")
+        inside = replace(change, pause_before_ms=None, pause_after_ms=None)
+        for word in range(first, last + 1):
+            words[word] = words.get(word, Change()).then(inside)
+        words[first] = words[first].then(Change(pause_before_ms=change.pause_before_ms))
+        words[last] = words[last].then(Change(pause_after_ms=change.pause_after_ms))
+    for word, change in words.items():
+        for at, pause_ms in ((word, change.pause_before_ms), (word + 1, change.pause_after_ms)):
+            if pause_ms is not None:
+                pauses_ms[at] = pause_ms
+    return replace(prosody, words=words, pauses_ms=pauses_ms, spans=())
+
+
+def _words_of(span: tuple[int, int] | str, text: str, front_end: FrontEnd) -> tuple[int, int]:
+    """Return the first and the last word of a span."""
+    start, stop = (text.find(span), text.find(span) + len(span)) if isinstance(span, str) else span
+    if not 0 <= start < stop <= len(text):
+        raise SynthesisError(f"prosody: {_shown(span)} is not in the text")
+    while start and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    while stop < len(text) and text[stop - 1].isalnum() and text[stop].isalnum():
+        stop += 1
+    first, last = (_n_words(text[:end], front_end) for end in (start, stop))
+    if first == last:
+        raise SynthesisError(f"prosody: {_shown(span)} holds no word")
+    return first, last - 1
+
+
+def _shown(span: tuple[int, int] | str) -> str:
+    return f"“{span}”" if isinstance(span, str) else f"the span {span[0]} to {span[1]}"
 
 
 def _n_words(text: str, front_end: FrontEnd) -> int:

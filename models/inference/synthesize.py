@@ -36,7 +36,7 @@ class Request:
         text: of any length.
         speaker: None for the only one.
         language: None for the speaker's.
-        factors: on duration, pitch and energy by name, in place of those for all.
+        factors: numbers of `Prosody` by name, in place of those for all.
     """
 
     name: str
@@ -140,7 +140,7 @@ def speak_all(
         synthesizer: the voice.
         requests: names must differ.
         folder: created if missing.
-        prosody: factors on pitch, energy and durations.
+        prosody: of all texts.
         overwrite: whether to replace existing files.
         number_existing: whether to append `-2`, `-3`, ... to a name that exists, instead of an error.
 

@@ -20,13 +20,14 @@ from models.bundles.locate import find_bundle
 from models.contracts import AS_PREDICTED, UNCHANGED, PhonemeBatch, Prosody, RecordedProsody, require_controls
 from models.inference.given_durations import TimedTokens, VoiceRange, listed_symbols, recorded_symbols, timed_tokens
 from models.inference.prosody_rules import BatchProsody, PitchScale, with_levels
+from models.inference.recorded_prosody import recorded_prosody
 from models.inference.speech_plan import PlannedChunk, SpeechPlan
 from models.inference.symbol_prosody import (
     SymbolProsody,
     SynthesisError,
+    on_words,
     require_plausible,
     symbol_prosody,
-    with_spans_as_words,
 )
 from models.inference.vocoder import Array, F0Vocoder, Vocoder, open_vocoder_for, waveforms_of
 from models.registry import kind_of, open_acoustic
@@ -314,7 +315,7 @@ class Synthesizer:
         if front_end.is_open:
             tokens = self._with_known_phones(tokens, front_end)
         where = f"“{_shortened(text)}”"
-        prosody = with_spans_as_words(prosody, text, front_end)
+        prosody = on_words(prosody, text, front_end)
         timed = None
         if prosody.recording is not None:
             timed = self._timed(prosody.recording, tokens)
@@ -359,6 +360,12 @@ class Synthesizer:
         """Raise a `SynthesisError` for a number out of range, a `ControlError` for a control that the model lacks."""
         require_plausible(prosody)
         require_controls(self._model, prosody, self.settings.model_type)
+
+    def prosody_of(self, recording: Path | str, text: str, *, language: str | None = None) -> RecordedProsody:
+        """Measure the prosody of a recording of a text, for `Prosody(recording=...)`; see `recorded_prosody`."""
+        language = self._language(None, language)
+        tokens = self._front_ends[language].tokens(text)
+        return recorded_prosody(Path(recording), tokens, self.settings.preprocess, language)
 
     def generate_spectrogram(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
@@ -473,21 +480,20 @@ class Synthesizer:
             unchanged = self._model.infer(batch, replace(controls, pitch=AS_PREDICTED.pitch), self._precision)
         for row, (plan, chunk) in enumerate(chunks):
             n_frames = int(generated.mel_lengths[row])
-            durations = generated.durations[row, : len(chunk.phoneme_ids)]
             f0_hz = None
             if self._gives_f0(plan.prosody):
                 base_hz = cast(F0Vocoder, self.vocoder).predict_f0(unchanged.mel[row, :, :n_frames].float())
                 f0_hz = prosody.frame_f0(row, base_hz, unchanged, generated)
             predicted = ChunkMel(
-                with_levels(generated.mel[row, :, :n_frames].float(), chunk.prosody, durations),
-                durations.cpu().numpy(),
+                generated.mel[row, :, :n_frames].float(),
+                generated.durations[row, : len(chunk.phoneme_ids)].cpu().numpy(),
                 generated.f0_hz[row, :n_frames].float().cpu().numpy(),
                 f0_hz,
             )
             predicted = predicted.with_silence(chunk.last_pause - int(predicted.durations[-1]))
             for after, n_quiet in chunk.prosody.insertions.items():
                 predicted = predicted.with_silence(n_quiet, after)
-            yield predicted
+            yield replace(predicted, mel=with_levels(predicted.mel, chunk.prosody, predicted.durations))
 
     def _gives_f0(self, prosody: Prosody) -> bool:
         """Return whether the vocoder gets F0: where it takes it, and prosody changes pitch or level."""

@@ -15,6 +15,7 @@ from processors.utterance import numbered_lines, unsafe_name_reason
 from utils.console import info
 
 _FILE_SUFFIXES = frozenset({*AUDIO_SUFFIXES, ".npy", ".pt", ".mel", ".lab", ".txt"})
+_NUMBERS = ("pace", "pitch_amplify", "pitch_shift_hz", "pitch_shift_semitones", "energy_db", "fade_out_ms")
 # Columns by the names that toolkits give them, ours first.
 _COLUMNS = {
     "text": ("text", "transcript", "sentence", "normalized_text", "normalised_text"),
@@ -24,9 +25,10 @@ _COLUMNS = {
     "duration": ("duration_control",),
     "pitch": ("pitch_control",),
     "energy": ("energy_control",),
+    **{name: (name,) for name in _NUMBERS},
 }
 _REFUSED = {"pitch": "per-symbol pitch from files is not read; pitch_control is a factor on it"}
-_FACTORS = ("duration", "pitch", "energy")
+_FACTORS = ("duration", "pitch", "energy", *_NUMBERS)
 _MOST_SPEAKERS_SHARE = 0.5
 
 
@@ -43,7 +45,7 @@ class TextRow:
         text: not empty.
         speaker: None for the request's own.
         language: likewise.
-        factors: on duration, pitch and energy, by name, those that the row gives.
+        factors: numbers of `Prosody` by name, those that the row gives.
     """
 
     name: str
@@ -208,7 +210,7 @@ def _row(path: Path, number: int, values: Mapping[str, str]) -> TextRow:
             try:
                 factors[factor] = float(given)
             except ValueError:
-                raise TextTableError(f"{where}: {factor}_control: found {given!r}; expected a number") from None
+                raise TextTableError(f"{where}: {_COLUMNS[factor][0]}: found {given!r}; expected a number") from None
     return TextRow(name, text, values.get("speaker") or None, values.get("language") or None, tuple(factors.items()))
 
 

@@ -320,6 +320,20 @@ def test_phones_last_at_least_as_long_as_asked_before_the_control(used):
 
 
 @every("acoustic")
+def test_rules_are_obeyed_by_durations_and_by_the_pitch_of_phones_or_frames(used):
+    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.from_batch(used.batch)
+    length = phonemes.phoneme_ids.shape[1]
+    frames, wanted_hz = torch.arange(length) % 4 * 1.0, 100.0 + 10.0 * torch.arange(length)
+    found = model.infer(phonemes, Controls(lambda predicted: frames.expand_as(predicted), lambda hz, at: wanted_hz[at]))
+    for row, n_phones in enumerate(phonemes.phoneme_lengths.tolist()):
+        assert found.durations[row, :n_phones].tolist() == frames[:n_phones].tolist()
+        wanted = wanted_hz[:n_phones].repeat_interleave(frames[:n_phones].long())
+        torch.testing.assert_close(found.f0_hz[row, : len(wanted)], wanted, rtol=1e-4, atol=0)
+    usual, same = model.infer(phonemes), model.infer(phonemes, Controls(pitch=lambda hz, at: hz))
+    assert torch.equal(usual.mel, same.mel)
+
+
+@every("acoustic")
 def test_a_text_is_spoken_and_an_undeclared_control_is_refused_by_name(used, monkeypatch):
     voice = Synthesizer(used.bundle)
     speech = voice("Hello there, world.", speaker="a")

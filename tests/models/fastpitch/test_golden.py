@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from models.bundle import BundleError
-from models.contracts import Controls, PhonemeBatch
+from models.contracts import NvidiaPitch, PhonemeBatch, Prosody
 from models.fastpitch import original
 from models.fastpitch.network import FastPitch
 from models.fastpitch.task import fastpitch_loss_terms
+from models.inference.prosody_rules import BatchProsody, PitchScale
+from models.inference.symbol_prosody import symbol_prosody
 from models.inference.synthesizer import Synthesizer
 from models.layers.beta_binomial import beta_binomial_prior, transposed_prior
 from models.layers.learned_alignment import average_per_symbol
 from processors.datasets.acoustic_data import AcousticBatch
+from processors.text.phone_sequence import PhoneSequence
 
 CLOSE = {"rtol": 0, "atol": 1e-4}
 FILES = {
@@ -34,22 +37,34 @@ def opened(path):
     return bundle, FastPitch.from_bundle(bundle).eval()
 
 
-def hz_transform(kind, hz, mean):
-    """Return the pitch in Hz that a kind of golden values asks for."""
-    deviation, shift = hz - mean, 0.0
-    if kind == "flatten":
-        deviation = torch.zeros_like(deviation)
-    if kind in ("invert", "all"):
-        deviation = -deviation
-    if kind in ("amplify150", "all"):
-        deviation = 1.5 * deviation
-    if kind == "amplify200":
-        deviation = 2.0 * deviation
-    if kind == "pace125_shift30hz":
-        shift = 30.0
-    if kind == "all":
-        shift = -20.0
-    return mean + deviation + shift
+def prosody_of(kind, mean):
+    """Yield the prosody that a kind of golden values asks for, and the same by a custom function."""
+    pitch = {
+        "flatten": NvidiaPitch(flatten=True),
+        "invert": NvidiaPitch(invert=True),
+        "amplify150": NvidiaPitch(amplify=1.5),
+        "amplify200": NvidiaPitch(amplify=2.0),
+        "pace125_shift30hz": NvidiaPitch(shift_hz=30.0),
+        "all": NvidiaPitch(invert=True, amplify=1.5, shift_hz=-20.0),
+    }.get(kind)
+    pace = {"pace125_shift30hz": 1.25, "all": 0.8}.get(kind, 1.0)
+    yield Prosody(pace=pace, nvidia_pitch=pitch)
+    if pitch is not None:
+        gain = 0.0 if pitch.flatten else pitch.amplify * (-1 if pitch.invert else 1)
+
+        def custom(hz, lengths):
+            assert hz.shape == (1, int(lengths))
+            return mean + gain * (hz - mean) + pitch.shift_hz
+
+        # It replaces the others.
+        yield Prosody(pace=pace, nvidia_pitch=NvidiaPitch(flatten=True, amplify=3.0, custom=custom))
+
+
+def controls_of(prosody, n_symbols, mean):
+    sequence = PhoneSequence(("AA1",) * n_symbols, (0,) * n_symbols, ("a",))
+    symbols = symbol_prosody(prosody, [sequence], frames_per_s=86.0)
+    scale = PitchScale(float(mean), 60.0, 600.0, is_interpolated=False)
+    return BatchProsody([prosody], symbols, [scale], torch.device("cpu")).controls()
 
 
 def named(*parts):
@@ -76,25 +91,21 @@ def test_synthesis_matches_the_published_values(folder, name):
             speaker = int(kind.removeprefix("speaker")) if kind.startswith("speaker") else 0
             phonemes = PhonemeBatch(ids, torch.tensor([ids.shape[1]]), torch.tensor([speaker]))
             seen = {}
-            hooks = [captured(adaptor.predictors["pitch"], seen, "pitch")]
-            network.infer(phonemes)
-            mean, std = adaptor.pitch_mean[speaker], adaptor.pitch_std[speaker]
-            hz = seen["pitch"][1] * std + mean
-            factor = hz_transform(kind, hz, mean) / hz
-            pace = {"pace125_shift30hz": 1.25, "all": 0.8}.get(kind, 1.0)
-            seen = {}
-            hooks += [captured(module, seen, f"{key} used") for key, module in adaptor.embeddings.items()]
+            hooks = [captured(module, seen, f"{key} used") for key, module in adaptor.embeddings.items()]
             hooks += [captured(module, seen, key) for key, module in adaptor.predictors.items()]
-            speech = network.infer(phonemes, Controls(duration=1 / pace, pitch=factor))
-            found = {
-                "mel": speech.mel[0],
-                "frames": speech.durations[0],
-                "durations": seen["duration"][1][0].expm1().clamp(0, 75),
-                **{key: seen[f"{key} used"][0][0][0] for key in adaptor.embeddings},
-            }
-            for what, values in found.items():
-                wanted = torch.from_numpy(expected[f"{text}_{kind}_{what}"])
-                torch.testing.assert_close(values.to(wanted.dtype), wanted, **CLOSE, msg=named(text, kind, what))
+            for prosody in prosody_of(kind, adaptor.pitch_mean[speaker]):
+                seen.clear()
+                controls = controls_of(prosody, ids.shape[1], adaptor.pitch_mean[speaker])
+                speech = network.infer(phonemes, controls)
+                found = {
+                    "mel": speech.mel[0],
+                    "frames": speech.durations[0],
+                    "durations": seen["duration"][1][0].expm1().clamp(0, 75),
+                    **{key: seen[f"{key} used"][0][0][0] for key in adaptor.embeddings},
+                }
+                for what, values in found.items():
+                    wanted = torch.from_numpy(expected[f"{text}_{kind}_{what}"])
+                    torch.testing.assert_close(values.to(wanted.dtype), wanted, **CLOSE, msg=named(text, kind, what))
             for hook in hooks:
                 hook.remove()
 

@@ -102,6 +102,7 @@ def test_f0_can_be_given_and_moves_the_sound(bundle):
     mel = torch.randn(n_mel, 70, generator=torch.Generator().manual_seed(0)) - 4
     low, high = (vocoder.waveform(mel, torch.full((70,), f0_hz)) for f0_hz in (100.0, 200.0))
     assert low.shape == high.shape and not torch.allclose(low, high, atol=1e-3)
+    torch.testing.assert_close(vocoder.waveform(mel, vocoder.predict_f0(mel)), vocoder.waveform(mel))
     f0_hz = torch.linspace(100, 200, 70)
     pieces = vocoder.stream(mel.split(20, dim=1), f0_hz.split(20))
     torch.testing.assert_close(torch.cat(list(pieces)), vocoder.waveform(mel, f0_hz), atol=1e-5, rtol=0)
@@ -111,6 +112,8 @@ def test_vocoders_without_f0_refuse_it():
     vocoder = NeuralVocoder(tiny_vocoder_bundle())
     with pytest.raises(VocoderError, match="a HiFiGAN takes no F0"):
         vocoder.waveform(torch.zeros(20, 10), torch.zeros(10))
+    with pytest.raises(VocoderError, match="a HiFiGAN takes no F0"):
+        vocoder.predict_f0(torch.zeros(20, 10))
 
 
 def test_noise_depends_on_the_place_in_the_utterance_and_repeats(bundle):
