@@ -18,6 +18,7 @@ from processors.feature_store import FeatureStore, ShardWriter
 from processors.speakers.sources import SOURCES_FILE, Source
 from tests.support.sources import FLOORS, sources
 from tests.support.tiny_features import write_features
+from tests.support.tiny_models import TinyModel
 from tests.support.tiny_voice import tiny_bundle
 
 DOCS = REPOSITORY / "docs"
@@ -133,3 +134,19 @@ def test_every_file_of_a_bundle_is_documented(tmp_path):
     documented = set(re.findall(r"^\| `([\w.]+)` \|", BUNDLE_FORMAT, re.MULTILINE))
     assert {path.name for path in tmp_path.iterdir()} <= files
     assert files == documented
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
+def test_the_example_trains_and_resumes(tmp_path):
+    tiny = TinyModel("FastSpeech2", tmp_path)
+    (code,) = [code for code in python_in((DOCS / "python.md").read_text(encoding="utf-8")) if "Trainer(" in code]
+    assert code.count("\n") < 16
+    code = code.replace("egs/tts/FastSpeech2/exp_config.json", str(tiny.config)).replace(
+        "ckpts/tts/mine", str(tmp_path / "mine")
+    )
+    for steps in (1, 2):
+        names: dict = {}
+        exec(code.replace('["train.max_steps=1000"]', repr([*tiny.layers(f"train.max_steps={steps}")])), names)
+        assert names["result"].finished and names["result"].step == steps
+    assert find_bundle(tmp_path / "mine").settings.model_type == "FastSpeech2"
