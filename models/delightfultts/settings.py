@@ -57,9 +57,6 @@ class DelightfulTTSTrainSettings(LearnedDurationTrainSettings):
     """Training with weighted losses."""
 
     similarity_loss_weight: float = setting("weight of 1 - SSIM, the structural similarity of the mels", ge=0)
-    duration_loss_weight: float = setting("weight of the squared error of log durations", ge=0)
-    pitch_loss_weight: float = setting("weight of the squared error of pitch", ge=0)
-    energy_loss_weight: float = setting("weight of the squared error of energy", ge=0)
     prosody_loss_weight: float = setting(
         "weight of the absolute errors of predicted prosody, that of the utterance and those of the phones", ge=0
     )

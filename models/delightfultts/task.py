@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 from models.delightfultts.network import DelightfulTTS, DelightfulTTSPrediction
-from models.delightfultts.settings import DelightfulTTSSettings, DelightfulTTSTrainSettings
+from models.delightfultts.settings import DelightfulTTSTrainSettings
 from models.delightfultts.similarity import structural_similarity
 from models.layers.acoustic_network import Prediction
 from models.layers.masks import masked_mean, padding_mask
-from models.training.acoustic_loss import acoustic_loss_terms, alignment_loss_terms
 from models.training.acoustic_task import AcousticTask
-from processors.datasets.acoustic_data import AcousticBatch, Voice, open_voice
+from processors.datasets.acoustic_data import AcousticBatch
 from utils.task import Term
-
-if TYPE_CHECKING:
-    from config.schema import ExperimentSettings
 
 
 class DelightfulTTSTask(AcousticTask):
-    """Trains DelightfulTTS with one optimizer (`utils.task.Task`).
+    """Trains DelightfulTTS."""
 
-    Args:
-        settings: of the experiment.
-        voice: symbols, speakers and statistics of its data.
-    """
-
-    def __init__(self, settings: DelightfulTTSSettings, voice: Voice) -> None:
-        network = DelightfulTTS.untrained(
-            settings, voice.symbols, voice.speakers, voice.statistics, voice.embeddings, voice.languages
-        )
-        super().__init__(settings, voice, network)
-        self._train = settings.train
-
-    @classmethod
-    def from_settings(cls, settings: ExperimentSettings) -> DelightfulTTSTask:
-        """Create the task from the files of stage 1 in `processed_dir`.
-
-        Raises:
-            DataError: stage 1 has not been run, or its files are damaged.
-        """
-        assert isinstance(settings, DelightfulTTSSettings)
-        return cls(settings, open_voice(settings.preprocess.processed_path, settings.dataset))
+    network_class = DelightfulTTS
 
     def loss_terms(self, predicted: Prediction, target: AcousticBatch, step: int | None) -> dict[str, Term]:
         assert isinstance(predicted, DelightfulTTSPrediction)
-        terms = acoustic_loss_terms(predicted, target, self._levels)
-        for name in ("duration", "pitch", "energy"):
-            terms[name] = replace(terms[name], weight=getattr(self._train, f"{name}_loss_weight"))
-        terms |= further_loss_terms(predicted, target, self._train)
-        if predicted.alignment is not None:
-            terms |= alignment_loss_terms(predicted.alignment, self._train, step)
-        return terms
+        train = self._settings.train
+        assert isinstance(train, DelightfulTTSTrainSettings)
+        return super().loss_terms(predicted, target, step) | further_loss_terms(predicted, target, train)
 
 
 def further_loss_terms(

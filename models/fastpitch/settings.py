@@ -34,16 +34,8 @@ class FastPitchModelSettings(LearnedDurationSettings):
                 yield Contradiction((name,), f"{getattr(self, name)} is not an odd number")
 
 
-class FastPitchTrainSettings(LearnedDurationTrainSettings):
-    """Training with weighted losses."""
-
-    duration_loss_weight: float = setting("weight of the squared error of log durations", ge=0)
-    pitch_loss_weight: float = setting("weight of the squared error of pitch", ge=0)
-    energy_loss_weight: float = setting("weight of the squared error of energy", ge=0)
-
-
 class FastPitchSettings(AcousticSettings):
     """All settings of a FastPitch recipe."""
 
     model: FastPitchModelSettings = setting("the network")
-    train: FastPitchTrainSettings = setting("how the network is trained")
+    train: LearnedDurationTrainSettings = setting("how the network is trained")

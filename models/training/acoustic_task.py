@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch, proso
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.language_table import SpokenLanguages
 from models.layers.length_regulator import frame_index
-from models.training.acoustic_loss import acoustic_loss_terms
+from models.training.acoustic_loss import MelError, acoustic_loss_terms
 from models.training.mel_adversary import ADVERSARY, MelAdversary
 from models.training.optimization import acoustic_optimizer, adam_over
 from models.training.schedules import learning_rate_share
@@ -30,6 +30,7 @@ from processors.datasets.acoustic_data import (
     Voice,
     collate_acoustic,
     open_acoustic_data,
+    open_voice,
 )
 from processors.datasets.acoustic_example import Level
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
@@ -40,6 +41,9 @@ from processors.features import ACOUSTIC_FEATURES, DataError, store_settings
 from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
+
+if TYPE_CHECKING:
+    from config.schema import ExperimentSettings
 
 _SAMPLES = 2
 _GRIFFIN_LIM_ITERATIONS = 30
@@ -53,7 +57,14 @@ class AcousticTask:
         settings: of the experiment.
         voice: symbols, speakers and statistics of its data.
         network: untrained, for this voice.
+
+    Attributes:
+        network_class: of the network that `from_settings` creates.
+        mel_error: see `acoustic_loss_terms`.
     """
+
+    network_class: ClassVar[type[AcousticNetwork]]
+    mel_error: ClassVar[MelError] = "absolute"
 
     def __init__(self, settings: AcousticSettings, voice: Voice, network: AcousticNetwork) -> None:
         self._settings, self._voice = settings, voice
@@ -70,6 +81,21 @@ class AcousticTask:
             self._adversary = MelAdversary(settings.train)
             n_mel, n_symbols = settings.preprocess.n_mel, len(voice.symbols.symbols)
             self.modules[ADVERSARY] = self._adversary.make_discriminator(n_mel, n_symbols)
+
+    @classmethod
+    def from_settings(cls, settings: ExperimentSettings) -> AcousticTask:
+        """Create the task from the files of stage 1 in `processed_dir`.
+
+        Raises:
+            DataError: stage 1 has not been run, or its files are damaged.
+        """
+        assert isinstance(settings, AcousticSettings)
+        voice = open_voice(settings.preprocess.processed_path, settings.dataset)
+        make_network = cls.network_class.untrained
+        network = make_network(
+            settings, voice.symbols, voice.speakers, voice.statistics, voice.embeddings, voice.languages
+        )
+        return cls(settings, voice, network)
 
     def embedding_rows(self) -> Mapping[str, EmbeddingRows]:
         """Return the tables of symbols, speakers and languages (`models.contracts.HasEmbeddingRows`)."""
@@ -148,7 +174,8 @@ class AcousticTask:
             target: ground truth.
             step: optimizer steps taken; None in validation, whose losses have the weights of a long training.
         """
-        return acoustic_loss_terms(predicted, target, self._levels)
+        train = self._settings.train
+        return acoustic_loss_terms(predicted, target, self._levels, train, step, mel_error=self.mel_error)
 
     def updates(self, batch: AcousticBatch, step: int) -> Iterator[Update]:
         """Train the discriminator, where there is one, then compute the losses of teacher-forced outputs."""

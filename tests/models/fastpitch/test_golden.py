@@ -10,12 +10,12 @@ from models.bundle import BundleError
 from models.contracts import NvidiaPitch, PhonemeBatch, Prosody
 from models.fastpitch import original
 from models.fastpitch.network import FastPitch
-from models.fastpitch.task import fastpitch_loss_terms
 from models.inference.prosody_rules import BatchProsody, PitchScale
 from models.inference.symbol_prosody import symbol_prosody
 from models.inference.synthesizer import Synthesizer
 from models.layers.beta_binomial import beta_binomial_prior, transposed_prior
 from models.layers.learned_alignment import average_per_symbol
+from models.training.acoustic_loss import acoustic_loss_terms
 from processors.datasets.acoustic_data import AcousticBatch
 from processors.text.phone_sequence import PhoneSequence
 
@@ -159,7 +159,9 @@ def test_training_matches_the_published_values(folder):
             torch.testing.assert_close(values.to(wanted.dtype), wanted, **CLOSE, msg=named(text, what))
         for epoch in (0, 50, 100):
             step = epoch * train.binarization_warmup_steps // 100
-            terms = fastpitch_loss_terms(predicted, target, train, step)
+            terms = acoustic_loss_terms(
+                predicted, target, network.variance_adaptor.levels, train, step, mel_error="squared"
+            )
             total = sum(term.weight * term.value for term in terms.values())
             assert total.item() == pytest.approx(expected[f"{text}_loss_total_epoch{epoch}"].item(), abs=1e-4)
         for name, term in terms.items():
