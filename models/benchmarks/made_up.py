@@ -45,7 +45,9 @@ def made_up_settings(config: str, overrides: Sequence[str]) -> ExperimentSetting
 
 def made_up_task(settings: ExperimentSettings) -> Task:
     """Return a task with random weights that has one speaker and the English phones."""
-    spread = SpeakerStatistics(Spread(5.0, 0.25, 4.0, 6.0, 1), Spread(30.0, 15.0, 0.0, 100.0, 1))
+    scale = settings.preprocess.pitch_scale
+    pitch = Spread(5.0, 0.25, 4.0, 6.0, 1) if scale == "log" else Spread(150.0, 40.0, 50.0, 400.0, 1)
+    spread = SpeakerStatistics(pitch, Spread(30.0, 15.0, 0.0, 100.0, 1), scale)
     with tempfile.TemporaryDirectory() as folder:
         processed_dir = Path(folder)
         SymbolTable(INVENTORY).save(processed_dir / SYMBOLS_FILE)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.contracts import AS_PREDICTED, Controls, GeneratedSpeech, PhonemeBatch
 from models.fastpitch.settings import FastPitchModelSettings
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.attention import SelfAttention
@@ -21,10 +22,38 @@ from models.layers.transformer import FeedForwardTransformer
 from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
 from processors.audio.mel import MEL_FLOOR
 from processors.datasets.acoustic_data import AcousticBatch
-from utils.precision import Precision
 
 _MAX_DURATION = 75.0  # frames of a symbol, as theirs
 _TYPICAL_LOG_MEL = -5.0
+
+
+class FastPitchAdaptor(VarianceAdaptor):
+    """A variance adaptor whose energy is log(1 + E), E being the length (2-norm) of the log-mel frame.
+
+    E falls where speech gets louder: were all M bands alike, a factor f on the frame's amplitude would add log f to
+    each and take sqrt(M) log f from E. The control of energy does that, and exp(-E / sqrt(M)) is the energy returned.
+    """
+
+    def __init__(self, *arguments: Any, n_mel: int, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self._length_of_one = math.sqrt(n_mel)
+
+    def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
+        if name != "energy":
+            return super()._scaled(name, value, speaker_ids, factor)
+        factor = torch.as_tensor(factor, dtype=value.dtype, device=value.device)
+        length = _symmetric(torch.expm1, value) - self._length_of_one * factor.log()
+        return torch.where(factor == 1, value, _symmetric(torch.log1p, length))
+
+    def _denormalised(self, name: str, value: Tensor, speaker_ids: Tensor) -> Tensor:
+        if name != "energy":
+            return super()._denormalised(name, value, speaker_ids)
+        return (-_symmetric(torch.expm1, value) / self._length_of_one).exp()
+
+
+def _symmetric(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """Extend a function of positive values to negative ones."""
+    return values.sign() * function(values.abs())
 
 
 class FastPitch(AcousticNetwork):
@@ -67,17 +96,14 @@ class FastPitch(AcousticNetwork):
             )
 
         self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)
-        n_speakers = len(scales.pitch_std)
         self.speaker_embedding = speaker_table(
-            n_speakers, hidden_size, speaker_embeddings, settings.speaker_conditioning
+            len(scales.pitch_std), hidden_size, speaker_embeddings, settings.speaker_conditioning
         )
         self.speaker_weight = settings.speaker_weight
         self.positions = SinusoidalPositions(hidden_size)
         self.encoder = transformer(settings.encoder_layers)
         quantities = ("pitch", "energy") if settings.energy else ("pitch",)
-        # Energy is not normalised: the logarithm of 1 + the length of the log-mel frame.
-        scales = replace(scales, energy_mean=torch.zeros(n_speakers), energy_std=torch.ones(n_speakers))
-        self.variance_adaptor = VarianceAdaptor(
+        self.variance_adaptor = FastPitchAdaptor(
             hidden_size,
             dict.fromkeys(quantities, "phone"),
             lambda quantity: ConvolvedValue(hidden_size, settings.embedding_kernel_size),
@@ -87,6 +113,7 @@ class FastPitch(AcousticNetwork):
             is_pause=torch.ones_like(is_pause),
             scales=scales,
             max_duration=_MAX_DURATION,
+            n_mel=n_mel,
         )
         self.decoder = transformer(settings.decoder_layers)
         self.to_mel = Conv1d(hidden_size, n_mel)
@@ -98,11 +125,6 @@ class FastPitch(AcousticNetwork):
                 relu_encoder((n_mel, 2 * n_mel, n_mel, n_mel)),
                 is_prior_transposed=settings.alignment_prior == "transposed",
             )
-
-    @property
-    def controls(self) -> frozenset[str]:
-        # Not energy: its measure falls where the mel gets louder.
-        return frozenset({"duration", "pitch"})
 
     def encode(self, phoneme_ids: Tensor, is_padding: Tensor, speaker_ids: Tensor) -> Tensor:
         speaker = self.speaker_weight * self.speaker_embedding(speaker_ids).unsqueeze(1)
@@ -136,9 +158,3 @@ class FastPitch(AcousticNetwork):
         durations = batch.durations if alignment is None else alignment.durations
         target = with_durations(batch, durations, has_energy="energy" in self.variance_adaptor.levels)
         return replace(super().forward(target, noise_places), target=target, alignment=alignment)
-
-    def infer(
-        self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
-    ) -> GeneratedSpeech:
-        """Synthesize freely; its energy is another than that of `GeneratedSpeech`, and is left out."""
-        return replace(super().infer(batch, prosody, precision), energy=None)

@@ -54,6 +54,13 @@ def test_the_full_size_is_about_35_million_parameters():
     assert 33e6 < _size(plain) < 37e6
 
 
+def test_made_up_statistics_are_of_the_scale_that_the_settings_have():
+    for scale, mean in (("log", 5.0), ("hz", 150.0)):
+        overrides = [*SMALL["FastPitch"], f"preprocess.pitch_scale={scale}", "preprocess.pitch_statistics=corpus"]
+        adaptor = made_up_task(made_up_settings("config/fastpitch.json", overrides)).modules["network"].variance_adaptor
+        assert (adaptor.is_log_pitch, adaptor.pitch_mean.item()) == (scale == "log", mean)
+
+
 @pytest.mark.slow
 def test_speeds_count_real_frames_and_speech_of_usual_length():
     settings = made_up_settings(CONFIG, [*TINY, "train.batch_size=4"])
