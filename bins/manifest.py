@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> None:
             info(f"written: {path}")
 
 
-if __name__ == "__main__":
+def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.manifest",
         "List a recipe's corpora: audio_filepath, text, duration, speaker, language, id, one object per line. After "
@@ -37,4 +37,8 @@ if __name__ == "__main__":
         metavar="DIR",
         help="write DIR/<dataset>/<split>.jsonl, which the layout jsonl reads back with the splits",
     )
-    run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, _parser())

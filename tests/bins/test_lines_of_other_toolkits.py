@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import re
 import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from bins.command import _with_underscores
 from config.load import load_settings
 from config.other_toolkits import NVIDIA_FLAGS as FLAGS
 from config.other_toolkits import NVIDIA_SWITCHES as SWITCHES
@@ -181,3 +186,32 @@ def test_of_a_folder_the_newest_file_of_a_published_model_counts(nvidia, tmp_pat
     assert find_foreign(tmp_path / "experiment").evidence.file.name == "waveglow_3.pt"
     (tmp_path / "empty").mkdir()
     assert find_foreign(tmp_path / "empty") is None
+
+
+def lines_here() -> list[str]:
+    """Return the command lines of docs/coming_from.md that are ours: those in the second columns of its tables."""
+    page = (REPOSITORY / "docs" / "coming_from.md").read_text(encoding="utf-8")
+    cells = [re.split(r"(?<!\\)\|", row)[2] for row in re.findall(r"^\|.*\|.*\|$", page, re.MULTILINE)]
+    same = [re.split(r"(?<!\\)\|", row)[1] for row in re.findall(r"^\|.*\| the same \|$", page, re.MULTILINE)]
+    return [line for cell in cells + same for line in re.findall(r"`((?:sh egs/|python -m bins\.)[^`]*)`", cell)]
+
+
+@pytest.mark.slow
+def test_the_lines_here_of_those_who_come_from_elsewhere_are_understood(tmp_path):
+    stub = tmp_path / "python"
+    stub.write_text('#!/bin/sh\necho "$@"\n')
+    stub.chmod(0o755)
+    lines = lines_here()
+    assert len(lines) > 25
+    for line in lines:
+        program, *words = shlex.split(line)
+        if program == "sh":
+            done = subprocess.run(
+                ["sh", *words], cwd=REPOSITORY, env=os.environ | {"PYTHON": str(stub)}, capture_output=True, text=True
+            )
+            assert done.returncode == 0, (line, done.stderr)
+            calls = [call.split() for call in done.stdout.splitlines() if call.startswith("-m bins.")]
+            assert calls, line
+        else:
+            module = importlib.import_module(words[1])
+            module._parser().parse_args(_with_underscores(words[2:]))
