@@ -266,6 +266,11 @@ class TrainSettings(Settings):
         ge=0,
     )
     precision: Precision = setting("arithmetic of the networks; fp16 needs a GPU")
+    gradient_checkpointing: bool = setting(
+        "whether the blocks of the network keep their inputs alone for the backward pass and compute the rest again "
+        "there: far less memory, about a third more time",
+        default=False,
+    )
     max_steps: int = setting("optimizer steps after which training ends; 0 for no limit", ge=0)
     max_epochs: int = setting("passes over the training split after which training ends; 0 for no limit", ge=0)
     gradient_clip: float = setting("largest norm of the gradients; 0 for no clipping", ge=0)

@@ -158,7 +158,7 @@ class UnknownModelError(RecitalError):
 
 
 class NoTrainingError(RecitalError):
-    """A model that can be used, but not trained."""
+    """A model that cannot be trained, or not in the way that the settings ask for."""
 
 
 def kind_of(model_type: str) -> Kind:
@@ -210,7 +210,7 @@ def make_task(settings: ExperimentSettings) -> Task:
     """Make the task of an experiment, from resolved settings and what stage 1 left in `processed_dir`.
 
     Raises:
-        NoTrainingError: the model cannot be trained.
+        NoTrainingError: the model cannot be trained, or not with `train.gradient_checkpointing`.
     """
     if not _entry(settings.model_type).task:
         raise NoTrainingError(
@@ -218,6 +218,13 @@ def make_task(settings: ExperimentSettings) -> Task:
             f"{', '.join(name for name, model in MODELS.items() if model.task)}"
         )
     task: Task = _load(settings.model_type, "task").from_settings(settings)
+    if settings.train.gradient_checkpointing:
+        from models.layers.checkpointed_block import checkpoint_blocks
+
+        if not checkpoint_blocks(task.modules.values()):
+            raise NoTrainingError(
+                f"train.gradient_checkpointing: {settings.model_type} has no blocks to compute again; leave it at false"
+            )
     return task
 
 

@@ -69,8 +69,8 @@ def measure_training(settings: ExperimentSettings, *, precision: Precision, step
         drawn at random, with the ratio of the speeds; "-" where there is no plain implementation.
     """
     reference = _reference(settings)
-    ours = [_batch(lengths, settings) for lengths in bucketed_lengths(settings, steps)]
-    random = [_batch(lengths, settings) for lengths in random_lengths(settings, steps)]
+    ours = [made_up_batch(lengths, settings) for lengths in bucketed_lengths(settings, steps)]
+    random = [made_up_batch(lengths, settings) for lengths in random_lengths(settings, steps)]
     clip = settings.train.gradient_clip
     steppers = [(Stepper(made_up_task(settings), precision, clip), ours)]
     if reference is not None:
@@ -170,7 +170,8 @@ def _reference(settings: ExperimentSettings) -> Any:
     return reference(settings.model, n_symbols=len(INVENTORY) + 1, n_mel=settings.preprocess.n_mel)
 
 
-def _batch(lengths: np.ndarray, settings: ExperimentSettings) -> AcousticBatch:
+def made_up_batch(lengths: np.ndarray, settings: ExperimentSettings) -> AcousticBatch:
+    """Return recordings of these numbers of frames."""
     rng = np.random.default_rng(0)
     levels, examples = prosody_levels(settings.model), []
     for number, length in enumerate(lengths.tolist()):

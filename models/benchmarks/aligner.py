@@ -16,7 +16,7 @@ from utils.precision import autocast
 
 def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Section]:
     """Measure training and alignment of one configuration on the CPU."""
-    batches = [_batch(lengths, settings) for lengths in bucketed_lengths(settings, plan.steps)]
+    batches = [made_up_batch(lengths, settings) for lengths in bucketed_lengths(settings, plan.steps)]
     middle = batches[len(batches) // 2]
     seconds_per_frame = settings.preprocess.hop_size / settings.preprocess.sample_rate
     network = open_aligner(untrained_bundle(settings))
@@ -40,7 +40,8 @@ def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Secti
     ]
 
 
-def _batch(lengths: np.ndarray, settings: ExperimentSettings) -> AlignerBatch:
+def made_up_batch(lengths: np.ndarray, settings: ExperimentSettings) -> AlignerBatch:
+    """Return recordings of these numbers of frames."""
     rng = np.random.default_rng(0)
     return collate_aligner(
         [

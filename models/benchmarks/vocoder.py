@@ -140,7 +140,10 @@ def _training(config: str, settings: ExperimentSettings, plan: Plan) -> Section:
     steps = {"training": 0} if start is None else {"before the adversary": start - 1, "adversarial": start}
     for precision in plan.precisions:
         for name, step in steps.items():
-            stepper, batch = Stepper(made_up_task(settings), precision, settings.train.gradient_clip), _batch(settings)
+            stepper, batch = (
+                Stepper(made_up_task(settings), precision, settings.train.gradient_clip),
+                made_up_batch(settings),
+            )
             seconds = time_in_turn({name: partial(stepper.take, batch, step)}, plan.steps)[name]
             taken = float(np.median(seconds))
             rows.append(
@@ -157,7 +160,8 @@ def _training(config: str, settings: ExperimentSettings, plan: Plan) -> Section:
     return Section("Training", "whole steps, made-up segments; mel frames per second", rows)
 
 
-def _batch(settings: ExperimentSettings) -> VocoderBatch:
+def made_up_batch(settings: ExperimentSettings) -> VocoderBatch:
+    """Return segments of recordings."""
     hop_size, batch_size = settings.preprocess.hop_size, settings.train.batch_size
     segment_size: int = settings.train.segment_size  # type: ignore[attr-defined] # of every vocoder's settings
     frames = segment_size // hop_size

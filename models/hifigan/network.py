@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.bundle import Bundle
 from models.hifigan.fast_generator import FastGenerator
 from models.hifigan.settings import HiFiGANModelSettings, HiFiGANSettings
+from models.layers.checkpointed_block import CheckpointedBlock
 from models.layers.chunked_vocoder import ChunkedVocoder
 from models.layers.weight_normed_convolution import WeightNormedConvolution, WeightNormedUpsampling
 
@@ -25,7 +26,7 @@ LAST_SLOPE = 0.01  # of the activation before the last convolution, as in the pu
 _leaky_relu = partial(F.leaky_relu, negative_slope=LEAKY_SLOPE)
 
 
-class PairedResidualBlock(nn.Module):
+class PairedResidualBlock(CheckpointedBlock):
     """Residual block "1": for each dilation a dilated convolution and a plain one."""
 
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:
@@ -46,7 +47,7 @@ class PairedResidualBlock(nn.Module):
         return x
 
 
-class SingleResidualBlock(nn.Module):
+class SingleResidualBlock(CheckpointedBlock):
     """Residual block "2": one dilated convolution for each dilation."""
 
     def __init__(self, channels: int, kernel_size: int, dilations: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.attention import attention_bias
+from models.layers.checkpointed_block import CheckpointedBlock
 from models.layers.conv1d import Conv1d
 from models.layers.depthwise import DepthwiseConv1d
 from models.layers.dropout import Dropout
@@ -92,7 +93,7 @@ class ConformerFeedForward(nn.Module):
         return narrowed
 
 
-class ConformerBlock(nn.Module):
+class ConformerBlock(CheckpointedBlock):
     """A block of DelightfulTTS (arXiv:2110.12612, section 2.3), as its public implementations have it.
 
     Conditioning, half a feed-forward layer, convolutions, relative self-attention, and convolutions again, each added

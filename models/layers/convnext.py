@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.layers.checkpointed_block import CheckpointedBlock
 from models.layers.conv1d import Conv1d
 from models.layers.depthwise import DepthwiseConv1d
 
 _FIRST_SCALE = 0.2  # of what a block adds to its input
 
 
-class ConvNeXtBlock(nn.Module):
+class ConvNeXtBlock(CheckpointedBlock):
     """Depthwise convolution over time, layer norm, and a two-layer perceptron, added to the input.
 
     Normalises over channels: no frame depends on others than those under its kernel. The perceptron computes in the

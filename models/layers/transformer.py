@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from models.layers.attention import SelfAttention, attention_bias
+from models.layers.checkpointed_block import CheckpointedBlock
 from models.layers.conv1d import Conv1d
 from models.layers.dropout import Dropout
 
@@ -33,7 +34,7 @@ class FeedForward(nn.Module):
         return narrowed
 
 
-class TransformerBlock(nn.Module):
+class TransformerBlock(CheckpointedBlock):
     """A block of the feed-forward Transformer: attention, then convolutions, each with a residual connection.
 
     FastSpeech (arXiv:1905.09263, section 3.1).

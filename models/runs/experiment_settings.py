@@ -47,6 +47,7 @@ ADJUSTABLE = (
     "train.batch_size",
     "train.global_batch_size",
     "train.gradient_accumulation_steps",
+    "train.gradient_checkpointing",
     "train.gradient_clip",
     "train.learning_rate",
     "train.max_frames_per_batch",

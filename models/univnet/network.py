@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.bundle import Bundle
+from models.layers.checkpointed_block import CheckpointedBlock
 from models.layers.chunked_vocoder import NumberedVocoder
 from models.layers.frame_noise import frame_noise
 from models.layers.weight_normed_convolution import (
@@ -108,7 +109,7 @@ class KernelPredictor(nn.Module):
         )
 
 
-class Block(nn.Module):
+class Block(CheckpointedBlock):
     """Upsamples, then convolves by kernels predicted from the mel.
 
     Args:

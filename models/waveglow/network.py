@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bundle import Bundle
+from models.layers.checkpointed_block import CheckpointedBlock
 from models.layers.chunked_vocoder import NumberedVocoder
 from models.layers.frame_noise import frame_noise
 from models.layers.weight_normed_convolution import WeightNormedConvolution, initialise_as_torch, without_weight_norm
@@ -57,7 +58,7 @@ class InvertibleConvolution(nn.Module):
         return self.conv.weight.squeeze(2).float()
 
 
-class CouplingNetwork(nn.Module):
+class CouplingNetwork(CheckpointedBlock):
     """Computes shift and logarithm of scale of half of the channels from the other half and the mel (section 2.1).
 
     Dilated convolutions with a gate, as in WaveNet. The last convolution begins at 0, and the step as the identity.

@@ -202,6 +202,19 @@ class PlannedBatches:
         for share in shares:
             yield [next(loaded) for _ in share]
 
+    def longest(self) -> Any:
+        """Return the micro-batch of the first epoch with the most frames, padding included."""
+        groups = self._plan.groups(0)
+        sizes = {
+            (number, place): len(members) * int(self._plan.lengths[members].max())
+            for number, group in enumerate(groups)
+            for place, members in enumerate(group)
+        }
+        number, place = max(sizes, key=lambda key: sizes[key])
+        keys = self._keyed(groups, 0)[number][place]
+        collate: Callable[[list[Any]], Any] = self._loader.collate_fn
+        return collate([self._loader.dataset[key] for key in keys])
+
     def _keyed(self, groups: list[Group], epoch: int) -> list[list[list[Any]]]:
         """Return the key into `data` for each index."""
         if not self._by_epoch:

@@ -16,11 +16,14 @@ from collections.abc import Mapping
 import pytest
 import torch
 
+from models.benchmarks.memory import SavedTensors
 from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import ControlError, Controls, PhonemeBatch, Prosody, require_controls
 from models.inference.synthesizer import Synthesizer
+from models.layers.checkpointed_block import CheckpointedBlock
 from models.registry import (
     MODELS,
+    NoTrainingError,
     open_acoustic,
     open_aligner,
     open_network,
@@ -177,6 +180,36 @@ def test_one_batch_is_learned_by_heart(tiny):
             total += loss.item()
         losses.append(total)
     assert losses[-1] < 0.4 * losses[0]
+
+
+def losses_gradients_and_memory(task, batch):
+    """Return a batch's losses, the gradients of all updates, and the most bytes kept for these."""
+    torch.manual_seed(3)
+    values = {}
+    with SavedTensors(task.modules.values()) as saved:
+        for update in task.updates(batch, 0):
+            sum(term.weight * term.value for term in update.terms.values() if term.weight).backward()
+            values |= {f"{update.name} {name}": term.value.detach() for name, term in update.terms.items()}
+    parameters = [parameter for module in task.modules.values() for parameter in module.parameters()]
+    return values, [parameter.grad for parameter in parameters if parameter.grad is not None], saved.peak_bytes
+
+
+@pytest.mark.slow
+def test_gradient_checkpointing_changes_no_gradient_and_needs_less_memory(tiny):
+    names = [f"model.{name}=0.1" for name in type(tiny.settings().model).model_fields if name.endswith("dropout")]
+    try:
+        task = tiny.task(*names, "train.gradient_checkpointing=true")
+    except NoTrainingError as error:
+        assert str(error).startswith("train.gradient_checkpointing: ")
+        networks = tiny.task().modules.values()
+        assert not any(isinstance(module, CheckpointedBlock) for network in networks for module in network.modules())
+        return
+    batch = tiny.batch()
+    usual, gradients, most_bytes = losses_gradients_and_memory(tiny.task(*names), batch)
+    checkpointed, same_gradients, fewer_bytes = losses_gradients_and_memory(task, batch)
+    torch.testing.assert_close(checkpointed, usual, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(same_gradients, gradients, rtol=1e-6, atol=1e-6)
+    assert fewer_bytes < most_bytes
 
 
 OFTEN = {"save_every_steps": 3, "valid_every_steps": 2, "sample_every_steps": 4}
