@@ -8,6 +8,7 @@
 #   check_infer                 ends with usage_error, or only_in, where the flags of stage 3 do not fit $mode
 #   demo_asks                   sets flag_<name> for stage 3 of the demo
 #   demo_begins                 runs what the demo shows before its stages
+#   demo_remark                 what its results lack, for its end; nothing unless set
 #   common_flags                prints the flags of all stages, in place of those below
 #   first_stage, last_stage     0 and 3 unless set; a function own_stage_N replaces stage_N, and own_stages prints what
 #                               the stages do, for the help
@@ -296,7 +297,7 @@ start_demo() {
 
 end_demo() {
     touch "$demo_made/done"
-    printf '\nThe demo is complete.\n'
+    printf '\nThe demo is complete.%s\n' "${demo_remark:+ $demo_remark}"
     recordings=$(find "$demo_made" -path '*/result/*.wav' | sort)
     [ -z "$recordings" ] || printf 'Listen to:\n%s\n' "$recordings"
     printf 'Look at:\n' && find "$demo_made" -path '*/result/*.png'

@@ -503,6 +503,11 @@ def test_the_vocoders_demo_copies_the_test_set(vocoder_house, tmp_path):
     assert "--infer_mode" not in vocoder_house.calls[3]["arguments"]
 
 
+def test_the_demo_of_waveglow_states_what_speech_takes(tmp_path):
+    done = House(tmp_path, SHELLS[0], WAVEGLOW_RECIPE).run("--demo")
+    assert done.returncode == 0 and "makes noise. For speech it takes 580,000 steps" in done.stdout, done.stderr
+
+
 @pytest.mark.slow
 def test_demos_share_the_corpus_and_spare_each_others_results(house):
     assert house.run("--demo", STUB_WRITES="said.wav").returncode == 0
