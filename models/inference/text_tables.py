@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from models.inference.symbol_prosody import SynthesisError
-from processors.audio.audio_file import AUDIO_SUFFIXES
+from processors.corpora.columns import column_named, is_file_name, is_speech, repeats
 from processors.utterance import numbered_lines, unsafe_name_reason
 from utils.console import info
 
-_FILE_SUFFIXES = frozenset({*AUDIO_SUFFIXES, ".npy", ".pt", ".mel", ".lab", ".txt"})
-_NUMBERS = ("pace", "pitch_amplify", "pitch_shift_hz", "pitch_shift_semitones", "energy_db", "fade_out_ms")
-# Columns by the names that toolkits give them, ours first.
-_COLUMNS = {
-    "text": ("text", "transcript", "sentence", "normalized_text", "normalised_text"),
-    "name": ("name", "output", "id", "utterance", "file", "wav", "path", "audio_filepath", "audio"),
-    "speaker": ("speaker", "speaker_name", "spk"),
-    "language": ("language", "lang"),
-    "duration": ("duration_control",),
-    "pitch": ("pitch_control",),
-    "energy": ("energy_control",),
-    **{name: (name,) for name in _NUMBERS},
-}
+_COLUMNS = ("text", "name", "speaker", "language")
 _REFUSED = {"pitch": "per-symbol pitch from files is not read; pitch_control is a factor on it"}
-_FACTORS = ("duration", "pitch", "energy", *_NUMBERS)
-_MOST_SPEAKERS_SHARE = 0.5
+# The column of each number.
+_FACTORS = {name: f"{name}_control" for name in ("duration", "pitch", "energy")} | {
+    name: name
+    for name in ("pace", "pitch_amplify", "pitch_shift_hz", "pitch_shift_semitones", "energy_db", "fade_out_ms")
+}
 
 
 class TextTableError(SynthesisError):
@@ -89,7 +79,7 @@ def _rows(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[str, _Rows]:
         return "JSON lines", [(number, _json_row(path, number, line)) for number, line in lines]
     for delimiter, name in (("\t", "TSV"), (",", "CSV"), ("|", "a table")):
         header = [cell.strip().strip('"').lower() for cell in first.split(delimiter)]
-        if len(header) > 1 and _column("text", header) is not None:
+        if len(header) > 1 and column_named("text", header) is not None:
             return f"{name} with the columns {', '.join(header)}", list(_table(path, lines, delimiter, header))
     if any("|" in line for _, line in lines):
         return _bars(path, lines)
@@ -127,14 +117,9 @@ def _known(path: Path, number: int, cells: Mapping[str, str]) -> dict[str, str]:
             raise TextTableError(f"{path}:{number}: the column {name}: {reason}")
     row = {}
     for column in _COLUMNS:
-        found = _column(column, list(cells))
-        if found is not None:
+        if (found := column_named(column, list(cells))) is not None:
             row[column] = cells[found]
-    return row
-
-
-def _column(column: str, header: Sequence[str]) -> str | None:
-    return next((name for name in _COLUMNS[column] if name in header), None)
+    return row | {factor: cells[name] for factor, name in _FACTORS.items() if name in cells}
 
 
 def _bars(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[str, _Rows]:
@@ -150,7 +135,7 @@ def _bars(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[str, _Rows]:
         for number, line in lines:
             head, bar, tail = line.partition("|")
             rows.append((number, {"name": head, "text": tail} if bar else {"name": f"line_{number:04d}", "text": line}))
-        if all(_is_file(row["name"]) for _, row in rows):
+        if all(is_file_name(row["name"]) for _, row in rows):
             return "a filelist: path|text", rows
         return "", rows
     columns = list(zip(*cells, strict=True))
@@ -168,32 +153,20 @@ def _bars(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[str, _Rows]:
 def _roles(columns: Sequence[Sequence[str]]) -> list[str]:
     """Return what each column is: `name`, `text`, `speaker` or `other`; of several texts the last is normalised."""
     roles = ["other"] * len(columns)
-    is_speech = [_is_speech(column) for column in columns]
-    texts = [index for index, spoken in enumerate(is_speech) if spoken]
+    speech = [is_speech(column) for column in columns]
+    texts = [index for index, spoken in enumerate(speech) if spoken]
     if texts:
         roles[texts[-1]] = "text"
-    files = [index for index, column in enumerate(columns) if all(map(_is_file, column))]
+    files = [index for index, column in enumerate(columns) if all(map(is_file_name, column))]
     names = [index for index, column in enumerate(columns) if index not in texts and len(set(column)) == len(column)]
     for index in (files or names)[:1]:
         roles[index] = "name"
     for index, column in enumerate(columns):
-        repeats = len(set(column)) <= max(1, _MOST_SPEAKERS_SHARE * len(column))
-        if roles[index] == "other" and index not in texts and index not in files and (repeats or len(column) == 1):
+        is_free = roles[index] == "other" and index not in texts and index not in files
+        if is_free and repeats(column):
             roles[index] = "speaker"
             break
     return roles
-
-
-def _is_speech(column: Sequence[str]) -> bool:
-    """Return whether a column holds sentences: most cells have words apart, or all differ and end as sentences do."""
-    spaced = sum(bool(re.search(r"\w\s+\w", cell)) for cell in column)
-    ended = sum(bool(re.search(r"[^\W\d_].*[.?!…。！？]$", cell)) for cell in column)
-    wide = sum(bool(re.search(r"[\u3040-\u30ff\u4e00-\u9fff]", cell)) for cell in column)
-    return not any(map(_is_file, column)) and 2 * max(spaced, ended, wide) >= len(column)
-
-
-def _is_file(cell: str) -> bool:
-    return PurePosixPath(cell.strip()).suffix.lower() in _FILE_SUFFIXES and not re.search(r"\s\S+\s", cell.strip())
 
 
 def _row(path: Path, number: int, values: Mapping[str, str]) -> TextRow:
@@ -202,7 +175,7 @@ def _row(path: Path, number: int, values: Mapping[str, str]) -> TextRow:
     text = values.get("text", "").strip()
     if not text:
         raise TextTableError(f"{where}: {name} has no text")
-    if _is_file(text):
+    if is_file_name(text):
         raise TextTableError(f"{where}: {text!r} is a file's name, not a text")
     factors = {}
     for factor in _FACTORS:
@@ -210,14 +183,14 @@ def _row(path: Path, number: int, values: Mapping[str, str]) -> TextRow:
             try:
                 factors[factor] = float(given)
             except ValueError:
-                raise TextTableError(f"{where}: {_COLUMNS[factor][0]}: found {given!r}; expected a number") from None
+                raise TextTableError(f"{where}: {_FACTORS[factor]}: found {given!r}; expected a number") from None
     return TextRow(name, text, values.get("speaker") or None, values.get("language") or None, tuple(factors.items()))
 
 
 def _name(given: str, where: str) -> str:
     """Return a name without the suffix of a sound or mel; `/` makes folders, none of them outside."""
     plain = given.replace("\\", "/")
-    if PurePosixPath(plain).suffix.lower() in _FILE_SUFFIXES:
+    if is_file_name(plain):
         plain = plain[: -len(PurePosixPath(plain).suffix)]
     parts = plain.split("/")
     if plain.startswith("/"):  # an absolute path: its last part is a name

@@ -64,6 +64,62 @@ def test_metadata_of_three_columns_gives_the_normalised_text(tmp_path):
     )
 
 
+SENTENCES = ["Anna's train was late again, Ben.", "Do you like music, Ben?", "Stop the car, Anna!"]
+SPEAKERS = ["anna", "ben", "anna"]
+PATHS = [f"wavs/{name}.wav" for name in "abc"]
+DIGITS = ["Train 9 was late again.", "Do you like music?", "Stop the car!"]
+OTHERS = {
+    "numbers": ["0.93", "1.20", "2.10"],
+    "mels": ["mels/a.npy", "mels/b.npy", "mels/c.npy"],
+    "arpabet": ["DH AH0 T R EY1 N", "D UW1 Y UW1", "S T AA1 P"],
+    "ipa": ["ðə tɹeɪn", "du ju laɪk", "stɒp"],
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "speakers", "note"),
+    [
+        (["abc", SENTENCES], None, ""),
+        (["abc", DIGITS, SENTENCES], None, ""),
+        (["abc", SENTENCES, SPEAKERS], SPEAKERS, "id|text|speaker, by its content"),
+        (["abc", SPEAKERS, SENTENCES], SPEAKERS, "id|speaker|text, by its content"),
+        ([PATHS, SENTENCES, SPEAKERS], SPEAKERS, "id|text|speaker, by its content"),
+        ([SENTENCES, PATHS], None, "text|id, by its content"),
+        (["abc", DIGITS, SENTENCES, SPEAKERS], SPEAKERS, "id|text|text|speaker, by its content"),
+        *((["abc", SENTENCES, other], None, "id|text|(not read), by its content") for other in OTHERS.values()),
+        (["abc", OTHERS["ipa"], SENTENCES], None, "id|(not read)|text, by its content"),
+        ([["file", *PATHS], ["text", *SENTENCES]], None, "id|text, by its header"),
+        (
+            [["audio_file", *PATHS], ["text", *SENTENCES], ["speaker_name", *SPEAKERS], ["emotion", *"xyz"]],
+            SPEAKERS,
+            "id|text|speaker|(not read), by its header",
+        ),
+    ],
+)
+def test_columns_of_metadata_are_known_by_header_or_content(tmp_path, columns, speakers, note):
+    corpus = ljspeech(tmp_path, "".join("|".join(cells) + "\n" for cells in zip(*columns, strict=True)))
+    assert texts(corpus) == dict(zip("abc", SENTENCES, strict=True)) and not corpus.problems
+    assert [utterance.speaker for utterance in corpus.utterances] == (speakers or ["toy"] * 3)
+    assert corpus.notes == ((f"{tmp_path}/metadata.csv: read as {note}",) if note else ())
+
+
+def test_columns_that_are_no_sentences_are_read_as_ever(tmp_path):
+    for number, (raw, normalised) in enumerate(
+        [
+            (["One", "Two", "Three"], ["Uno", "Dos", "Tres"]),
+            (["yes", "yes", "no"], ["yes", "yes", "no"]),
+            (["12", "13", "14"], ["twelve", "thirteen", "fourteen"]),
+            (["今天是2020年。", "他3岁", "好"], ["今天是二零二零年", "他三岁", "好"]),
+            (SENTENCES, ["", "", ""]),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        lines = zip("abc", raw, normalised, strict=True)
+        corpus = ljspeech(folder, "\n".join("|".join(cells) for cells in lines))
+        assert list(texts(corpus).values()) == [new or old for old, new in zip(raw, normalised, strict=True)]
+        assert not corpus.notes and not corpus.problems
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
