@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.fastpitch.settings import FastPitchModelSettings
 from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.attention import SelfAttention
+from models.layers.block_stack import block_stack
 from models.layers.conv1d import Conv1d
 from models.layers.convolved_value import ConvolvedValue
 from models.layers.learned_alignment import SoftAligner, relu_encoder, with_durations
@@ -101,7 +102,7 @@ class FastPitch(AcousticNetwork):
         )
         self.speaker_weight = settings.speaker_weight
         self.positions = SinusoidalPositions(hidden_size)
-        self.encoder = transformer(settings.encoder_layers)
+        self.encoder = block_stack(settings.encoder_block, settings.encoder_layers, settings, transformer)
         quantities = ("pitch", "energy") if settings.energy else ("pitch",)
         self.variance_adaptor = FastPitchAdaptor(
             hidden_size,
@@ -115,7 +116,7 @@ class FastPitch(AcousticNetwork):
             max_duration=_MAX_DURATION,
             n_mel=n_mel,
         )
-        self.decoder = transformer(settings.decoder_layers)
+        self.decoder = block_stack(settings.decoder_block, settings.decoder_layers, settings, transformer)
         self.to_mel = Conv1d(hidden_size, n_mel)
         nn.init.constant_(self.to_mel.bias, _TYPICAL_LOG_MEL)
         self.aligner = None

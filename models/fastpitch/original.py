@@ -147,6 +147,8 @@ def write_published(
         )
     if settings.model.speaker_conditioning == "encoder" or settings.model.decoder_noise_size:
         raise BundleError(f"{bundle.folder}: NVIDIA's FastPitch has neither speaker embeddings nor decoder noise")
+    if (settings.model.encoder_block, settings.model.decoder_block) != ("transformer", "transformer"):
+        raise BundleError(f"{bundle.folder}: NVIDIA's FastPitch has Transformer blocks only")
     network = FastPitch.from_bundle(bundle).state_dict()
     step = (training.step if training is not None else None) or 0
     epoch = (training.epoch if training is not None else None) or 0

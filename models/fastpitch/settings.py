@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config.schema import Contradiction, setting
-from models.layers.acoustic_settings import LearnedDurationSettings
+from models.layers.acoustic_settings import BlockSettings, LearnedDurationSettings
 from models.training.settings import AcousticSettings, LearnedDurationTrainSettings
 
 
-class FastPitchModelSettings(LearnedDurationSettings):
+class FastPitchModelSettings(BlockSettings, LearnedDurationSettings):
     """The network."""
 
-    n_heads: int = setting("attention heads", ge=1)
-    head_size: int = setting("width of an attention head", ge=1)
-    encoder_layers: int = setting("Transformer blocks over symbols", ge=1)
-    decoder_layers: int = setting("Transformer blocks over frames", ge=1)
-    conv_filter_size: int = setting("channels between the two convolutions of a Transformer block", ge=1)
-    conv_kernel_size: int = setting("kernel size of the two convolutions of a block; odd", ge=1)
-    dropout: float = setting("dropout in encoder and decoder, the weights of attention included", ge=0, lt=1)
+    head_size: int = setting("width of an attention head in Transformer blocks", ge=1)
+    conv_kernel_size: int = setting("kernel size of the two convolutions of a Transformer block; odd", ge=1)
+    dropout: float = setting(
+        "dropout in encoder and decoder, in Transformer blocks of the weights of attention, too", ge=0, lt=1
+    )
     predictor_filter_size: int = setting("channels of the duration, pitch and energy predictors", ge=1)
     predictor_kernel_size: int = setting("kernel size of the predictors' convolutions; odd", ge=1)
     predictor_dropout: float = setting("dropout in the predictors", ge=0, lt=1)
@@ -27,8 +25,7 @@ class FastPitchModelSettings(LearnedDurationSettings):
     speaker_weight: float = setting("factor on the speaker's vector", ge=0)
 
     def contradictions(self) -> Iterator[Contradiction]:
-        if self.hidden_size % 2:
-            yield Contradiction(("hidden_size",), f"{self.hidden_size} is not an even number")
+        yield from super().contradictions()
         for name in ("conv_kernel_size", "predictor_kernel_size", "embedding_kernel_size"):
             if getattr(self, name) % 2 == 0:
                 yield Contradiction((name,), f"{getattr(self, name)} is not an odd number")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from models.fastspeech2.settings import FastSpeech2ModelSettings
 from models.layers.acoustic_network import AcousticNetwork
 from models.layers.binned_embedding import BinnedEmbedding
+from models.layers.block_stack import block_stack
 from models.layers.conv1d import Conv1d
 from models.layers.mel_scale import as_log_mel
 from models.layers.positions import SinusoidalPositions
@@ -53,7 +54,7 @@ class FastSpeech2(AcousticNetwork):
             len(scales.pitch_std), hidden_size, speaker_embeddings, settings.speaker_conditioning
         )
         self.positions = SinusoidalPositions(hidden_size)
-        self.encoder = transformer(settings.encoder_layers)
+        self.encoder = block_stack(settings.encoder_block, settings.encoder_layers, settings, transformer)
         self.variance_adaptor = VarianceAdaptor(
             hidden_size,
             {"pitch": settings.pitch_level, "energy": settings.energy_level},
@@ -64,7 +65,7 @@ class FastSpeech2(AcousticNetwork):
             is_pause=is_pause,
             scales=scales,
         )
-        self.decoder = transformer(settings.decoder_layers)
+        self.decoder = block_stack(settings.decoder_block, settings.decoder_layers, settings, transformer)
         self.to_mel = Conv1d(hidden_size, n_mel)
         self.postnet = (
             Postnet(

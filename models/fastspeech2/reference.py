@@ -22,7 +22,7 @@ class PlainFastSpeech2(nn.Module):
     """The network for one speaker, with pitch and energy per phone.
 
     Args:
-        settings: of the model; `norm_first` and the levels are ignored.
+        settings: of the model; `norm_first`, kinds of blocks and the levels are ignored.
         n_symbols: size of the symbol table.
         n_mel: M.
     """

@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from typing import Literal
 
 from config.schema import Contradiction, setting
-from models.layers.acoustic_settings import AcousticModelSettings
+from models.layers.acoustic_settings import BlockSettings
 from models.training.settings import AcousticSettings
 
 Level = Literal["phone", "frame"]
 
 
-class FastSpeech2ModelSettings(AcousticModelSettings):
+class FastSpeech2ModelSettings(BlockSettings):
     """The network."""
 
-    n_heads: int = setting("attention heads; a divisor of hidden_size", ge=1)
-    encoder_layers: int = setting("Transformer blocks over phones", ge=1)
-    decoder_layers: int = setting("Transformer blocks over frames", ge=1)
-    conv_filter_size: int = setting("channels between the two convolutions of a Transformer block", ge=1)
-    conv_kernel_sizes: tuple[int, int] = setting("kernel sizes of the two convolutions of a block; odd numbers")
-    norm_first: bool = setting("true: pre-norm, which needs little warm-up; false: post-norm, as in the paper")
-    dropout: float = setting("dropout in encoder and decoder", ge=0, lt=1)
+    conv_kernel_sizes: tuple[int, int] = setting(
+        "kernel sizes of the two convolutions of a Transformer block; odd numbers"
+    )
+    norm_first: bool = setting(
+        "of Transformer blocks: true: pre-norm, which needs little warm-up; false: post-norm, as in the paper"
+    )
     predictor_filter_size: int = setting("channels of the duration, pitch and energy predictors", ge=1)
     predictor_kernel_size: int = setting("kernel size of the predictors' convolutions; odd", ge=1)
     predictor_dropout: float = setting("dropout in the predictors", ge=0, lt=1)
@@ -34,7 +33,8 @@ class FastSpeech2ModelSettings(AcousticModelSettings):
     postnet_dropout: float = setting("dropout in the postnet", ge=0, lt=1)
 
     def contradictions(self) -> Iterator[Contradiction]:
-        if self.hidden_size % self.n_heads or self.hidden_size % 2:
+        yield from super().contradictions()
+        if "transformer" in (self.encoder_block, self.decoder_block) and self.hidden_size % self.n_heads:
             yield Contradiction(
                 ("hidden_size", "n_heads"), f"{self.hidden_size} is not an even multiple of n_heads ({self.n_heads})"
             )

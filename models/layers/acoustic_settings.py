@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from config.schema import Settings, setting
+from config.schema import Contradiction, Settings, setting
 from processors.datasets.acoustic_example import Level
+
+BlockName = Literal["transformer", "conformer", "convolution"]
+_BLOCKS = (
+    "transformer: attention and convolutions; conformer: both, and convolutions twice, as in DelightfulTTS; "
+    "convolution: ConvNeXt, without attention"
+)
 
 
 class AcousticModelSettings(Settings):
@@ -47,3 +54,29 @@ class LearnedDurationSettings(AcousticModelSettings):
     @property
     def learns_durations(self) -> bool:
         return self.durations == "learned"
+
+
+class BlockSettings(AcousticModelSettings):
+    """The network of an acoustic model whose encoder and decoder are stacks of blocks (`block_stack`)."""
+
+    encoder_block: BlockName = setting(f"blocks over phones; {_BLOCKS}", default="transformer")
+    decoder_block: BlockName = setting("blocks over frames, likewise", default="transformer")
+    encoder_layers: int = setting("blocks over phones", ge=1)
+    decoder_layers: int = setting("blocks over frames", ge=1)
+    block_kernel_size: int = setting(
+        "kernel size of the depthwise convolutions in Conformer and ConvNeXt blocks; odd", default=7, ge=1
+    )
+    n_heads: int = setting("attention heads; in Conformers a divisor of hidden_size", ge=1)
+    conv_filter_size: int = setting("channels within a block, between its convolutions or linear layers", ge=1)
+    dropout: float = setting("dropout in encoder and decoder", ge=0, lt=1)
+
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from super().contradictions()
+        if self.block_kernel_size % 2 == 0:
+            yield Contradiction(("block_kernel_size",), f"{self.block_kernel_size} is not an odd number")
+        if self.hidden_size % 2:
+            yield Contradiction(("hidden_size",), f"{self.hidden_size} is not an even number")
+        elif "conformer" in (self.encoder_block, self.decoder_block) and self.hidden_size % self.n_heads:
+            yield Contradiction(
+                ("hidden_size", "n_heads"), f"{self.hidden_size} is not a multiple of n_heads ({self.n_heads})"
+            )

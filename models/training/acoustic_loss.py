@@ -47,7 +47,7 @@ def acoustic_loss_terms(
     def mel_term(mel: Tensor) -> Term:
         error = (mel - target.mel).transpose(1, 2)  # (B, M, T_mel) -> (B, T_mel, M)
         error = error.square() if mel_error == "squared" else error.abs()
-        return Term(masked_mean(error, is_frame_padding), per="frames")
+        return Term(masked_mean(error, is_frame_padding), train.mel_loss_weight, per="frames")
 
     def variance_term(values: Tensor, true: Tensor, level: Level, weight: float) -> Term:
         squared = (values - true) ** 2

@@ -64,6 +64,9 @@ class AcousticTrainSettings(CosineTrainSettings):
     )
     anneal_steps: tuple[int, ...] = setting("optimizer steps after each of which anneal_rate is applied once more")
     anneal_rate: float = setting("factor on the learning rate at each of anneal_steps", gt=0, le=1)
+    mel_loss_weight: float = setting(
+        "weight of the mel's error, before and after the postnet, where there is one", default=1.0, ge=0
+    )
     duration_loss_weight: float = setting("weight of the squared error of log durations", default=1.0, ge=0)
     pitch_loss_weight: float = setting("weight of the squared error of pitch", default=1.0, ge=0)
     energy_loss_weight: float = setting("weight of the squared error of energy", default=1.0, ge=0)

@@ -69,6 +69,10 @@ VARIANTS |= {
         "model.speaker_conditioning=none",
         "model.alignment_prior=transposed",
     ),
+    **{
+        f"{name}-blocks": (name, "model.encoder_block=conformer", "model.decoder_block=convolution")
+        for name in ("FastPitch", "FastSpeech2")
+    },
 }
 TRAINED = {name: (name,) for name in sorted(ALL_MODELS)} | VARIANTS
 TRAINED |= {
@@ -152,6 +156,23 @@ def test_every_parameter_gets_a_gradient(tiny):
         for optimization in optimizations.values():
             optimization.optimizer.step()
     assert not without
+
+
+@pytest.mark.slow
+def test_every_loss_of_an_acoustic_model_has_a_weight_in_the_settings(tiny):
+    if ALL_MODELS[tiny.model_type].kind != "acoustic":
+        return
+    settings = tiny.settings("train.mel_adversary_start_step=0")
+    names = [name for name in type(settings.train).model_fields if name.endswith("_loss_weight")]
+    weights = {name: number + 2.5 for number, name in enumerate(names)}
+    task = tiny.task("train.mel_adversary_start_step=0", *(f"train.{name}={weights[name]}" for name in names))
+    [update] = task.updates(tiny.batch(), 1000)
+    found = {term.weight for term in update.terms.values()}
+    assert found <= set(weights.values())
+    unused = set() if "energy" in update.terms else {"energy_loss_weight"}
+    if not settings.model.learns_durations:
+        unused |= {"alignment_loss_weight", "binarization_loss_weight"} & set(names)
+    assert {name for name in names if weights[name] not in found} == unused
 
 
 def parameters_without_gradient(task):

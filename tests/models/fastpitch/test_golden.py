@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -205,3 +207,7 @@ def test_export_and_import_are_bit_equal(folder, name, tmp_path):
         assert "attn_proj" in key or torch.allclose(ours[key], theirs[key], rtol=0, atol=1e-7), key
     with pytest.raises(BundleError, match="already has"):
         original.write_published(tmp_path, bundle, None)
+    model = bundle.settings.model.model_copy(update={"decoder_block": "conformer"})
+    other = dataclasses.replace(bundle, settings=bundle.settings.model_copy(update={"model": model}))
+    with pytest.raises(BundleError, match="has Transformer blocks only"):
+        original.write_published(tmp_path, other, None)
