@@ -146,8 +146,9 @@ class Block(CheckpointedBlock):
             y = locally_convolved(
                 layer(x), kernels.weight[:, :, number], kernels.bias[:, :, number], self._samples_per_frame
             )
-            gate, value = y.chunk(2, dim=1)
-            x = x + torch.sigmoid(gate) * torch.tanh(value)
+            gate, value = y.chunk(2, dim=2)
+            gated = (torch.sigmoid(gate) * torch.tanh(value)).transpose(1, 2)
+            x = x + gated.flatten(2)  # (B, C, T_mel, samples per frame) -> (B, C, T)
         return x
 
     def reach_before(self, reach: int) -> tuple[int, int]:
@@ -162,7 +163,7 @@ class Block(CheckpointedBlock):
 def locally_convolved(x: Tensor, weight: Tensor, bias: Tensor, samples_per_frame: int) -> Tensor:
     """Convolve each frame's samples with a kernel of its own (arXiv:2102.10815, equation 3).
 
-    A product of matrices per frame and tap, whose rows are the frame's samples, shifted by the tap.
+    A product of matrices per frame and tap, whose columns are the frame's samples, shifted by the tap.
 
     Args:
         x: (B, C, T_mel * samples_per_frame).
@@ -171,15 +172,17 @@ def locally_convolved(x: Tensor, weight: Tensor, bias: Tensor, samples_per_frame
         samples_per_frame: samples that share a kernel.
 
     Returns:
-        (B, C_out, T_mel * samples_per_frame).
+        (B, T_mel, C_out, samples_per_frame).
     """
-    n_rows, length, taps = len(x), x.shape[2], weight.shape[2]
-    padded = F.pad(x, (taps // 2, taps // 2)).transpose(1, 2).contiguous()  # (B, C, T) -> (B, T + taps - 1, C)
-    y = bias.flatten(0, 1).unsqueeze(1).to(x.dtype).repeat(1, samples_per_frame, 1)
+    taps, length = weight.shape[2], x.shape[2]
+    padded = F.pad(x, (taps // 2, taps // 2))
+    weight = weight.flatten(0, 1).transpose(2, 3).to(x.dtype)  # (B * T_mel, taps, C_out, C)
+    y = bias.flatten(0, 1).unsqueeze(2).to(x.dtype).repeat(1, 1, samples_per_frame)
     for tap in range(taps):
-        samples = padded[:, tap : tap + length].reshape(-1, samples_per_frame, x.shape[1])
-        y = y.baddbmm_(samples, weight[:, :, tap].flatten(0, 1).to(x.dtype))  # in place: half of the time is copying
-    return y.reshape(n_rows, length, -1).transpose(1, 2)
+        samples = padded[:, :, tap : tap + length].unflatten(2, (-1, samples_per_frame)).transpose(1, 2)
+        y = y.baddbmm_(weight[:, tap], samples.flatten(0, 1))  # in place: half of the time is copying
+    by_row: Tensor = y.unflatten(0, (len(x), -1))
+    return by_row
 
 
 class UnivNet(nn.Module):
@@ -260,7 +263,10 @@ class UnivNet(nn.Module):
 def _reflecting(convolution: nn.Module, x: Tensor) -> Tensor:
     """Convolve with the edges reflected instead of zeros; however short x is, to and fro."""
     reach, last = _EDGE_KERNEL_SIZE // 2, x.shape[2] - 1
-    places = torch.arange(-reach, x.shape[2] + reach, device=x.device)
-    places = last - (places % max(2 * last, 1) - last).abs()
-    y: Tensor = convolution(x[:, :, places])[:, :, reach:-reach]
+    if last >= reach:
+        x = F.pad(x, (reach, reach), mode="reflect")
+    else:
+        places = torch.arange(-reach, x.shape[2] + reach, device=x.device)
+        x = x[:, :, last - (places % max(2 * last, 1) - last).abs()]
+    y: Tensor = convolution(x)[:, :, reach:-reach]
     return y
