@@ -15,13 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from config.load import refined_settings
-from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.fastpitch.network import FastPitch
 from models.fastpitch.settings import FastPitchSettings
-from models.training.published_files import read_tensors
+from models.training.published_files import published_settings, read_tensors
 from processors.speakers.statistics import SpeakerStatistics, Spread
 from processors.text.mixed_symbols import MIXED_INVENTORY
 from processors.text.symbols import SymbolTable
@@ -275,16 +273,7 @@ def _settings(
     preprocess["mixed_words"] = "phones" if setup.get("p_arpabet", 0.0) else "letters"
     preprocess["alignment"] = "auto" if has_aligner else "textgrid"
     preprocess["n_mel"] = len(weights["proj.weight"])
-    layer = {
-        "base_config": _DEFAULTS,
-        "dataset": ["original"],
-        "dataset_path": {"original": "unknown"},
-        "model": model,
-        "preprocess": preprocess,
-    }
-    settings = refined_settings(REPOSITORY / _DEFAULTS, layer, str(path), lambda _: FastPitchSettings)
-    assert isinstance(settings, FastPitchSettings)
-    return settings
+    return published_settings(FastPitchSettings, _DEFAULTS, path, model=model, preprocess=preprocess)
 
 
 def _config(settings: FastPitchSettings, n_speakers: int) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from typing import Any
 
 import torch
 
-from config.load import refined_settings
-from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.hifigan.network import Generator
@@ -28,7 +26,8 @@ from models.training.published_files import (
     in_published_order,
     named_weights,
     optimizer_payload,
-    read_optimizer,
+    published_settings,
+    read_optimizers,
     read_tensors,
     with_weight_norm,
 )
@@ -106,10 +105,7 @@ def published_training(path: Path) -> InitialState:
         raise BundleError(f"{training_file}: steps and epoch are not whole numbers")
     for name in _MODULES:
         weights[name] = named_weights(payload[name], training_file)
-    optimizers = {
-        ours: read_optimizer(payload[theirs], weights, names, f"{training_file}: {theirs}")
-        for theirs, (ours, names) in _OPTIMIZERS.items()
-    }
+    optimizers = read_optimizers(payload, weights, _OPTIMIZERS, training_file)
     rate = optimizers["generator"].options.get("lr")
     remarks.append(f"{training_file}: its learning rate was {rate}; train.learning_rate is used instead")
     return InitialState(path, weights, optimizers, payload["steps"], payload["epoch"], remarks)
@@ -224,25 +220,13 @@ def _settings_from(config: Mapping[str, Any], path: Path) -> HiFiGANSettings:
         model["resblock"] = str(model["resblock"])
     preprocess = {ours: config[theirs] for ours, theirs in _PREPROCESS.items()}
     preprocess["fmin"] = preprocess["fmin"] or 0
-    if preprocess["fmax"] is None and isinstance(preprocess["sample_rate"], int):  # no limit
-        preprocess["fmax"] = preprocess["sample_rate"] / 2
     train: dict[str, Any] = {ours: config[theirs] for ours, theirs in _TRAIN.items() if theirs in config}
     hop_size, segment_size = preprocess["hop_size"], train.get("segment_size", _SEGMENT_SIZE)
     if isinstance(hop_size, int) and hop_size > 0 and isinstance(segment_size, int):
         train["segment_size"] = -(-segment_size // hop_size) * hop_size  # as their code rounds it
     if "adam_b1" in config and "adam_b2" in config:
         train["adam_betas"] = [config["adam_b1"], config["adam_b2"]]
-    layer = {
-        "base_config": _DEFAULTS,
-        "dataset": ["original"],
-        "dataset_path": {"original": "unknown"},
-        "model": model,
-        "preprocess": preprocess,
-        "train": train,
-    }
-    settings = refined_settings(REPOSITORY / _DEFAULTS, layer, str(path), lambda _: HiFiGANSettings)
-    assert isinstance(settings, HiFiGANSettings)
-    return settings
+    return published_settings(HiFiGANSettings, _DEFAULTS, path, model=model, preprocess=preprocess, train=train)
 
 
 def _remarks(config_file: Path) -> list[str]:

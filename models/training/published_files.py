@@ -1,20 +1,24 @@
-"""Reading of the files in which models' authors publish checkpoints: tensors and optimizer states."""
+"""Reading of the files in which models' authors publish checkpoints: tensors, optimizer states, settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from config.load import refined_settings
+from config.paths import REPOSITORY
+from config.schema import ExperimentSettings
 from models.bundle import BundleError
 from utils.files import atomic_file
 from utils.optimizer_state import OptimizerState, OptimizerStateError, as_state_dict, named_state
 from utils.torch_file import TorchFileError, names_within, read_torch_file
 
+SettingsType = TypeVar("SettingsType", bound=ExperimentSettings)
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 _OPTIONS = {"lr", "initial_lr", "betas", "eps", "weight_decay", "amsgrad", "maximize"}
 
@@ -139,3 +143,56 @@ def optimizer_payload(
     options = {name: value for name, value in state.options.items() if name in _OPTIONS}
     names = [name for module in modules for name in _parameters(weights[module], module)]
     return as_state_dict(replace(state, options=options), names)
+
+
+def read_optimizers(
+    payload: Mapping[str, Any],
+    weights: Mapping[str, Mapping[str, Tensor]],
+    table: Mapping[str, tuple[str, Sequence[str]]],
+    path: Path,
+) -> dict[str, OptimizerState]:
+    """Read the optimizers of a file by our names.
+
+    Args:
+        payload: of the file.
+        weights: of the modules, by our names.
+        table: key in the file to our name and the modules, in the order of the optimizer's parameters.
+        path: of the file, for messages.
+
+    Raises:
+        BundleError: as for `read_optimizer`.
+    """
+    return {
+        ours: read_optimizer(payload[theirs], weights, modules, f"{path}: {theirs}")
+        for theirs, (ours, modules) in table.items()
+    }
+
+
+def published_settings(
+    settings_class: type[SettingsType],
+    defaults: str,
+    path: Path,
+    *,
+    model: Mapping[str, Any],
+    preprocess: Mapping[str, Any],
+    train: Mapping[str, Any] | None = None,
+) -> SettingsType:
+    """Return the settings of a published checkpoint, whose corpus is unknown.
+
+    Args:
+        settings_class: of the model.
+        defaults: the file in `config/` that has what the checkpoint does not state.
+        path: where the values come from, for messages.
+        model, preprocess, train: what it states, by our names; `fmax` may be None, for half of the sample rate.
+
+    Raises:
+        SettingsError: values contradict each other or are not supported.
+    """
+    mel = dict(preprocess)
+    if mel.get("fmax", 0) is None and isinstance(mel.get("sample_rate"), int):
+        mel["fmax"] = mel["sample_rate"] / 2
+    stated = {"model": dict(model), "preprocess": mel, "train": dict(train or {})}
+    layer = {"base_config": defaults, "dataset": ["original"], "dataset_path": {"original": "unknown"}, **stated}
+    settings = refined_settings(REPOSITORY / defaults, layer, str(path), lambda _: settings_class)
+    assert isinstance(settings, settings_class)
+    return settings

@@ -15,15 +15,14 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from config.load import refined_settings
-from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.training.published_files import (
     in_published_order,
     named_weights,
     optimizer_payload,
-    read_optimizer,
+    published_settings,
+    read_optimizers,
     read_tensors,
     with_weight_norm,
     write_tensors,
@@ -93,11 +92,12 @@ def published_training(path: Path) -> InitialState:
     """
     payload = read_tensors(path)
     weights = {"generator": dict(_bundle(payload, path).weights), **_discriminators(payload, path)}
-    optimizers = {
-        ours: read_optimizer(payload[theirs], weights, modules, f"{path}: {theirs}")
+    learned = {
+        theirs: (ours, modules)
         for theirs, (ours, modules) in _OPTIMIZERS.items()
         if set(modules) <= weights.keys() and _has_learned(payload.get(theirs))
     }
+    optimizers = read_optimizers(payload, weights, learned, path)
     step, epoch = (payload[name] if isinstance(payload.get(name), int) else None for name in ("step", "epoch"))
     return InitialState(path, weights, optimizers, step, epoch)
 
@@ -194,19 +194,7 @@ def _settings(payload: Mapping[str, Any], weights: Mapping[str, Tensor], path: P
         model["mrd_channels"] = next(len(tensor) for name, tensor in mrd.items() if name.endswith(".weight_v"))
     preprocess: dict[str, Any] = {ours: audio[theirs] for ours, theirs in _PREPROCESS.items() if theirs in audio}
     preprocess = preprocess or {**_VOICESMITH, "n_mel": predictor.shape[1]}
-    if "fmax" in preprocess and preprocess["fmax"] is None:
-        preprocess["fmax"] = preprocess["sample_rate"] / 2
-    layer = {
-        "base_config": _DEFAULTS,
-        "dataset": ["original"],
-        "dataset_path": {"original": "unknown"},
-        "model": model,
-        "preprocess": preprocess,
-        "train": _train(hp),
-    }
-    settings = refined_settings(REPOSITORY / _DEFAULTS, layer, str(path), lambda _: UnivNetSettings)
-    assert isinstance(settings, UnivNetSettings)
-    return settings
+    return published_settings(UnivNetSettings, _DEFAULTS, path, model=model, preprocess=preprocess, train=_train(hp))
 
 
 def _read_hp(payload: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]]:

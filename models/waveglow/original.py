@@ -16,14 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from config.load import refined_settings
-from config.paths import REPOSITORY
 from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.training.published_files import (
     in_published_order,
     mentions,
     named_weights,
+    published_settings,
     read_tensors,
     with_weight_norm,
     write_tensors,
@@ -145,13 +144,4 @@ def _settings(weights: Mapping[str, Tensor], path: Path) -> WaveGlowSettings:
     }
     if changes := [flow for flow in range(1, len(sizes)) if sizes[flow] != sizes[flow - 1]]:
         model |= {"n_early_every": changes[0], "n_early_size": n_group - sizes[changes[0]]}
-    layer_of_settings = {
-        "base_config": _DEFAULTS,
-        "dataset": ["original"],
-        "dataset_path": {"original": "unknown"},
-        "model": model,
-        "preprocess": {"n_mel": upsample.shape[0]},
-    }
-    settings = refined_settings(REPOSITORY / _DEFAULTS, layer_of_settings, str(path), lambda _: WaveGlowSettings)
-    assert isinstance(settings, WaveGlowSettings)
-    return settings
+    return published_settings(WaveGlowSettings, _DEFAULTS, path, model=model, preprocess={"n_mel": upsample.shape[0]})
