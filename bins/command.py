@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.paths import VOCODERS
+from config.paths import REPOSITORY, VOCODERS
 from utils.version import VERSION
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ INPUTS = (
     "made_dir", "compare_dir", "texts", "file", "folder", "lexicon",
 )  # fmt: skip
 _WORDS = ("griffin_lim", "none")
+_ENVIRONMENT = "the Python that run.sh uses has it: sh env.sh makes it, and . .venv/bin/activate chooses it"
 
 
 def make_parser(
@@ -232,10 +233,19 @@ def run(
         # Printed here, because what an error on its way out still holds, such as a loader of batches, ends with it.
         if isinstance(error, RecitalError | OSError) and not arguments.debug:
             print(f"error: {disk_sentence(error) if is_disk_full(error) else error}", file=sys.stderr)
+        elif (package := _lacking_package(error)) and not arguments.debug:
+            print(f"error: {sys.executable} has no {package}; {_ENVIRONMENT}", file=sys.stderr)
         else:
             traceback.print_exc()
         code = 1
     leave(code)
+
+
+def _lacking_package(error: Exception) -> str:
+    """Return the package that this Python lacks; empty for any other error."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    is_ours = (REPOSITORY / package).is_dir()
+    return "" if is_ours else package
 
 
 def _with_underscores(arguments: list[str]) -> list[str]:

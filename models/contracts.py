@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from processors.alignment.intervals import Alignment
     from processors.alignment.phone_states import StateScores
     from processors.datasets.acoustic_data import AcousticBatch
-    from processors.datasets.acoustic_example import Level
     from processors.datasets.aligner_data import AlignerBatch
+    from processors.features import Level
 
 # Acoustic models
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from config.schema import PreprocessSettings
 from processors.audio.mel_settings import MEL_SETTINGS
@@ -11,6 +11,8 @@ from processors.text.symbols import LATER
 from utils.errors import RecitalError
 from utils.fingerprint import stamp
 
+Level = Literal["phone", "frame"]
+"""Whether pitch or energy has a value per phone or per frame."""
 ACOUSTIC_FEATURES = ("mel", "f0", "energy", "durations", "phonemes", "waveform")
 """Features for acoustic models."""
 UNALIGNED_FEATURES = ("mel", "f0", "energy", "phonemes", "waveform")

@@ -8,7 +8,7 @@ from typing import ClassVar
 from config.schema import Contradiction, setting
 from models.layers.acoustic_settings import LearnedDurationSettings
 from models.training.settings import AcousticSettings, LearnedDurationTrainSettings
-from processors.datasets.acoustic_example import Level
+from processors.features import Level
 
 
 class DelightfulTTSModelSettings(LearnedDurationSettings):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from config.schema import Contradiction, Settings, setting
-from processors.datasets.acoustic_example import Level
+from processors.features import Level
 
 BlockName = Literal["transformer", "conformer", "convolution"]
 _BLOCKS = (

@@ -12,7 +12,7 @@ from models.contracts import Controls, DurationRule, PhonemeBatch, PitchRule
 from models.layers.length_regulator import expand, frame_index
 from models.layers.variance_predictor import VariancePredictor
 from processors.datasets.acoustic_data import AcousticBatch
-from processors.datasets.acoustic_example import Level
+from processors.features import Level
 from processors.speakers.statistics import SpeakerStatistics
 
 # Initial log(frames + 1): some 6 frames, a usual duration at 86 frames per second.

@@ -13,7 +13,7 @@ from models.layers.learned_alignment import SoftAlignment
 from models.layers.masks import masked_mean, padding_mask
 from models.training.settings import AcousticTrainSettings, LearnedDurationTrainSettings
 from processors.datasets.acoustic_data import AcousticBatch
-from processors.datasets.acoustic_example import Level
+from processors.features import Level
 from utils.task import Term
 
 MelError = Literal["absolute", "squared"]

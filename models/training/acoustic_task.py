@@ -32,12 +32,11 @@ from processors.datasets.acoustic_data import (
     open_acoustic_data,
     open_voice,
 )
-from processors.datasets.acoustic_example import Level
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
 from processors.datasets.further_utterances import FurtherSettings
 from processors.datasets.utterance_data import front_end_version_of
 from processors.evaluation.sharpness import SHARPNESS_NAMES, sharpness
-from processors.features import ACOUSTIC_FEATURES, DataError, store_settings
+from processors.features import ACOUSTIC_FEATURES, DataError, Level, store_settings
 from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update

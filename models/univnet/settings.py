@@ -8,7 +8,7 @@ from typing import Literal
 
 from config.schema import Contradiction, Settings, setting
 from models.training.settings import GanVocoderSettings
-from processors.audio.stft_distance import RESOLUTIONS
+from processors.audio.mel_settings import STFT_RESOLUTIONS
 
 
 class UnivNetModelSettings(Settings):
@@ -52,7 +52,7 @@ class UnivNetSettings(GanVocoderSettings):
                 ("model.strides", "preprocess.hop_size"),
                 f"{' x '.join(map(str, strides))} is {math.prod(strides)}, but hop_size is {hop_size}",
             )
-        if self.train.segment_size <= max(n_fft for n_fft, _, _ in RESOLUTIONS) // 2:
+        if self.train.segment_size <= max(n_fft for n_fft, _, _ in STFT_RESOLUTIONS) // 2:
             yield Contradiction(
                 ("train.segment_size",),
                 f"{self.train.segment_size} is too short for the multi-resolution STFT loss, which reflects 1024 "

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+STFT_RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
+"""n_fft, hop and window of the multi-resolution STFT distance, as published for rates about 24 kHz."""
 MEL_SETTINGS = ("sample_rate", "n_fft", "hop_size", "win_size", "n_mel", "fmin", "fmax")
 """Names in `preprocess`; also the arguments of `MelSpectrogram`."""
 

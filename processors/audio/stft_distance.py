@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-# n_fft, hop and window in samples, as published for rates about 24 kHz.
-RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
+from processors.audio.mel_settings import STFT_RESOLUTIONS
+
 Padding = Literal["constant", "reflect"]
 _FLOOR = 1e-7  # of the power: 70 dB below a full-scale sine's
 _QUIETEST = 0.01  # of full scale: as a share of a quieter target's norm, the difference would be unbounded
@@ -41,7 +41,7 @@ def multi_resolution_stft(predicted: Tensor, target: Tensor, padding: Padding = 
     convergences, logs = [], []
     # float32: a spectrum spans more than half precision holds.
     with torch.autocast(predicted.device.type, enabled=False):
-        for n_fft, hop_size, win_size in RESOLUTIONS:
+        for n_fft, hop_size, win_size in STFT_RESOLUTIONS:
             window = torch.hann_window(win_size, device=predicted.device)
             power = _power(predicted.float(), n_fft, hop_size, window, padding)
             with torch.no_grad():

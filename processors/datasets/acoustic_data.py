@@ -14,14 +14,14 @@ from torch import Tensor
 
 from processors.alignment.textgrid import read_textgrid
 from processors.alignment.textgrid_folders import TextGrids
-from processors.datasets.acoustic_example import AcousticExample, Level
+from processors.datasets.acoustic_example import AcousticExample
 from processors.datasets.further_utterances import FurtherSettings, FurtherUtterance, WordPlaces, further_utterances
 from processors.datasets.open_split import open_split
 from processors.datasets.prosody import average_per_phone, interpolate_unvoiced
 from processors.datasets.utterance_data import UtteranceBatch, UtteranceData, collate_utterances, pad_arrays
 from processors.datasets.word_starts import quiet_starts, word_starts
 from processors.feature_store import FeatureStore
-from processors.features import DataError, lacks_durations
+from processors.features import DataError, Level, lacks_durations
 from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
 from processors.speakers.statistics import STATISTICS_FILE, SpeakerStatistics, open_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages, voice_folder

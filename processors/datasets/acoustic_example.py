@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from processors.datasets.utterance_data import UtteranceExample
-
-Level = Literal["phone", "frame"]
 
 
 @dataclass(frozen=True)

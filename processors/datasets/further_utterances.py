@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from processors.datasets.acoustic_example import AcousticExample, Level
+from processors.datasets.acoustic_example import AcousticExample
+from processors.features import Level
 from processors.text.tokens import PAUSES, SILENCE
 from processors.utterance import Utterance
 

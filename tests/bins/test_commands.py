@@ -127,6 +127,15 @@ def test_a_mistyped_path_is_named_before_torch_is_imported(tmp_path, monkeypatch
     assert f"did you mean {'/' if flag == '--name' else 'ckpts/tts/kathleen'}" in refused.stderr
 
 
+def test_a_python_without_the_packages_is_named_without_a_traceback(tmp_path, monkeypatch):
+    (tmp_path / "pydantic.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\", name='pydantic')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    refused, _ = call("settings", "--config", CONFIG)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith(f"error: {sys.executable} has no pydantic; ") and "env.sh" in refused.stderr
+    assert "Traceback" in call("settings", "--config", CONFIG, "--debug")[0].stderr
+
+
 @pytest.mark.parametrize("command", ["train", "synthesize", "vocode"])
 def test_missing_gpus_are_an_error(command):
     import torch

@@ -6,6 +6,8 @@ import dataclasses
 import importlib
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,20 @@ from models.registry import MODELS, NoTrainingError, UnknownModelError, features
 from processors.audio.mel_settings import mel_differences
 from processors.features import ACOUSTIC_FEATURES, ALIGNER_FEATURES, F0_VOCODER_FEATURES, VOCODER_FEATURES
 
+SETTINGS_ALONE = """
+import sys
+from models.registry import MODELS, settings_class
+for name in MODELS:
+    settings_class(name)
+    assert "torch" not in sys.modules, name
+"""
 # What a resolved settings.json held when the rooms were made; files of the kind are never changed, only added.
 SETTINGS_BEFORE_ROOMS = Path(__file__).with_name("settings_before_rooms")
+
+
+def test_settings_are_loaded_without_torch():
+    """Every command loads them first, and mistakes in them should not take seconds to be named."""
+    subprocess.run([sys.executable, "-c", SETTINGS_ALONE], cwd=REPOSITORY, check=True)
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS))

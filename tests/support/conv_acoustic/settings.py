@@ -7,7 +7,7 @@ from typing import ClassVar
 from config.schema import setting
 from models.layers.acoustic_settings import AcousticModelSettings
 from models.training.settings import AcousticSettings
-from processors.datasets.acoustic_example import Level
+from processors.features import Level
 
 
 class ConvAcousticModelSettings(AcousticModelSettings):
