@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from utils.torch_file import TorchFileError
+from utils.torch_file import TorchFileError, is_archive
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _DTYPES = {
@@ -100,7 +100,7 @@ def read_modules(path: Path) -> dict[str, Any]:
         TorchFileError: it is damaged, or holds no dictionary.
     """
     try:
-        found, storages = _of_archive(path) if zipfile.is_zipfile(path) else _of_stream(path)
+        found, storages = _of_archive(path) if is_archive(path) else _of_stream(path)
         content = _entries(found)
         return {str(key): _plain(value, storages) for key, value in content.items()}
     except TorchFileError:
@@ -114,7 +114,7 @@ def read_modules(path: Path) -> dict[str, Any]:
 def read_top(path: Path) -> dict[str, Any]:
     """Return what a file holds at its top, without reading any tensor; nothing if it is damaged or no dictionary."""
     try:
-        if zipfile.is_zipfile(path):
+        if is_archive(path):
             with zipfile.ZipFile(path) as archive:
                 found, _ = _pickled_in(archive)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +58,21 @@ def names_within(path: Path) -> bytes:
         with path.open("rb") as file:
             if path.suffix == SAFETENSORS:
                 return file.read(min(int.from_bytes(file.read(8), "little"), _NAMES_BYTES))
-            if not zipfile.is_zipfile(path):  # as before torch 1.6
+            if not is_archive(path):  # as before torch 1.6
                 return content if (content := file.read(_NAMES_BYTES)).startswith(_PICKLE) else b""
         with zipfile.ZipFile(path) as archive:
             [pickled] = (name for name in archive.namelist() if name.endswith("/data.pkl"))
             return archive.read(pickled)
-    except (OSError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # a damaged file raises anything
         return b""
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is a zip archive, as far as its end shows."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # damaged at its end
+        return False
 
 
 def what_else(path: Path) -> str:
@@ -82,6 +89,6 @@ def what_else(path: Path) -> str:
         return "is a pointer of Git LFS, not the file itself; get it with git lfs pull"
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "is a web page, not the file; download it again from the address of the file itself"
-    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
-        return "is cut short: its end is missing; download it again"
+    if head.startswith(b"PK") and not is_archive(path):
+        return "is cut short: its end is missing or damaged; download it again"
     return ""

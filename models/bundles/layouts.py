@@ -23,7 +23,7 @@ from models.hifigan.other_layouts import ARGUMENTS_FILE, arguments_of, is_amphio
 from models.registry import MODELS
 from utils.console import info
 from utils.inert_pickle import read_top
-from utils.torch_file import SAFETENSORS, names_within, what_else
+from utils.torch_file import SAFETENSORS, is_archive, names_within, what_else
 
 if TYPE_CHECKING:
     from models.contracts import PublishedLayout
@@ -90,15 +90,15 @@ class Evidence:
     def members(self) -> Mapping[str, bytes]:
         """Names of the first files in an archive, with the content of settings; empty for other files."""
         try:
-            if zipfile.is_zipfile(self.file):
+            if is_archive(self.file):
                 with zipfile.ZipFile(self.file) as archive:
                     return dict.fromkeys(archive.namelist(), b"")
             if tarfile.is_tarfile(self.file):
                 with tarfile.open(self.file) as archive_of_tar:
                     found = (member for member, _ in zip(archive_of_tar, range(_MEMBERS), strict=False))
                     return {each.name: _content(archive_of_tar, each) for each in found}
-        except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile):
-            pass
+        except Exception:  # a damaged file raises anything
+            return {}
         return {}
 
     @cached_property
@@ -298,6 +298,7 @@ LAYOUTS = (
         reason=f"neither the {SETTINGS_FILE} of a bundle nor the {CONFIG_FILE} of a model that is read lies beside it",
     ),
     Layout(_others, lambda found: found.is_torch_file, reason="its tensors are those of no model that is read"),
+    Layout("archive", lambda found: found.head[:2] == b"PK", reason="it is damaged; download it again"),
 )
 """Recognisers of all layouts; the first that matches a file names it."""
 

@@ -96,7 +96,8 @@ def place_of(path: Path | str) -> Path:
     path = Path(path)
     if path.name == "checkpoints" and not path.exists() and path.with_name("checkpoint").is_dir():
         return path.with_name("checkpoint")
-    is_of_bundle = path.name in (WEIGHTS_FILE, SETTINGS_FILE) and (path.parent / WEIGHTS_FILE).is_file()
+    files = [path.parent / name for name in (WEIGHTS_FILE, SETTINGS_FILE)]
+    is_of_bundle = path in files and all(file.is_file() for file in files)
     return path.parent if path.is_file() and (is_of_bundle or _is_checkpoint(path.parent)) else path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import shutil
 import tarfile
 import zipfile
@@ -218,6 +219,39 @@ def test_no_recogniser_is_hidden_by_one_before_it():
     ] == []
 
 
+def test_150_damaged_files_are_refused_by_name(tmp_path):
+    """Cut, overwritten and spoilt byte by byte; nothing is read, since their tensors are too few."""
+    draw = random.Random(0)
+    names = [f"conv_pre.{number}" for number in range(9)]
+    whole = {
+        "g_00000001": saved({"generator": tensors(*names)}),
+        "waveglow_1.pt": saved({"state_dict": tensors("convinv.0.conv.weight")}),
+        "univnet.pt": saved({"model_g": tensors(*names)}, _use_new_zipfile_serialization=False),
+        "fastpitch.pt": saved({"state_dict": tensors("encoder.word_emb.weight"), "config": {}}),
+        "vocoder.pt": scripted(),
+        "voice.nemo": tarred(model_config__yaml=NEMO),
+        "hifi.tgz": tarred("w:gz", model_config__yaml=NEMO),
+        "model.safetensors": safetensors(*names),
+    }
+    for number in range(150):
+        name = draw.choice(list(whole))
+        content = bytearray(whole[name])
+        place = draw.randrange(len(content))
+        if number % 3 == 0:
+            del content[place:]
+        elif number % 3 == 1:
+            content[place : place + 60] = bytes(60)
+        else:
+            for _ in range(draw.choice([1, 3, 30])):
+                content[draw.randrange(len(content))] = draw.randrange(256)
+        file = tmp_path / name
+        file.write_bytes(content)
+        with pytest.raises(BundleError) as caught:
+            find_bundle(file)
+        message = str(caught.value)
+        assert (str(file) in message or "config.json: is missing" in message) and "\n" not in message
+
+
 # ming024's folder
 
 
@@ -235,6 +269,7 @@ def hifigan_folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_vocoders_of_ming024_are_read_by_folder_and_file(hifigan_folder, tmp_path, capsys):
     mel = torch.randn(20, 30) - 4
     expected = open_vocoder(hifigan_folder / "generator_universal.pth.tar").waveform(mel)
@@ -262,6 +297,7 @@ def test_the_newest_of_a_folder_is_taken_and_a_layout_that_is_read_before_others
     assert find_foreign(tmp_path / "X").evidence.file.parent == folder
 
 
+@pytest.mark.slow
 def test_a_foreign_checkpoint_is_no_initial_state_by_what_it_is(tmp_path):
     bundle = tiny_vocoder_bundle("model.discriminator_channel_divisor=16")
     (tmp_path / "en.onnx").write_bytes(b"\x08\x07")
