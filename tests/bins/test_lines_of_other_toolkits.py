@@ -22,6 +22,7 @@ from config.paths import REPOSITORY
 from models.bundle import Bundle
 from models.bundles.formats import layout_of_format
 from models.bundles.layouts import find_foreign
+from models.contracts import Prosody
 from models.fastpitch.network import FastPitch
 from models.hifigan.network import Generator
 from models.registry import settings_class
@@ -137,17 +138,23 @@ def test_nvidias_line_speaks(nvidia):
     assert (made / "wavs" / "one.wav").is_file() and (made / "two.wav").is_file()
 
 
-def test_pace_is_the_inverse_of_duration_control():
+def test_pace_is_nvidias_factor_on_the_speed():
+    from bins.speech_flags import prosody_of
     from bins.synthesize import _parser
+    from models.inference.symbol_prosody import SynthesisError
 
-    parse = _parser().parse_args
-    assert parse(["--pace", "1.25"]).duration_control == 0.8
-    assert parse(["--duration_control", "0.8"]).duration_control == 0.8
-    assert parse([]).duration_control == 1.0
-    for pace in ("0", "-1", "nan", "fast"):
-        with pytest.raises(SystemExit) as refused:
-            parse(["--pace", pace])
-        assert refused.value.code == 2
+    def prosody(*flags):
+        return prosody_of(_parser().parse_args(list(flags)))
+
+    assert prosody("--pace", "1.25").pace == 1.25
+    assert prosody("--duration_control", "0.8").duration == 0.8
+    assert prosody() == Prosody()
+    for pace in ("0", "-1", "nan"):
+        with pytest.raises(SynthesisError, match="pace"):
+            prosody("--pace", pace)
+    with pytest.raises(SystemExit) as refused:
+        prosody("--pace", "fast")
+    assert refused.value.code == 2
 
 
 def test_flags_without_effect_say_what_replaces_them(capsys):
