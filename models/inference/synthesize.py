@@ -119,10 +119,20 @@ def choose_requests(
         requests = requests_from_dataset(settings.preprocess.processed_path, name, testing_set, synthesizer.speakers)
     else:
         requests = requests_from_file(Path(text)) if is_file else [request_from_text(text)]
+        if speaker is None and len(synthesizer.speakers) == 1:
+            requests = _for_one_speaker(requests, synthesizer.speakers[0])
     if language is not None:
         synthesizer.check_language(language)
         requests = [replace(request, language=language) for request in requests]
     return requests if speaker is None else [replace(request, speaker=speaker) for request in requests]
+
+
+def _for_one_speaker(requests: Sequence[Request], speaker: str) -> list[Request]:
+    """Return requests without the names of other voices, such as those of the corpus that a table comes from."""
+    others = dict.fromkeys(each.speaker for each in requests if each.speaker not in (None, speaker))
+    if others:
+        info(f"the voice has one speaker, {speaker}, who reads the texts of {', '.join(map(str, others))}, too")
+    return [replace(each, speaker=None) if each.speaker in others else each for each in requests]
 
 
 def speak_all(

@@ -80,7 +80,8 @@ def _rows(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[str, _Rows]:
     for delimiter, name in (("\t", "TSV"), (",", "CSV"), ("|", "a table")):
         header = [cell.strip().strip('"').lower() for cell in first.split(delimiter)]
         if len(header) > 1 and column_named("text", header) is not None:
-            return f"{name} with the columns {', '.join(header)}", list(_table(path, lines, delimiter, header))
+            kind = f"{name} with the columns {', '.join(header)}{_unread(header)}"
+            return kind, list(_table(path, lines, delimiter, header))
     if any("|" in line for _, line in lines):
         return _bars(path, lines)
     if all("\t" in line for _, line in lines):
@@ -120,6 +121,13 @@ def _known(path: Path, number: int, cells: Mapping[str, str]) -> dict[str, str]:
         if (found := column_named(column, list(cells))) is not None:
             row[column] = cells[found]
     return row | {factor: cells[name] for factor, name in _FACTORS.items() if name in cells}
+
+
+def _unread(header: Sequence[str]) -> str:
+    """Return the end of a message about a header: the columns that are not read, if any."""
+    read = {column_named(column, header) for column in _COLUMNS} | {*_FACTORS.values(), *_REFUSED}
+    unread = [name for name in header if name not in read]
+    return f"; not read: {', '.join(unread)}" if unread else ""
 
 
 def _bars(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[str, _Rows]:

@@ -17,7 +17,14 @@ from models.bundles.vocoder import VocoderError
 from models.contracts import ControlError, Prosody
 from models.fastspeech2.network import FastSpeech2
 from models.inference.output_files import OutputError
-from models.inference.synthesize import Request, request_from_text, requests_from_dataset, requests_from_file, speak_all
+from models.inference.synthesize import (
+    Request,
+    choose_requests,
+    request_from_text,
+    requests_from_dataset,
+    requests_from_file,
+    speak_all,
+)
 from models.inference.synthesizer import ChunkMel, SynthesisError, Synthesizer
 from models.inference.vocoder import open_vocoder
 from processors.alignment.textgrid import read_textgrid
@@ -362,6 +369,23 @@ def test_the_test_split_of_stage_1_is_synthesized(tmp_path):
     assert (request.name, request.text, request.speaker) == ("u1", "Hello.", "anna")
     with pytest.raises(ManifestError, match="no such split; found: mine/test"):
         requests_from_dataset(tmp_path, "mine", "valid", [])
+
+
+def test_a_voice_with_one_speaker_reads_tables_of_others(voice, tmp_path, capsys):
+    path = tmp_path / "val.txt"
+    path.write_text("a|LJSpeech|{HH AY1}|Hi there.\nb|LJSpeech|{B AY1}|Bye now.\n")
+    choices = {"dataset": None, "testing_set": "test", "language": None}
+
+    def speakers(synthesizer, speaker):
+        chosen = choose_requests(
+            synthesizer, synthesizer.settings, text=str(path), is_file=True, speaker=speaker, **choices
+        )
+        return [request.speaker for request in chosen]
+
+    assert speakers(voice, None) == [None, None]
+    assert "one speaker, anna, who reads the texts of LJSpeech, too\n" in capsys.readouterr().out
+    assert speakers(voice, "anna") == ["anna", "anna"]
+    assert speakers(Synthesizer(tiny_bundle(speakers=("anna", "bob"))), None) == ["LJSpeech", "LJSpeech"]
 
 
 def synthesize(*arguments):

@@ -58,7 +58,7 @@ def test_a_header_names_the_columns_of_tsv_csv_and_bars(read, capsys):
         f"mels/{id_}.pt\t{id_}.wav\t{text}\n" for id_, text in zip(IDS, SENTENCES, strict=True)
     )
     assert spoken(read(nvidia)) == [(id_, text, None) for id_, text in zip(IDS, SENTENCES, strict=True)]
-    assert "read as TSV with the columns mel, output, text" in capsys.readouterr().out
+    assert "read as TSV with the columns mel, output, text; not read: mel\n" in capsys.readouterr().out
     table = 'text,speaker,pitch_control\n"Well, yes.",anna,1.2\nNo.,bob,\n'
     first, second = read(table)
     assert (first.text, first.speaker, first.factors) == ("Well, yes.", "anna", (("pitch", 1.2),))
