@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, results_folder, run
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -18,7 +17,7 @@ def main(arguments: argparse.Namespace) -> int:
     from utils.console import info
 
     bundle = find_bundle(experiment)
-    folder = Path(arguments.infer_output_dir) if arguments.infer_output_dir else experiment / "result"
+    folder = results_folder(arguments, experiment)
     summary = align_corpora(
         bundle,
         settings.preprocess.processed_path,

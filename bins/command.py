@@ -62,6 +62,12 @@ def load(arguments: argparse.Namespace) -> Resolved:
     return load_settings(arguments.config, arguments.set, settings_class, getattr(arguments, "data_config", None))
 
 
+def results_folder(arguments: argparse.Namespace, model: Path) -> Path:
+    """Return where stage 3 writes: `--infer_output_dir`, else `result` in the model's folder, or beside its file."""
+    folder = model.parent if model.is_file() else model
+    return Path(arguments.infer_output_dir or folder / "result")
+
+
 def require_voice(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse, as wrong usage, what needs `--config` without it: flags, and finding an experiment by its name."""
     if arguments.config:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
-from bins.command import begin_stage_3, choose_device, make_parser, require_voice, run
+from bins.command import begin_stage_3, choose_device, make_parser, require_voice, results_folder, run
 from bins.speech_flags import add_nvidia_flags, add_prosody_flags, add_vocoder_flags, prosody_of, vocoder_options
 from config.paths import SHIPPED_VOICE
 from models.bundles.formats import describe_published
@@ -41,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
         prosody = replace(prosody, recording=recording)
     if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
         info("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
-    folder = Path(arguments.infer_output_dir or experiment / "result")
+    folder = results_folder(arguments, experiment)
     options = {"overwrite": arguments.overwrite, "number_existing": single}
     announce(speak_all(synthesizer, requests, folder, prosody, **options), folder)
     return 0

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import begin_stage_3, choose_device, make_parser, require_voice, run
+from bins.command import begin_stage_3, choose_device, make_parser, require_voice, results_folder, run
 from bins.speech_flags import add_vocoder_flags, vocoder_options
 from models.bundles.formats import describe_published
 from utils.precision import PRECISIONS
@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
     vocoder = open_vocoder(experiment, device=choose_device(), precision=arguments.precision, **options)
     mel = vocoder.settings.preprocess  # the vocoder's own settings, not those of --config
     sources = _sources(arguments, settings or vocoder.settings, mel)
-    folder = Path(arguments.infer_output_dir or experiment / "result")
+    folder = results_folder(arguments, experiment)
     vocode_all(vocoder, sources, folder, mel.sample_rate, overwrite=arguments.overwrite)
     return 0
 

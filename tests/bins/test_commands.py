@@ -8,10 +8,11 @@ import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from bins.command import INPUTS, choose_gpus, say_next
+from bins.command import INPUTS, choose_gpus, results_folder, say_next
 from config.paths import REPOSITORY
 from tests.support import commands
 from utils.errors import RecitalError
@@ -162,6 +163,13 @@ def test_the_next_stage_is_advised_in_the_form_of_this_call(monkeypatch, capsys,
         monkeypatch.setenv("RECITAL_RUN", recipe)
     say_next(argparse.Namespace(config="a b.json", set=["a=b"]), "bins.train", 2, "--name", "x")
     assert capsys.readouterr().out == advice
+
+
+def test_results_lie_in_the_folder_of_the_model_or_beside_its_file(tmp_path):
+    (tmp_path / "model.pt").touch()
+    nothing, given = argparse.Namespace(infer_output_dir=None), argparse.Namespace(infer_output_dir="out")
+    assert results_folder(nothing, tmp_path) == results_folder(nothing, tmp_path / "model.pt") == tmp_path / "result"
+    assert results_folder(given, tmp_path) == Path("out")
 
 
 def test_first_gpu_may_be_missing(monkeypatch, capsys):
