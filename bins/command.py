@@ -24,7 +24,10 @@ INPUTS = (
     "made_dir", "compare_dir", "texts", "file", "folder", "lexicon",
 )  # fmt: skip
 _WORDS = ("griffin_lim", "none")
-_ENVIRONMENT = "the Python that run.sh uses has it: sh env.sh makes it, and . .venv/bin/activate chooses it"
+_ENVIRONMENT = (
+    "use the Python that sh env.sh makes (. .venv/bin/activate; unset PYTHON), or install requirements/base.txt into "
+    "this one"
+)
 
 
 def make_parser(
