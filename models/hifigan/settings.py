@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -68,9 +67,4 @@ class HiFiGANSettings(GanVocoderSettings):
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
-        rates, hop_size = self.model.upsample_rates, self.preprocess.hop_size
-        if math.prod(rates) != hop_size:
-            yield Contradiction(
-                ("model.upsample_rates", "preprocess.hop_size"),
-                f"{' x '.join(map(str, rates))} is {math.prod(rates)}, but hop_size is {hop_size}",
-            )
+        yield from self.upsampling_contradictions("model.upsample_rates", self.model.upsample_rates)

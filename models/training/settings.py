@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from config.schema import Contradiction, ExperimentSettings, TrainSettings, setting
@@ -248,6 +249,13 @@ class VocoderSettings(ExperimentSettings):
                 f"{self.train.segment_size} is too short for n_fft ({self.preprocess.n_fft}): half a window is "
                 "reflected at each end",
             )
+
+    def upsampling_contradictions(self, name: str, rates: Sequence[int]) -> Iterator[Contradiction]:
+        """Yield a contradiction unless a model's upsampling rates, a setting of this name, multiply to `hop_size`."""
+        product, hop_size = math.prod(rates), self.preprocess.hop_size
+        if product != hop_size:
+            factors = " x ".join(map(str, rates))
+            yield Contradiction((name, "preprocess.hop_size"), f"{factors} is {product}, but hop_size is {hop_size}")
 
 
 class GanVocoderSettings(VocoderSettings):

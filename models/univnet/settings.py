@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -46,12 +45,7 @@ class UnivNetSettings(GanVocoderSettings):
 
     def contradictions(self) -> Iterator[Contradiction]:
         yield from super().contradictions()
-        strides, hop_size = self.model.strides, self.preprocess.hop_size
-        if math.prod(strides) != hop_size:
-            yield Contradiction(
-                ("model.strides", "preprocess.hop_size"),
-                f"{' x '.join(map(str, strides))} is {math.prod(strides)}, but hop_size is {hop_size}",
-            )
+        yield from self.upsampling_contradictions("model.strides", self.model.strides)
         if self.train.segment_size <= max(n_fft for n_fft, _, _ in STFT_RESOLUTIONS) // 2:
             yield Contradiction(
                 ("train.segment_size",),

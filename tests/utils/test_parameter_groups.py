@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("blank_pictures")
 # Of each model something in the middle, and something with what changes by itself in training (spectral norm).
 FROZEN = {
     "Aligner": ("mel_encoder.0", "phoneme_places"),
+    "DelightfulTTS": ("encoder", "decoder.layers.0.*norm", "prosody"),
     "FastPitch": ("encoder", "decoder.blocks.0.*norm", "variance_adaptor.predictors"),
     "FastSpeech2": ("encoder", "decoder.blocks.0.*norm", "variance_adaptor.predictors"),
     "HiFiGAN": ("generator.conv_pre", "ups.1", "msd.discriminators.0", "mpd"),
@@ -31,6 +32,7 @@ FROZEN = {
 # A slip of the pen, and what was meant.
 NEAR = {
     "Aligner": ("mel_encodr", "mel_encoder"),
+    "DelightfulTTS": ("encodr", "encoder"),
     "FastPitch": ("encodr", "encoder"),
     "FastSpeech2": ("encodr", "encoder"),
     "HiFiGAN": ("generater", "generator"),

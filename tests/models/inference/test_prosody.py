@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bins.command import add_prosody_flags
+from bins.speech_flags import add_prosody_flags
 from models.contracts import Change, ControlError, NvidiaPitch, Prosody, RecordedProsody
 from models.fastspeech2.network import FastSpeech2
 from models.inference.prosody_file import load_function, prosody_from_flags, read_prosody
