@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+import numpy as np
+import numpy.typing as npt
+
 from processors.alignment.intervals import Alignment, AlignmentError, Interval
 from processors.text.tokens import SILENCE, SPOKEN_NOISE, Pause, Token, Word, strongest_pause
 
@@ -94,6 +97,29 @@ def _pauses_by_aligned_word(
         place = min(choices, key=lambda word: abs(word - wished)) if choices else wished
         pauses[place] = strongest_pause((pauses[place], token.symbol))
     return pauses
+
+
+def without_silences(
+    phones: Sequence[str], durations: npt.NDArray[np.integer]
+) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+    """Leave out silences, for front ends without symbols for them: their frames go to the symbol before, or the first.
+
+    Args:
+        phones: (T_text,) symbols, pauses included.
+        durations: (T_text,) frames of each.
+    """
+    kept: list[str] = []
+    frames: list[int] = []
+    before_first = 0
+    for phone, duration in zip(phones, durations.tolist(), strict=True):
+        if phone not in (SILENCE, "sp"):
+            kept.append(phone)
+            frames.append(duration + (0 if frames else before_first))
+        elif frames:
+            frames[-1] += duration
+        else:
+            before_first += duration
+    return tuple(kept), np.array(frames, dtype=np.int32)
 
 
 def _places_among_aligned(written: Sequence[str], aligned: Sequence[str]) -> list[tuple[int, int, int]]:

@@ -15,7 +15,7 @@ from config.schema import PreprocessSettings
 from processors.alignment.aligners import make_pocketsphinx_aligner
 from processors.alignment.durations import durations_from_times
 from processors.alignment.intervals import Alignment, AlignmentError
-from processors.alignment.pauses_from_alignment import AlignedPhones, phones_with_pauses
+from processors.alignment.pauses_from_alignment import AlignedPhones, phones_with_pauses, without_silences
 from processors.alignment.phones_of_text import with_phones_of_text
 from processors.alignment.textgrid import read_textgrid, textgrid_origin, write_textgrid
 from processors.audio.audio_file import AudioError, read_recording, to_int16
@@ -166,7 +166,10 @@ class UtterancePreparer:
         ends_s = ends_within(aligned, start, stop, sample_rate=settings.sample_rate)
         durations = durations_from_times(ends_s, n_frames, settings.hop_size, settings.sample_rate)
         assert int(durations.sum()) == n_frames
-        phoneme_ids = self._symbols(utterance.language).ids(aligned.phones, where=utterance.id)
+        phones: Sequence[str] = aligned.phones
+        if not self._front_ends[utterance.language].start:
+            phones, durations = without_silences(phones, durations)
+        phoneme_ids = self._symbols(utterance.language).ids(phones, where=utterance.id)
         return {"durations": durations, "phonemes": np.array(phoneme_ids, dtype=np.int32)}
 
     def _align(self, job: Job, recording: np.ndarray) -> tuple[AlignedPhones, Path, float]:
@@ -187,7 +190,9 @@ class UtterancePreparer:
                 "was the recording cut after it was aligned?"
             )
         alignment = alignment.fitted_to(recording_s, where=str(path))
-        if self._has_foreign_phones(alignment, job.utterance.language):
+        # A label of spaces alone is a silence: a front end that has the space as a symbol takes those of the text.
+        without_pauses = not self._front_ends[job.utterance.language].start
+        if without_pauses or self._has_foreign_phones(alignment, job.utterance.language):
             alignment = with_phones_of_text(tokens, alignment)
         return phones_with_pauses(tokens, alignment), path, longest_silence_in_words(alignment)
 

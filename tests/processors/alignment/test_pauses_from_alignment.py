@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from processors.alignment.intervals import Alignment, AlignmentError, Interval
-from processors.alignment.pauses_from_alignment import phones_with_pauses
+from processors.alignment.pauses_from_alignment import phones_with_pauses, without_silences
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import Pause, Word
 
@@ -121,3 +122,9 @@ def test_a_text_without_final_pause_ends_with_a_full_stop():
 def test_an_alignment_of_silence_is_refused():
     with pytest.raises(AlignmentError, match="silence only"):
         phones_with_pauses([word("a")], alignment_of(silence(1.0)))
+
+
+def test_silences_go_to_their_neighbours_where_a_front_end_has_no_symbol_for_them():
+    phones, durations = without_silences(("sil", "h", "i", " ", "sp", "y", ","), np.array([3, 1, 2, 1, 4, 5, 6]))
+    assert phones == ("h", "i", " ", "y", ",") and durations.tolist() == [4, 2, 5, 5, 6]
+    assert durations.dtype == np.int32
