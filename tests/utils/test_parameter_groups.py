@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("blank_pictures")
 # Of each model something in the middle, and something with what changes by itself in training (spectral norm).
 FROZEN = {
     "Aligner": ("mel_encoder.0", "phoneme_places"),
-    "DelightfulTTS": ("encoder", "decoder.layers.0.*norm", "prosody"),
+    "DelightfulTTS": ("encoder", "decoder.blocks.0.*norm", "prosody.encoders"),
     "FastPitch": ("encoder", "decoder.blocks.0.*norm", "variance_adaptor.predictors"),
     "FastSpeech2": ("encoder", "decoder.blocks.0.*norm", "variance_adaptor.predictors"),
     "HiFiGAN": ("generator.conv_pre", "ups.1", "msd.discriminators.0", "mpd"),
