@@ -21,7 +21,8 @@ INTERRUPTED = 130
 # Flags of any command, and one argument, whose value must exist already; words that stand in place of a folder.
 INPUTS = (
     "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_dir",
-    "made_dir", "compare_dir", "texts", "file", "folder", "lexicon",
+    "made_dir", "compare_dir", "texts", "file", "folder", "lexicon", "prosody", "prosody_from", "pitch_function",
+    "pitch_transform_custom", "voices_dir",
 )  # fmt: skip
 _WORDS = ("griffin_lim", "none")
 _ENVIRONMENT = (
@@ -201,6 +202,8 @@ def _require_inputs(arguments: argparse.Namespace) -> None:
         RecitalError: there is nothing at one of them.
     """
     given = {name: getattr(arguments, name, None) for name in INPUTS}
+    if function := given["pitch_function"]:
+        given["pitch_function"] = function.rpartition(":")[0]  # FILE.py:NAME
     if getattr(arguments, "infer_mode", None) == "batch":
         given["infer_text"] = getattr(arguments, "infer_text", None)  # a file in this mode alone
     for name, value in given.items():

@@ -98,7 +98,8 @@ def test_every_path_that_a_command_reads_is_among_the_inputs():
     for command in COMMANDS:
         named |= set(re.findall(r"--(\w+) (?:DIR|FILE)(?![\w|])", call(command, "--help")[0].stdout))
     aliases = {"fastpitch", "hifigan", "waveglow"}
-    assert named - OUTPUTS - aliases == set(INPUTS) - {"folder"}  # without dashes
+    without_dashes, with_brackets = "folder", "pitch_transform_custom"
+    assert named - OUTPUTS - aliases == set(INPUTS) - {without_dashes, with_brackets}
 
 
 TYPO, CONFIG = "ckpts/tts/kathlen", "egs/tts/FastSpeech2/exp_config.json"
@@ -112,6 +113,11 @@ MISTYPED = [
     ("export", ["--bundle", TYPO, "--output_dir", "x", "--format", "bundle"], "--bundle"),
     ("evaluate", ["--made_dir", TYPO, "--output", "x"], "--made_dir"),
     ("features", [TYPO, "--list"], "folder"),
+    (
+        "synthesize",
+        ["--infer_text", "x", "--infer_expt_dir", "ckpts", "--pitch_function", f"{TYPO}:f"],
+        "--pitch_function",
+    ),
 ]
 
 
