@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from processors.alignment.textgrid import textgrid_origin
@@ -38,11 +39,22 @@ class TextGrids:
 
 def _textgrids_in(folders: Iterable[Path]) -> Mapping[str, list[Path]]:
     found: defaultdict[str, list[Path]] = defaultdict(list)
-    for folder in folders:
-        for path in sorted(folder.rglob("*.[tT]ext[gG]rid")):
-            if not path.name.startswith("."):
-                found[path.stem].append(path)
+    for path in sorted(path for folder in folders for path in _files_below(folder)):
+        if path.suffix.lower() == ".textgrid" and not path.name.startswith("."):
+            found[path.stem].append(path)
     return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and its sub-folders, links among them, each folder once."""
+    visited: set[Path] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        if real in visited:
+            folders.clear()
+        else:
+            yield from (Path(place, name) for name in names)
+        visited.add(real)
 
 
 def _find(files: Mapping[str, list[Path]], utterance: Utterance) -> Path | None:

@@ -323,6 +323,17 @@ def test_own_textgrids_are_found_by_id_and_the_users_by_file_name_too(tmp_path):
     assert TextGrids(None, own).own(two) == of_one
 
 
+def test_textgrids_are_found_in_folders_that_are_links(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.TextGrid").touch()
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "ann").symlink_to(tmp_path / "elsewhere")
+    (given / "again").symlink_to(given)  # a circle
+    one = Utterance("1", "mine", "ann", "en", "Hi.", tmp_path / "1.wav", 1.0, "train")
+    assert TextGrids(given, tmp_path / "own").given(one) == given / "ann" / "1.TextGrid"
+
+
 @pytest.mark.slow
 def test_other_settings_are_refused_by_name_until_overwritten(tmp_path, corpus):
     config = write_config(tmp_path, corpus)
