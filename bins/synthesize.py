@@ -22,8 +22,9 @@ def main(arguments: argparse.Namespace) -> int:
     prosody = prosody_of(arguments)
     single = arguments.infer_mode == "single"
     opening = vocoder_options(arguments)
-    if arguments.sentence_pause_s is not None:
-        opening["sentence_pause_s"] = arguments.sentence_pause_s
+    for name in ("sentence_pause_s", "reference_audio"):
+        if (value := getattr(arguments, name)) is not None:
+            opening[name] = value
     synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **opening)
     requests = choose_requests(
         synthesizer,
@@ -97,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     pause_help = "least pause between sentences, in seconds; 0.35 unless given"
     add("--sentence_pause_s", type=float, metavar="S", help=pause_help)
+    reference_help = "a recording of any text, whose manner of speaking is taken over; for a DelightfulTTS"
+    add("--reference_audio", metavar="FILE", help=reference_help)
     add_prosody_flags(parser)
     add_vocoder_flags(parser)
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')

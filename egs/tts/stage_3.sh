@@ -20,6 +20,7 @@ pitch_shift_semitones|X|0|added to the pitch, in semitones
 energy_db|X|0|added to the level, in dB
 prosody|FILE|none|JSON for the text and single words and phones, or durations as a TextGrid
 prosody_from|FILE|none|a recording of the same words, whose durations, pitch and level are taken over
+reference_audio|FILE|none|a recording of any text, whose manner of speaking is taken over; for a DelightfulTTS
 fade_out_ms|X|0|length of a fade at the end, in ms
 pitch_control|X|1|factor on pitch, in Hz
 energy_control|X|1|factor on energy

@@ -36,6 +36,9 @@ _MODEL_FILE = re.compile(
     re.IGNORECASE,
 )
 _HEAD_BYTES = 512
+_OTHER_SYMBOLS = (
+    "these weights use another symbol set, which Recital cannot map; its UnivNet, in a file of its own, can be read"
+)
 _MEMBERS = 8  # of an archive, which has its settings first
 _SHOWN = 5
 _EPOCHS, _STEPS = ("epoch", "epochs"), ("steps", "step", "global_step", "iteration", "iter")
@@ -252,8 +255,12 @@ LAYOUTS = (
     # By the names of their tensors.
     Layout("NVIDIA HiFi-GAN", _has("generator", "train_setup", "upsample_rates"), "HiFiGAN"),
     Layout("Coqui XTTS", _has("gpt.gpt.", "hifigan_decoder.")),
-    Layout("DelightfulTTS of tts-framework", _has("acoustic_model.", "utterance_prosody_encoder")),
-    Layout("DelightfulTTS of voicesmith", _has("utterance_prosody_encoder")),
+    Layout(
+        "DelightfulTTS of tts-framework",
+        _has("acoustic_model.", "utterance_prosody_encoder"),
+        reason=_OTHER_SYMBOLS,
+    ),
+    Layout("DelightfulTTS of voicesmith", _has("utterance_prosody_encoder"), reason=_OTHER_SYMBOLS),
     Layout("UnivNet", _has("res_stack.0.kernel_predictor.input_conv.0", "conv_post.1"), "UnivNet"),
     Layout("WaveGlow", _has("convinv.0.conv.weight"), "WaveGlow"),
     Layout("WaveGlow", _has("glow", "WaveGlow", "convinv"), "WaveGlow"),

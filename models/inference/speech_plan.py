@@ -38,12 +38,14 @@ class SpeechPlan:
         chunks: at least one.
         speaker_id: row of the speaker table.
         prosody: asked for, of the whole text.
+        language_id: row of the language table.
     """
 
     text: str
     chunks: tuple[PlannedChunk, ...]
     speaker_id: int = 0
     prosody: Prosody = UNCHANGED
+    language_id: int = 0
 
     @property
     def sequence(self) -> PhoneSequence:

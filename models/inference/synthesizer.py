@@ -21,6 +21,7 @@ from models.contracts import AS_PREDICTED, UNCHANGED, PhonemeBatch, Prosody, Rec
 from models.inference.given_durations import TimedTokens, VoiceRange, listed_symbols, recorded_symbols, timed_tokens
 from models.inference.prosody_rules import BatchProsody, PitchScale, with_levels
 from models.inference.recorded_prosody import recorded_prosody
+from models.inference.reference_recording import reference_mel
 from models.inference.speech_plan import PlannedChunk, SpeechPlan
 from models.inference.symbol_prosody import (
     SymbolProsody,
@@ -30,6 +31,7 @@ from models.inference.symbol_prosody import (
     symbol_prosody,
 )
 from models.inference.vocoder import Array, F0Vocoder, Vocoder, open_vocoder_for, waveforms_of
+from models.layers.language_table import SpokenLanguages
 from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
@@ -159,6 +161,7 @@ class Synthesizer:
         precision: Precision | None = None,
         *,
         sentence_pause_s: float = _SENTENCE_PAUSE_S,
+        reference_audio: Path | str | None = None,
     ) -> None:
         if not 0 <= sentence_pause_s <= 10:
             raise SynthesisError(f"sentence_pause_s: found {sentence_pause_s:g}; expected 0 to 10 seconds")
@@ -183,7 +186,16 @@ class Synthesizer:
         self._precision = precision or fastest(self.device)
         if reason := why_not(self._precision, self.device):
             raise SynthesisError(f"precision {precision}: {reason}")
+        self._spoken = SpokenLanguages.of(bundle.speakers, bundle.languages, preprocess.language)
         self._model = open_acoustic(bundle, self.device)
+        self._reference: Tensor | None = None
+        if reference_audio is not None:
+            if not self._model.takes_reference:
+                raise SynthesisError(
+                    f"{reference_audio}: a {bundle.settings.model_type} takes no prosody from a reference recording; "
+                    "a DelightfulTTS does"
+                )
+            self._reference = reference_mel(Path(reference_audio), preprocess).to(self.device)
         self.vocoder = vocoder or open_vocoder_for(bundle, device=self.device, precision=precision)
 
     @classmethod
@@ -195,6 +207,7 @@ class Synthesizer:
         precision: Precision | None = None,
         *,
         sentence_pause_s: float = _SENTENCE_PAUSE_S,
+        reference_audio: Path | str | None = None,
         sigma: float | None = None,
         denoising_strength: float = 0.0,
     ) -> Synthesizer:
@@ -208,10 +221,14 @@ class Synthesizer:
             precision: arithmetic of the decoder and the vocoder; None for the fastest that the device has, of fp32 and
                 bf16. Durations and pitch are always computed in fp32.
             sentence_pause_s: least pause between two sentences, from 0 to 10 seconds.
+            reference_audio: a recording of any text, whose manner of speaking all texts take over, for models with
+                `takes_reference`; None for prosody predicted from each text.
             sigma, denoising_strength: of the vocoder; see `NeuralVocoder`.
 
         Raises:
-            SynthesisError: the device does not support the precision, or the pause is out of range.
+            SynthesisError: the device does not support the precision, the pause is out of range, or the model takes no
+                reference.
+            AudioError: the reference cannot be read.
             BundleError: a folder holds no such model.
             VocoderError: the vocoder was trained on mels of another kind, or takes no sigma or denoising.
         """
@@ -224,7 +241,9 @@ class Synthesizer:
             sigma=sigma,
             denoising_strength=denoising_strength,
         )
-        return cls(bundle, opened, device, precision, sentence_pause_s=sentence_pause_s)
+        return cls(
+            bundle, opened, device, precision, sentence_pause_s=sentence_pause_s, reference_audio=reference_audio
+        )
 
     restore_from = open
     """Alias of `open`, as in NeMo."""
@@ -309,8 +328,8 @@ class Synthesizer:
             TextError: the front end does not support the language or the text.
         """
         self.check_prosody(prosody)
-        speaker_id = self._speaker_id(speaker)
-        front_end = self._front_ends[self._language(speaker, language)]
+        speaker_id, language = self._speaker_id(speaker), self._language(speaker, language)
+        front_end = self._front_ends[language]
         tokens = front_end.tokens(text)
         if front_end.is_open:
             tokens = self._with_known_phones(tokens, front_end)
@@ -338,7 +357,7 @@ class Synthesizer:
             self._planned(each, tuple(self._symbols.ids(each.phones, where)), of_symbols, is_last=each is sequences[-1])
             for each, of_symbols in zip(sequences, prosodies, strict=True)
         ]
-        return SpeechPlan(text, tuple(chunks), speaker_id, prosody)
+        return SpeechPlan(text, tuple(chunks), speaker_id, prosody, self._spoken.row(language, speaker_id))
 
     @torch.inference_mode()
     def mels(self, plans: Iterable[SpeechPlan]) -> Iterator[PredictedMel]:
@@ -463,6 +482,8 @@ class Synthesizer:
             torch.tensor([len(each) for each in ids], device=self.device),
             torch.tensor([plan.speaker_id for plan, _ in chunks], device=self.device),
             _padded([torch.tensor(chunk.min_durations) for _, chunk in chunks]).to(self.device),
+            torch.tensor([plan.language_id for plan, _ in chunks], device=self.device),
+            self._reference,
         )
         prosody = BatchProsody(
             [plan.prosody for plan, _ in chunks],

@@ -62,6 +62,7 @@ VARIANTS = {
     for condition in ("none", "phones")
 }
 VARIANTS |= {
+    "DelightfulTTS-stored": ("DelightfulTTS", "model.durations=stored"),
     "FastPitch-stored": ("FastPitch", "model.durations=stored"),
     "FastPitch-plain": (
         "FastPitch",

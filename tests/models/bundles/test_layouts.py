@@ -64,6 +64,7 @@ HIFIGAN = ("conv_pre.weight_v", "resblocks.0.convs1.0.bias", "ups.0.bias", "conv
 NEMO = b"sample_rate: 22050\ntarget: nemo.collections.tts.models.fastpitch.FastPitchModel\n"
 LIGHTNING = {"pytorch-lightning_version": "2.0.0", "epoch": 3, "global_step": 700}
 STEP = "checkpoint/epoch-0020_step-0012340_loss-1.2/pytorch_model.bin"
+OTHER_SYMBOLS = "cannot be read, because these weights use another symbol set, which Recital cannot map"
 NOT_YET = "not readable yet"
 
 # What is written, by name, the one that matters last; and what it must be called.
@@ -113,11 +114,11 @@ FOREIGN = {
     "xtts": ({"model.pth": saved({"model": tensors("gpt.gpt.h", "hifigan_decoder.a")})}, f"Coqui XTTS: {NOT_YET}"),
     "tts_framework": (
         {"v.ckpt": saved({"state_dict": tensors("acoustic_model.utterance_prosody_encoder.a"), **LIGHTNING})},
-        f"DelightfulTTS of tts-framework, epoch 3: {NOT_YET}",
+        f"DelightfulTTS of tts-framework, epoch 3: {OTHER_SYMBOLS}",
     ),
     "voicesmith": (
         {"acoustic_pretrained.pt": saved({"gen": tensors("utterance_prosody_encoder.a"), "steps": 50})},
-        f"DelightfulTTS of voicesmith, step 50: {NOT_YET}",
+        f"DelightfulTTS of voicesmith, step 50: {OTHER_SYMBOLS}",
     ),
     "nemo_checkpoint": (
         {"a.ckpt": saved({"state_dict": tensors("fastpitch.encoder.word_emb.weight")})},
