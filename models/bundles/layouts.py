@@ -37,7 +37,8 @@ _MODEL_FILE = re.compile(
 )
 _HEAD_BYTES = 512
 _OTHER_SYMBOLS = (
-    "these weights use another symbol set, which Recital cannot map; its UnivNet, in a file of its own, can be read"
+    "these weights use another symbol set, which Recital cannot map; its UnivNet or HiFi-GAN, in a file of its own, "
+    "can be read"
 )
 _MEMBERS = 8  # of an archive, which has its settings first
 _SHOWN = 5

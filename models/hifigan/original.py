@@ -172,6 +172,8 @@ def _read(path: Path) -> tuple[Bundle, bool]:
         settings = _settings_from(found.config, found.source)
         return Bundle(settings, with_weight_norm(found.weights), folder=path), False
     settings = _settings_from(_read_config(config := path.parent / CONFIG_FILE), config)
+    if isinstance(of_module := payload.get("state_dict"), Mapping):  # Lightning's, as tts-framework writes it
+        payload = {name: tensor for name, tensor in of_module.items() if str(name).startswith("generator.")}
     is_bare = any("conv_pre." in str(name) for name in payload)
     if "generator" not in payload and not is_bare:
         raise BundleError(f"{path}: holds no generator, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")

@@ -2,7 +2,8 @@
 
 One file holds both networks (`model_g`, `model_d`), both optimizers, step, epoch, and the settings as YAML (`hp_str`).
 voicesmith's UnivNet checkpoints are read, too: `generator`, `discriminator` and no settings; theirs are constants of
-its code. Files are read without running code that a pickle may hold.
+its code. So are tts-framework's, for whose generator the names in `state_dict` begin with `univnet.`. Files are read
+without running code that a pickle may hold.
 """
 
 from __future__ import annotations
@@ -145,7 +146,10 @@ def write_published(
 
 def _bundle(payload: Mapping[str, Any], path: Path) -> Bundle:
     found = next((payload[name] for name in ("model_g", "generator") if name in payload), None)
-    if found is None:
+    if found is None and isinstance(of_module := payload.get("state_dict"), Mapping):
+        prefix = "univnet."
+        found = {name.removeprefix(prefix): of_module[name] for name in of_module if name.startswith(prefix)}
+    if not found:
         raise BundleError(f"{path}: holds no UnivNet, but {', '.join(map(str, list(payload)[:5])) or 'nothing'}")
     weights = with_weight_norm(named_weights(found, path))
     return Bundle(_settings(payload, weights, path), weights, folder=path)

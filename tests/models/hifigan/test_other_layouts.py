@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -48,6 +49,20 @@ def test_golden_folders_of_nvidia_and_amphion(golden, tmp_path):
     for path in (tmp_path / "X", tmp_path / "X" / "checkpoints"):
         assert_waveform(path, expected)
     assert find_bundle(tmp_path / "X").settings.preprocess.sample_rate == 24000
+
+
+def test_the_generator_of_lightnings_file_is_read_with_the_original_settings(golden, tmp_path):
+    folder = golden / "hifigan_v3"
+    generator = torch.load(folder / "g_00000000", weights_only=True)["generator"]
+    shutil.copy(folder / "config.json", tmp_path)
+    others = {"discriminator.mpd.0.bias": torch.zeros(1)}
+    nested = {
+        re.sub(r"resblocks\.(\d+)", lambda block: f"resblocks.{int(block[1]) // 3}.{int(block[1]) % 3}", name): tensor
+        for name, tensor in generator.items()
+    }
+    state = {f"generator.{name}": tensor for name, tensor in nested.items()} | others
+    torch.save({"state_dict": state, "pytorch-lightning_version": "2.2.0", "epoch": 3}, tmp_path / "hifigan.ckpt")
+    assert_waveform(tmp_path / "hifigan.ckpt", np.load(folder / "expected.npz"))
 
 
 def test_names_of_wrapped_and_nested_networks_are_the_originals():

@@ -151,9 +151,13 @@ def test_optimizer_states_are_exported_and_read(tiny, tmp_path):
             assert all(torch.equal(found[key], moments[key]) for key in ("exp_avg", "exp_avg_sq"))
 
 
-def test_the_generator_alone_is_read_from_voicesmiths_layout(published, tmp_path):
-    path = tmp_path / "vocoder.pt"
-    torch.save({"generator": torch.load(published, weights_only=True)["model_g"], "steps": 5}, path)
+@pytest.mark.parametrize("program", ["voicesmith", "tts-framework"])
+def test_the_generator_alone_is_read_from_layouts_without_settings(published, tmp_path, program):
+    path = tmp_path / "vocoder.ckpt"
+    generator = torch.load(published, weights_only=True)["model_g"]
+    named = {f"univnet.{name}": tensor for name, tensor in generator.items()}
+    is_lightning = program == "tts-framework"
+    torch.save({"state_dict": named, "epoch": 2} if is_lightning else {"generator": generator, "steps": 5}, path)
     bundle = find_bundle(path)
     assert (bundle.settings.preprocess.sample_rate, bundle.settings.preprocess.fmax) == (22050, 11025)
     assert UnivNet.from_bundle(bundle).hop_size == 256
