@@ -1,0 +1,118 @@
+"""Every flag of prosody changes the sound of the shipped voice as it says."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import pytest
+import soundfile
+
+from bins.command import add_prosody_flags
+from config.paths import SHIPPED_VOICE
+from models.contracts import Prosody
+from models.inference.prosody_file import prosody_from_flags
+from models.inference.synthesizer import Synthesizer
+from processors.alignment.textgrid import write_textgrid
+from processors.audio.pitch import extract_pitch
+
+TEXT = "Glue the sheet to the dark blue background."
+# What is measured, the flags, and the value expected with its tolerance.
+FLAGS = (
+    ("length", "--pace 1.25", 0.8, 0.02),
+    ("length", "--duration_control 1.5", 1.5, 0.05),
+    ("semitones", "--pitch_shift_semitones 2", 2.0, 0.05),
+    ("semitones", "--pitch_control 1.122462", 2.0, 0.05),
+    ("hz", "--pitch_shift_hz 20", 20.0, 1.0),
+    ("hz", "--pitch_transform_shift 20", 20.0, 1.0),
+    ("hz", "--pitch_function {folder}/mine.py:higher", 15.0, 1.0),
+    ("hz", "--pitch_transform_custom {folder}/mine.py", 15.0, 1.0),
+    ("slope", "--pitch_flatten", 0.0, 0.05),
+    ("slope", "--pitch_transform_flatten", 0.0, 0.05),
+    ("slope", "--pitch_invert", -1.0, 0.1),
+    ("slope", "--pitch_transform_invert", -1.0, 0.1),
+    ("slope", "--pitch_amplify 1.3", 1.3, 0.1),
+    ("slope", "--pitch_transform_amplify 1.3", 1.3, 0.1),
+    ("db", "--energy_db 6", 6.0, 1.0),
+    ("louder", "--energy_control 1.5", 1.0, 0.0),
+    ("peak", "--peak_normalize", 1.0, 1e-3),
+    ("end", "--fade_out_ms 2000", 0.0, 1e-6),
+    ("pause", "--prosody {folder}/mine.json", 0.5, 256 / 22050),
+    ("length", "--prosody {folder}/slow.TextGrid", 1.25, 0.03),
+)
+
+
+@pytest.fixture(scope="module")
+def voice():
+    return Synthesizer.open(SHIPPED_VOICE)
+
+
+def f0_of(speech):
+    return extract_pitch(speech.waveform, sample_rate=22050, hop_size=256, f0_min=60, f0_max=600)
+
+
+def measured(speech, usual, wanted_kind):
+    def power(each):
+        return np.mean(each.waveform**2)
+
+    if wanted_kind in ("semitones", "hz", "slope"):
+        found, before = f0_of(speech), f0_of(usual)
+        is_inside = np.convolve((found > 0) & (before > 0), np.ones(5), "same") == 5
+        found, before = found[is_inside], before[is_inside]
+        assert len(found) > 60
+        return {
+            "semitones": np.median(12 * np.log2(found / before)),
+            "hz": np.median(found - before),
+            "slope": np.polyfit(before, found, 1)[0],
+        }[wanted_kind]
+    words = [word for word in speech.alignment.words if word.label]
+    return {
+        "length": speech.duration_s / usual.duration_s,
+        "db": 10 * np.log10(power(speech) / power(usual)),
+        "louder": float(power(speech) > 1.05 * power(usual)),
+        "peak": np.abs(speech.waveform).max(),
+        "end": abs(speech.waveform[-1]),
+        "pause": words[3].start_s - words[2].end_s,
+    }[wanted_kind]
+
+
+@pytest.mark.slow
+def test_every_flag_changes_the_sound_as_it_says(voice, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\ndef higher(hz):\n    return hz + 15\ndef pitch_transform_custom(pitch, pitch_lens):\n"
+        "    return pitch + 15.0 * torch.ones(1, int(pitch_lens))\n"
+    )
+    (tmp_path / "mine.json").write_text('{"words": [{"text": "sheet", "pause_after_ms": 500}]}')
+    usual = voice(TEXT)
+    write_textgrid(tmp_path / "slow.TextGrid", voice(TEXT, prosody=Prosody(pace=0.8)).alignment)
+    parser = argparse.ArgumentParser()
+    add_prosody_flags(parser)
+    measures = [(kind, flags.format(folder=tmp_path).split(), *wanted) for kind, flags, *wanted in FLAGS]
+    for kind, flags, wanted, tolerance in measures:
+        speech = voice(TEXT, prosody=prosody_from_flags(vars(parser.parse_args(flags))))
+        assert measured(speech, usual, kind) == pytest.approx(wanted, abs=tolerance), (flags, kind)
+    tried = {flags.split()[0] for _, flags, *_ in FLAGS} | {"--prosody_from"}  # of the test below
+    known = {option for action in parser._actions for option in action.option_strings}
+    assert tried == known - {"-h", "--help"}
+
+
+@pytest.mark.slow
+def test_the_prosody_of_a_recording_is_taken_over(voice, tmp_path):
+    source = voice(TEXT, prosody=Prosody(pace=0.8, pitch_invert=True, pitch_shift_semitones=3.0))
+    soundfile.write(tmp_path / "a.wav", source.waveform, source.sample_rate)
+    write_textgrid(tmp_path / "a.TextGrid", source.alignment)
+    speech = voice(TEXT, prosody=Prosody(recording=voice.prosody_of(tmp_path / "a.wav", TEXT)))
+    for made, recorded in zip(speech.alignment.words, source.alignment.words, strict=True):
+        assert made.label == recorded.label and abs(made.end_s - recorded.end_s) <= 256 / 22050
+    found, wanted = f0_of(speech), f0_of(source)
+    is_voiced = (found > 0) & (wanted > 0)
+    assert np.corrcoef(found[is_voiced], wanted[is_voiced])[0, 1] > 0.9
+    assert np.exp(np.log(found[is_voiced]).mean()) == pytest.approx(157.8, rel=0.03)  # the voice's own mean
+
+
+@pytest.mark.slow
+def test_a_stream_with_changed_pitch_and_level_is_the_whole(voice):
+    text = f"{TEXT} It is easy."
+    prosody = Prosody(pitch_shift_semitones=2.0, energy_db=-3.0, pauses_ms={8: 600.0})
+    streamed = np.concatenate(list(voice.stream(text, prosody=prosody)))
+    np.testing.assert_allclose(streamed, voice(text, prosody=prosody).waveform, atol=1e-5)
