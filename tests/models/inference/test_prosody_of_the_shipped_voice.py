@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bins.command import add_prosody_flags
+from bins.speech_flags import add_prosody_flags
 from config.paths import SHIPPED_VOICE
 from models.contracts import Prosody
 from models.inference.prosody_file import prosody_from_flags
