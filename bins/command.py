@@ -22,7 +22,7 @@ INTERRUPTED = 130
 INPUTS = (
     "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_dir",
     "made_dir", "compare_dir", "texts", "file", "folder", "lexicon", "prosody", "prosody_from", "pitch_function",
-    "pitch_transform_custom", "voices_dir",
+    "pitch_transform_custom", "voices_dir", "reference_audio",
 )  # fmt: skip
 _WORDS = ("griffin_lim", "none")
 _ENVIRONMENT = (
