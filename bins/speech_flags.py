@@ -6,9 +6,30 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from config.other_toolkits import NVIDIA_FLAGS, NVIDIA_SWITCHES
+from models.bundles.formats import describe_published
 
 if TYPE_CHECKING:
     from models.contracts import Prosody
+
+
+def add_text_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose the texts, their speaker and language."""
+    add = parser.add_argument
+    add("--infer_mode", choices=["single", "batch"], default="single", help="one text, or many")
+    add(
+        "--infer_text",
+        metavar="TEXT",
+        help="what to say; for batch, a file of texts: lines, a table, a filelist or JSON lines",
+    )
+    add("--infer_dataset", metavar="NAME", help="for batch: the corpus; the first of the settings unless given")
+    sets = ["test", "valid", "train", "golden_test"]
+    add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")
+    add("--infer_speaker_name", metavar="NAME", help="the speaker, where the model has several")
+    add(
+        "--infer_language",
+        metavar="CODE",
+        help="language of the texts, such as de; what the speaker, or the recording in the corpus, speaks unless given",
+    )
 
 
 def add_prosody_flags(parser: argparse.ArgumentParser) -> None:
@@ -93,9 +114,35 @@ def add_vocoder_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def vocoder_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments for opening a vocoder that the flags of `add_vocoder_flags` give."""
-    return {name: value for name in ("sigma", "denoising_strength") if (value := getattr(arguments, name)) is not None}
+def opening_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments for opening a voice or a vocoder that its flags give."""
+    names = ("sentence_pause_s", "reference_audio", "sigma", "denoising_strength")
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
+
+
+def add_voice_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the vocoder, and of how a voice speaks every text."""
+    add = parser.add_argument
+    add(
+        "--vocoder_dir",
+        "--hifigan",
+        "--waveglow",
+        metavar="DIR",
+        help="the vocoder: an experiment, a checkpoint or a bundle, a folder with an original "
+        f"{describe_published('vocoder')}, or griffin_lim; the voice's own or the shipped one unless given",
+    )
+    parser.add_argument(
+        "--sentence_pause_s",
+        type=float,
+        metavar="S",
+        help="least pause between sentences, in seconds; 0.35 unless given",
+    )
+    parser.add_argument(
+        "--reference_audio",
+        metavar="FILE",
+        help="a recording of any text, whose manner of speaking is taken over; for a DelightfulTTS",
+    )
+    add_vocoder_flags(parser)
 
 
 class _FileOfTexts(argparse.Action):

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from dataclasses import replace
+from typing import BinaryIO
 
 from bins.command import begin_stage_3, choose_device, make_parser, require_voice, results_folder, run
-from bins.speech_flags import add_nvidia_flags, add_prosody_flags, add_vocoder_flags, prosody_of, vocoder_options
+from bins.speech_flags import (
+    add_nvidia_flags,
+    add_prosody_flags,
+    add_text_flags,
+    add_voice_flags,
+    opening_options,
+    prosody_of,
+)
 from config.paths import SHIPPED_VOICE
 from models.bundles.formats import describe_published
 
 
 def main(arguments: argparse.Namespace) -> int:
+    sound = sys.stdout.buffer
+    # Standard output is for the sound alone; messages go where warnings go.
+    with contextlib.redirect_stdout(sys.stderr) if arguments.stream else contextlib.nullcontext():
+        return _synthesize(arguments, sound)
+
+
+def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
     settings, experiment = begin_stage_3(arguments, "synthesize", otherwise=SHIPPED_VOICE)
 
+    from models.inference.stream_output import stream_speech
     from models.inference.synthesize import announce, choose_requests, speak_all
     from models.inference.synthesizer import Synthesizer
     from models.inference.vocoder import GriffinLimVocoder
@@ -21,11 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     prosody = prosody_of(arguments)
     single = arguments.infer_mode == "single"
-    opening = vocoder_options(arguments)
-    for name in ("sentence_pause_s", "reference_audio"):
-        if (value := getattr(arguments, name)) is not None:
-            opening[name] = value
-    synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **opening)
+    synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **opening_options(arguments))
     requests = choose_requests(
         synthesizer,
         settings or synthesizer.settings,
@@ -41,6 +55,9 @@ def main(arguments: argparse.Namespace) -> int:
         prosody = replace(prosody, recording=recording)
     if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
         info("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
+    if arguments.stream is not None:
+        stream_speech(synthesizer, requests[0], prosody, sound, arguments.stream)
+        return 0
     folder = results_folder(arguments, experiment)
     options = {"overwrite": arguments.overwrite, "number_existing": single}
     announce(speak_all(synthesizer, requests, folder, prosody, **options), folder)
@@ -73,35 +90,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where recordings go; <infer_expt_dir>/result unless given",
     )
-    add("--infer_mode", choices=["single", "batch"], default="single", help="one text, or many")
+    add_text_flags(parser)
     add(
-        "--infer_text",
-        metavar="TEXT",
-        help="what to say; for batch, a file of texts: lines, a table, a filelist or JSON lines",
+        "--stream",
+        choices=["wav", "raw"],
+        help="write the sound to standard output as it is computed, as WAV or as 16-bit samples without a header; no "
+        "files are written",
     )
-    add("--infer_dataset", metavar="NAME", help="for batch: the corpus; the first of the settings unless given")
-    sets = ["test", "valid", "train", "golden_test"]
-    add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")
-    add("--infer_speaker_name", metavar="NAME", help="the speaker, where the model has several")
-    add(
-        "--infer_language",
-        metavar="CODE",
-        help="language of the texts, such as de; what the speaker, or the recording in the corpus, speaks unless given",
-    )
-    add(
-        "--vocoder_dir",
-        "--hifigan",
-        "--waveglow",
-        metavar="DIR",
-        help="the vocoder: an experiment, a checkpoint or a bundle, a folder with an original "
-        f"{describe_published('vocoder')}, or griffin_lim; the voice's own or the shipped one unless given",
-    )
-    pause_help = "least pause between sentences, in seconds; 0.35 unless given"
-    add("--sentence_pause_s", type=float, metavar="S", help=pause_help)
-    reference_help = "a recording of any text, whose manner of speaking is taken over; for a DelightfulTTS"
-    add("--reference_audio", metavar="FILE", help=reference_help)
+    add_voice_flags(parser)
     add_prosody_flags(parser)
-    add_vocoder_flags(parser)
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="replace recordings that exist already")
     add_nvidia_flags(parser)
@@ -116,6 +113,10 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
             parser.error("--infer_mode single needs --infer_text")
         if arguments.infer_dataset is not None:
             parser.error("--infer_dataset needs --infer_mode batch")
+        if arguments.stream is not None and (arguments.infer_output_dir is not None or arguments.overwrite):
+            parser.error("--stream writes no files: leave --infer_output_dir and --overwrite out")
+    elif arguments.stream is not None:
+        parser.error("--stream needs --infer_mode single")
     elif arguments.prosody_from is not None:
         parser.error("--prosody_from needs --infer_mode single: it is a recording of one text")
     elif arguments.infer_text is not None and arguments.infer_dataset is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bins.command import begin_stage_3, choose_device, make_parser, require_voice, results_folder, run
-from bins.speech_flags import add_vocoder_flags, vocoder_options
+from bins.speech_flags import add_vocoder_flags, opening_options
 from models.bundles.formats import describe_published
 from utils.precision import PRECISIONS
 
@@ -23,7 +23,7 @@ def main(arguments: argparse.Namespace) -> int:
     from models.inference.vocode import vocode_all
     from models.inference.vocoder import open_vocoder
 
-    options = vocoder_options(arguments)
+    options = opening_options(arguments)
     vocoder = open_vocoder(experiment, device=choose_device(), precision=arguments.precision, **options)
     mel = vocoder.settings.preprocess  # the vocoder's own settings, not those of --config
     sources = _sources(arguments, settings or vocoder.settings, mel)

@@ -392,12 +392,15 @@ class InferenceVocoder(Protocol):
     def waveform(self, mel: Tensor) -> Tensor:
         """Return (T_mel * hop_size,) float32 samples of an (M, T_mel) log-mel of any length, in bounded memory."""
 
-    def stream(self, mel: Tensor | Iterable[Tensor], chunk_frames: int = ...) -> Iterator[Tensor]:
+    def stream(
+        self, mel: Tensor | Iterable[Tensor], chunk_frames: int = ..., *, first_chunks: Sequence[int] = ()
+    ) -> Iterator[Tensor]:
         """Yield the same samples in order, those of `chunk_frames` frames at a time; the last may be fewer.
 
         Args:
             mel: (M, T_mel), whole or as consecutive pieces, which are consumed only as far as the next samples need.
             chunk_frames: at least 1.
+            first_chunks: frames of the first chunks, in place of `chunk_frames`.
         """
 
 
@@ -415,6 +418,8 @@ class F0InferenceVocoder(InferenceVocoder, Protocol):
         mel: Tensor | Iterable[Tensor],
         chunk_frames: int = ...,
         f0_hz: Tensor | Iterable[Tensor] | None = None,
+        *,
+        first_chunks: Sequence[int] = (),
     ) -> Iterator[Tensor]:
         """Yield the same samples in order; F0 in pieces as long as those of the mel."""
 

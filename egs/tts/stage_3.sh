@@ -28,6 +28,7 @@ duration_control|X|1|factor on durations; 2 is half the pace
 sentence_pause_s|S|0.35|least pause between sentences, in seconds
 sigma|X|the vocoder's own|spread of the noise that a WaveGlow makes waveforms from, 0 to 2
 denoising_strength|X|0|share of the vocoder's constant sound that is subtracted, such as 0.01
+stream|FORMAT|none|write the sound to standard output as it is computed: wav, or raw for 16-bit samples without a header; no files are written
 EOF
 }
 

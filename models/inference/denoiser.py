@@ -36,7 +36,7 @@ class Denoiser:
     @torch.inference_mode()
     def stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the denoised waveform of (T_wav,) pieces in order, each as soon as the samples after it are there."""
-        for chunk in overlapping_chunks((piece[None] for piece in pieces), _CHUNK_SIZE, _N_FFT):
+        for chunk in overlapping_chunks((piece[None] for piece in pieces), (_CHUNK_SIZE,), _N_FFT):
             yield self._denoised(chunk.frames[0])[chunk.start : chunk.stop]
 
     def _denoised(self, waveform: Tensor) -> Tensor:

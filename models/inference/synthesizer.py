@@ -52,6 +52,10 @@ _SENTENCE_PAUSE_S = 0.35
 """Pauses between sentences last at least so long unless asked otherwise, as in reading aloud."""
 _INSERTED_PAUSES = ("sp", ",", "sil")
 """Symbols for a pause that the text does not have, the best first."""
+_FIRST_CHUNKS = (64, 256)
+"""Frames of the first pieces that a vocoder computes, so that the first sound comes early and none too late."""
+_PHONES_AT_ONCE = 30
+"""So many phones are too few to be cut into pieces."""
 _Item = TypeVar("_Item")
 
 
@@ -298,15 +302,16 @@ class Synthesizer:
     def stream(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
     ) -> Iterator[np.ndarray]:
-        """Yield the waveform of a text piece by piece, the first before the mel of a long text is complete.
+        """Yield the waveform of a text piece by piece: sentence by sentence, and within them as the vocoder goes on.
 
-        See `plan` for arguments and errors, which are raised by the call, not by the first `next`.
+        The pieces together are the waveform that the call returns. See `plan` for arguments and errors, which are
+        raised by the call, not by the first `next`.
         """
         if prosody.peak_normalize or prosody.fade_out_ms:
             raise SynthesisError("a stream can be neither peak-normalized nor faded out: its end is not known")
         plan = self.plan(text, speaker=speaker, language=language, prosody=prosody)
         chunks = (chunk for predicted in self.mels(plan.by_chunk()) for chunk in predicted.chunks)
-        return map(_as_array, self._waveforms(chunks, has_f0=self._gives_f0(prosody)))
+        return map(_as_array, self._waveforms(plan, chunks))
 
     def plan(
         self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
@@ -363,7 +368,10 @@ class Synthesizer:
     def mels(self, plans: Iterable[SpeechPlan]) -> Iterator[PredictedMel]:
         """Predict the mels of planned texts, in order; see `speak` on lists and other iterables."""
         for plans_now in _windows(plans):
-            predicted = iter(self._predict([(plan, chunk) for plan in plans_now for chunk in plan.chunks]))
+            # One by one for a single text, as in a stream: in a batch the last digits would be others.
+            n_together = 1 if len(plans_now) == 1 else _CHUNKS_PER_BATCH
+            chunks = [(plan, chunk) for plan in plans_now for chunk in plan.chunks]
+            predicted = iter(self._predict(chunks, n_together))
             for plan in plans_now:
                 yield PredictedMel(plan, tuple(islice(predicted, len(plan.chunks))))
 
@@ -466,12 +474,14 @@ class Synthesizer:
         what = "name a speaker (--infer_speaker_name)" if speaker is None else f"speaker {speaker}: unknown"
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
-    def _predict(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> list[ChunkMel]:
+    def _predict(
+        self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]], n_together: int = _CHUNKS_PER_BATCH
+    ) -> list[ChunkMel]:
         """Run the acoustic model over chunks, in batches of similar length; keep their order."""
         predicted: dict[int, ChunkMel] = {}
         by_length = sorted(range(len(chunks)), key=lambda index: len(chunks[index][1].phoneme_ids))
-        for start in range(0, len(chunks), _CHUNKS_PER_BATCH):
-            indices = by_length[start : start + _CHUNKS_PER_BATCH]
+        for start in range(0, len(chunks), n_together):
+            indices = by_length[start : start + n_together]
             predicted.update(zip(indices, self._predict_batch([chunks[index] for index in indices]), strict=True))
         return [predicted[index] for index in range(len(chunks))]
 
@@ -527,19 +537,25 @@ class Synthesizer:
             math.exp(self._ranges[speaker_id].mean), preprocess.f0_min, preprocess.f0_max, is_interpolated=is_log
         )
 
-    def _waveforms(self, chunks: Iterable[ChunkMel], *, has_f0: bool) -> Iterator[Tensor]:
-        """Yield the waveform of chunks piece by piece."""
-        if not has_f0:
-            return self.vocoder.stream(chunk.mel for chunk in chunks)
+    def _waveforms(self, plan: SpeechPlan, chunks: Iterable[ChunkMel]) -> Iterator[Tensor]:
+        """Yield the waveform of a plan's chunks piece by piece, always in the same pieces.
+
+        In bf16 the last digits of a sample depend on how many are computed at once.
+        """
+        is_short = len(plan.chunks) == 1 and len(plan.chunks[0].phoneme_ids) <= _PHONES_AT_ONCE
+        first_chunks = () if is_short else _FIRST_CHUNKS
+        if not self._gives_f0(plan.prosody):
+            return self.vocoder.stream((chunk.mel for chunk in chunks), first_chunks=first_chunks)
         for_mels, for_f0 = tee(chunks)
+        mels = (chunk.mel for chunk in for_mels)
         contours = (chunk.vocoder_f0_hz for chunk in for_f0 if chunk.vocoder_f0_hz is not None)
-        return cast(F0Vocoder, self.vocoder).stream((chunk.mel for chunk in for_mels), contours)
+        return cast(F0Vocoder, self.vocoder).stream(mels, contours, first_chunks=first_chunks)
 
     def _speech(self, predicted: PredictedMel) -> Speech:
         sequence, frame_s = predicted.plan.sequence, self.settings.preprocess.hop_size / self.sample_rate
         durations = np.concatenate([chunk.durations for chunk in predicted.chunks])
         duration_s = int(durations.sum()) * frame_s
-        waveforms = self._waveforms(predicted.chunks, has_f0=self._gives_f0(predicted.plan.prosody))
+        waveforms = self._waveforms(predicted.plan, predicted.chunks)
         return Speech(
             text=predicted.plan.text,
             waveform=_finished(torch.cat(list(waveforms)), predicted.plan.prosody, self.sample_rate),

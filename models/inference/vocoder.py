@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
@@ -46,11 +46,12 @@ class Vocoder(Protocol):
     def waveform(self, mel: Tensor) -> Tensor:
         """Return (T_mel * hop_size,) samples, float32 and about in [-1, 1], of an (M, T_mel) log-mel."""
 
-    def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stream(self, mels: Iterable[Tensor], *, first_chunks: Sequence[int] = ()) -> Iterator[Tensor]:
         """Yield the waveform of consecutive (M, T_mel) log-mels, each piece as soon as its mels are available.
 
         Args:
             mels: each begins and ends in a pause.
+            first_chunks: frames of the first pieces. Griffin-Lim makes each mel a piece.
         """
 
 
@@ -60,7 +61,13 @@ class F0Vocoder(Vocoder, Protocol):
     def predict_f0(self, mel: Tensor) -> Tensor:
         """Return the (T_mel,) F0 that it predicts from an (M, T_mel) log-mel."""
 
-    def stream(self, mels: Iterable[Tensor], contours: Iterable[Tensor] | None = None) -> Iterator[Tensor]:
+    def stream(
+        self,
+        mels: Iterable[Tensor],
+        contours: Iterable[Tensor] | None = None,
+        *,
+        first_chunks: Sequence[int] = (),
+    ) -> Iterator[Tensor]:
         """Yield the waveform of consecutive mels; `contours` are their F0, None to predict it."""
 
 
@@ -80,7 +87,7 @@ class GriffinLimVocoder:
     def waveform(self, mel: Tensor) -> Tensor:
         return griffin_lim(mel, self._mel, iterations=self._iterations)
 
-    def stream(self, mels: Iterable[Tensor]) -> Iterator[Tensor]:
+    def stream(self, mels: Iterable[Tensor], *, first_chunks: Sequence[int] = ()) -> Iterator[Tensor]:
         # One by one: the spectra of a long text would not fit into memory, and a seam in a pause is inaudible.
         return map(self.waveform, mels)
 
@@ -183,14 +190,20 @@ class NeuralVocoder:
         return torch.cat(list(self._denoised([waveform])))
 
     @torch.inference_mode()
-    def stream(self, mels: Iterable[Tensor], contours: Iterable[Tensor] | None = None) -> Iterator[Tensor]:
+    def stream(
+        self,
+        mels: Iterable[Tensor],
+        contours: Iterable[Tensor] | None = None,
+        *,
+        first_chunks: Sequence[int] = (),
+    ) -> Iterator[Tensor]:
         """Yield the waveform of consecutive mels; `contours` are their F0, as for `waveform`."""
         # As one mel: the network's receptive field reaches across each seam, so that none clicks.
         moved = map(self._checked, mels)
         if contours is None:
-            pieces = self._network.stream(moved)
+            pieces = self._network.stream(moved, first_chunks=first_chunks)
         else:
-            pieces = self._with_f0.stream(moved, f0_hz=map(self._moved, contours))
+            pieces = self._with_f0.stream(moved, f0_hz=map(self._moved, contours), first_chunks=first_chunks)
         yield from self._denoised(pieces)
 
     def _denoised(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:

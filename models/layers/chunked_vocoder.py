@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -61,7 +62,9 @@ class ChunkedVocoder:
         return samples
 
     @torch.inference_mode()
-    def stream(self, mel: Tensor | Iterable[Tensor], chunk_frames: int = CHUNK_FRAMES) -> Iterator[Tensor]:
+    def stream(
+        self, mel: Tensor | Iterable[Tensor], chunk_frames: int = CHUNK_FRAMES, *, first_chunks: Sequence[int] = ()
+    ) -> Iterator[Tensor]:
         """Yield the same waveform piece by piece, `chunk_frames` frames each; the last may be shorter.
 
         Each piece is generated with its receptive field on both sides, so that the pieces put together are the whole.
@@ -69,8 +72,10 @@ class ChunkedVocoder:
         Args:
             mel: (M, T_mel), or pieces of it in order; a chunk is yielded as soon as its overlap is available.
             chunk_frames: frames generated at once, without the overlap.
+            first_chunks: the same of the first chunks.
         """
-        for chunk in overlapping_chunks([mel] if isinstance(mel, Tensor) else mel, chunk_frames, self._overlap):
+        sizes = (*first_chunks, chunk_frames)
+        for chunk in overlapping_chunks([mel] if isinstance(mel, Tensor) else mel, sizes, self._overlap):
             generated = self._generate(chunk.frames[None])[0].float()
             yield generated[chunk.start * self._hop_size : chunk.stop * self._hop_size]
 
@@ -90,9 +95,13 @@ class NumberedVocoder(ChunkedVocoder):
             receptive_frames=receptive_frames,
         )
 
-    def stream(self, mel: Tensor | Iterable[Tensor], chunk_frames: int = CHUNK_FRAMES) -> Iterator[Tensor]:
+    def stream(
+        self, mel: Tensor | Iterable[Tensor], chunk_frames: int = CHUNK_FRAMES, *, first_chunks: Sequence[int] = ()
+    ) -> Iterator[Tensor]:
         """Yield the same waveform piece by piece; see `ChunkedVocoder`."""
-        return super().stream(_numbered([mel] if isinstance(mel, Tensor) else mel), chunk_frames)
+        return super().stream(
+            _numbered([mel] if isinstance(mel, Tensor) else mel), chunk_frames, first_chunks=first_chunks
+        )
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Return (B, T_mel * hop_size) float32 waveforms of (B, M, T_mel) log-mels, all at once."""
@@ -126,7 +135,7 @@ class Chunk(NamedTuple):
     stop: int
 
 
-def overlapping_chunks(pieces: Iterable[Tensor], chunk_frames: int, overlap: int) -> Iterator[Chunk]:
+def overlapping_chunks(pieces: Iterable[Tensor], chunk_frames: Sequence[int], overlap: int) -> Iterator[Chunk]:
     """Cut frames into chunks with an overlap on both sides, less of it at the ends; the last chunk may be shorter.
 
         frames         |----------------------------------------|
@@ -135,20 +144,23 @@ def overlapping_chunks(pieces: Iterable[Tensor], chunk_frames: int, overlap: int
 
     Args:
         pieces: (rows, T) stretches of the frames in order; a chunk is yielded as soon as its overlap is available.
-        chunk_frames: frames per chunk, without the overlap.
+        chunk_frames: frames of the first chunks, without the overlap; the last counts for all that follow, too.
         overlap: frames on each side.
     """
     held: Tensor | None = None  # from the overlap before the next chunk on
     start = 0  # of the next chunk within it
+    next_sizes = chain(chunk_frames, repeat(chunk_frames[-1]))
+    size = next(next_sizes)
     for piece in pieces:
         held = piece if held is None else torch.cat([held, piece], dim=1)
-        while held.shape[1] >= start + chunk_frames + overlap:
-            yield _chunk(held, start, chunk_frames, overlap)
-            first = max(start + chunk_frames - overlap, 0)
-            held, start = held[:, first:], start + chunk_frames - first
+        while held.shape[1] >= start + size + overlap:
+            yield _chunk(held, start, size, overlap)
+            first = max(start + size - overlap, 0)
+            held, start = held[:, first:], start + size - first
+            size = next(next_sizes)
     while held is not None and start < held.shape[1]:
-        yield _chunk(held, start, chunk_frames, overlap)
-        start += chunk_frames
+        yield _chunk(held, start, size, overlap)
+        start, size = start + size, next(next_sizes)
 
 
 def _chunk(held: Tensor, start: int, n_frames: int, overlap: int) -> Chunk:

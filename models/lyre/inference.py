@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,8 +12,9 @@ from models.layers.chunked_vocoder import ChunkedVocoder, overlapping_chunks
 from models.lyre.f0_predictor import F0Predictor
 from processors.audio.harmonic_source import HarmonicSource, SourceState
 
-# Frames whose F0 is predicted and followed at once. Always the same, so that neither depends on how a mel is cut.
-_F0_CHUNK_FRAMES = 512
+# Frames whose F0 is predicted and followed at once. Always the same, so that neither depends on how a mel is cut; few
+# at first, so that a stream can begin.
+_F0_CHUNK_FRAMES = (128, 256, 512)
 # A sentence at once: at frame rate memory is small, and overlaps cost time.
 _CHUNK_FRAMES = 1024
 _N_ROWS = 4
@@ -101,19 +102,24 @@ class LyreVocoder:
         mel: Tensor | Iterable[Tensor],
         chunk_frames: int = _CHUNK_FRAMES,
         f0_hz: Tensor | Iterable[Tensor] | None = None,
+        *,
+        first_chunks: Sequence[int] = (),
     ) -> Iterator[Tensor]:
-        """Yield the same waveform in pieces of `chunk_frames` frames each; the last may be shorter.
+        """Yield the same waveform in pieces of `chunk_frames` frames; the last may be shorter.
 
         Args:
             mel: (M, T_mel), or pieces of it in their order.
             chunk_frames: frames generated at once.
+            first_chunks: the same of the first chunks.
             f0_hz: (T_mel,), or pieces as long as those of the mel; None to predict it.
         """
         mels = [mel] if isinstance(mel, Tensor) else mel
         if f0_hz is not None:
             contours = [f0_hz] if isinstance(f0_hz, Tensor) else f0_hz
             mels = (torch.cat([mel, f0.unsqueeze(0)]) for mel, f0 in zip(mels, contours, strict=True))
-        yield from self._chunked.stream(self._rows(mels, has_f0=f0_hz is not None), chunk_frames)
+        yield from self._chunked.stream(
+            self._rows(mels, has_f0=f0_hz is not None), chunk_frames, first_chunks=first_chunks
+        )
 
     @torch.inference_mode()
     def __call__(self, mel: Tensor) -> Tensor:

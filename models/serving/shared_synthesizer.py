@@ -34,7 +34,8 @@ class SharedSynthesizer(Synthesizer):
         self._waiting: deque[_Waiting] = deque()
         self._turn = threading.Lock()
 
-    def _predict(self, chunks: _Chunks) -> list[ChunkMel]:
+    def _predict(self, chunks: _Chunks, n_together: int = _MOST_TOGETHER) -> list[ChunkMel]:
+        del n_together  # whatever waits is computed together
         own = _Waiting(chunks)
         self._waiting.append(own)
         with self._turn:

@@ -65,7 +65,7 @@ def encode(waveform: np.ndarray, sample_rate: int, audio_format: AudioFormat) ->
     rate = encoding.sample_rate or sample_rate
     samples = waveform if rate == sample_rate else soxr.resample(waveform, sample_rate, rate)
     if encoding.container is None:
-        return _little_endian(samples)
+        return pcm_bytes(samples)
     file = BytesIO()
     # libsndfile rounds to 16 bits by itself, but not to the nearest.
     content = to_int16(samples) if encoding.subtype == "PCM_16" else samples
@@ -94,7 +94,7 @@ def stream_encoder(sample_rate: int, audio_format: AudioFormat) -> AudioEncoder:
     if encoding.container is None:
         encoder = _Pcm()
     elif encoding.container == "WAV":
-        encoder = _Pcm(_wav_header(rate))
+        encoder = _Pcm(endless_wav_header(rate))
     else:
         encoder = _Compressed(encoding.container, encoding.subtype, rate)
     return encoder if rate == sample_rate else _Resampled(encoder, sample_rate, rate)
@@ -108,7 +108,7 @@ class _Pcm:
 
     def encode(self, waveform: np.ndarray) -> bytes:
         header, self._header = self._header, b""
-        return header + _little_endian(waveform)
+        return header + pcm_bytes(waveform)
 
     def finish(self) -> bytes:
         return self.encode(np.zeros(0, np.float32))
@@ -178,11 +178,13 @@ class _Written:
         return taken
 
 
-def _little_endian(waveform: np.ndarray) -> bytes:
+def pcm_bytes(waveform: np.ndarray) -> bytes:
+    """Return a (T_wav,) waveform in [-1, 1] as 16-bit samples, little-endian."""
     return to_int16(waveform).astype("<i2").tobytes()
 
 
-def _wav_header(rate: int) -> bytes:
+def endless_wav_header(rate: int) -> bytes:
+    """Return the header of a WAV of 16-bit samples at a rate, in Hz, which states no length: players go to the end."""
     return struct.pack(
         "<4sI4s4sIHHIIHH", b"RIFF", _UNKNOWN_SIZE, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16
     ) + struct.pack("<4sI", b"data", _UNKNOWN_SIZE)
