@@ -19,11 +19,10 @@ from models.bundle import Bundle, BundleError
 from models.contracts import InitialState
 from models.fastpitch.network import FastPitch
 from models.fastpitch.settings import FastPitchSettings
-from models.training.published_files import published_settings, read_tensors
+from models.training.published_files import published_settings, read_tensors, write_tensors
 from processors.speakers.statistics import SpeakerStatistics, Spread
 from processors.text.mixed_symbols import MIXED_INVENTORY
 from processors.text.symbols import SymbolTable
-from utils.files import atomic_file
 
 _DEFAULTS = "config/fastpitch.json"
 # LJSpeech's, which their inference uses where a checkpoint has a deviation of 0.
@@ -59,7 +58,7 @@ _PREPROCESS = {
 }
 _PREDICTOR_LAYERS = 2
 
-# Parts of parameters' names: theirs to ours, in the order in which they are replaced.
+# Parts of parameters' names: theirs for ours, in the order in which they are put in place.
 _NAMES = (
     ("encoder.word_emb", "phoneme_embedding"),
     ("speaker_emb", "speaker_embedding"),
@@ -73,9 +72,6 @@ _NAMES = (
     ("_emb.", "_embedding."),
     ("proj.", "to_mel."),
 )
-_PREDICTOR = re.compile(r"(duration|pitch|energy)_predictor\.(?:blocks\.(\d+)\.(conv|norm)|fc)\.(\w+)")
-_EMBEDDING = re.compile(r"(pitch|energy)_embedding\.(\w+)")
-_ALIGNER = re.compile(r"attention\.(query|key)_proj\.(\d)\.conv\.(\w+)")
 _UNUSED = re.compile(r"(en|de)coder\.pos_emb\.inv_freq|pitch_(mean|std)|attention\.attn_proj\.\w+")
 # Linear layers of theirs that are convolutions of ours.
 _LINEAR = re.compile(r".*(to_queries_keys_values|to_output|to_value|to_mel)\.weight")
@@ -97,16 +93,18 @@ def open_published(path: Path) -> Bundle:
     if std == 0:
         mean, std = _USUAL_PITCH
     pitch = Spread(mean, std, low=0.0, high=_HIGHEST_HZ, n_frames=0)
-    statistics = SpeakerStatistics(pitch, Spread(0.0, 1.0, 0.0, 1.0, 0), "hz")
+    of_speakers = dict.fromkeys(speakers, SpeakerStatistics(pitch, Spread(0.0, 1.0, 0.0, 1.0, 0), "hz"))
+    symbols = SymbolTable(MIXED_INVENTORY)
+    network = FastPitch.untrained(settings, symbols, speakers, of_speakers)
     bundle = Bundle(
         settings,
-        {_our_name(name): _our_shape(_our_name(name), tensor) for name, tensor in theirs.items() if _is_used(name)},
-        SymbolTable(MIXED_INVENTORY),
-        dict.fromkeys(speakers, statistics),
+        _our_weights(theirs, network),
+        symbols,
+        of_speakers,
         speakers,
         folder=path,
     )
-    FastPitch.from_bundle(bundle)  # checks names and shapes
+    bundle.load_into(network)  # checks names and shapes
     return bundle
 
 
@@ -148,11 +146,8 @@ def write_published(
     if (settings.model.encoder_block, settings.model.decoder_block) != ("transformer", "transformer"):
         raise BundleError(f"{bundle.folder}: NVIDIA's FastPitch has Transformer blocks only")
     network = FastPitch.from_bundle(bundle).state_dict()
-    step = (training.step if training is not None else None) or 0
-    epoch = (training.epoch if training is not None else None) or 0
+    step, epoch = (training.step or 0, training.epoch or 0) if training is not None else (0, 0)
     name = f"FastPitch_checkpoint_{epoch}.pt"
-    if (folder / name).exists() and not overwrite:
-        raise BundleError(f"{folder}: already has {name}; replace with --overwrite, or choose another folder")
     config = _config(settings, len(bundle.speakers))
     [pitch, *_] = (each.pitch for each in bundle.statistics.values())
     payload = {
@@ -163,9 +158,7 @@ def write_published(
         "state_dict": _state_dict_of(network, pitch),
         "optimizer": {"state": {}, "param_groups": []},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_file(folder / name) as partial:
-        torch.save(payload, partial)
+    write_tensors(folder / name, payload, overwrite=overwrite)
     return [name]
 
 
@@ -190,25 +183,14 @@ def _state_dict(payload: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 # Weights
 
 
-def _is_used(name: str) -> bool:
-    return not _UNUSED.fullmatch(name)
-
-
-def _our_name(name: str) -> str:
-    if match := _ALIGNER.fullmatch(name):
-        return f"aligner.{'queries' if match[1] == 'query' else 'keys'}.{int(match[2]) // 2}.{match[3]}"
-    for theirs, ours in _NAMES:
-        name = name.replace(theirs, ours)
-    if match := _PREDICTOR.fullmatch(name):
-        layer = f"{'convolutions' if match[3] == 'conv' else 'norms'}.{match[2]}" if match[2] else "to_value"
-        return f"variance_adaptor.predictors.{match[1]}.{layer}.{match[4]}"
-    if match := _EMBEDDING.fullmatch(name):
-        return f"variance_adaptor.embeddings.{match[1]}.convolution.{match[2]}"
-    return name
-
-
-def _our_shape(name: str, tensor: Tensor) -> Tensor:
-    return tensor.unsqueeze(2) if _LINEAR.fullmatch(name) and tensor.ndim == 2 else tensor
+def _our_weights(theirs: Mapping[str, Tensor], network: FastPitch) -> dict[str, Tensor]:
+    """Return their weights by the names of a network; unknown ones keep theirs, by which they are refused."""
+    ours = {_their_name(name): name for name in network.state_dict()}
+    named = {ours.get(name, name): tensor for name, tensor in theirs.items() if not _UNUSED.fullmatch(name)}
+    return {
+        name: tensor.unsqueeze(2) if _LINEAR.fullmatch(name) and tensor.ndim == 2 else tensor
+        for name, tensor in named.items()
+    }
 
 
 def _state_dict_of(network: Mapping[str, Tensor], pitch: Spread) -> dict[str, Tensor]:

@@ -205,7 +205,7 @@ def test_export_and_import_are_bit_equal(folder, name, tmp_path):
     assert ours.keys() == theirs.keys()
     for key in ours.keys() - {"pitch_mean", "pitch_std"}:
         assert "attn_proj" in key or torch.allclose(ours[key], theirs[key], rtol=0, atol=1e-7), key
-    with pytest.raises(BundleError, match="already has"):
+    with pytest.raises(BundleError, match="exists already"):
         original.write_published(tmp_path, bundle, None)
     model = bundle.settings.model.model_copy(update={"decoder_block": "conformer"})
     other = dataclasses.replace(bundle, settings=bundle.settings.model_copy(update={"model": model}))
