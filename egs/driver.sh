@@ -302,6 +302,11 @@ end_demo() {
     [ -z "$recordings" ] || printf 'Listen to:\n%s\n' "$recordings"
     printf 'Look at:\n' && find "$demo_made" -path '*/result/*.png'
     find "$demo_dir" -path '*/processed/*.html'
+    if [ "$infer_command" = bins.synthesize ]; then
+        serve=$root/egs/serve/run.sh
+        printf 'Open it as a page in the browser, with its pitch to take in hand:\n'
+        printf 'sh %s --voice demo=%s\n' "$(quoted "${serve#"$start_dir"/}")" "${demo_made#"$root"/}/demo"
+    fi
 }
 
 # --- Go ---

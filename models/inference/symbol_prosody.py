@@ -157,7 +157,7 @@ def symbol_prosody(
         SynthesisError: a word or phone is not there.
     """
     _require_words(prosody, sequences)
-    places = list(_places(sequences))
+    places = list(symbol_places(sequences))
     found = []
     for index, sequence in enumerate(sequences):
         changes = [_change_at(prosody, word, phone) for word, phone in places[index]]
@@ -168,7 +168,7 @@ def symbol_prosody(
     return found
 
 
-def _places(sequences: Sequence[PhoneSequence]) -> Iterator[list[tuple[int, int]]]:
+def symbol_places(sequences: Sequence[PhoneSequence]) -> Iterator[list[tuple[int, int]]]:
     """Yield for each chunk its symbols' words in the text, -1 for pauses, and places within their words."""
     first_word = 0
     for sequence in sequences:
@@ -191,7 +191,7 @@ def _require_words(prosody: Prosody, sequences: Sequence[PhoneSequence]) -> None
         if not 0 <= word <= len(words):
             raise SynthesisError(f"prosody: has a pause before word {word}; the text has {len(words)} words")
     lengths: dict[int, int] = {}
-    for places in _places(sequences):
+    for places in symbol_places(sequences):
         for word, phone in places:
             lengths[word] = max(lengths.get(word, 0), phone + 1)
     for word, phone in prosody.phones:

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from models.serving.page_files import add_page, is_of_page
 from models.serving.requests import MODEL, OPENAI_MODELS, RequestError, SpeechBody, read_speech_body
 from models.serving.service import SpeechService
 from models.serving.speech_queue import QueueFullError, ShuttingDownError, TimeLimitError
@@ -70,6 +71,7 @@ def make_app(service: SpeechService, options: AppOptions) -> FastAPI:
     _add_errors(app)
     _add_speech(app, service, options)
     _add_listings(app, service)
+    add_page(app)
     return app
 
 
@@ -94,7 +96,7 @@ class _Gate:
         await app(scope, receive, send_and_count)
 
     def _may_pass(self, request: Request) -> bool:
-        if self._token is None or request.url.path == "/health":
+        if self._token is None or request.url.path == "/health" or is_of_page(request.url.path):
             return True
         sent = request.headers.get("authorization", "").removeprefix("Bearer ")
         return secrets.compare_digest(sent.encode(), self._token.encode())
@@ -129,6 +131,14 @@ def _add_speech(app: FastAPI, service: SpeechService, options: AppOptions) -> No
         try:
             body = read_speech_body(await _read(request, options.max_chars), options.max_chars)
             return await _answer(request, _lines(service, body), "application/x-ndjson", body)
+        except RecitalError as error:
+            return _refusal(error)
+
+    @app.post("/v1/audio/speech/details")
+    async def details(request: Request) -> Response:
+        try:
+            body = read_speech_body(await _read(request, options.max_chars), options.max_chars)
+            return await _answer(request, service.speak_with_details(body), "application/x-ndjson", body)
         except RecitalError as error:
             return _refusal(error)
 

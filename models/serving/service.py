@@ -11,8 +11,10 @@ from typing import TypeVar
 import numpy as np
 
 from models.contracts import ControlError
+from models.inference.speech_plan import SpeechPlan
 from models.inference.symbol_prosody import SynthesisError
-from models.inference.synthesizer import Synthesizer
+from models.inference.synthesizer import Speech, Synthesizer
+from models.serving.details import details_line
 from models.serving.metrics import Metrics
 from models.serving.requests import RequestError, SpeechBody
 from models.serving.speech_queue import SpeechQueue
@@ -67,6 +69,10 @@ class SpeechService:
         """Yield encoded speech with the times of its words, sentence by sentence; see `speak` for the errors."""
         return self._run(body, self._captioned)
 
+    def speak_with_details(self, body: SpeechBody) -> AsyncIterator[bytes]:
+        """Yield lines of JSON with speech and what it is made of, sentence by sentence; see `speak` for the errors."""
+        return self._run(body, self._detailed)
+
     async def _run(
         self, body: SpeechBody, produce: Callable[[Synthesizer, SpeechBody], Iterator[_Piece | None]]
     ) -> AsyncIterator[_Piece]:
@@ -107,8 +113,7 @@ class SpeechService:
 
     def _captioned(self, synthesizer: Synthesizer, body: SpeechBody) -> Iterator[CaptionedPiece | None]:
         rate, start_s = synthesizer.sample_rate, 0.0
-        plan = synthesizer.plan(body.input, speaker=body.speaker, language=body.language, prosody=body.asked_prosody())
-        for speech in synthesizer.speak(each for each in plan.by_chunk()):
+        for _, speech in _by_chunk(synthesizer, body):
             words = tuple(
                 TimedWord(word.label, start_s + word.start_s, start_s + word.end_s)
                 for word in speech.alignment.words
@@ -117,6 +122,23 @@ class SpeechService:
             start_s += speech.duration_s
             yield CaptionedPiece(encode(self._counted(speech.waveform, rate), rate, body.response_format), words)
 
+    def _detailed(self, synthesizer: Synthesizer, body: SpeechBody) -> Iterator[bytes | None]:
+        prosody = body.asked_prosody()
+        if prosody.peak_normalize or prosody.fade_out_ms:
+            raise RequestError("prosody: sentences that are sent one by one are neither peak-normalized nor faded out")
+        hop_size, start_s, first_word = synthesizer.settings.preprocess.hop_size, 0.0, 0
+        for plan, speech in _by_chunk(synthesizer, body):
+            self._counted(speech.waveform, speech.sample_rate)
+            yield details_line(plan, speech, hop_size, start_s=start_s, first_word=first_word)
+            start_s += speech.duration_s
+            first_word += len(plan.sequence.words)
+
     def _counted(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
         self.metrics.count_speech(len(waveform) / sample_rate)
         return waveform
+
+
+def _by_chunk(synthesizer: Synthesizer, body: SpeechBody) -> Iterator[tuple[SpeechPlan, Speech]]:
+    plan = synthesizer.plan(body.input, speaker=body.speaker, language=body.language, prosody=body.asked_prosody())
+    for each in plan.by_chunk():
+        yield each, next(synthesizer.speak(iter([each])))

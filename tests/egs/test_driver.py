@@ -492,6 +492,7 @@ def test_the_demo_makes_its_corpus_and_runs_every_stage(house, tmp_path):
         assert value_of(call, "--config") == str(house.recipe / "demo.json")
     assert value_of(stages[2], "--infer_text")
     assert value_of(stages[2], "--infer_output_dir") == str(demo / "FastSpeech2" / "result")
+    assert "egs/serve/run.sh' --voice demo=data/demo/FastSpeech2/demo\n" in done.stdout
 
 
 def test_the_vocoders_demo_copies_the_test_set(vocoder_house, tmp_path):

@@ -11,7 +11,7 @@ import shutil
 import socket
 import threading
 import time
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 
 import numpy as np
 import openai
@@ -20,56 +20,18 @@ import soundfile
 
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesizer import Synthesizer
-from models.serving.app import AppOptions, make_app
-from models.serving.metrics import Metrics
-from models.serving.run import ServerProcess, listen
-from models.serving.service import SpeechService
+from models.serving.app import AppOptions
 from models.serving.shared_synthesizer import SharedSynthesizer
 from models.serving.speech_queue import QueueFullError, ShuttingDownError, SpeechQueue, TimeLimitError
 from models.serving.voices import UnknownVoiceError, Voices, VoiceUnavailableError
 from tests.support.many_threads import TEXTS, by_threads
-from tests.support.tiny_voice import tiny_bundle
+from tests.support.speech_server import PATH, ask, serving, two_voices
 from utils.errors import RecitalError
-
-PATH = "/v1/audio/speech"
-DEFAULTS = AppOptions()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("voices")
-    tiny_bundle().save(folder / "anna")
-    tiny_bundle(speakers=("ben", "cleo")).save(folder / "two")
-    return folder
-
-
-@contextmanager
-def serving(folder, options=DEFAULTS, n_threads=2, max_waiting=8, time_limit_s=30.0, max_open=2):
-    voices = Voices(
-        {"anna": folder / "anna", "two": folder / "two"}, {"alloy": "two"}, SharedSynthesizer.open, max_open=max_open
-    )
-    queue = SpeechQueue(n_threads, max_waiting, time_limit_s)
-    listener = listen("127.0.0.1", 0)
-    server = ServerProcess(make_app(SpeechService(voices, queue, Metrics()), options), queue, shutdown_s=20)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield listener.getsockname()[1], voices, queue, server
-    finally:
-        server.should_exit = True
-        thread.join()
-        queue.close()
-        listener.close()
-
-
-def ask(port, body, path=PATH, method="POST", headers=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    content = body if isinstance(body, bytes | None) else json.dumps(body)
-    connection.request(method, path, content, headers or {})
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer, content
+    return two_voices(tmp_path_factory.mktemp("voices"))
 
 
 def is_idle(queue, within_s=20):
@@ -119,6 +81,43 @@ def test_captions_state_when_each_word_is_spoken(folder):
     assert [each["start_time"] for each in words] == pytest.approx([start for _, start, _ in expected], abs=1e-3)
     length = sum(len(samples(base64.b64decode(line["audio"]))[0]) for line in lines)
     assert length == len(speech.waveform)
+
+
+def test_details_hold_the_speech_with_its_words_phones_pitch_and_mel(folder):
+    text = "Hello there, world. How are you?"
+    speech = Synthesizer.open(folder / "anna")(text)
+    request = {"input": text, "voice": "anna"}
+    with serving(folder) as (port, *_):
+        answer, content = ask(port, request, f"{PATH}/details")
+        up = {"words": [{"index": 5, "phones": [{"index": 1, "pitch_shift_semitones": 2}]}]}
+        _, changed = ask(port, request | {"prosody": up}, f"{PATH}/details")
+        for refused in ({"words": 1}, {"fade_out_ms": 9}):
+            assert ask(port, request | {"prosody": refused}, f"{PATH}/details")[0].status == 400
+    assert (answer.status, answer.getheader("Content-Type")) == (200, "application/x-ndjson")
+    lines = [json.loads(line) for line in content.splitlines()]
+    audio = np.concatenate([samples(base64.b64decode(line["audio"]))[0] for line in lines])
+    np.testing.assert_allclose(audio, speech.waveform, atol=1e-3)
+    assert lines[-1]["start"] + lines[-1]["duration"] == pytest.approx(speech.duration_s, abs=1e-3)
+    words, phones = ([each for line in lines for each in line[tier]] for tier in ("words", "phones"))
+    for found, label, tier in ((words, "word", speech.alignment.words), (phones, "phone", speech.alignment.phones)):
+        expected = [each for each in tier if each.label]
+        assert [each[label] for each in found] == [each.label for each in expected]
+        assert [each["start"] for each in found] == pytest.approx([each.start_s for each in expected], abs=1e-3)
+        assert [each["end"] for each in found] == pytest.approx([each.end_s for each in expected], abs=1e-3)
+    assert [each["index"] for each in words] == list(range(6))
+    assert [(each["word"], each["index"], each["voiced"]) for each in phones[:2]] == [(0, 0, False), (0, 1, True)]
+    mels = [line["mel"] for line in lines]
+    values = [np.frombuffer(base64.b64decode(each["values"]), np.uint8) for each in mels]
+    found = np.concatenate(
+        [
+            (mel["min"] + each / 255 * (mel["max"] - mel["min"])).reshape(mel["n_frames"], mel["n_mel"])
+            for each, mel in zip(values, mels, strict=True)
+        ]
+    )
+    np.testing.assert_allclose(found.T, speech.mel, atol=np.ptp(speech.mel) / 500)
+    raised = [each for line in map(json.loads, changed.splitlines()) for each in line["phones"]]
+    semitones = [12 * np.log2(b["f0_hz"] / a["f0_hz"]) for a, b in zip(phones, raised, strict=True)]
+    assert semitones == pytest.approx([2.0 * ((each["word"], each["index"]) == (5, 1)) for each in phones], abs=0.01)
 
 
 def test_voices_are_found_by_name_alias_and_speaker(folder):
