@@ -9,7 +9,7 @@ from torch import nn
 
 
 class MovingAverage:
-    """An exponential moving average of a network's parameters; its buffers are the latest.
+    """An exponential moving average of a network's parameters; its buffers, as far as they are saved, are the latest.
 
     The decay of step n is at most (1 + n) / (10 + n), so that the average soon forgets the untrained network.
 
@@ -28,6 +28,9 @@ class MovingAverage:
         self._decay = decay
         # Frozen parameters keep their value to the bit.
         self._learning = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+        # Others are derived, and may grow, as a table of positions does: each network has its own.
+        saved = network.state_dict().keys()
+        self._buffers = [name for name, _ in network.named_buffers() if name in saved]
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
@@ -38,6 +41,7 @@ class MovingAverage:
             torch._foreach_lerp_(
                 [averages[name] for name in self._learning], [latest_ones[name] for name in self._learning], share
             )
-        for own, latest in zip(self.network.buffers(), network.buffers(), strict=True):
-            own.copy_(latest)
+        own, latest = dict(self.network.named_buffers()), dict(network.named_buffers())
+        for name in self._buffers:
+            own[name].copy_(latest[name])
         self.n_updates += 1
