@@ -7,7 +7,12 @@ const SVG = "http://www.w3.org/2000/svg";
 const NO_CHANGE = { pitch: 0, length: 0, level: 0, pause: null };
 const STEP = 0.5; // semitones by arrow key
 const MOST = 24; // semitones by hand
-const PIXELS_PER_S = 170; // at least
+const PIXELS_PER_S = 170; // at least, and more where fingers point
+const PIXELS_PER_S_BY_FINGER = 230;
+const MOST_PIXELS_PER_S = 330; // where words need room, which most of them get
+const PIXELS_PER_LETTER = 9.5;
+const NARROW = 36; // pixels of a word without room for what is changed
+const MOST_COLUMNS = 16000; // of a canvas in any browser
 const AROUND_S = 0.35; // played round what was changed
 const MOST_UNDONE = 200;
 const nonce = document.querySelector("script[nonce]").nonce;
@@ -18,7 +23,7 @@ const nonce = document.querySelector("script[nonce]").nonce;
 let edits = noEdits();
 let history = [JSON.stringify(edits)];
 let at = 0;
-let speech = null; // of the last answer; see emptySpeech
+let speech = null; // of the last answer; see assembled
 let spoken = null; // the request that it answers
 let selected = null; // index of a word
 let running = null; // AbortController of the request on its way
@@ -28,8 +33,26 @@ function noEdits() {
     return { text: { ...NO_CHANGE }, words: {}, phones: {} };
 }
 
-function emptySpeech() {
-    return { pieces: [], words: [], phones: [], mels: [], duration: 0, sampleRate: 0, edits: noEdits(), isWhole: false };
+/** The speech of parts, which are sentences or several, one after the other. */
+function assembled(parts, ofEdits, isWhole) {
+    const made = { parts: [], words: [], phones: [], duration: 0, edits: ofEdits, isWhole };
+    for (const part of parts) {
+        const shift = made.duration - part.start;
+        const shifted = (each) => ({ ...each, start: each.start + shift, end: each.end + shift });
+        const placed = { ...part, start: made.duration, words: part.words.map(shifted), phones: part.phones.map(shifted) };
+        made.parts.push(placed);
+        made.words.push(...placed.words);
+        made.phones.push(...placed.phones);
+        made.duration += part.duration;
+    }
+    return made;
+}
+
+function partOf({ audio, sample_rate, start, duration, words, phones, mel }) {
+    return {
+        start, duration, words, phones, sampleRate: sample_rate, samples: samplesOf(bytesOf(audio)),
+        mel: { ...mel, values: bytesOf(mel.values) },
+    };
 }
 
 const ofWord = (index, from = edits) => from.words[index] ?? NO_CHANGE;
@@ -68,9 +91,13 @@ function prosody() {
     return made;
 }
 
-function request() {
-    const body = { input: $("text").value.trim(), voice: $("voice").value };
-    if ($("language").value) body.language = $("language").value;
+/** What is asked for: the form, or the text that is shown with its changes. */
+function request(isOfForm = !spoken) {
+    const body = isOfForm
+        ? { input: $("text").value.trim(), voice: $("voice").value }
+        : { input: spoken.input, voice: spoken.voice };
+    const language = isOfForm ? $("language").value : spoken.language;
+    if (language) body.language = language;
     if (isEdited()) body.prosody = prosody();
     return body;
 }
@@ -105,6 +132,7 @@ function commit(delay = 0) {
 function speakSoon(delay) {
     clearTimeout(timer);
     showEdits();
+    if (!running && JSON.stringify(edits) === JSON.stringify(speech.edits)) return;
     timer = setTimeout(() => speak({ isChange: true }), delay);
 }
 
@@ -177,6 +205,7 @@ function showLanguages() {
         ...(voice?.languages ?? []).map((code) => new Option(named(code), code)),
     );
     $("language").value = voice?.languages?.includes(chosen) ? chosen : "";
+    $("text").lang = $("language").value || (voice?.languages?.[0] ?? "");
 }
 
 const unknownSpeakers = () => voices.some(({ id, speakers }) => speakers === null && id === $("voice").value);
@@ -186,13 +215,13 @@ async function speak({ isChange = false } = {}) {
     clearTimeout(timer);
     running?.abort();
     const own = (running = new AbortController());
-    const sameText = (body) => body && ["input", "voice", "language"].every((key) => body[key] === spoken?.[key]);
-    if (!sameText(request()) && isEdited()) {
-        edits = noEdits(); // of another text
+    const asked = request(!isChange);
+    if (spoken && ["input", "voice", "language"].some((key) => asked[key] !== spoken[key])) {
+        edits = noEdits(); // those were of another text
         history = [JSON.stringify(edits)];
         at = 0;
     }
-    const body = request();
+    const body = request(!isChange);
     if (!body.input) {
         $("text").focus();
         return say("There is no text yet.", true);
@@ -204,32 +233,37 @@ async function speak({ isChange = false } = {}) {
     say(isChange ? "Speaking the change …" : "Speaking …");
     const wasUnknown = unknownSpeakers();
     try {
-        const asked = performance.now();
+        const begun = performance.now();
         const answer = await call("v1/audio/speech/details", {
             method: "POST", body: JSON.stringify(body), signal: own.signal,
             headers: { "Content-Type": "application/json" },
         });
-        const made = emptySpeech();
-        made.edits = JSON.parse(JSON.stringify(edits));
+        const ofEdits = JSON.parse(JSON.stringify(edits));
+        const before = speech?.parts ?? [];
+        const parts = [];
         let first = null;
+        let isHeard = false;
         for await (const line of lines(answer)) {
             if (own.signal.aborted) return;
-            first ??= performance.now() - asked;
-            append(made, line);
+            first ??= performance.now() - begun;
+            parts.push(partOf(line));
             if (changed === null) {
-                speech = made;
+                speech = assembled(parts, ofEdits, false);
                 spoken = body;
-                if (made.pieces.length === 1) player.follow();
+                if (parts.length === 1) player.play(0);
                 else player.more();
                 show();
+            } else if (!isHeard && parts.some(({ words }) => words.some(({ index }) => index >= Math.max(...changed)))) {
+                speech = assembled([...parts, ...before.slice(parts.length)], ofEdits, false); // the rest is as it was
+                show();
+                playChange(changed);
+                isHeard = true;
             }
         }
-        made.isWhole = true;
-        speech = made;
+        speech = assembled(parts, ofEdits, true);
         spoken = body;
         show();
-        if (changed !== null) playChange(changed);
-        say(`${made.duration.toFixed(1)} seconds of speech, the first sound after ${(first / 1000).toFixed(2)} s.`);
+        say(`${speech.duration.toFixed(1)} seconds of speech, the first sound after ${(first / 1000).toFixed(2)} s.`);
         if (wasUnknown) await loadVoices();
     } catch (error) {
         if (error.name === "AbortError") return;
@@ -246,15 +280,6 @@ async function speak({ isChange = false } = {}) {
     }
 }
 
-function append(to, line) {
-    to.sampleRate = line.sample_rate;
-    to.pieces.push({ start: to.duration, samples: samplesOf(bytesOf(line.audio)) });
-    to.words.push(...line.words);
-    to.phones.push(...line.phones);
-    to.mels.push({ ...line.mel, values: bytesOf(line.mel.values) });
-    to.duration += line.duration;
-}
-
 function bytesOf(base64) {
     return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
@@ -267,6 +292,7 @@ function samplesOf(bytes) {
     return new Int16Array(bytes.buffer.slice(place + 8, place + 8 + view.getUint32(place + 4, true)));
 }
 
+/** The words that differ between two states of edits; null where the whole text does. */
 function changedWords(before, after) {
     const found = new Set();
     const keys = new Set([...Object.keys(before.words), ...Object.keys(after.words)]);
@@ -276,13 +302,11 @@ function changedWords(before, after) {
     for (const key of new Set([...Object.keys(before.phones), ...Object.keys(after.phones)])) {
         if (before.phones[key] !== after.phones[key]) found.add(Number(key.split(":")[0]));
     }
-    if (JSON.stringify(before.text) !== JSON.stringify(after.text)) found.clear();
-    return found;
+    return found.size && JSON.stringify(before.text) === JSON.stringify(after.text) ? found : null;
 }
 
 function playChange(words) {
     const of = speech.words.filter(({ index }) => words.has(index));
-    if (!of.length) return player.play(0);
     player.play(Math.max(0, of[0].start - AROUND_S), Math.min(speech.duration, of.at(-1).end + AROUND_S));
 }
 
@@ -295,7 +319,6 @@ const player = {
     begun: 0,
     until: Infinity,
     isPlaying: false,
-    isFollowing: false, // plays what is still arriving
     nScheduled: 0,
 
     wake() {
@@ -313,20 +336,15 @@ const player = {
         this.more();
         frame();
     },
-    follow() {
-        this.isFollowing = false;
-        this.play(0);
-        this.isFollowing = true;
-    },
     /** Schedule what has arrived. */
     more() {
         if (!this.isPlaying) return;
-        for (; this.nScheduled < speech.pieces.length; this.nScheduled++) {
-            const { start, samples } = speech.pieces[this.nScheduled];
-            const length = samples.length / speech.sampleRate;
+        for (; this.nScheduled < speech.parts.length; this.nScheduled++) {
+            const { start, samples, sampleRate } = speech.parts[this.nScheduled];
+            const length = samples.length / sampleRate;
             const skipped = Math.max(0, this.from - start);
             if (skipped >= length || start >= this.until) continue;
-            const buffer = this.context.createBuffer(1, samples.length, speech.sampleRate);
+            const buffer = this.context.createBuffer(1, samples.length, sampleRate);
             buffer.copyToChannel(Float32Array.from(samples, (sample) => sample / 32768), 0);
             const source = this.context.createBufferSource();
             source.buffer = buffer;
@@ -343,7 +361,7 @@ const player = {
     },
     stop() {
         this.from = this.position;
-        this.isPlaying = this.isFollowing = false;
+        this.isPlaying = false;
         for (const source of this.sources) source.stop();
         this.sources = [];
         showPosition();
@@ -371,7 +389,7 @@ const player = {
 function frame() {
     if (!player.isPlaying) return;
     const isOver = player.position >= Math.min(player.until, speech.duration) - 1e-3;
-    if (isOver && speech.isWhole) return player.end();
+    if (isOver && (speech.isWhole || player.until < Infinity)) return player.end();
     showPosition();
     requestAnimationFrame(frame);
 }
@@ -419,7 +437,8 @@ function show() {
     if (selected !== null && !speech.words.some(({ index }) => index === selected)) selected = null;
     const style = getComputedStyle($("scroller"));
     const room = $("scroller").clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    scale = Math.max(PIXELS_PER_S, room / speech.duration);
+    const least = matchMedia("(pointer: coarse)").matches || room < 500 ? PIXELS_PER_S_BY_FINGER : PIXELS_PER_S;
+    scale = Math.max(least, Math.min(roomOfWords(), MOST_PIXELS_PER_S), room / speech.duration);
     $("timeline").style.width = `${scale * speech.duration}px`;
     setPitchRange();
     showMel();
@@ -431,6 +450,12 @@ function show() {
     showPosition();
 }
 
+/** Pixels per second in which nine words of ten can be read. */
+function roomOfWords() {
+    const needed = speech.words.map(({ word, start, end }) => (8 + PIXELS_PER_LETTER * word.length) / (end - start));
+    return needed.sort((one, other) => one - other)[Math.floor(0.9 * (needed.length - 1))] ?? 0;
+}
+
 function setPitchRange() {
     const voiced = speech.phones.filter(({ voiced }) => voiced).map(({ f0_hz }) => f0_hz).filter((hz) => hz > 0);
     if (!voiced.length) return;
@@ -439,28 +464,32 @@ function setPitchRange() {
 }
 
 const pitchHeight = () => $("melody").clientHeight - 2 * MARGIN;
-const heightOf = (hz) =>
-    MARGIN + pitchHeight() * (1 - Math.log(hz / pitchRange[0]) / Math.log(pitchRange[1] / pitchRange[0]));
+const heightOf = (hz) => {
+    const place = Math.log(hz / pitchRange[0]) / Math.log(pitchRange[1] / pitchRange[0]);
+    return MARGIN + pitchHeight() * (1 - clamped(place, 0, 1)); // at the edge until it is spoken, which widens the range
+};
 const semitonesPerPixel = () => (12 * Math.log2(pitchRange[1] / pitchRange[0])) / pitchHeight();
 
 function showMel() {
     const canvas = $("mel");
-    const nFrames = speech.mels.reduce((sum, { n_frames }) => sum + n_frames, 0);
-    const nMel = speech.mels[0].n_mel;
+    const mels = speech.parts.map(({ mel }) => mel);
+    const nFrames = mels.reduce((sum, { n_frames }) => sum + n_frames, 0);
+    const nMel = mels[0].n_mel;
     const colours = colourMap();
-    const low = Math.min(...speech.mels.map(({ min }) => min));
-    const high = Math.max(...speech.mels.map(({ max }) => max));
+    const low = Math.min(...mels.map(({ min }) => min));
+    const high = Math.max(...mels.map(({ max }) => max));
     const floor = Math.max(low, high - 9); // nepers below which there is only noise
-    canvas.width = nFrames;
+    const every = Math.ceil(nFrames / MOST_COLUMNS);
+    canvas.width = Math.ceil(nFrames / every);
     canvas.height = nMel;
-    const picture = new ImageData(nFrames, nMel);
+    const picture = new ImageData(canvas.width, nMel);
     let first = 0;
-    for (const { n_frames, min, max, values } of speech.mels) {
-        for (let frame = 0; frame < n_frames; frame++) {
+    for (const { n_frames, min, max, values } of mels) {
+        for (let frame = (every - (first % every)) % every; frame < n_frames; frame += every) {
             for (let band = 0; band < nMel; band++) {
                 const value = min + (values[frame * nMel + band] / 255) * (max - min);
                 const colour = Math.round(255 * clamped((value - floor) / (high - floor), 0, 1));
-                picture.data.set(colours[colour], 4 * ((nMel - 1 - band) * nFrames + first + frame));
+                picture.data.set(colours[colour], 4 * ((nMel - 1 - band) * canvas.width + (first + frame) / every));
             }
         }
         first += n_frames;
@@ -488,6 +517,7 @@ function showWords() {
         const button = made("button", { type: "button", className: "word" }, $("words"));
         button.dataset.index = word.index;
         left(button, word.start * scale + 1, (word.end - word.start) * scale - 2);
+        button.classList.toggle("narrow", (word.end - word.start) * scale < NARROW);
         made("span", { textContent: word.word }, button);
         made("small", {}, button);
         made("span", { className: "grip" }, button);
@@ -498,10 +528,12 @@ function showWords() {
 
 const wordButton = (index) => $("words").querySelector(`[data-index="${index}"]`);
 
+const shownPhone = (phone) => phone.replace(/^@/, "").replace(/[012]$/, ""); // without the stress
+
 function showPhones() {
     $("phones").replaceChildren();
     for (const phone of speech.phones) {
-        const shown = made("span", { className: "phone", textContent: phone.phone.replace(/^@/, "") }, $("phones"));
+        const shown = made("span", { className: "phone", textContent: shownPhone(phone.phone), title: phone.phone }, $("phones"));
         shown.setAttribute("role", "listitem");
         left(shown, phone.start * scale, (phone.end - phone.start) * scale);
     }
@@ -533,8 +565,9 @@ function showPitch() {
     for (const hz of [50, 75, 100, 150, 200, 300, 400, 600]) {
         if (hz < pitchRange[0] || hz > pitchRange[1]) continue;
         drawn("line", { class: "grid", x1: 0, x2: width, y1: heightOf(hz), y2: heightOf(hz) }, svg);
-        drawn("text", { class: "hz", x: 6, y: heightOf(hz) - 4 }, svg).textContent = `${hz} Hz`;
+        drawn("text", { class: "hz", y: heightOf(hz) - 4 }, svg).textContent = `${hz} Hz`;
     }
+    keepAxis();
     drawn("rect", { class: "band", y: 0, height: "100%", width: 0 }, svg);
     for (const name of ["ghost", "halo", "curve"]) drawn("path", { class: name }, svg);
     for (const phone of speech.phones.filter(isPitched)) {
@@ -552,6 +585,13 @@ function showPitch() {
     const focused = held && svg.querySelector(`[data-key="${held}"]`);
     (focused ?? svg.querySelector(".node"))?.setAttribute("tabindex", 0);
     focused?.focus({ preventScroll: true });
+}
+
+/** Keep the axis in sight. */
+function keepAxis() {
+    const style = getComputedStyle($("scroller"));
+    const x = Math.max(6, $("scroller").scrollLeft - parseFloat(style.paddingLeft) + 12);
+    for (const label of $("pitch").querySelectorAll(".hz")) label.setAttribute("x", x);
 }
 
 function placePitch() {
@@ -588,9 +628,9 @@ function showWave() {
 }
 
 function allSamples() {
-    const joined = new Int16Array(speech.pieces.reduce((sum, { samples }) => sum + samples.length, 0));
+    const joined = new Int16Array(speech.parts.reduce((sum, { samples }) => sum + samples.length, 0));
     let place = 0;
-    for (const { samples } of speech.pieces) {
+    for (const { samples } of speech.parts) {
         joined.set(samples, place);
         place += samples.length;
     }
@@ -613,6 +653,7 @@ function showEdits() {
         if (level) parts.push(signed(level, "dB"));
         if (pause !== null) parts.push(`${pause} ms`);
         button.querySelector("small").textContent = parts.join(" · ");
+        button.classList.toggle("changed", parts.length > 0);
         button.setAttribute("aria-pressed", index === selected);
         button.tabIndex = index === (selected ?? speech.words[0].index) ? 0 : -1;
     }
@@ -687,8 +728,13 @@ function drag(event, element, move, done) {
 }
 
 $("pitch").addEventListener("pointerdown", (event) => {
-    const node = event.target.closest(".node");
-    if (!node) return;
+    if (!event.target.closest(".node")) return;
+    // Where nodes are near each other, the nearest one, not the one on top.
+    const away = (each) => {
+        const { x, y, width, height } = each.querySelector(".dot").getBoundingClientRect();
+        return Math.hypot(x + width / 2 - event.clientX, y + height / 2 - event.clientY);
+    };
+    const node = [...$("pitch").querySelectorAll(".node")].reduce((one, other) => (away(other) < away(one) ? other : one));
     const { phone } = node;
     const start = phoneShift(phone);
     focusNode(node);
@@ -869,8 +915,8 @@ function wav() {
     header.setUint32(16, 16, true);
     header.setUint16(20, 1, true);
     header.setUint16(22, 1, true);
-    header.setUint32(24, speech.sampleRate, true);
-    header.setUint32(28, 2 * speech.sampleRate, true);
+    header.setUint32(24, speech.parts[0].sampleRate, true);
+    header.setUint32(28, 2 * speech.parts[0].sampleRate, true);
     header.setUint16(32, 2, true);
     header.setUint16(34, 16, true);
     write(36, "data");
@@ -1016,13 +1062,14 @@ $("previous").addEventListener("click", () => step(-1));
 $("next").addEventListener("click", () => step(1));
 $("listen").addEventListener("click", listen);
 $("whole").addEventListener("click", () => select(null));
-$("voice").addEventListener("change", showLanguages);
+for (const id of ["voice", "language"]) $(id).addEventListener("change", showLanguages);
 $("token").value = sessionStorage.getItem("token") ?? "";
 $("token_row").hidden = !$("token").value;
 $("token").addEventListener("change", () => {
     sessionStorage.setItem("token", $("token").value);
     loadVoices().then(() => say(""), (error) => say(error.message, true));
 });
+$("scroller").addEventListener("scroll", keepAxis, { passive: true });
 let width = 0;
 new ResizeObserver(() => {
     if ($("stage").clientWidth !== width) show();
@@ -1036,5 +1083,5 @@ window.recital = {
     get edits() { return edits; },
     get speech() { return speech; },
     get isPlaying() { return player.isPlaying; },
-    request, wav, textGrid, ssml, curl,
+    request: () => request(), wav, textGrid, ssml, curl,
 };
