@@ -19,7 +19,7 @@ const nonce = document.querySelector("script[nonce]").nonce;
 
 // --- What is asked for, and what the server spoke ---
 
-/** Changes in semitones, powers of two of the length, dB and ms: of the text, of words by index, of phones "word:phone". */
+/** Changes of the text, of words by index, of phones by "word:phone"; semitones, powers of two for length, dB, ms. */
 let edits = noEdits();
 let history = [JSON.stringify(edits)];
 let at = 0;
@@ -39,7 +39,8 @@ function assembled(parts, ofEdits, isWhole) {
     for (const part of parts) {
         const shift = made.duration - part.start;
         const shifted = (each) => ({ ...each, start: each.start + shift, end: each.end + shift });
-        const placed = { ...part, start: made.duration, words: part.words.map(shifted), phones: part.phones.map(shifted) };
+        const [words, phones] = [part.words.map(shifted), part.phones.map(shifted)];
+        const placed = { ...part, start: made.duration, words, phones };
         made.parts.push(placed);
         made.words.push(...placed.words);
         made.phones.push(...placed.phones);
@@ -191,7 +192,8 @@ async function loadVoices() {
         }),
     );
     const options = [...$("voice").options].map(({ value }) => value);
-    $("voice").value = options.find((each) => each === chosen) ?? options.find((each) => each.startsWith(`${chosen}/`)) ?? options[0];
+    const ofChosen = options.find((each) => each === chosen) ?? options.find((each) => each.startsWith(`${chosen}/`));
+    $("voice").value = ofChosen ?? options[0];
     showLanguages();
 }
 
@@ -205,7 +207,10 @@ function showLanguages() {
         ...(voice?.languages ?? []).map((code) => new Option(named(code), code)),
     );
     $("language").value = voice?.languages?.includes(chosen) ? chosen : "";
-    $("text").lang = $("language").value || (voice?.languages?.[0] ?? "");
+    const language = $("language").value || (voice?.languages?.[0] ?? "");
+    $("text").lang = $("words").lang = language;
+    const isExample = $("text").value === $("text").defaultValue; // which is English
+    if (isExample && language && !language.startsWith("en")) $("text").value = "";
 }
 
 const unknownSpeakers = () => voices.some(({ id, speakers }) => speakers === null && id === $("voice").value);
@@ -253,7 +258,7 @@ async function speak({ isChange = false } = {}) {
                 if (parts.length === 1) player.play(0);
                 else player.more();
                 show();
-            } else if (!isHeard && parts.some(({ words }) => words.some(({ index }) => index >= Math.max(...changed)))) {
+            } else if (!isHeard && parts.at(-1).words.some(({ index }) => index >= Math.max(...changed))) {
                 speech = assembled([...parts, ...before.slice(parts.length)], ofEdits, false); // the rest is as it was
                 show();
                 playChange(changed);
@@ -466,7 +471,8 @@ function setPitchRange() {
 const pitchHeight = () => $("melody").clientHeight - 2 * MARGIN;
 const heightOf = (hz) => {
     const place = Math.log(hz / pitchRange[0]) / Math.log(pitchRange[1] / pitchRange[0]);
-    return MARGIN + pitchHeight() * (1 - clamped(place, 0, 1)); // at the edge until it is spoken, which widens the range
+    // What is beyond is at the edge until it is spoken, which widens the range.
+    return MARGIN + pitchHeight() * (1 - clamped(place, 0, 1));
 };
 const semitonesPerPixel = () => (12 * Math.log2(pitchRange[1] / pitchRange[0])) / pitchHeight();
 
@@ -533,7 +539,8 @@ const shownPhone = (phone) => phone.replace(/^@/, "").replace(/[012]$/, ""); // 
 function showPhones() {
     $("phones").replaceChildren();
     for (const phone of speech.phones) {
-        const shown = made("span", { className: "phone", textContent: shownPhone(phone.phone), title: phone.phone }, $("phones"));
+        const shown = made("span", { className: "phone", title: phone.phone }, $("phones"));
+        shown.textContent = shownPhone(phone.phone);
         shown.setAttribute("role", "listitem");
         left(shown, phone.start * scale, (phone.end - phone.start) * scale);
     }
@@ -734,7 +741,8 @@ $("pitch").addEventListener("pointerdown", (event) => {
         const { x, y, width, height } = each.querySelector(".dot").getBoundingClientRect();
         return Math.hypot(x + width / 2 - event.clientX, y + height / 2 - event.clientY);
     };
-    const node = [...$("pitch").querySelectorAll(".node")].reduce((one, other) => (away(other) < away(one) ? other : one));
+    const nodes = [...$("pitch").querySelectorAll(".node")];
+    const node = nodes.reduce((one, other) => (away(other) < away(one) ? other : one));
     const { phone } = node;
     const start = phoneShift(phone);
     focusNode(node);
@@ -784,9 +792,12 @@ $("words").addEventListener("click", (event) => {
 
 $("words").addEventListener("dblclick", (event) => event.target.closest(".word") && listen());
 
-$("wave").addEventListener("click", (event) => {
-    player.seek((event.clientX - $("wave").getBoundingClientRect().left) / scale);
-});
+for (const id of ["melody", "phones", "wave"]) {
+    $(id).addEventListener("click", (event) => {
+        if (event.target.closest(".node")) return;
+        player.seek((event.clientX - $("timeline").getBoundingClientRect().left) / scale);
+    });
+}
 
 function listen() {
     if (selected === null) return player.play(0);
@@ -806,7 +817,9 @@ for (const [id, name] of [["pitch_shift", "pitch"], ["length", "length"], ["leve
 function step(direction) {
     const indices = speech.words.map(({ index }) => index);
     const place = indices.indexOf(selected);
-    select(indices[clamped(place < 0 ? (direction > 0 ? 0 : indices.length - 1) : place + direction, 0, indices.length - 1)]);
+    const last = indices.length - 1;
+    const next = place >= 0 ? place + direction : direction > 0 ? 0 : last;
+    select(indices[clamped(next, 0, last)]);
     wordButton(selected).scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
@@ -908,7 +921,9 @@ function save(name, content, type) {
 function wav() {
     const samples = allSamples();
     const header = new DataView(new ArrayBuffer(44));
-    const write = (place, text) => [...text].forEach((letter, index) => header.setUint8(place + index, letter.charCodeAt(0)));
+    const write = (place, text) => {
+        for (let index = 0; index < text.length; index++) header.setUint8(place + index, text.charCodeAt(index));
+    };
     write(0, "RIFF");
     header.setUint32(4, 36 + 2 * samples.length, true);
     write(8, "WAVEfmt ");
@@ -935,8 +950,8 @@ function tier(name, number, intervals) {
     if (speech.duration > reached + 1e-4) filled.push([reached, speech.duration, ""]);
     const listed = filled.map(
         ([start, end, label], index) =>
-            `        intervals [${index + 1}]:\n            xmin = ${rounded(start)}\n            xmax = ${rounded(end)}\n` +
-            `            text = "${label.replaceAll('"', '""')}"\n`,
+            `        intervals [${index + 1}]:\n            xmin = ${rounded(start)}\n` +
+            `            xmax = ${rounded(end)}\n            text = "${label.replaceAll('"', '""')}"\n`,
     );
     return (
         `    item [${number}]:\n        class = "IntervalTier"\n        name = "${name}"\n        xmin = 0\n` +
@@ -953,7 +968,8 @@ function textGrid() {
     );
 }
 
-const escaped = (text) => text.replace(/[&<>"]/g, (each) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[each]);
+const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+const escaped = (text) => text.replace(/[&<>"]/g, (each) => ENTITIES[each]);
 const plus = (value, unit) => `${value < 0 ? "-" : "+"}${rounded(Math.abs(value), 2)}${unit}`;
 
 /** The parts of the text with their words: each word where it is written, or several that are written as one ("42"). */
@@ -1004,7 +1020,8 @@ function ssml() {
     for (const { start, end, words } of writtenWords(text, speech.words)) {
         content += escaped(text.slice(place, start));
         const change = ofWord(words[0].index);
-        const phones = speech.phones.filter((phone) => words.some(({ index }) => index === phone.word) && isPitched(phone));
+        const indices = words.map(({ index }) => index);
+        const phones = speech.phones.filter((phone) => indices.includes(phone.word) && isPitched(phone));
         const isBent = phones.some((phone) => phoneShift(phone));
         const [first, last] = [words[0].start, words.at(-1).end];
         const points = phones.map((phone) => {
@@ -1017,7 +1034,8 @@ function ssml() {
         place = end;
     }
     content += escaped(text.slice(place));
-    const language = spoken.language ?? voices.find(({ id }) => id === spoken.voice.split("/")[0])?.languages?.[0] ?? "en";
+    const voice = voices.find(({ id }) => id === spoken.voice.split("/")[0]);
+    const language = spoken.language ?? voice?.languages?.[0] ?? "en";
     return (
         `<?xml version="1.0" encoding="UTF-8"?>\n<speak version="1.1" xmlns="http://www.w3.org/2001/10/synthesis" ` +
         `xml:lang="${escaped(language)}">${prosodyElement(edits.text, "", content)}</speak>\n`
