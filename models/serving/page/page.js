@@ -443,7 +443,9 @@ function show() {
     const style = getComputedStyle($("scroller"));
     const room = $("scroller").clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
     const least = matchMedia("(pointer: coarse)").matches || room < 500 ? PIXELS_PER_S_BY_FINGER : PIXELS_PER_S;
-    scale = Math.max(least, Math.min(roomOfWords(), MOST_PIXELS_PER_S), room / speech.duration);
+    const wanted = Math.max(least, Math.min(roomOfWords(), MOST_PIXELS_PER_S));
+    const whole = room / speech.duration; // a little narrower is better than scrolling for a little
+    scale = whole > Math.max(least, 0.72 * wanted) ? whole : wanted;
     $("timeline").style.width = `${scale * speech.duration}px`;
     setPitchRange();
     showMel();
