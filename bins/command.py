@@ -186,8 +186,11 @@ def begin_stage_3(
 
 
 def require_there(flag: str, path: Path) -> None:
-    """Raise a `RecitalError` where a path does not exist, with the name that was most likely meant."""
-    if path.exists() or (path.name == "checkpoints" and path.with_name("checkpoint").is_dir()):
+    """Raise a `RecitalError` where a path does not exist, with the name that was most likely meant, or is damaged."""
+    from utils.bundle_file import is_folder, require_sound
+
+    require_sound(path)
+    if is_folder(path) or path.exists() or (path.name == "checkpoints" and path.with_name("checkpoint").is_dir()):
         return
     from utils.errors import RecitalError
     from utils.suggestions import near_path

@@ -1,4 +1,4 @@
-"""Write a trained model for others: as a bundle to pass on, or in the layout that other programs read."""
+"""Write a trained model for others: as a bundle or one file to pass on, or in the layout that other programs read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 
 from bins.command import make_parser, run
-from models.bundles.export import OWN_FORMAT, Export, export, writers
+from models.bundles.export import FILE_FORMAT, OWN_FORMAT, Export, export, writers
 from models.bundles.formats import published_formats
 from utils.precision import PRECISIONS, Precision
+
+_OWN = f"{OWN_FORMAT} or {FILE_FORMAT}"
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -21,7 +23,8 @@ def main(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.export",
-        "Write a trained model for others: as a bundle to pass on, or in the layout that other programs read.",
+        "Write a trained model for others: as a bundle or one file to pass on, or in the layout that other programs "
+        "read.",
         with_config=False,
     )
     add = parser.add_argument
@@ -37,30 +40,35 @@ def _parser() -> argparse.ArgumentParser:
         "--format",
         required=True,
         choices=list(writers()),
-        help=f"{OWN_FORMAT}: our own, of any model, without the folders of this machine; or whose layout: {formats}",
+        help=f"{OWN_FORMAT}: our own, of any model, without the folders of this machine; {FILE_FORMAT}: the same in a "
+        f"file that holds its vocoder, too; or whose layout: {formats}",
     )
     add(
         "--precision",
         choices=PRECISIONS,
-        help=f"floating-point format of the weights of a {OWN_FORMAT} (default: fp32)",
+        help=f"floating-point format of the weights of a {_OWN} (default: fp32)",
     )
     add(
         "--vocoder_dir",
         metavar="DIR",
-        help=f"the vocoder that a {OWN_FORMAT} of an acoustic model is used with: a folder as for --bundle, which is "
-        "copied into it, or the name of one in ckpts/vocoder",
+        help=f"the vocoder that a {_OWN} of an acoustic model is used with: a folder as for --bundle, which is "
+        f"copied into it, or the name of one in ckpts/vocoder, which a {FILE_FORMAT} gets a copy of, too",
     )
-    add("--output_dir", required=True, metavar="DIR", help="folder for the files; created if missing")
+    add(
+        "--output_dir",
+        required=True,
+        metavar="DIR",
+        help=f"folder for the files; created if missing; a {FILE_FORMAT} is DIR/NAME.recital, or DIR if it ends so",
+    )
     add("--overwrite", action="store_true", help="replace files that exist already")
     return parser
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, as wrong usage."""
-    if arguments.precision and arguments.format != OWN_FORMAT:
-        parser.error(f"--precision needs --format {OWN_FORMAT}")
-    if arguments.vocoder_dir and arguments.format != OWN_FORMAT:
-        parser.error(f"--vocoder_dir needs --format {OWN_FORMAT}")
+    for name in ("precision", "vocoder_dir"):
+        if getattr(arguments, name) and arguments.format not in (OWN_FORMAT, FILE_FORMAT):
+            parser.error(f"--{name} needs --format {_OWN}")
 
 
 if __name__ == "__main__":

@@ -60,10 +60,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="a voice: its name, and an experiment or bundle; may be repeated, the first is the default; the voice "
-        "that comes with Recital unless given",
+        help="a voice: its name, and an experiment, bundle or .recital file; may be repeated, the first is the "
+        "default; the voice that comes with Recital unless given",
     )
-    add("--voices_dir", metavar="DIR", help="a folder of bundles, each a voice by its folder's name")
+    add(
+        "--voices_dir",
+        metavar="DIR",
+        help="a folder of bundles, each a voice by its folder's name or, for a .recital file, its own",
+    )
     add(
         "--alias",
         type=_pair,

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from config.other_toolkits import answer_for, answer_for_value, file_here, model_here
 from config.paths import REPOSITORY, resolve_path
 from config.schema import Contradiction, ExperimentSettings, Settings, base_files
+from utils.bundle_file import read_text
 from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.suggestions import did_you_mean
@@ -277,7 +278,7 @@ def read_json5(path: Path) -> Tree:
         SettingsError: the file is missing, cannot be read, or holds something else.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except FileNotFoundError:
         raise SettingsError(f"{path}: there is no such config file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""A trained model as a folder that is enough to use it."""
+"""A trained model as a folder, or one file, that is enough to use it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE
 from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION, FrontEndVersion
 from processors.text.mandarin import FORMER_TONES, has_former_tones
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
+from utils.bundle_file import is_folder, read_bytes
 from utils.checkpoint import unfitting
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
@@ -49,7 +50,7 @@ class Bundle:
         speakers: name to row of the speaker table, in that order; empty for a model without speakers.
         embeddings: of the speakers, for a model conditioned on them (`speaker_conditioning: encoder`); None for others.
         languages: what each speaker speaks; what is missing is the language of the settings.
-        folder: where the bundle was opened; `Path()` for one that is being made.
+        folder: where the bundle was opened, or its bundle file; `Path()` for one that is being made.
         version: of the Recital that wrote it; empty for a bundle from before 0.2.0.
         front_end: version of the front end that pronounced the training's texts; meaningless without `symbols`.
         vocoder_name: folder within `ckpts/vocoder` with the vocoder to use; "" where none is named.
@@ -87,7 +88,7 @@ class Bundle:
         if self.languages:
             write_atomically(folder / LANGUAGES_FILE, json.dumps(self.languages, indent=2, ensure_ascii=False) + "\n")
         if (lexicon := self.lexicon_path) is not None and lexicon != folder / LEXICON_FILE:
-            write_atomically(folder / LEXICON_FILE, lexicon.read_bytes())
+            write_atomically(folder / LEXICON_FILE, read_bytes(lexicon))
         write_sources(folder, self.sources)
         versions = {"recital": VERSION} | ({FRONT_END: self.front_end.as_dict()} if self.symbols is not None else {})
         write_atomically(folder / VERSION_FILE, json.dumps(versions) + "\n")
@@ -98,7 +99,7 @@ class Bundle:
     def vocoder_folder(self) -> Path | None:
         """The vocoder that came with the bundle: the one within it, else the one it names; None without either."""
         within = self.folder / VOCODER_FOLDER
-        if self.folder != Path() and within.is_dir():
+        if self.folder != Path() and is_folder(within):
             return within
         return VOCODERS / self.vocoder_name if self.vocoder_name else None
 

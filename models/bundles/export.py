@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from config.paths import VOCODERS
+from config.paths import SHIPPED_VOCODER, VOCODERS
 from models.bundles.formats import layout_of_format, published_formats
+from utils.bundle_file import SUFFIX, write_bundle_file
 from utils.console import info
 from utils.errors import RecitalError
 from utils.precision import Precision, dtype_of
@@ -17,7 +19,7 @@ from utils.precision import Precision, dtype_of
 if TYPE_CHECKING:
     from models.bundle import Bundle
 
-OWN_FORMAT = "bundle"
+OWN_FORMAT, FILE_FORMAT = "bundle", "recital"
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,12 @@ class Export:
 
     Attributes:
         path: an experiment, a checkpoint inside one, a bundle, or a checkpoint in a published layout.
-        folder: gets the files; created if missing.
+        folder: gets the files, created if missing; of a bundle file it may be the file itself.
         precision: of the weights, where the format leaves the choice.
         overwrite: whether files that exist are replaced.
         vocoder: what a bundle of an acoustic model names as its vocoder: the name of a folder in `ckpts/vocoder`, or a
-            path as for the model, which is then copied into the bundle; None to keep what it has.
+            path as for the model, which is then copied into the bundle; None to keep what it has. A bundle file always
+            holds a copy; None for the vocoder that the model would be used with.
     """
 
     path: str
@@ -47,7 +50,7 @@ Writer = Callable[["Bundle", Export], Sequence[str]]
 def writers() -> dict[str, Writer]:
     """Return the writer of each format by its name."""
     published = {name: partial(_write_published, name) for name in published_formats()}
-    return {OWN_FORMAT: _write_bundle, **published}
+    return {OWN_FORMAT: _write_bundle, FILE_FORMAT: _write_file, **published}
 
 
 def export(request: Export, format_name: str) -> None:
@@ -61,15 +64,13 @@ def export(request: Export, format_name: str) -> None:
 
     bundle = find_bundle(request.path)
     names = writers()[format_name](bundle, request)
-    info(f"wrote {', '.join(names)} to {request.folder}")
+    info(f"wrote {', '.join(names)} to {_place(request)}")
     for source in bundle.sources:
         info(f"trained on speech of {source}: keep to this licence, and name it, where you pass the model on")
 
 
 def _write_bundle(bundle: Bundle, request: Export) -> Sequence[str]:
-    from models.bundle import SETTINGS_FILE, VOCODER_FOLDER, WEIGHTS_FILE, BundleError
-    from models.bundles.locate import find_bundle
-    from models.bundles.sharing import for_others
+    from models.bundle import SETTINGS_FILE, WEIGHTS_FILE, BundleError
     from models.registry import open_network
 
     open_network(bundle)  # weights that do not fit would be of no use to others
@@ -78,12 +79,66 @@ def _write_bundle(bundle: Bundle, request: Export) -> Sequence[str]:
     if there and not request.overwrite:
         raise BundleError(f"{folder}: has {' and '.join(there)} already; --overwrite replaces, or name another folder")
     name, path = _vocoder_of(bundle, request.vocoder)
-    shared = for_others(bundle, dtype_of(request.precision))
-    replace(shared, vocoder_name=name).save(folder)
-    if path is not None:
-        vocoder = for_others(find_bundle(path), dtype_of(request.precision))
-        vocoder.save(folder / VOCODER_FOLDER)
+    _save(bundle, folder, request.precision, name, path)
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def _save(bundle: Bundle, folder: Path, precision: Precision, vocoder_name: str, vocoder: Path | None) -> None:
+    """Write a bundle for others, with the name of its vocoder, or a copy of it."""
+    from models.bundle import VOCODER_FOLDER
+    from models.bundles.sharing import for_others
+    from models.bundles.vocoder import find_vocoder
+
+    replace(for_others(bundle, dtype_of(precision)), vocoder_name=vocoder_name).save(folder)
+    if vocoder is not None:
+        for_others(find_vocoder(vocoder), dtype_of(precision)).save(folder / VOCODER_FOLDER)
+
+
+def _place(request: Export) -> Path:
+    return request.folder.parent if request.folder.suffix == SUFFIX else request.folder
+
+
+def _write_file(bundle: Bundle, request: Export) -> Sequence[str]:
+    from models.bundle import BundleError
+    from models.registry import open_network
+
+    open_network(bundle)
+    target = _place(request) / (request.folder.name if request.folder.suffix == SUFFIX else _name_of(bundle))
+    if target.is_dir() or (target.exists() and not request.overwrite):
+        raise BundleError(f"{target}: is there already; --overwrite replaces a file, or name another place")
+    with TemporaryDirectory(prefix="recital-") as folder:
+        _save(bundle, Path(folder), request.precision, "", _vocoder_within(bundle, request.vocoder))
+        write_bundle_file(target, Path(folder))
+    return [target.name]
+
+
+def _name_of(bundle: Bundle) -> str:
+    """Return the name of a bundle file: that of the experiment, the bundle, or the file it was read from."""
+    folder = bundle.folder.resolve()
+    is_of_experiment = folder.name == "bundle" and folder.parent.name
+    return f"{folder.parent.name if is_of_experiment else folder.stem if folder.is_file() else folder.name}{SUFFIX}"
+
+
+def _vocoder_within(bundle: Bundle, vocoder_dir: str | None) -> Path | None:
+    """Return the vocoder to copy into a bundle file; None for a vocoder's own, and where only Griffin-Lim fits.
+
+    Raises:
+        BundleError: there is no such vocoder, or the bundle needs none.
+        VocoderError: it was trained on other mels.
+    """
+    from models.bundle import BundleError
+    from models.bundles.vocoder import VocoderError, find_vocoder
+    from models.registry import kind_of
+
+    name, path = _vocoder_of(bundle, vocoder_dir)
+    if name or path is not None or kind_of(bundle.settings.model_type) != "acoustic":
+        return VOCODERS / name if name else path
+    try:
+        find_vocoder(SHIPPED_VOCODER, expect=bundle.settings.preprocess)
+    except (VocoderError, BundleError):
+        info("no shipped vocoder fits this model: the file is without one; --vocoder_dir takes one")
+        return None
+    return SHIPPED_VOCODER
 
 
 def _vocoder_of(bundle: Bundle, vocoder_dir: str | None) -> tuple[str, Path | None]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
 from torch import Tensor
 
 from config.load import SettingsError, read_settings
@@ -21,6 +22,7 @@ from processors.speakers.statistics import STATISTICS_FILE, open_statistics
 from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
 from processors.text.front_end_version import FrontEndVersion
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
+from utils.bundle_file import bundle_file_of, is_file, read_bytes, read_text, require_sound
 from utils.checkpoint import CheckpointFolder, average_name
 from utils.suggestions import near_path
 from utils.version import VERSION, release
@@ -30,23 +32,25 @@ def open_bundle(folder: Path | str) -> Bundle:
     """Read a bundle.
 
     Args:
-        folder: the bundle.
+        folder: the bundle, or a bundle file.
 
     Raises:
+        BundleFileError: a bundle file is damaged.
         BundleError: the folder is no bundle, a file in it is damaged, or a later Recital wrote it whose bundles
             this one cannot read.
     """
     folder = Path(folder)
-    if not (folder / SETTINGS_FILE).is_file():
+    require_sound(folder)
+    if not is_file(folder / SETTINGS_FILE):
         raise BundleError(f"{folder}: is no bundle: it has no {SETTINGS_FILE}")
     version, front_end = _read_versions(folder / VERSION_FILE)
     return Bundle(
         settings=_read_settings(folder / SETTINGS_FILE, version),
         weights=_read_weights(folder / WEIGHTS_FILE),
-        symbols=SymbolTable.open(folder / SYMBOLS_FILE) if (folder / SYMBOLS_FILE).is_file() else None,
-        statistics=open_statistics(folder / STATISTICS_FILE) if (folder / STATISTICS_FILE).is_file() else {},
-        speakers=_read_speakers(folder / SPEAKERS_FILE) if (folder / SPEAKERS_FILE).is_file() else {},
-        embeddings=SpeakerEmbeddings.open(path) if (path := folder / EMBEDDINGS_FILE).is_file() else None,
+        symbols=SymbolTable.open(folder / SYMBOLS_FILE) if is_file(folder / SYMBOLS_FILE) else None,
+        statistics=open_statistics(folder / STATISTICS_FILE) if is_file(folder / STATISTICS_FILE) else {},
+        speakers=_read_speakers(folder / SPEAKERS_FILE) if is_file(folder / SPEAKERS_FILE) else {},
+        embeddings=SpeakerEmbeddings.open(path) if is_file(path := folder / EMBEDDINGS_FILE) else None,
         languages=open_languages(folder / LANGUAGES_FILE),
         folder=folder,
         version=version,
@@ -66,6 +70,8 @@ def find_bundle(path: Path | str) -> Bundle:
         BundleError: there is nothing of the kind there, or a model that is not read; says what it is.
     """
     path = place_of(path)
+    if bundle_file_of(path) is not None:
+        return open_bundle(path)
     if (path / WEIGHTS_FILE).is_file() and (path / SETTINGS_FILE).is_file():
         return open_bundle(path)
     if (path / "bundle").is_dir():
@@ -94,6 +100,8 @@ def find_bundle(path: Path | str) -> Bundle:
 def place_of(path: Path | str) -> Path:
     """Return the folder of a checkpoint or bundle for a file in it, and `checkpoint` for `checkpoints`."""
     path = Path(path)
+    if bundle_file_of(path) is not None:
+        return path
     if path.name == "checkpoints" and not path.exists() and path.with_name("checkpoint").is_dir():
         return path.with_name("checkpoint")
     files = [path.parent / name for name in (WEIGHTS_FILE, SETTINGS_FILE)]
@@ -133,10 +141,10 @@ def _read_versions(path: Path) -> tuple[str, FrontEndVersion]:
     Raises:
         BundleError: the file is damaged, or of a later major version.
     """
-    if not path.is_file():
+    if not is_file(path):
         return "", FrontEndVersion()
     try:
-        versions = json.loads(path.read_text(encoding="utf-8"))
+        versions = json.loads(read_text(path))
         version = versions["recital"]
         major, _, _ = release(version)
         front_end = FrontEndVersion.read(versions)
@@ -151,10 +159,10 @@ def _read_versions(path: Path) -> tuple[str, FrontEndVersion]:
 
 
 def _read_vocoder_name(path: Path) -> str:
-    if not path.is_file():
+    if not is_file(path):
         return ""
     try:
-        name = json.loads(path.read_text(encoding="utf-8"))["name"]
+        name = json.loads(read_text(path))["name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path}: is damaged: {error!r}; copy the bundle again") from error
     if not isinstance(name, str) or not name or Path(name).name != name:
@@ -175,6 +183,9 @@ def _read_settings(path: Path, version: str) -> ExperimentSettings:
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
+        if bundle_file_of(path) is not None:
+            weights_in_file = load(read_bytes(path))
+            return {name: weights_in_file[name] for name in sorted(weights_in_file)}
         with safe_open(path, framework="pt") as weights:
             return {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 - no mapping
     except FileNotFoundError:
@@ -185,7 +196,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 def _read_speakers(path: Path) -> dict[str, int]:
     try:
-        speakers = json.loads(path.read_text(encoding="utf-8"))
+        speakers = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from error
     if not isinstance(speakers, dict) or sorted(speakers.values()) != list(range(len(speakers))):

@@ -15,10 +15,12 @@ from models.bundle import WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.embedding_rows import transfer_rows
 from models.bundles.layouts import Found, find_foreign
 from models.bundles.locate import find_bundle, open_bundle, place_of
+from models.bundles.vocoder import vocoder_within
 from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, RowKind
 from models.layers.language_table import SpokenLanguages
-from models.registry import make_task
+from models.registry import kind_of, make_task
 from processors.audio.mel_settings import MEL_SETTINGS
+from utils.bundle_file import is_file
 from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint
 from utils.optimizer_state import OptimizerStateError, named_state, parameter_names
 from utils.parameter_groups import is_part
@@ -60,7 +62,9 @@ def _find(path: Path, settings: ExperimentSettings, task: Task) -> InitialState:
         _require_same_model(bundle, path, settings)
         initial = _for_task(reader.published_training(file), task)
         return replace(initial, remarks=(*initial.remarks, *_remarks(bundle, settings)))
-    return _of_bundle(find_bundle(path), path, settings, task.modules)
+    bundle = find_bundle(path)
+    within = vocoder_within(bundle) if kind_of(settings.model_type) == "vocoder" else bundle
+    return _of_bundle(within, path if within is bundle else within.folder, settings, task.modules)
 
 
 def _for_task(initial: InitialState, task: Task) -> InitialState:
@@ -101,7 +105,7 @@ def find_training(path: Path | str, settings: ExperimentSettings) -> InitialStat
 
 
 def _foreign(path: Path) -> Found | None:
-    is_ours = (path / "bundle").is_dir() or (path / WEIGHTS_FILE).is_file()
+    is_ours = (path / "bundle").is_dir() or is_file(path / WEIGHTS_FILE)
     return None if is_ours else find_foreign(path)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.inference.synthesizer import Synthesizer
+from utils.bundle_file import bundle_file_of, is_folder
 from utils.console import info
 from utils.errors import RecitalError
 
@@ -162,15 +163,20 @@ class Voices:
 
 
 def voices_in(folder: Path) -> dict[str, Path]:
-    """Return the places of the voices in a folder, each a folder of its own, by name.
+    """Return the places of the voices in a folder, each a folder or a bundle file of its own, by name.
 
     Raises:
         RecitalError: there is none.
     """
-    found = {place.name: place for place in sorted(folder.iterdir()) if place.is_dir()} if folder.is_dir() else {}
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = {_name_of(place): place for place in places if is_folder(place)}
     if not found:
-        raise RecitalError(f"{folder}: holds no voices; expected a folder of bundles")
+        raise RecitalError(f"{folder}: holds no voices; expected a folder of bundles or bundle files")
     return found
+
+
+def _name_of(place: Path) -> str:
+    return place.name if bundle_file_of(place) is None else place.stem
 
 
 def _signature(place: Path) -> tuple[tuple[str, int, int], ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from utils.bundle_file import is_file, read_text
 from utils.errors import RecitalError
 from utils.files import write_atomically
 
@@ -43,10 +44,10 @@ def read_sources(folder: Path, file: str = SOURCES_FILE) -> tuple[Source, ...]:
         SourcesError: the file is damaged.
     """
     path = folder / file
-    if not path.is_file():
+    if not is_file(path):
         return ()
     try:
-        sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
+        sources = json.loads(read_text(path))["sources"]
         return tuple(Source(str(each["name"]), str(each["licence"])) for each in sources)
     except (ValueError, KeyError, TypeError) as error:
         raise SourcesError(

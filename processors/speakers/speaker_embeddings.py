@@ -12,6 +12,7 @@ import numpy as np
 from processors.feature_store import FeatureStore
 from processors.speakers.speaker_encoders import SpeakerEncoder, SpeakerEncoderError, StoredRecording
 from processors.utterance import Utterance
+from utils.bundle_file import read_text
 from utils.console import Progress
 from utils.errors import RecitalError
 from utils.files import write_atomically
@@ -52,7 +53,7 @@ class SpeakerEmbeddings:
             SpeakerEmbeddingsError: the file is missing or damaged.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(read_text(Path(path)))
             vectors = {name: np.array(vector, dtype=np.float32) for name, vector in content["vectors"].items()}
             encoder = str(content["encoder"])
         except FileNotFoundError:

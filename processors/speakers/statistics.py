@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from utils.bundle_file import read_text
 from utils.errors import RecitalError
 from utils.files import write_atomically
 
@@ -200,7 +201,7 @@ def open_statistics(path: Path | str) -> dict[str, SpeakerStatistics]:
         StatisticsError: the file is missing or damaged.
     """
     try:
-        by_speaker = json.loads(Path(path).read_text(encoding="utf-8"))
+        by_speaker = json.loads(read_text(Path(path)))
         return {
             speaker: SpeakerStatistics(
                 Spread(**spreads["pitch"]), Spread(**spreads["energy"]), spreads.get("pitch_scale", "log")

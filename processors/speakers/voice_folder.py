@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from processors.features import DataError
+from utils.bundle_file import is_file, read_text
 from utils.fingerprint import stamp
 
 SPEAKERS_FILE = "speakers.json"
@@ -38,10 +39,10 @@ def open_languages(path: Path) -> dict[str, str]:
     Raises:
         DataError: the file is damaged.
     """
-    if not path.is_file():
+    if not is_file(path):
         return {}
     try:
-        languages = json.loads(path.read_text(encoding="utf-8"))
+        languages = json.loads(read_text(path))
     except ValueError as error:
         raise DataError(f"{path}: cannot be read ({error}); run stage 1 again") from None
     if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):

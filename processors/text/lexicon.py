@@ -12,6 +12,7 @@ from processors.text.arpabet import PHONES, VOWELS
 from processors.text.errors import TextError
 from processors.text.symbols import describe_unknown_phone
 from processors.text.tokens import PAUSES, SPOKEN_NOISE, Pronunciation
+from utils.bundle_file import read_bytes
 
 _PHONES = frozenset(PHONES)
 _UNSPOKEN = frozenset([SPOKEN_NOISE, *PAUSES])
@@ -111,7 +112,7 @@ def _split(phones: str) -> Pronunciation:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise LexiconError(f"preprocess.lexicon_path: {path}: cannot be read: {error.strerror or error}") from error
     for number, line in enumerate(content.splitlines(), start=1):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from processors.text.arpabet import near_phones
 from processors.text.errors import TextError
+from utils.bundle_file import read_text
 from utils.files import write_atomically
 
 SYMBOLS_FILE = "symbols.json"
@@ -92,7 +93,7 @@ class SymbolTable:
             OSError: the file cannot be read.
         """
         try:
-            symbols = json.loads(Path(path).read_text(encoding="utf-8"))["symbols"]
+            symbols = json.loads(read_text(Path(path)))["symbols"]
         except (ValueError, KeyError, TypeError) as error:
             raise TextError(f"{path}: not a symbol table ({error}); copy it again from where it was made") from error
         if not isinstance(symbols, list) or symbols[:1] != [PADDING] or not all(isinstance(s, str) for s in symbols):
