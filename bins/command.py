@@ -127,6 +127,27 @@ def choose_gpus(gpus: str | None) -> None:
         require_gpus(gpus)
 
 
+def make_visible(device: str | None) -> None:
+    """Make only the device of `--device` visible to torch: `cpu`, `cuda` or `cuda:N`; all where it was not given.
+
+    Raises:
+        RecitalError: torch finds no such GPU.
+    """
+    if device is None:
+        return
+    kind, _, number = device.partition(":")
+    if kind == "cpu" or number:
+        os.environ["CUDA_VISIBLE_DEVICES"] = number  # before torch looks for them
+    if kind == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        from utils.gpus import GpuError
+
+        raise GpuError(f"--device {device}: torch finds no such GPU; --device cpu uses the CPU")
+
+
 def choose_device() -> str:
     """Return the device to compute on: the first GPU that torch finds, else the CPU."""
     import torch
@@ -181,6 +202,7 @@ def begin_stage_3(
 ) -> tuple[ExperimentSettings | None, Path]:
     """Choose GPUs, and return the settings, None without `--config`, and the experiment; see `chosen_experiment`."""
     choose_gpus(arguments.gpu)
+    make_visible(getattr(arguments, "device", None))
     settings = load(arguments).settings if arguments.config else None
     return settings, chosen_experiment(settings, arguments.infer_expt_dir, arguments.name, verb, otherwise)
 

@@ -1,12 +1,14 @@
-"""The flags of commands that speak: prosody, the sound of the vocoder, and those of NVIDIA's FastPitch."""
+"""The flags of commands that speak: prosody, the sound of the vocoder, the device, and those of NVIDIA's FastPitch."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING, Any
 
 from config.other_toolkits import NVIDIA_FLAGS, NVIDIA_SWITCHES
 from models.bundles.formats import describe_published
+from utils.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from models.contracts import Prosody
@@ -116,7 +118,7 @@ def add_vocoder_flags(parser: argparse.ArgumentParser) -> None:
 
 def opening_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments for opening a voice or a vocoder that its flags give."""
-    names = ("sentence_pause_s", "reference_audio", "sigma", "denoising_strength")
+    names = ("precision", "sentence_pause_s", "reference_audio", "sigma", "denoising_strength")
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
@@ -143,6 +145,22 @@ def add_voice_flags(parser: argparse.ArgumentParser) -> None:
         help="a recording of any text, whose manner of speaking is taken over; for a DelightfulTTS",
     )
     add_vocoder_flags(parser)
+
+
+def add_device_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose a device and its arithmetic."""
+    precision_help = "arithmetic of decoder and vocoder; the fastest of the device, of fp32 and bf16, unless given"
+    parser.add_argument("--precision", choices=PRECISIONS, help=f"{precision_help}; fp16 needs a GPU")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
+    add("--device", type=device_name, metavar="NAME", help="the same in torch's words: cpu, cuda, or such as cuda:1")
+
+
+def device_name(text: str) -> str:
+    """Return the value of `--device`, or refuse what is no device."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text}: expected cpu, cuda or, for one of several GPUs, such as cuda:1")
+    return text
 
 
 class _FileOfTexts(argparse.Action):

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from bins.command import begin_stage_3, choose_device, make_parser, require_voice, results_folder, run
 from bins.speech_flags import (
+    add_device_flags,
     add_nvidia_flags,
     add_prosody_flags,
     add_text_flags,
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_voice_flags(parser)
     add_prosody_flags(parser)
-    add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
+    add_device_flags(parser)
     add("--overwrite", action="store_true", help="replace recordings that exist already")
     add_nvidia_flags(parser)
     return parser

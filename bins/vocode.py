@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
     from models.inference.vocoder import open_vocoder
 
     options = opening_options(arguments)
-    vocoder = open_vocoder(experiment, device=choose_device(), precision=arguments.precision, **options)
+    vocoder = open_vocoder(experiment, device=choose_device(), **options)
     mel = vocoder.settings.preprocess  # the vocoder's own settings, not those of --config
     sources = _sources(arguments, settings or vocoder.settings, mel)
     folder = results_folder(arguments, experiment)

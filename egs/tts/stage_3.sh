@@ -29,10 +29,17 @@ sentence_pause_s|S|0.35|least pause between sentences, in seconds
 sigma|X|the vocoder's own|spread of the noise that a WaveGlow makes waveforms from, 0 to 2
 denoising_strength|X|0|share of the vocoder's constant sound that is subtracted, such as 0.01
 stream|FORMAT|none|write the sound to standard output as it is computed: wav, or raw for 16-bit samples without a header; no files are written
+precision|TYPE|the fastest of the device, of fp32 and bf16|stage 3: arithmetic of decoder and vocoder: fp32, bf16 or, on a GPU, fp16
+device|NAME|as --gpu|stage 3: device in torch's words: cpu, cuda, or such as cuda:1
 EOF
 }
 
 check_infer() {
+    case ${flag_precision-fp32} in
+        fp32 | bf16 | fp16) ;;
+        *) usage_error "--precision $flag_precision: not fp32, bf16 or fp16" ;;
+    esac
+    [ -z "${flag_device+given}" ] || [ -z "${flag_gpu+given}" ] || usage_error "--device and --gpu are the same choice; give one"
     only_in batch infer_dataset
     if [ "$mode" = single ]; then
         [ -n "${flag_infer_text+given}" ] || usage_error "stage 3 needs --infer_text, or --infer_mode batch"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bins.command import INPUTS, choose_gpus, results_folder, say_next
+from bins.command import INPUTS, choose_gpus, make_visible, results_folder, say_next
+from bins.speech_flags import device_name
 from config.paths import REPOSITORY
 from tests.support import commands
 from utils.errors import RecitalError
@@ -189,6 +190,24 @@ def test_first_gpu_may_be_missing(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(RecitalError, match="--gpu 1: asks for 1 GPU, torch finds 0"):
         choose_gpus("1")
+
+
+def test_a_device_is_the_only_one_that_torch_sees(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for device, visible in ((None, None), ("cuda", None), ("cuda:1", "1"), ("cpu", "")):
+        make_visible(device)
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+        assert device is None or device_name(device) == device
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RecitalError, match="--device cuda:3: torch finds no such GPU; --device cpu uses the CPU"):
+        make_visible("cuda:3")
+    for wrong in ("gpu", "cuda:", "cuda:x", "cpu:0", "cuda\n", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected cpu, cuda"):
+            device_name(wrong)
 
 
 def test_more_processes_than_gpus_are_an_error(monkeypatch):

@@ -577,7 +577,8 @@ OF_OTHER_MELS = ["infer_feature_dir", "infer_audio_dir", "mel_scale"]
 @pytest.mark.parametrize(
     ("recipe", "stage", "mode", "others"),
     [
-        *((RECIPE, stage, "batch", []) for stage in STAGES),
+        *((RECIPE, stage, "batch", ["device"]) for stage in STAGES),
+        (RECIPE, 3, "batch", ["gpu"]),
         (ALIGNER_RECIPE, 3, "", ["infer_mode"]),
         (VOCODER_RECIPE, 3, "infer_from_dataset", OF_OTHER_MELS),
         (VOCODER_RECIPE, 3, "infer_from_feature", [*OF_A_DATASET, "infer_audio_dir"]),
@@ -595,6 +596,7 @@ def test_the_commands_know_every_flag_that_is_passed_on(tmp_path, recipe, stage,
         "infer_mel_source": "predicted",
         "mel_scale": "log10",
         "sigma": "0.6",
+        "device": "cpu",
         "denoising_strength": "0.01",
     }
     flags = [flag for flag in flags_of(recipe) if flag not in others and (flag != "shard" or stage < 2)]

@@ -107,7 +107,16 @@ def test_an_exported_file_holds_the_vocoder_and_is_spoken_with(folder, tmp_path,
     for vocoder in ((), ("--vocoder_dir", file), ("--vocoder_dir", file / "vocoder")):
         code, printed, errors = command(bins.synthesize, *speak, *vocoder, "--overwrite")
         assert code == 0 and "Griffin-Lim" not in printed, errors
-    assert list((tmp_path / "out" / "result").rglob("*.wav"))
+    [wav] = (tmp_path / "out" / "result").glob("*.wav")
+    spoken = {}
+    for precision in ("fp32", "bf16"):
+        flags = ("--precision", precision, "--device", "cpu", "--overwrite")
+        code, _, errors = command(bins.synthesize, *speak, *flags)
+        assert code == 0, errors
+        spoken[precision] = wav.read_bytes()
+    assert spoken["fp32"] != spoken["bf16"]
+    code, _, errors = command(bins.synthesize, *speak, "--precision", "fp16", "--device", "cpu")
+    assert code == 1 and "precision fp16: needs a GPU; on the CPU choose bf16 or fp32" in errors
     file.write_bytes(file.read_bytes()[:1000])
     code, _, errors = command(bins.synthesize, *speak)
     assert code == 1 and "ben.recital: is damaged, or no bundle file" in errors and errors.count("\n") == 1

@@ -421,6 +421,12 @@ def test_the_command_speaks_with_a_vocoder(bundle, vocoder, tmp_path):
         (["--infer_mode", "single"], 2, "needs --infer_text"),
         (["--infer_text", "x", "--infer_dataset", "LJSpeech"], 2, "--infer_dataset needs --infer_mode batch"),
         (["--infer_txet", "x"], 2, "unrecognized arguments"),
+        (["--infer_text", "x", "--precision", "int4"], 2, "--precision: invalid choice: 'int4'"),
+        (
+            ["--infer_text", "x", "--device", "cpu", "--gpu", ""],
+            2,
+            "--gpu: not allowed with argument --device",
+        ),
         (["--infer_text", "x", "--infer_expt_dir", "nowhere"], 1, "there is no such folder"),
         (["--infer_text", "x", "--pitch_control", "0", "--infer_expt_dir", "ckpts"], 1, "pitch_control"),
     ],
