@@ -278,7 +278,7 @@ def test_an_exported_voice_brings_its_vocoder(voice_and_vocoder, tmp_path, comma
 @pytest.mark.slow
 def test_an_exported_voice_names_a_vocoder_in_ckpts(voice_and_vocoder, tmp_path, command, monkeypatch):
     voice, vocoder = voice_and_vocoder
-    for module in ("models.bundle", "models.bundles.export"):
+    for module in ("bins.command", "models.bundle", "models.bundles.export"):
         monkeypatch.setattr(f"{module}.VOCODERS", vocoder.parent)
     code, _, errors = exported(command, voice, tmp_path / "one", "--vocoder_dir", "mine")
     assert code == 0 and not (tmp_path / "one" / "vocoder").exists(), errors
