@@ -49,13 +49,14 @@ class _Job(Generic[_Piece]):
     def __init__(self, produce: Callable[[], Iterator[_Piece | None]], ends_at: float) -> None:
         self.produce, self.ends_at = produce, ends_at
         self.is_cancelled = threading.Event()
-        self.is_running = False
+        self.is_begun = False
+        self.has_place = True
+        """Whether it counts among the admitted."""
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[_Piece | BaseException | None] = asyncio.Queue()
 
     def run(self) -> None:
         """Produce the pieces, until all are there, nobody waits for them, or the time is over; in a thread."""
-        self.is_running = True
         try:
             for piece in self._until_stopped():
                 self._send(piece)
@@ -132,7 +133,15 @@ class SpeechQueue:
             while (piece := await job.receive()) is not None:
                 yield piece
         finally:
-            job.is_cancelled.set()
+            self._cancel(job)
+
+    def _cancel(self, job: _Job[_Piece]) -> None:
+        """Stop a job; one that still waits leaves its place to others."""
+        job.is_cancelled.set()
+        with self._lock:
+            if job.has_place and not job.is_begun:
+                job.has_place = False
+                self._admitted -= 1
 
     def _admit(self, produce: Callable[[], Iterator[_Piece | None]]) -> _Job[_Piece]:
         job = _Job(produce, time.monotonic() + self._time_limit_s)
@@ -148,6 +157,9 @@ class SpeechQueue:
     def _run(self, job: _Job[_Piece]) -> None:
         begun = time.monotonic()
         with self._lock:
+            if not job.has_place:
+                return
+            job.is_begun = True
             self._n_running += 1
         try:
             job.run()

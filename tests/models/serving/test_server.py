@@ -431,6 +431,39 @@ def test_a_text_that_fails_fails_alone(folder, monkeypatch):
     assert all(lengths[:1] + lengths[2:])
 
 
+def test_a_request_that_is_given_up_while_it_waits_leaves_its_place():
+    async def main():
+        queue = SpeechQueue(1, 1, 30.0)
+        go_on, spoken = threading.Event(), []
+
+        def wait():
+            yield 1
+            go_on.wait(30)
+
+        def speak():
+            spoken.append(0)
+            yield 1
+
+        async with aclosing(queue.run(wait)) as running:
+            assert await anext(running) == 1
+            given_up = asyncio.ensure_future(anext(queue.run(speak)))
+            await asyncio.sleep(0.05)
+            assert queue.state.waiting == 1
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+            assert queue.state.waiting == 0
+            waiting = asyncio.ensure_future(anext(queue.run(speak)))
+            await asyncio.sleep(0.05)
+            go_on.set()
+            assert await waiting == 1
+        assert len(spoken) == 1
+        assert await asyncio.to_thread(is_idle, queue)
+        queue.close()
+
+    asyncio.run(main())
+
+
 def test_a_queue_says_when_it_is_full_and_ends_what_takes_too_long():
     async def main():
         queue = SpeechQueue(1, 0, 5.0)
