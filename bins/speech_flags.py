@@ -32,6 +32,13 @@ def add_text_flags(parser: argparse.ArgumentParser) -> None:
         metavar="CODE",
         help="language of the texts, such as de; what the speaker, or the recording in the corpus, speaks unless given",
     )
+    add(
+        "--markup",
+        choices=["auto", "ssml", "none"],
+        default="auto",
+        help="whether the texts are SSML; auto: those that begin with <speak, and others may have marks such as "
+        "[pause:0.5s]; none: all is read as it stands",
+    )
 
 
 def add_prosody_flags(parser: argparse.ArgumentParser) -> None:

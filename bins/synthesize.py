@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from dataclasses import replace
 from typing import BinaryIO
 
 from bins.command import begin_stage_3, choose_device, make_parser, require_voice, results_folder, run
@@ -33,7 +32,7 @@ def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
     settings, experiment = begin_stage_3(arguments, "synthesize", otherwise=SHIPPED_VOICE)
 
     from models.inference.stream_output import stream_speech
-    from models.inference.synthesize import announce, choose_requests, speak_all
+    from models.inference.synthesize import announce, choose_requests, speak_all, with_recording
     from models.inference.synthesizer import Synthesizer
     from models.inference.vocoder import GriffinLimVocoder
     from utils.console import info
@@ -50,10 +49,10 @@ def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
         testing_set=arguments.infer_testing_set,
         speaker=arguments.infer_speaker_name,
         language=arguments.infer_language,
+        markup=arguments.markup,
     )
     if arguments.prosody_from is not None:
-        recording = synthesizer.prosody_of(arguments.prosody_from, requests[0].text, language=requests[0].language)
-        prosody = replace(prosody, recording=recording)
+        prosody = with_recording(prosody, synthesizer, arguments.prosody_from, requests[0])
     if arguments.vocoder_dir is None and isinstance(synthesizer.vocoder, GriffinLimVocoder):
         info("no trained vocoder fits this voice: Griffin-Lim is used; --vocoder_dir takes a better one")
     if arguments.stream is not None:

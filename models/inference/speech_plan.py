@@ -20,6 +20,7 @@ class PlannedChunk:
         min_durations: (T_text,) frames that its phones last at least.
         prosody: asked for, of its symbols.
         last_pause: frames that its last pause lasts at least, by quiet frames after what the model speaks.
+        speaker_id, language_id: in place of those of the whole text; None for those.
     """
 
     sequence: PhoneSequence
@@ -27,6 +28,8 @@ class PlannedChunk:
     min_durations: tuple[int, ...]
     prosody: SymbolProsody
     last_pause: int = 0
+    speaker_id: int | None = None
+    language_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class SpeechPlan:
         speaker_id: row of the speaker table.
         prosody: asked for, of the whole text.
         language_id: row of the language table.
+        marks: names of marks in it, each with the index of the word after it; after the last word, their number.
     """
 
     text: str
@@ -46,6 +50,7 @@ class SpeechPlan:
     speaker_id: int = 0
     prosody: Prosody = UNCHANGED
     language_id: int = 0
+    marks: tuple[tuple[str, int], ...] = ()
 
     @property
     def sequence(self) -> PhoneSequence:
@@ -54,4 +59,18 @@ class SpeechPlan:
 
     def by_chunk(self) -> Iterator[SpeechPlan]:
         """Yield a plan for each chunk."""
-        return (replace(self, chunks=(chunk,)) for chunk in self.chunks)
+        first_word = 0
+        for chunk in self.chunks:
+            end = first_word + len(chunk.sequence.words)
+            is_last = chunk is self.chunks[-1]
+            marks = [(name, at - first_word) for name, at in self.marks if first_word <= at < end + is_last]
+            yield replace(self, chunks=(chunk,), marks=tuple(marks))
+            first_word = end
+
+    def speaker_of(self, chunk: PlannedChunk) -> int:
+        """Return the row of a chunk's speaker."""
+        return self.speaker_id if chunk.speaker_id is None else chunk.speaker_id
+
+    def language_of(self, chunk: PlannedChunk) -> int:
+        """Return the row of a chunk's language."""
+        return self.language_id if chunk.language_id is None else chunk.language_id

@@ -19,7 +19,9 @@ def stream_speech(
     synthesizer: Synthesizer, request: Request, prosody: Prosody, file: BinaryIO, stream_format: StreamFormat
 ) -> None:
     """Speak a text into a file as it is computed; see `Synthesizer.stream` for the errors."""
-    pieces = synthesizer.stream(request.text, speaker=request.speaker, language=request.language, prosody=prosody)
+    pieces = synthesizer.stream(
+        request.text, speaker=request.speaker, language=request.language, prosody=prosody, markup=request.markup
+    )
     write_stream(pieces, synthesizer.sample_rate, file, stream_format)
 
 

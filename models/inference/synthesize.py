@@ -20,11 +20,13 @@ from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.datasets.open_split import read_split
 from processors.reports.speech_pictures import utterance_picture
+from processors.text.marked_text import Markup
 from utils.console import Progress, info
 from utils.files import write_atomically
 from utils.pictures import png
 
 _MAX_NAME_LENGTH = 40
+_TAG = re.compile("<[^<>]*>")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Request:
         speaker: None for the only one.
         language: None for the speaker's.
         factors: numbers of `Prosody` by name, in place of those for all.
+        markup: whether the text is SSML.
     """
 
     name: str
@@ -44,11 +47,13 @@ class Request:
     speaker: str | None = None
     language: str | None = None
     factors: tuple[tuple[str, float], ...] = ()
+    markup: Markup = "auto"
 
 
 def request_from_text(text: str) -> Request:
     """Return a request for one text, named by its first words."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    spoken = _TAG.sub(" ", text) if "<speak" in text else text
+    plain = unicodedata.normalize("NFKD", spoken).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", plain.lower())
     name = ""
     for word in words:
@@ -98,6 +103,7 @@ def choose_requests(
     testing_set: str,
     speaker: str | None,
     language: str | None,
+    markup: Markup = "auto",
 ) -> list[Request]:
     """Return what a command asks for: a text, the texts of a file, or those of a split of a corpus.
 
@@ -109,6 +115,7 @@ def choose_requests(
         dataset: the corpus, the first of the settings unless given.
         testing_set: the split.
         speaker, language: of all texts, in place of their own.
+        markup: of all texts.
 
     Raises:
         ManifestError, TextTableError: the texts cannot be read.
@@ -124,7 +131,9 @@ def choose_requests(
     if language is not None:
         synthesizer.check_language(language)
         requests = [replace(request, language=language) for request in requests]
-    return requests if speaker is None else [replace(request, speaker=speaker) for request in requests]
+    if speaker is not None:
+        requests = [replace(request, speaker=speaker) for request in requests]
+    return [replace(request, markup=markup) for request in requests]
 
 
 def _for_one_speaker(requests: Sequence[Request], speaker: str) -> list[Request]:
@@ -133,6 +142,12 @@ def _for_one_speaker(requests: Sequence[Request], speaker: str) -> list[Request]
     if others:
         info(f"the voice has one speaker, {speaker}, who reads the texts of {', '.join(map(str, others))}, too")
     return [replace(each, speaker=None) if each.speaker in others else each for each in requests]
+
+
+def with_recording(prosody: Prosody, synthesizer: Synthesizer, path: Path | str, request: Request) -> Prosody:
+    """Return prosody with that of a recording of a request's text; see `Synthesizer.prosody_of`."""
+    recording = synthesizer.prosody_of(path, request.text, language=request.language, markup=request.markup)
+    return replace(prosody, recording=recording)
 
 
 def speak_all(
@@ -191,7 +206,7 @@ def _plans(
         try:
             own = replace(prosody, **cast(dict[str, Any], dict(request.factors)))
             plans[request] = synthesizer.plan(
-                request.text, speaker=request.speaker, language=request.language, prosody=own
+                request.text, speaker=request.speaker, language=request.language, prosody=own, markup=request.markup
             )
         except ValueError as error:
             failures.append(f"{request.name}: {error}")

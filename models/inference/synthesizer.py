@@ -19,6 +19,7 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.contracts import AS_PREDICTED, UNCHANGED, PhonemeBatch, Prosody, RecordedProsody, require_controls
 from models.inference.given_durations import TimedTokens, VoiceRange, listed_symbols, recorded_symbols, timed_tokens
+from models.inference.marked_speech import MarkedTokens, marked_tokens, pronounced_as_marked
 from models.inference.prosody_rules import BatchProsody, PitchScale, with_levels
 from models.inference.recorded_prosody import recorded_prosody
 from models.inference.reference_recording import reference_mel
@@ -38,8 +39,12 @@ from processors.alignment.intervals import Alignment
 from processors.audio.foreign_mels import MelScale, MelScaleError
 from processors.speakers.statistics import SpeakerStatistics
 from processors.text.chunks import SENTENCE_ENDS, split_into_chunks
-from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, with_known_phones
+from processors.text.errors import TextError, UnknownLanguageError
+from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, make_front_end, with_known_phones
+from processors.text.ipa import symbols_of_phone
+from processors.text.marked_text import Markup, MarkupError, Stretch, Style, tokens_of_stretch
 from processors.text.phone_sequence import PhoneSequence
+from processors.text.ssml import parts_of
 from processors.text.tokens import Pause, Token, Word
 from utils.console import warn
 from utils.precision import Precision, fastest, why_not
@@ -72,6 +77,7 @@ class Speech:
         phones: T_text symbols, pauses included.
         durations: (T_text,) frames per phone.
         alignment: when each word and phone is spoken, in seconds.
+        marks: names of the text's marks with their times, in seconds.
     """
 
     text: str
@@ -82,6 +88,7 @@ class Speech:
     phones: tuple[str, ...]
     durations: np.ndarray
     alignment: Alignment
+    marks: tuple[tuple[str, float], ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -268,10 +275,16 @@ class Synthesizer:
         return MappingProxyType(self._languages)
 
     def __call__(
-        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
+        self,
+        text: str,
+        *,
+        speaker: str | None = None,
+        language: str | None = None,
+        prosody: Prosody = UNCHANGED,
+        markup: Markup = "auto",
     ) -> Speech:
         """Synthesize one text of any length; see `plan` for arguments and errors."""
-        return next(self.speak([text], speaker=speaker, language=language, prosody=prosody))
+        return next(self.speak([text], speaker=speaker, language=language, prosody=prosody, markup=markup))
 
     def speak(
         self,
@@ -280,6 +293,7 @@ class Synthesizer:
         speaker: str | None = None,
         language: str | None = None,
         prosody: Prosody = UNCHANGED,
+        markup: Markup = "auto",
     ) -> Iterator[Speech]:
         """Synthesize many texts, in order.
 
@@ -288,19 +302,25 @@ class Synthesizer:
 
         Args:
             texts: texts, or plans with a speaker, language and prosody of their own.
-            speaker, language, prosody: see `plan`.
+            speaker, language, prosody, markup: see `plan`.
         """
         for texts_now in _windows(texts):
             plans = [
                 text
                 if isinstance(text, SpeechPlan)
-                else self.plan(text, speaker=speaker, language=language, prosody=prosody)
+                else self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup)
                 for text in texts_now
             ]
             yield from map(self._speech, self.mels(plans))
 
     def stream(
-        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
+        self,
+        text: str,
+        *,
+        speaker: str | None = None,
+        language: str | None = None,
+        prosody: Prosody = UNCHANGED,
+        markup: Markup = "auto",
     ) -> Iterator[np.ndarray]:
         """Yield the waveform of a text piece by piece: sentence by sentence, and within them as the vocoder goes on.
 
@@ -309,12 +329,18 @@ class Synthesizer:
         """
         if prosody.peak_normalize or prosody.fade_out_ms:
             raise SynthesisError("a stream can be neither peak-normalized nor faded out: its end is not known")
-        plan = self.plan(text, speaker=speaker, language=language, prosody=prosody)
+        plan = self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup)
         chunks = (chunk for predicted in self.mels(plan.by_chunk()) for chunk in predicted.chunks)
         return map(_as_array, self._waveforms(plan, chunks))
 
     def plan(
-        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
+        self,
+        text: str,
+        *,
+        speaker: str | None = None,
+        language: str | None = None,
+        prosody: Prosody = UNCHANGED,
+        markup: Markup = "auto",
     ) -> SpeechPlan:
         """Run the front end over a text and check the request.
 
@@ -324,9 +350,11 @@ class Synthesizer:
             text: of any length.
             speaker: one of `speakers`; needed where there are several.
             language: of the text; the speaker's default if None.
-            prosody: what is to differ from what the voice predicts.
+            prosody: what is to differ from what the voice predicts; in texts with marks, words are named by index.
+            markup: whether the text is SSML: `ssml`, `none`, or by how it begins, `auto`; see `parts_of`.
 
         Raises:
+            MarkupError: the markup is not understood.
             SynthesisError: the text has no words, the speaker is unknown, a number is out of range, or the prosody is
                 that of another text.
             ControlError: the model lacks one of the controls.
@@ -335,19 +363,27 @@ class Synthesizer:
         self.check_prosody(prosody)
         speaker_id, language = self._speaker_id(speaker), self._language(speaker, language)
         front_end = self._front_ends[language]
-        tokens = front_end.tokens(text)
-        if front_end.is_open:
-            tokens = self._with_known_phones(tokens, front_end)
+        read = self._read(text, language, markup)
         where = f"“{_shortened(text)}”"
-        prosody = on_words(prosody, text, front_end)
-        timed = None
+        if read.prosody is UNCHANGED:
+            prosody = on_words(prosody, text, front_end)
+        else:
+            if prosody.spans:
+                raise SynthesisError("prosody: in a text with marks words are named by their index")
+            prosody = on_words(read.prosody.combined(prosody), text, front_end)
+            self.check_prosody(prosody)
+        runs, timed = list(read.runs), None
         if prosody.recording is not None:
-            timed = self._timed(prosody.recording, tokens)
-            tokens = list(timed.tokens)
-        tokens = self._with_pauses(tokens, prosody)
+            if any(voice is not None for voice, _ in runs):
+                raise SynthesisError("prosody: a recording's is that of one speaker; the text names voices")
+            timed = self._timed(prosody.recording, read.tokens)
+            runs = [(None, list(timed.tokens))]
+        runs = self._with_pauses(runs, prosody)
         # A model that has met several sentences at once speaks the melody and the pause between them.
         together = _PHONES_TOGETHER if self.settings.preprocess.joined_share else 0
-        parts = split_into_chunks(tokens, together_phones=together)
+        by_run = [split_into_chunks(tokens, together_phones=together) for _, tokens in runs]
+        parts = [part for of_run in by_run for part in of_run]
+        voices = [voice for (voice, _), of_run in zip(runs, by_run, strict=True) for _ in of_run]
         sequences = [PhoneSequence.from_tokens(each, front_end.start) for each in parts]
         if not sequences:
             raise SynthesisError(f"{where}: has no words to synthesize")
@@ -362,7 +398,66 @@ class Synthesizer:
             self._planned(each, tuple(self._symbols.ids(each.phones, where)), of_symbols, is_last=each is sequences[-1])
             for each, of_symbols in zip(sequences, prosodies, strict=True)
         ]
-        return SpeechPlan(text, tuple(chunks), speaker_id, prosody, self._spoken.row(language, speaker_id))
+        chunks = [self._spoken_by(voice, chunk) for voice, chunk in zip(voices, chunks, strict=True)]
+        row = self._spoken.row(language, speaker_id)
+        return SpeechPlan(text, tuple(chunks), speaker_id, prosody, row, read.marks)
+
+    def _spoken_by(self, voice: str | None, chunk: PlannedChunk) -> PlannedChunk:
+        """Return a chunk, spoken by a speaker in their language; by that of the whole text if None."""
+        if voice is None:
+            return chunk
+        row = self._speaker_id(voice)
+        return replace(chunk, speaker_id=row, language_id=self._spoken.row(self._language(voice, None), row))
+
+    def _read(self, text: str, language: str, markup: Markup) -> MarkedTokens:
+        """Run the front ends over a text, marked or plain."""
+        parts = parts_of(text, markup)
+        if parts == [Stretch(text, Style())]:
+            return MarkedTokens([(None, self._known_tokens(text, language))])
+
+        def tokens_of(stretch: Stretch) -> Sequence[Token]:
+            voice = stretch.style.voice
+            try:
+                if voice is not None:
+                    self.check_speaker(voice)
+                if stretch.phones:
+                    if self.settings.preprocess.phone_extractor == "char":
+                        raise SynthesisError(f"{stretch.phones}: this voice reads letters, and takes no phones")
+                    return [pronounced_as_marked(stretch, self._symbols.symbols)]
+                spoken = stretch.style.language or (language if voice is None else self._language(voice, None))
+                return tokens_of_stretch(stretch.text, lambda piece: self._known_tokens(piece, spoken))
+            except MarkupError:
+                raise
+            except (SynthesisError, TextError) as error:
+                raise MarkupError(str(error), stretch.line, stretch.column) from error
+
+        return marked_tokens(parts, tokens_of)
+
+    def _known_tokens(self, text: str, language: str) -> list[Token]:
+        """Return the tokens of a text, of the model's symbols; in a language that the front end lacks, the nearest."""
+        try:
+            front_end = self._front_ends[language]
+        except UnknownLanguageError:
+            if self.settings.preprocess.phone_extractor == "char":
+                raise
+            return self._nearest_tokens(make_front_end("espeak", language=language).tokens(text))
+        tokens = front_end.tokens(text)
+        return self._with_known_phones(tokens, front_end) if front_end.is_open else tokens
+
+    def _nearest_tokens(self, tokens: Sequence[Token]) -> list[Token]:
+        """Replace phones of IPA by the nearest that the model has, with a warning for each that differs."""
+        found: list[Token] = []
+        for token in tokens:
+            if isinstance(token, Word):
+                phones: list[str] = []
+                for phone in token.pronunciations[0]:
+                    near, is_same = symbols_of_phone(phone, self._symbols.symbols)
+                    phones += near
+                    if not is_same:
+                        self._warn_once({phone: near})
+                token = replace(token, pronunciations=(tuple(phones),))
+            found.append(token)
+        return found
 
     @torch.inference_mode()
     def mels(self, plans: Iterable[SpeechPlan]) -> Iterator[PredictedMel]:
@@ -388,17 +483,25 @@ class Synthesizer:
         require_plausible(prosody)
         require_controls(self._model, prosody, self.settings.model_type)
 
-    def prosody_of(self, recording: Path | str, text: str, *, language: str | None = None) -> RecordedProsody:
+    def prosody_of(
+        self, recording: Path | str, text: str, *, language: str | None = None, markup: Markup = "auto"
+    ) -> RecordedProsody:
         """Measure the prosody of a recording of a text, for `Prosody(recording=...)`; see `recorded_prosody`."""
         language = self._language(None, language)
-        tokens = self._front_ends[language].tokens(text)
+        tokens = self._read(text, language, markup).tokens
         return recorded_prosody(Path(recording), tokens, self.settings.preprocess, language)
 
     def generate_spectrogram(
-        self, text: str, *, speaker: str | None = None, language: str | None = None, prosody: Prosody = UNCHANGED
+        self,
+        text: str,
+        *,
+        speaker: str | None = None,
+        language: str | None = None,
+        prosody: Prosody = UNCHANGED,
+        markup: Markup = "auto",
     ) -> np.ndarray:
         """Return the (M, T_mel) log-mel of a text, for another vocoder."""
-        [predicted] = self.mels([self.plan(text, speaker=speaker, language=language, prosody=prosody)])
+        [predicted] = self.mels([self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup)])
         return torch.cat(predicted.mels, dim=1).cpu().numpy()
 
     def convert_spectrogram_to_audio(self, spec: Array, *, mel_scale: MelScale | None = None) -> Array:
@@ -434,20 +537,25 @@ class Synthesizer:
             recording, tokens, self._symbols, hop_size=preprocess.hop_size, sample_rate=preprocess.sample_rate
         )
 
-    def _with_pauses(self, tokens: Sequence[Token], prosody: Prosody) -> list[Token]:
+    def _with_pauses(
+        self, runs: Sequence[tuple[str | None, list[Token]]], prosody: Prosody
+    ) -> list[tuple[str | None, list[Token]]]:
         """Return tokens with a symbol where a pause is asked for between two words, if the voice has one."""
         pause = next((Pause(each) for each in _INSERTED_PAUSES if each in self._symbols.symbols), None)
         if pause is None:
-            return list(tokens)
-        found: list[Token] = []
+            return list(runs)
+        with_pauses = []
         n_words = 0
-        for token in tokens:
-            if isinstance(token, Word):
-                if n_words in prosody.pauses_ms and found and isinstance(found[-1], Word):
-                    found.append(pause)
-                n_words += 1
-            found.append(token)
-        return found
+        for voice, tokens in runs:
+            found: list[Token] = []
+            for token in tokens:
+                if isinstance(token, Word):
+                    if n_words in prosody.pauses_ms and found and isinstance(found[-1], Word):
+                        found.append(pause)
+                    n_words += 1
+                found.append(token)
+            with_pauses.append((voice, found))
+        return with_pauses
 
     def _language(self, speaker: str | None, language: str | None) -> str:
         if language is not None:
@@ -459,12 +567,16 @@ class Synthesizer:
     def _with_known_phones(self, tokens: Sequence[Token], front_end: FrontEnd) -> list[Token]:
         """Replace phones that the model was not trained on by similar ones, with a warning for each."""
         known, replaced = with_known_phones(tokens, self._symbols.symbols, front_end)
+        self._warn_once(replaced)
+        return known
+
+    def _warn_once(self, replaced: Mapping[str, tuple[str, ...]]) -> None:
+        """Warn of phones that are replaced by others, once of each."""
         with self._lock:
             new = [phone for phone in replaced if phone not in self._warned_of]
             self._warned_of.update(new)
         for phone in new:
             warn(describe_replacement(phone, replaced[phone]))
-        return known
 
     def _speaker_id(self, speaker: str | None) -> int:
         if speaker is None and len(self._speakers) <= 1:
@@ -490,15 +602,15 @@ class Synthesizer:
         batch = PhonemeBatch(
             _padded(ids).to(self.device),
             torch.tensor([len(each) for each in ids], device=self.device),
-            torch.tensor([plan.speaker_id for plan, _ in chunks], device=self.device),
+            torch.tensor([plan.speaker_of(chunk) for plan, chunk in chunks], device=self.device),
             _padded([torch.tensor(chunk.min_durations) for _, chunk in chunks]).to(self.device),
-            torch.tensor([plan.language_id for plan, _ in chunks], device=self.device),
+            torch.tensor([plan.language_of(chunk) for plan, chunk in chunks], device=self.device),
             self._reference,
         )
         prosody = BatchProsody(
             [plan.prosody for plan, _ in chunks],
             [chunk.prosody for _, chunk in chunks],
-            [self._pitch_scale(plan.speaker_id) for plan, _ in chunks],
+            [self._pitch_scale(plan.speaker_of(chunk)) for plan, chunk in chunks],
             self.device,
         )
         controls = prosody.controls()
@@ -556,6 +668,8 @@ class Synthesizer:
         durations = np.concatenate([chunk.durations for chunk in predicted.chunks])
         duration_s = int(durations.sum()) * frame_s
         waveforms = self._waveforms(predicted.plan, predicted.chunks)
+        alignment = alignment_from_durations(sequence, durations, frame_s=frame_s, duration_s=duration_s)
+        starts = [*(word.start_s for word in alignment.words if word.label), alignment.end_s]
         return Speech(
             text=predicted.plan.text,
             waveform=_finished(torch.cat(list(waveforms)), predicted.plan.prosody, self.sample_rate),
@@ -564,7 +678,8 @@ class Synthesizer:
             f0_hz=np.concatenate([chunk.f0_hz for chunk in predicted.chunks]),
             phones=sequence.phones,
             durations=durations,
-            alignment=alignment_from_durations(sequence, durations, frame_s=frame_s, duration_s=duration_s),
+            alignment=alignment,
+            marks=tuple((name, starts[word]) for name, word in predicted.plan.marks),
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from models.contracts import Prosody
 from models.inference.prosody_file import prosody_from_json
 from processors.audio.audio_stream import ENCODINGS, AudioFormat
+from processors.text.marked_text import Markup
 from utils.errors import RecitalError
 
 OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
@@ -43,6 +44,7 @@ class SpeechBody(BaseModel):
         stream_format: "audio" sends the audio as it is made, "sse" the same as events; None sends files with their
             length, and formats without one as they are made.
         language: of the text, as in "de"; None for the speaker's.
+        markup: whether the text is SSML; "auto" where it begins with `<speak`.
         prosody: as in a file for `bins.synthesize --prosody`; `speed` multiplies its pace.
     """
 
@@ -56,6 +58,7 @@ class SpeechBody(BaseModel):
     speed: float = Field(default=1.0, ge=0.25, le=4, allow_inf_nan=False)
     stream_format: Literal["audio", "sse"] | None = None
     language: str | None = Field(default=None, max_length=20)
+    markup: Markup = "auto"
     prosody: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("voice", mode="before")
@@ -89,6 +92,11 @@ class SpeechBody(BaseModel):
         """
         prosody = prosody_from_json(self.prosody, "prosody")
         return replace(prosody, pace=prosody.pace * self.speed)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of `Synthesizer.plan` beside the text and its prosody."""
+        return {"speaker": self.speaker, "language": self.language, "markup": self.markup}
 
     @property
     def is_streamed(self) -> bool:

@@ -97,10 +97,10 @@ class SpeechService:
     def _encoded(self, synthesizer: Synthesizer, body: SpeechBody) -> Iterator[bytes | None]:
         rate, prosody = synthesizer.sample_rate, body.asked_prosody()
         if not body.is_streamed and (prosody.peak_normalize or prosody.fade_out_ms):  # these need the whole
-            speech = synthesizer(body.input, speaker=body.speaker, language=body.language, prosody=prosody)
+            speech = synthesizer(body.input, prosody=prosody, **body.options)
             yield encode(self._counted(speech.waveform, rate), rate, body.response_format)
             return
-        stream = synthesizer.stream(body.input, speaker=body.speaker, language=body.language, prosody=prosody)
+        stream = synthesizer.stream(body.input, prosody=prosody, **body.options)
         pieces = (self._counted(piece, rate) for piece in stream)
         if body.is_streamed:
             yield from encode_stream(pieces, rate, body.response_format)
@@ -139,6 +139,6 @@ class SpeechService:
 
 
 def _by_chunk(synthesizer: Synthesizer, body: SpeechBody) -> Iterator[tuple[SpeechPlan, Speech]]:
-    plan = synthesizer.plan(body.input, speaker=body.speaker, language=body.language, prosody=body.asked_prosody())
+    plan = synthesizer.plan(body.input, prosody=body.asked_prosody(), **body.options)
     for each in plan.by_chunk():
         yield each, next(synthesizer.speak(iter([each])))

@@ -28,6 +28,7 @@ _CONSONANTS = {
 }
 _DIFFERENT_MANNER = 4
 _OF_ARPABET = _TABLES.mapping("arpabet")
+_UNSTRESSED = {"AH0": "ə", "ER0": "ɚ"}
 _UNRELATED = 24
 """Distance of a vowel from a consonant, more than that of any two vowels or consonants."""
 
@@ -92,6 +93,33 @@ def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
     near = [(_letter_distance(_bare(phone), _bare(symbol)), _mark_distance(phone, symbol), symbol) for symbol in known]
     near = [found for found in near if found[0] is not None]
     return (min(near)[2],) if near else ()
+
+
+def symbols_of_phone(phone: str, known: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the symbols of a voice nearest to a phone of IPA, and whether they are that phone, but for marks.
+
+    Args:
+        phone: of IPA, with stress.
+        known: symbols of the voice, of ARPAbet with stress or of IPA.
+    """
+    by_ipa: dict[str, str] = {}
+    # Where letters are symbols, too, phones begin with a mark.
+    for symbol in [each for each in known if each[0] == "@"] or known:
+        bare = symbol.removeprefix("@")
+        if letters := _OF_ARPABET.get(bare.rstrip("012")):
+            by_ipa[{"1": "ˈ", "2": "ˌ"}.get(bare[-1], "") + letters] = symbol
+            if bare in _UNSTRESSED:
+                by_ipa[_UNSTRESSED[bare]] = symbol
+    if not by_ipa:
+        by_ipa = {symbol: symbol for symbol in known}
+    near = nearest_phones(phone, tuple(by_ipa))
+    return tuple(by_ipa[each] for each in near), len(near) == 1 and _bare(near[0]) == _bare(phone)
+
+
+def ipa_of_arpabet(phone: str) -> str:
+    """Return a phone of ARPAbet, with or without stress, in IPA."""
+    stress = {"1": "ˈ", "2": "ˌ"}.get(phone[-1], "")
+    return _UNSTRESSED.get(phone) or stress + _OF_ARPABET[phone.rstrip("012")]
 
 
 @lru_cache(maxsize=4096)

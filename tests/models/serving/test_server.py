@@ -486,3 +486,15 @@ def test_a_queue_says_when_it_is_full_and_ends_what_takes_too_long():
         queue.close()
 
     asyncio.run(main())
+
+
+def test_markup_is_read_as_its_field_states(folder):
+    marked = {"input": "<speak>Hello <break time='1s'/> there.</speak>", "voice": "anna", "response_format": "wav"}
+    with serving(folder) as (port, *_):
+        found, _ = samples(ask(port, marked)[1])
+        answer, content = ask(port, marked | {"input": "Hello <break/> there."})
+        refused, unknown = ask(port, marked | {"markup": "yes"})
+        literal, _ = ask(port, marked | {"input": "x < y", "markup": "none"})
+    np.testing.assert_allclose(found, Synthesizer.open(folder / "anna")(marked["input"]).waveform, atol=1e-3)
+    assert answer.status == 400 and "line 1, column 7" in json.loads(content)["error"]["message"]
+    assert refused.status == 400 and json.loads(unknown)["error"]["param"] == "markup" and literal.status == 200

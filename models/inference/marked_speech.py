@@ -1,0 +1,112 @@
+"""Tokens, prosody and speakers of texts with marks on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from models.contracts import UNCHANGED, Change, Prosody
+from processors.text.arpabet import PHONES
+from processors.text.ipa import STRESSES, ipa_of_arpabet, phones_from_ipa, symbols_of_phone
+from processors.text.marked_text import Break, MarkupError, NamedMark, Part, Stretch, Style
+from processors.text.punctuation import with_single_pauses
+from processors.text.symbols import describe_unknown_phone
+from processors.text.tokens import Pause, Pronunciation, Token, Word
+
+_STYLES = tuple(each.name for each in fields(Style) if each.name not in ("voice", "language"))
+
+
+@dataclass(frozen=True)
+class MarkedTokens:
+    """A text as its front ends return it.
+
+    Attributes:
+        runs: tokens by speaker; None for the speaker of the whole text. The last ends with a pause, as do the others.
+        prosody: that the marks ask for.
+        marks: names, each with the index of the word after it; after the last word, their number.
+    """
+
+    runs: Sequence[tuple[str | None, list[Token]]]
+    prosody: Prosody = UNCHANGED
+    marks: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def tokens(self) -> list[Token]:
+        """The tokens of the whole text."""
+        return [token for _, run in self.runs for token in run]
+
+
+def marked_tokens(parts: Iterable[Part], tokens_of: Callable[[Stretch], Iterable[Token]]) -> MarkedTokens:
+    """Return the tokens of a text's parts, with the prosody of their marks.
+
+    Args:
+        parts: of the text.
+        tokens_of: tokens of a stretch, of symbols that the voice has.
+    """
+    runs: list[tuple[str | None, list[Token]]] = []
+    changes: list[Change] = []
+    pauses_ms: dict[int, float] = {}
+    marks: list[tuple[str, int]] = []
+    for part in parts:
+        if isinstance(part, NamedMark):
+            marks.append((part.name, len(changes)))
+        elif isinstance(part, Break):
+            if part.milliseconds is not None:
+                pauses_ms[len(changes)] = pauses_ms.get(len(changes), 0.0) + part.milliseconds
+            elif runs:
+                runs[-1][1].append(Pause("."))
+        else:
+            change = Change(**{name: getattr(part.style, name) for name in _STYLES})
+            for token in tokens_of(part):
+                if isinstance(token, Word):
+                    changes.append(change)
+                    if not runs or runs[-1][0] != part.style.voice:
+                        if runs and isinstance(runs[-1][1][-1], Word):
+                            runs[-1][1].append(Pause(","))
+                        runs.append((part.style.voice, []))
+                if runs:
+                    runs[-1][1].append(token)
+    joined = [(speaker, with_single_pauses(run)) for speaker, run in runs]
+    if len(set(changes)) == 1:  # of the whole text, its pauses included
+        prosody = Prosody(**vars(changes[0]), pauses_ms=pauses_ms)
+    else:
+        words = {index: change for index, change in enumerate(changes) if change != Change()}
+        prosody = Prosody(words=words, pauses_ms=pauses_ms)
+    return MarkedTokens(joined, prosody, tuple(marks))
+
+
+def pronounced_as_marked(stretch: Stretch, known: Sequence[str]) -> Word:
+    """Return the word of a stretch with phones.
+
+    Args:
+        stretch: with phones.
+        known: symbols of the voice, of ARPAbet or IPA.
+
+    Raises:
+        MarkupError: a phone is none of its alphabet, or the voice lacks it; names the nearest that it has.
+    """
+    at = stretch.line, stretch.column
+    symbols: list[str] = []
+    for phone in _ipa(stretch):
+        near, is_same = symbols_of_phone(phone, known)
+        if not is_same:
+            nearest = f"; the nearest it has: {' '.join(near)}" if near else ""
+            raise MarkupError(f"the voice lacks the phone {phone!r} of {stretch.phones!r}{nearest}", *at)
+        symbols += near
+    return Word(" ".join(stretch.text.lower().split()) or stretch.phones, (tuple(symbols),))
+
+
+def _ipa(stretch: Stretch) -> Pronunciation:
+    at = stretch.line, stretch.column
+    if stretch.alphabet == "ipa":
+        phones = tuple(phones_from_ipa(stretch.phones))
+        strange = [phone for phone in phones if not phone.strip(STRESSES)[:1].isalpha()]
+        if strange or not phones:
+            found = f"{strange[0]!r} is no phone of IPA" if strange else "no phones of IPA"
+            raise MarkupError(f"{stretch.phones!r}: {found}", *at)
+        return phones
+    written = stretch.phones.upper().split()
+    for phone in written:
+        if phone not in PHONES:
+            raise MarkupError(describe_unknown_phone(phone, PHONES, "ARPAbet"), *at)
+    return tuple(map(ipa_of_arpabet, written))
