@@ -125,7 +125,7 @@ def add_vocoder_flags(parser: argparse.ArgumentParser) -> None:
 
 def opening_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments for opening a voice or a vocoder that its flags give."""
-    names = ("precision", "sentence_pause_s", "reference_audio", "sigma", "denoising_strength")
+    names = ("precision", "sentence_pause_s", "reference_audio", "lexicon", "sigma", "denoising_strength")
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
@@ -150,6 +150,12 @@ def add_voice_flags(parser: argparse.ArgumentParser) -> None:
         "--reference_audio",
         metavar="FILE",
         help="a recording of any text, whose manner of speaking is taken over; for a DelightfulTTS",
+    )
+    parser.add_argument(
+        "--lexicon",
+        metavar="FILE",
+        help="pronunciations over those of the voice: on each line a word and its phones in ARPAbet, IPA as in "
+        '/təˈmɑtoʊ/, or other words as in "tomayto"',
     )
     add_vocoder_flags(parser)
 

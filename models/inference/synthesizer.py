@@ -43,6 +43,7 @@ from processors.text.errors import TextError, UnknownLanguageError
 from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, make_front_end, with_known_phones
 from processors.text.ipa import symbols_of_phone
 from processors.text.marked_text import Markup, MarkupError, Stretch, Style, tokens_of_stretch
+from processors.text.own_lexicon import LexiconLike, OwnLexicon
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.ssml import parts_of
 from processors.text.tokens import Pause, Token, Word
@@ -173,6 +174,7 @@ class Synthesizer:
         *,
         sentence_pause_s: float = _SENTENCE_PAUSE_S,
         reference_audio: Path | str | None = None,
+        lexicon: LexiconLike = None,
     ) -> None:
         if not 0 <= sentence_pause_s <= 10:
             raise SynthesisError(f"sentence_pause_s: found {sentence_pause_s:g}; expected 0 to 10 seconds")
@@ -192,6 +194,7 @@ class Synthesizer:
         self._front_ends = FrontEnds(preprocess, bundle.lexicon_path)
         for language in sorted(set(self._languages.values())):
             self.check_language(language)
+        self._lexicon = OwnLexicon.of(lexicon)
         self._warned_of: set[str] = set()
         self._lock = threading.Lock()
         self._precision = precision or fastest(self.device)
@@ -219,6 +222,7 @@ class Synthesizer:
         *,
         sentence_pause_s: float = _SENTENCE_PAUSE_S,
         reference_audio: Path | str | None = None,
+        lexicon: LexiconLike = None,
         sigma: float | None = None,
         denoising_strength: float = 0.0,
     ) -> Synthesizer:
@@ -234,6 +238,7 @@ class Synthesizer:
             sentence_pause_s: least pause between two sentences, from 0 to 10 seconds.
             reference_audio: a recording of any text, whose manner of speaking all texts take over, for models with
                 `takes_reference`; None for prosody predicted from each text.
+            lexicon: pronunciations of all texts, over those of the bundle; see `OwnLexicon`.
             sigma, denoising_strength: of the vocoder; see `NeuralVocoder`.
 
         Raises:
@@ -253,7 +258,13 @@ class Synthesizer:
             denoising_strength=denoising_strength,
         )
         return cls(
-            bundle, opened, device, precision, sentence_pause_s=sentence_pause_s, reference_audio=reference_audio
+            bundle,
+            opened,
+            device,
+            precision,
+            sentence_pause_s=sentence_pause_s,
+            reference_audio=reference_audio,
+            lexicon=lexicon,
         )
 
     restore_from = open
@@ -282,9 +293,12 @@ class Synthesizer:
         language: str | None = None,
         prosody: Prosody = UNCHANGED,
         markup: Markup = "auto",
+        lexicon: LexiconLike = None,
     ) -> Speech:
         """Synthesize one text of any length; see `plan` for arguments and errors."""
-        return next(self.speak([text], speaker=speaker, language=language, prosody=prosody, markup=markup))
+        return next(
+            self.speak([text], speaker=speaker, language=language, prosody=prosody, markup=markup, lexicon=lexicon)
+        )
 
     def speak(
         self,
@@ -294,6 +308,7 @@ class Synthesizer:
         language: str | None = None,
         prosody: Prosody = UNCHANGED,
         markup: Markup = "auto",
+        lexicon: LexiconLike = None,
     ) -> Iterator[Speech]:
         """Synthesize many texts, in order.
 
@@ -302,13 +317,15 @@ class Synthesizer:
 
         Args:
             texts: texts, or plans with a speaker, language and prosody of their own.
-            speaker, language, prosody, markup: see `plan`.
+            speaker, language, prosody, markup, lexicon: see `plan`.
         """
         for texts_now in _windows(texts):
             plans = [
                 text
                 if isinstance(text, SpeechPlan)
-                else self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup)
+                else self.plan(
+                    text, speaker=speaker, language=language, prosody=prosody, markup=markup, lexicon=lexicon
+                )
                 for text in texts_now
             ]
             yield from map(self._speech, self.mels(plans))
@@ -321,6 +338,7 @@ class Synthesizer:
         language: str | None = None,
         prosody: Prosody = UNCHANGED,
         markup: Markup = "auto",
+        lexicon: LexiconLike = None,
     ) -> Iterator[np.ndarray]:
         """Yield the waveform of a text piece by piece: sentence by sentence, and within them as the vocoder goes on.
 
@@ -329,7 +347,7 @@ class Synthesizer:
         """
         if prosody.peak_normalize or prosody.fade_out_ms:
             raise SynthesisError("a stream can be neither peak-normalized nor faded out: its end is not known")
-        plan = self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup)
+        plan = self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup, lexicon=lexicon)
         chunks = (chunk for predicted in self.mels(plan.by_chunk()) for chunk in predicted.chunks)
         return map(_as_array, self._waveforms(plan, chunks))
 
@@ -341,6 +359,7 @@ class Synthesizer:
         language: str | None = None,
         prosody: Prosody = UNCHANGED,
         markup: Markup = "auto",
+        lexicon: LexiconLike = None,
     ) -> SpeechPlan:
         """Run the front end over a text and check the request.
 
@@ -352,6 +371,7 @@ class Synthesizer:
             language: of the text; the speaker's default if None.
             prosody: what is to differ from what the voice predicts; in texts with marks, words are named by index.
             markup: whether the text is SSML: `ssml`, `none`, or by how it begins, `auto`; see `parts_of`.
+            lexicon: pronunciations over those of the voice, as a file or by word; see `OwnLexicon`.
 
         Raises:
             MarkupError: the markup is not understood.
@@ -363,7 +383,7 @@ class Synthesizer:
         self.check_prosody(prosody)
         speaker_id, language = self._speaker_id(speaker), self._language(speaker, language)
         front_end = self._front_ends[language]
-        read = self._read(text, language, markup)
+        read = self._read(text, language, markup, OwnLexicon.of(lexicon).over(self._lexicon))
         where = f"“{_shortened(text)}”"
         if read.prosody is UNCHANGED:
             prosody = on_words(prosody, text, front_end)
@@ -409,11 +429,11 @@ class Synthesizer:
         row = self._speaker_id(voice)
         return replace(chunk, speaker_id=row, language_id=self._spoken.row(self._language(voice, None), row))
 
-    def _read(self, text: str, language: str, markup: Markup) -> MarkedTokens:
+    def _read(self, text: str, language: str, markup: Markup, lexicon: OwnLexicon) -> MarkedTokens:
         """Run the front ends over a text, marked or plain."""
         parts = parts_of(text, markup)
         if parts == [Stretch(text, Style())]:
-            return MarkedTokens([(None, self._known_tokens(text, language))])
+            return MarkedTokens([(None, self._pronounced(text, language, lexicon))])
 
         def tokens_of(stretch: Stretch) -> Sequence[Token]:
             voice = stretch.style.voice
@@ -425,13 +445,21 @@ class Synthesizer:
                         raise SynthesisError(f"{stretch.phones}: this voice reads letters, and takes no phones")
                     return [pronounced_as_marked(stretch, self._symbols.symbols)]
                 spoken = stretch.style.language or (language if voice is None else self._language(voice, None))
-                return tokens_of_stretch(stretch.text, lambda piece: self._known_tokens(piece, spoken))
+                return tokens_of_stretch(stretch.text, lambda piece: self._pronounced(piece, spoken, lexicon))
             except MarkupError:
                 raise
             except (SynthesisError, TextError) as error:
                 raise MarkupError(str(error), stretch.line, stretch.column) from error
 
         return marked_tokens(parts, tokens_of)
+
+    def _pronounced(self, text: str, language: str, lexicon: OwnLexicon) -> list[Token]:
+        """Return the tokens of a text, of the model's symbols, with the pronunciations of a lexicon."""
+        tokens = self._known_tokens(text, language)
+        if not lexicon:
+            return tokens
+        known = () if self.settings.preprocess.phone_extractor == "char" else self._symbols.symbols
+        return lexicon.applied(tokens, known, lambda words: self._known_tokens(words, language))
 
     def _known_tokens(self, text: str, language: str) -> list[Token]:
         """Return the tokens of a text, of the model's symbols; in a language that the front end lacks, the nearest."""
@@ -484,11 +512,17 @@ class Synthesizer:
         require_controls(self._model, prosody, self.settings.model_type)
 
     def prosody_of(
-        self, recording: Path | str, text: str, *, language: str | None = None, markup: Markup = "auto"
+        self,
+        recording: Path | str,
+        text: str,
+        *,
+        language: str | None = None,
+        markup: Markup = "auto",
+        lexicon: LexiconLike = None,
     ) -> RecordedProsody:
         """Measure the prosody of a recording of a text, for `Prosody(recording=...)`; see `recorded_prosody`."""
         language = self._language(None, language)
-        tokens = self._read(text, language, markup).tokens
+        tokens = self._read(text, language, markup, OwnLexicon.of(lexicon).over(self._lexicon)).tokens
         return recorded_prosody(Path(recording), tokens, self.settings.preprocess, language)
 
     def generate_spectrogram(
@@ -499,9 +533,12 @@ class Synthesizer:
         language: str | None = None,
         prosody: Prosody = UNCHANGED,
         markup: Markup = "auto",
+        lexicon: LexiconLike = None,
     ) -> np.ndarray:
         """Return the (M, T_mel) log-mel of a text, for another vocoder."""
-        [predicted] = self.mels([self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup)])
+        [predicted] = self.mels(
+            [self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup, lexicon=lexicon)]
+        )
         return torch.cat(predicted.mels, dim=1).cpu().numpy()
 
     def convert_spectrogram_to_audio(self, spec: Array, *, mel_scale: MelScale | None = None) -> Array:

@@ -45,6 +45,7 @@ class SpeechBody(BaseModel):
             length, and formats without one as they are made.
         language: of the text, as in "de"; None for the speaker's.
         markup: whether the text is SSML; "auto" where it begins with `<speak`.
+        lexicon: pronunciations by word, over the voice's.
         prosody: as in a file for `bins.synthesize --prosody`; `speed` multiplies its pace.
     """
 
@@ -59,6 +60,7 @@ class SpeechBody(BaseModel):
     stream_format: Literal["audio", "sse"] | None = None
     language: str | None = Field(default=None, max_length=20)
     markup: Markup = "auto"
+    lexicon: dict[str, str] = Field(default_factory=dict)
     prosody: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("voice", mode="before")
@@ -96,7 +98,7 @@ class SpeechBody(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         """Arguments of `Synthesizer.plan` beside the text and its prosody."""
-        return {"speaker": self.speaker, "language": self.language, "markup": self.markup}
+        return {"speaker": self.speaker, "language": self.language, "markup": self.markup, "lexicon": self.lexicon}
 
     @property
     def is_streamed(self) -> bool:

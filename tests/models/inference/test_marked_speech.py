@@ -118,5 +118,20 @@ def test_the_flag_and_files_of_texts_read_markup(tmp_path):
         first, second = (word for word in read_textgrid(path).words if word.label)
         assert second.start_s - first.end_s == pytest.approx(1, abs=0.01)
     assert len(list((tmp_path / "out").glob("*.wav"))) == 2
+    (tmp_path / "lexicon.txt").write_text('one "twenty"\n')
+    own = ("--infer_text", "One", "--lexicon", tmp_path / "lexicon.txt")
+    assert call("bins.synthesize", *place, *own).returncode == 0
+    [textgrid] = (tmp_path / "out").glob("one.TextGrid")
+    phones = [phone.label for phone in read_textgrid(textgrid).phones if phone.label]
+    assert phones[:3] == ["T", "W", "EH1"]
     done = call("bins.synthesize", *place, "--infer_text", "Hello [pause:1s] there.", "--markup", "ssml")
     assert done.returncode == 1 and "line 1, column 1: not well-formed" in done.stderr
+
+
+def test_a_lexicon_of_a_text_goes_over_that_of_the_voice_and_of_the_front_end():
+    voice = Synthesizer(tiny_bundle(), lexicon={"red": "B", "fox": "D"})
+    assert voice.plan("Red fox.").sequence.phones == ("sil", "B", "D", ".")
+    for text in ("Red fox.", "<speak>Red <emphasis>fox</emphasis>.</speak>"):
+        assert voice.plan(text, lexicon={"FOX": "/s/"}).sequence.phones == ("sil", "B", "S", ".")
+    plain = Synthesizer(tiny_bundle())
+    assert plain("Red.", lexicon={"red": '"blue"'}).phones == plain("Blue.").phones

@@ -174,7 +174,7 @@ def test_speed_and_prosody_change_the_speech(folder):
         (b'{"input": "Hello.", "speed": NaN}', 400, "speed", "finite"),
         ({"input": "Hello.", "response_format": "aac"}, 400, "response_format", "aac is not available"),
         ({"input": "Hello.", "response_format": "exe"}, 400, "response_format", "known: wav"),
-        ({"input": "Hello.", "lexicon": "/etc/passwd"}, 400, "lexicon", "unknown"),
+        ({"input": "Hello.", "lexicon": "/etc/passwd"}, 400, "lexicon", "should be a valid dictionary"),
         ({"input": "Hello.", "voice": "anna", "prosody": {"prosody_from": "/etc/passwd"}}, 400, None, "prosody_from"),
         (
             {"input": "Hello.", "voice": "anna", "prosody": {"pitch_function": "/tmp/x.py:f"}},
@@ -488,13 +488,18 @@ def test_a_queue_says_when_it_is_full_and_ends_what_takes_too_long():
     asyncio.run(main())
 
 
-def test_markup_is_read_as_its_field_states(folder):
+def test_markup_and_lexicon_are_followed_as_their_fields_state(folder):
     marked = {"input": "<speak>Hello <break time='1s'/> there.</speak>", "voice": "anna", "response_format": "wav"}
     with serving(folder) as (port, *_):
         found, _ = samples(ask(port, marked)[1])
         answer, content = ask(port, marked | {"input": "Hello <break/> there."})
         refused, unknown = ask(port, marked | {"markup": "yes"})
         literal, _ = ask(port, marked | {"input": "x < y", "markup": "none"})
+        own, _ = samples(ask(port, marked | {"input": "Red.", "lexicon": {"red": '"blue sky"'}})[1])
+        lacking, content_of_lacking = ask(port, marked | {"input": "Red.", "lexicon": {"red": "QQ"}})
     np.testing.assert_allclose(found, Synthesizer.open(folder / "anna")(marked["input"]).waveform, atol=1e-3)
     assert answer.status == 400 and "line 1, column 7" in json.loads(content)["error"]["message"]
     assert refused.status == 400 and json.loads(unknown)["error"]["param"] == "markup" and literal.status == 200
+    plain = Synthesizer.open(folder / "anna")("Red.", lexicon={"red": '"blue sky"'})
+    assert len(own) == len(plain.waveform)
+    assert lacking.status == 400 and "lexicon: red: phone 'QQ'" in json.loads(content_of_lacking)["error"]["message"]
