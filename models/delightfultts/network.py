@@ -13,7 +13,7 @@ from models.delightfultts.predictors import SeparablePredictor
 from models.delightfultts.prosody import ProsodyModule, ProsodyVectors
 from models.delightfultts.settings import DelightfulTTSModelSettings
 from models.layers.acoustic_network import AcousticNetwork, Prediction
-from models.layers.conformer import LEAKY_SLOPE, Conformer
+from models.layers.conformer import LEAKY_SLOPE, Conformer, ConformerBlock
 from models.layers.conv1d import Conv1d
 from models.layers.convolved_value import ConvolvedValue
 from models.layers.language_table import LanguageTable, SpokenLanguages
@@ -75,12 +75,14 @@ class DelightfulTTS(AcousticNetwork):
         def conformer(n_layers: int, kernel_size: int) -> Conformer:
             return Conformer(
                 n_layers,
-                hidden_size,
-                n_heads=settings.n_heads,
-                filter_size=settings.feed_forward_size,
-                kernel_size=kernel_size,
-                dropout=settings.dropout,
-                condition_size=condition_size,
+                lambda: ConformerBlock(
+                    hidden_size,
+                    n_heads=settings.n_heads,
+                    filter_size=settings.feed_forward_size,
+                    kernel_size=kernel_size,
+                    dropout=settings.dropout,
+                    condition_size=condition_size,
+                ),
             )
 
         self.phoneme_embedding = nn.Embedding(len(is_pause), hidden_size)

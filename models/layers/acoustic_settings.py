@@ -32,7 +32,7 @@ class AcousticModelSettings(Settings):
 
     @property
     def learns_durations(self) -> bool:
-        """Whether an aligner within the model finds the durations, so that stage 1 need not."""
+        """Return whether an aligner within the model finds the durations, so that stage 1 need not."""
         return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from models.layers.acoustic_settings import BlockName, BlockSettings
-from models.layers.conformer import Conformer
+from models.layers.conformer import Conformer, ConformerBlock
 from models.layers.convnext import ConvNeXtEncoder
 
 
@@ -29,5 +29,8 @@ def block_stack(
     if block == "convolution":
         return ConvNeXtEncoder(n_layers, size, inner_size=filter_size, kernel_size=kernel_size, dropout=dropout)
     return Conformer(
-        n_layers, size, n_heads=settings.n_heads, filter_size=filter_size, kernel_size=kernel_size, dropout=dropout
+        n_layers,
+        lambda: ConformerBlock(
+            size, n_heads=settings.n_heads, filter_size=filter_size, kernel_size=kernel_size, dropout=dropout
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -153,34 +154,12 @@ class Conformer(nn.Module):
 
     Args:
         n_layers: blocks.
-        hidden_size: D; this and the rest are those of `ConformerBlock`.
+        make_block: returns a new one.
     """
 
-    def __init__(
-        self,
-        n_layers: int,
-        hidden_size: int,
-        *,
-        n_heads: int,
-        filter_size: int,
-        feed_forward_kernel_size: int = 3,
-        kernel_size: int,
-        dropout: float,
-        condition_size: int = 0,
-    ) -> None:
+    def __init__(self, n_layers: int, make_block: Callable[[], ConformerBlock]) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            ConformerBlock(
-                hidden_size,
-                n_heads=n_heads,
-                filter_size=filter_size,
-                feed_forward_kernel_size=feed_forward_kernel_size,
-                kernel_size=kernel_size,
-                dropout=dropout,
-                condition_size=condition_size,
-            )
-            for _ in range(n_layers)
-        )
+        self.blocks = nn.ModuleList(make_block() for _ in range(n_layers))
 
     def forward(self, x: Tensor, is_padding: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return (B, T, D), 0 on padding, of a (B, T, D) input and the blocks' condition; `is_padding` is (B, T)."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from models.layers.attention import attention_bias
-from models.layers.conformer import Conformer
+from models.layers.conformer import Conformer, ConformerBlock
 from models.layers.masks import padding_mask
 from models.layers.relative_attention import RelativeSelfAttention
 from models.layers.utterance_norm import UtteranceNorm
@@ -52,7 +52,7 @@ def test_utterance_norm_is_torchs_over_real_frames(theirs):
 def test_padding_changes_neither_outputs_nor_gradients(condition_size):
     torch.manual_seed(0)
     sizes = {"n_heads": 2, "filter_size": 12, "kernel_size": 5, "condition_size": condition_size}
-    conformer = Conformer(2, 8, dropout=0.0, **sizes)
+    conformer = Conformer(2, lambda: ConformerBlock(8, dropout=0.0, **sizes))
     x, lengths = torch.randn(2, 11, 8, requires_grad=True), torch.tensor([11, 6])
     condition = torch.randn(2, 1, condition_size) if condition_size else None
     together = conformer(x, padding_mask(lengths), condition)
