@@ -623,9 +623,7 @@ class Synthesizer:
         what = "name a speaker (--infer_speaker_name)" if speaker is None else f"speaker {speaker}: unknown"
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
 
-    def _predict(
-        self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]], n_together: int = _CHUNKS_PER_BATCH
-    ) -> list[ChunkMel]:
+    def _predict(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]], n_together: int) -> list[ChunkMel]:
         """Run the acoustic model over chunks, in batches of similar length; keep their order."""
         predicted: dict[int, ChunkMel] = {}
         by_length = sorted(range(len(chunks)), key=lambda index: len(chunks[index][1].phoneme_ids))

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,6 +27,7 @@ from processors.audio.audio_stream import ENCODINGS
 from utils.errors import RecitalError
 from utils.version import VERSION
 
+_JSON_LINES = "application/x-ndjson"
 _INVALID = "invalid_request_error"
 _BODY_TIMEOUT_S = 20.0
 _MOST_THROWN_AWAY = 2**26
@@ -115,32 +116,30 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_speech(app: FastAPI, service: SpeechService, options: AppOptions) -> None:
-    @app.post("/v1/audio/speech")
-    async def speech(request: Request) -> Response:
+    async def answer(request: Request, speak: Callable[[SpeechBody], tuple[AsyncIterator[bytes], str]]) -> Response:
+        """Return the answer to a request whose body `speak` turns into pieces, with their media type."""
         try:
             body = read_speech_body(await _read(request, options.max_chars), options.max_chars)
-            if body.stream_format == "sse":
-                return await _answer(request, _events(service.speak(body), len(body.input)), "text/event-stream", body)
-            media_type = ENCODINGS[body.response_format].media_type
-            return await _answer(request, service.speak(body), media_type, body)
+            return await _answer(request, *speak(body), body)
         except RecitalError as error:
             return _refusal(error)
+
+    def encoded(body: SpeechBody) -> tuple[AsyncIterator[bytes], str]:
+        if body.stream_format == "sse":
+            return _events(service.speak(body), len(body.input)), "text/event-stream"
+        return service.speak(body), ENCODINGS[body.response_format].media_type
+
+    @app.post("/v1/audio/speech")
+    async def speech(request: Request) -> Response:
+        return await answer(request, encoded)
 
     @app.post("/v1/audio/speech/captioned")
     async def captioned(request: Request) -> Response:
-        try:
-            body = read_speech_body(await _read(request, options.max_chars), options.max_chars)
-            return await _answer(request, _lines(service, body), "application/x-ndjson", body)
-        except RecitalError as error:
-            return _refusal(error)
+        return await answer(request, lambda body: (_lines(service, body), _JSON_LINES))
 
     @app.post("/v1/audio/speech/details")
     async def details(request: Request) -> Response:
-        try:
-            body = read_speech_body(await _read(request, options.max_chars), options.max_chars)
-            return await _answer(request, service.speak_with_details(body), "application/x-ndjson", body)
-        except RecitalError as error:
-            return _refusal(error)
+        return await answer(request, lambda body: (service.speak_with_details(body), _JSON_LINES))
 
 
 def _add_listings(app: FastAPI, service: SpeechService) -> None:

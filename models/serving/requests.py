@@ -102,7 +102,7 @@ class SpeechBody(BaseModel):
 
     @property
     def is_streamed(self) -> bool:
-        """Whether the audio is sent as it is made."""
+        """Return whether the audio is sent as it is made."""
         return self.stream_format is not None or self.response_format in ("mp3", "opus", "pcm")
 
 

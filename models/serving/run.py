@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -66,11 +67,7 @@ def serve(options: ServerOptions) -> None:
     # Several requests at once use the processor better than several threads of one operator.
     torch.set_num_threads(1)
 
-    def open_voice(place: Path) -> SharedSynthesizer:
-        voice = SharedSynthesizer.open(place, device=options.device, precision=options.precision)
-        assert isinstance(voice, SharedSynthesizer)
-        return voice
-
+    open_voice = partial(SharedSynthesizer.open, device=options.device, precision=options.precision)
     voices = Voices(options.voices, options.aliases, open_voice, options.max_voices)
     listener = listen(options.host, options.port)
     try:

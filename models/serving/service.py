@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.contracts import ControlError
+from models.contracts import ControlError, Prosody
 from models.inference.speech_plan import SpeechPlan
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesizer import Speech, Synthesizer
@@ -113,7 +113,7 @@ class SpeechService:
 
     def _captioned(self, synthesizer: Synthesizer, body: SpeechBody) -> Iterator[CaptionedPiece | None]:
         rate, start_s = synthesizer.sample_rate, 0.0
-        for _, speech in _by_chunk(synthesizer, body):
+        for _, speech in _by_chunk(synthesizer, body, body.asked_prosody()):
             words = tuple(
                 TimedWord(word.label, start_s + word.start_s, start_s + word.end_s)
                 for word in speech.alignment.words
@@ -127,7 +127,7 @@ class SpeechService:
         if prosody.peak_normalize or prosody.fade_out_ms:
             raise RequestError("prosody: sentences that are sent one by one are neither peak-normalized nor faded out")
         hop_size, start_s, first_word = synthesizer.settings.preprocess.hop_size, 0.0, 0
-        for plan, speech in _by_chunk(synthesizer, body):
+        for plan, speech in _by_chunk(synthesizer, body, prosody):
             self._counted(speech.waveform, speech.sample_rate)
             yield details_line(plan, speech, hop_size, start_s=start_s, first_word=first_word)
             start_s += speech.duration_s
@@ -138,7 +138,7 @@ class SpeechService:
         return waveform
 
 
-def _by_chunk(synthesizer: Synthesizer, body: SpeechBody) -> Iterator[tuple[SpeechPlan, Speech]]:
-    plan = synthesizer.plan(body.input, prosody=body.asked_prosody(), **body.options)
+def _by_chunk(synthesizer: Synthesizer, body: SpeechBody, prosody: Prosody) -> Iterator[tuple[SpeechPlan, Speech]]:
+    plan = synthesizer.plan(body.input, prosody=prosody, **body.options)
     for each in plan.by_chunk():
         yield each, next(synthesizer.speak(iter([each])))

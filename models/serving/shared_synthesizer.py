@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,14 +34,13 @@ class SharedSynthesizer(Synthesizer):
         self._waiting: deque[_Waiting] = deque()
         self._turn = threading.Lock()
 
-    def _predict(self, chunks: _Chunks, n_together: int = _MOST_TOGETHER) -> list[ChunkMel]:
-        del n_together  # whatever waits is computed together
+    def _predict_batch(self, chunks: _Chunks) -> Iterator[ChunkMel]:
         own = _Waiting(chunks)
         self._waiting.append(own)
         with self._turn:
             while not own.predicted.done():
                 self._predict_together(self._next())
-        return own.predicted.result()
+        return iter(own.predicted.result())
 
     def _next(self) -> list[_Waiting]:
         """Return what has waited longest, with as much of what follows as fits into a batch."""
@@ -52,7 +51,7 @@ class SharedSynthesizer(Synthesizer):
 
     def _predict_together(self, together: Sequence[_Waiting]) -> None:
         try:
-            mels = iter(super()._predict([chunk for each in together for chunk in each.chunks]))
+            mels = super()._predict_batch([chunk for each in together for chunk in each.chunks])
             predicted = [[next(mels) for _ in each.chunks] for each in together]
         except Exception as error:  # of one of them, possibly; none may be left waiting
             if len(together) == 1:

@@ -8,11 +8,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from utils.errors import RecitalError
 
 _Piece = TypeVar("_Piece")
+_CLOSING = "the server is shutting down"
 
 
 class QueueFullError(RecitalError):
@@ -49,9 +50,6 @@ class _Job(Generic[_Piece]):
     def __init__(self, produce: Callable[[], Iterator[_Piece | None]], ends_at: float) -> None:
         self.produce, self.ends_at = produce, ends_at
         self.is_cancelled = threading.Event()
-        self.is_begun = False
-        self.has_place = True
-        """Whether it counts among the admitted."""
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[_Piece | BaseException | None] = asyncio.Queue()
 
@@ -106,8 +104,10 @@ class SpeechQueue:
     def __init__(self, n_threads: int, most_waiting: int, time_limit_s: float) -> None:
         self._executor = ThreadPoolExecutor(n_threads, thread_name_prefix="speech")
         self._n_threads, self._most_waiting, self._time_limit_s = n_threads, most_waiting, time_limit_s
-        self._admitted = self._n_running = 0
-        self._lock = threading.Lock()
+        self._waiting: set[_Job[Any]] = set()
+        self._n_running = 0
+        # Reentrant: a signal's handler closes the queue in the thread that admits to it, possibly in between.
+        self._lock = threading.RLock()
         self._is_closing = False
         self._seconds_per_request = 1.0
 
@@ -115,7 +115,7 @@ class SpeechQueue:
     def state(self) -> QueueState:
         """The numbers of its requests."""
         with self._lock:
-            return QueueState(self._admitted - self._n_running, self._n_running)
+            return QueueState(len(self._waiting), self._n_running)
 
     async def run(self, produce: Callable[[], Iterator[_Piece | None]]) -> AsyncGenerator[_Piece, None]:
         """Yield what `produce` yields in a thread; leaving the iteration early cancels it.
@@ -139,34 +139,36 @@ class SpeechQueue:
         """Stop a job; one that still waits leaves its place to others."""
         job.is_cancelled.set()
         with self._lock:
-            if job.has_place and not job.is_begun:
-                job.has_place = False
-                self._admitted -= 1
+            self._waiting.discard(job)
 
     def _admit(self, produce: Callable[[], Iterator[_Piece | None]]) -> _Job[_Piece]:
         job = _Job(produce, time.monotonic() + self._time_limit_s)
         with self._lock:
             if self._is_closing:
-                raise ShuttingDownError("the server is shutting down")
-            if self._admitted >= self._n_threads + self._most_waiting:
-                raise QueueFullError(max(1, round(self._admitted * self._seconds_per_request / self._n_threads)))
-            self._admitted += 1
-        self._executor.submit(self._run, job)
+                raise ShuttingDownError(_CLOSING)
+            n_before = len(self._waiting) + self._n_running
+            if n_before >= self._n_threads + self._most_waiting:
+                raise QueueFullError(max(1, round(n_before * self._seconds_per_request / self._n_threads)))
+            self._waiting.add(job)
+            try:
+                self._executor.submit(self._run, job)
+            except RuntimeError:  # closed by a signal since
+                self._waiting.discard(job)
+                raise ShuttingDownError(_CLOSING) from None
         return job
 
     def _run(self, job: _Job[_Piece]) -> None:
         begun = time.monotonic()
         with self._lock:
-            if not job.has_place:
+            if job not in self._waiting:
                 return
-            job.is_begun = True
+            self._waiting.remove(job)
             self._n_running += 1
         try:
             job.run()
         finally:
             with self._lock:
                 self._n_running -= 1
-                self._admitted -= 1
                 # A moving average, for the advice to those who find the queue full.
                 self._seconds_per_request += 0.1 * (time.monotonic() - begun - self._seconds_per_request)
 
@@ -174,4 +176,4 @@ class SpeechQueue:
         """Refuse what comes from now on; what was admitted is still spoken."""
         with self._lock:
             self._is_closing = True
-        self._executor.shutdown(wait=False)
+            self._executor.shutdown(wait=False)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.bundle import VOCODER_FOLDER
 from models.inference.synthesizer import Synthesizer
 from utils.bundle_file import bundle_file_of, is_folder
 from utils.console import info
@@ -180,9 +181,14 @@ def _name_of(place: Path) -> str:
 
 
 def _signature(place: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return names, times and sizes of a voice's files; empty where there are none."""
+    """Return names, times and sizes of the files that a voice is opened from; empty where there are none.
+
+    What is written beside them, such as results and a training's logbook, is none of these.
+    """
+    if (place / "bundle").is_dir():
+        place = place / "bundle"
     found = []
-    for path in [place, *sorted(place.rglob("*"))]:
+    for path in [place, *sorted(place.glob("*")), *sorted((place / VOCODER_FOLDER).glob("*"))]:
         try:
             stat = path.stat()
         except OSError:

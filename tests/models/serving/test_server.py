@@ -7,6 +7,7 @@ import base64
 import http.client
 import io
 import json
+import os
 import shutil
 import socket
 import threading
@@ -268,7 +269,9 @@ def test_metrics_count_answers_and_speech(folder):
     assert values["recital_voices_open"] == "1"
 
 
-def test_a_full_queue_answers_that_it_is_and_when_to_come_again(folder, monkeypatch):
+@pytest.fixture
+def held(monkeypatch):
+    """Streams of speech that begin, and wait: events that they have begun, and that they may go on."""
     begun, go_on = threading.Event(), threading.Event()
     stream = SharedSynthesizer.stream
 
@@ -278,6 +281,11 @@ def test_a_full_queue_answers_that_it_is_and_when_to_come_again(folder, monkeypa
         return stream(self, *arguments, **options)
 
     monkeypatch.setattr(SharedSynthesizer, "stream", slow)
+    return begun, go_on
+
+
+def test_a_full_queue_answers_that_it_is_and_when_to_come_again(folder, held):
+    begun, go_on = held
     with serving(folder, n_threads=1, max_waiting=1) as (port, _, queue, _):
         request, answers = {"input": "Hello.", "voice": "anna"}, []
         threads = [threading.Thread(target=lambda: answers.append(ask(port, request)[0].status)) for _ in range(2)]
@@ -332,16 +340,8 @@ def test_a_request_that_takes_too_long_is_ended(folder, monkeypatch):
         assert is_idle(queue)
 
 
-def test_what_runs_is_finished_at_the_end_and_what_comes_is_refused(folder, monkeypatch):
-    begun, go_on = threading.Event(), threading.Event()
-    stream = SharedSynthesizer.stream
-
-    def slow(self, *arguments, **options):
-        begun.set()
-        assert go_on.wait(30)
-        return stream(self, *arguments, **options)
-
-    monkeypatch.setattr(SharedSynthesizer, "stream", slow)
+def test_what_runs_is_finished_at_the_end_and_what_comes_is_refused(folder, held):
+    begun, go_on = held
     with serving(folder) as (port, _, queue, server):
         answers = []
         request = {"input": "Hello.", "voice": "anna", "response_format": "wav"}
@@ -378,6 +378,23 @@ def test_a_voice_without_files_is_refused_until_they_are_back_and_a_new_one_is_o
     assert str(tmp_path) not in str(refused.value)
 
 
+@pytest.mark.parametrize("is_experiment", [False, True])
+def test_what_is_written_beside_a_voice_does_not_open_it_again(folder, tmp_path, is_experiment):
+    place = tmp_path / "anna"
+    bundle = place / "bundle" if is_experiment else place
+    shutil.copytree(folder / "anna", bundle)
+    voices = Voices({"anna": place}, {}, SharedSynthesizer.open)
+    (place / "result").mkdir()
+    first = voices.open("anna")
+    (place / "result" / "hello.wav").write_bytes(b"sound")
+    if is_experiment:
+        (place / "logbook.jsonl").write_text("{}\n")
+    assert voices.open("anna") is first
+    (bundle / "speakers.json").touch()
+    os.utime(bundle / "speakers.json", (0, 0))
+    assert voices.open("anna") is not first
+
+
 def test_the_voice_used_least_recently_is_closed(folder):
     places = {"a": folder / "anna", "b": folder / "two", "c": folder / "anna"}
     voices = Voices(places, {}, SharedSynthesizer.open, max_open=2)
@@ -396,14 +413,14 @@ def test_texts_of_many_threads_share_batches_and_sound_as_they_do_alone(folder, 
     alone = Synthesizer.open(folder / "anna", precision="fp32")
     shared = SharedSynthesizer.open(folder / "anna", precision="fp32")
     sizes, texts = [], [text for language, text in TEXTS[:24] if language == "en"]
-    predict_batch = SharedSynthesizer._predict_batch
+    predict_batch = Synthesizer._predict_batch
 
     def counted(self, chunks):
         sizes.append(len(chunks))
         time.sleep(0.05)  # others come meanwhile
         return predict_batch(self, chunks)
 
-    monkeypatch.setattr(SharedSynthesizer, "_predict_batch", counted)
+    monkeypatch.setattr(Synthesizer, "_predict_batch", counted)
     for found, text in zip(by_threads(shared.generate_spectrogram, texts), texts, strict=True):
         np.testing.assert_allclose(found, alone.generate_spectrogram(text), atol=1e-4)
     assert max(sizes) > 1
@@ -411,7 +428,7 @@ def test_texts_of_many_threads_share_batches_and_sound_as_they_do_alone(folder, 
 
 def test_a_text_that_fails_fails_alone(folder, monkeypatch):
     shared = SharedSynthesizer.open(folder / "anna")
-    predict_batch = SharedSynthesizer._predict_batch
+    predict_batch = Synthesizer._predict_batch
 
     def failing(self, chunks):
         time.sleep(0.05)
@@ -425,7 +442,7 @@ def test_a_text_that_fails_fails_alone(folder, monkeypatch):
         except SynthesisError:
             return None
 
-    monkeypatch.setattr(SharedSynthesizer, "_predict_batch", failing)
+    monkeypatch.setattr(Synthesizer, "_predict_batch", failing)
     lengths = by_threads(speak, ["One.", "Fail.", "Two.", "Three."])
     assert lengths[1] is None
     assert all(lengths[:1] + lengths[2:])
