@@ -238,7 +238,7 @@ class Prosody(Change):
 
     @property
     def changes_pitch(self) -> bool:
-        """Whether F0 is to differ from the predicted one."""
+        """Return whether F0 is to differ from the predicted one."""
         of_recording = self.recording is not None and self.recording.f0_hz is not None
         if self.pitch_function is not None or self.nvidia_pitch is not None or of_recording:
             return True
@@ -246,7 +246,7 @@ class Prosody(Change):
 
     @property
     def changes_level(self) -> bool:
-        """Whether the level of the sound is to differ from the predicted one."""
+        """Return whether the level of the sound is to differ from the predicted one."""
         of_recording = self.recording is not None and self.recording.level_db is not None
         return of_recording or any(change.energy_db for change in self.changes)
 

@@ -77,7 +77,7 @@ class Evidence:
 
     @property
     def is_torch_file(self) -> bool:
-        """Whether the file is torch's or one of safetensors."""
+        """Return whether the file is torch's or one of safetensors."""
         return bool(self._names)
 
     def is_called(self, pattern: str) -> bool:
@@ -124,7 +124,7 @@ class Evidence:
 
     @property
     def is_amphions(self) -> bool:
-        """Whether the file is one of Amphion's checkpoints."""
+        """Return whether the file is one of Amphion's checkpoints."""
         return is_amphions(self.file, is_wrapped=self.has("generator_state_dict"))
 
     @cached_property

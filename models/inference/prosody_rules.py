@@ -182,7 +182,7 @@ class BatchProsody:
 
     @property
     def changes_pitch(self) -> bool:
-        """Whether a row's F0 is to differ from the predicted one."""
+        """Return whether a row's F0 is to differ from the predicted one."""
         return any(pitch is not None for pitch in self._pitches)
 
     def controls(self) -> Controls:
