@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, tee
@@ -19,7 +18,6 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.contracts import AS_PREDICTED, UNCHANGED, PhonemeBatch, Prosody, RecordedProsody, require_controls
 from models.inference.given_durations import TimedTokens, VoiceRange, listed_symbols, recorded_symbols, timed_tokens
-from models.inference.marked_speech import MarkedTokens, marked_tokens, pronounced_as_marked
 from models.inference.prosody_rules import BatchProsody, PitchScale, with_levels
 from models.inference.recorded_prosody import recorded_prosody
 from models.inference.reference_recording import reference_mel
@@ -31,6 +29,7 @@ from models.inference.symbol_prosody import (
     require_plausible,
     symbol_prosody,
 )
+from models.inference.text_reader import TextReader
 from models.inference.vocoder import Array, F0Vocoder, Vocoder, open_vocoder_for, waveforms_of
 from models.layers.language_table import SpokenLanguages
 from models.registry import kind_of, open_acoustic
@@ -39,13 +38,9 @@ from processors.alignment.intervals import Alignment
 from processors.audio.foreign_mels import MelScale, MelScaleError
 from processors.speakers.statistics import SpeakerStatistics
 from processors.text.chunks import SENTENCE_ENDS, split_into_chunks
-from processors.text.errors import TextError, UnknownLanguageError
-from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, make_front_end, with_known_phones
-from processors.text.ipa import symbols_of_phone
-from processors.text.marked_text import Markup, MarkupError, Stretch, Style, tokens_of_stretch
-from processors.text.own_lexicon import LexiconLike, OwnLexicon
+from processors.text.marked_text import Markup
+from processors.text.own_lexicon import LexiconLike
 from processors.text.phone_sequence import PhoneSequence
-from processors.text.ssml import parts_of
 from processors.text.tokens import Pause, Token, Word
 from utils.console import warn
 from utils.precision import Precision, fastest, why_not
@@ -191,12 +186,9 @@ class Synthesizer:
         self._ranges = [_voice_range(bundle.statistics[name]) for name in by_row]
         preprocess = bundle.settings.preprocess
         self._languages = {name: bundle.languages.get(name, preprocess.language) for name in bundle.speakers}
-        self._front_ends = FrontEnds(preprocess, bundle.lexicon_path)
+        self._reader = TextReader(preprocess, bundle.symbols, bundle.lexicon_path, lexicon)
         for language in sorted(set(self._languages.values())):
             self.check_language(language)
-        self._lexicon = OwnLexicon.of(lexicon)
-        self._warned_of: set[str] = set()
-        self._lock = threading.Lock()
         self._precision = precision or fastest(self.device)
         if reason := why_not(self._precision, self.device):
             raise SynthesisError(f"precision {precision}: {reason}")
@@ -382,8 +374,8 @@ class Synthesizer:
         """
         self.check_prosody(prosody)
         speaker_id, language = self._speaker_id(speaker), self._language(speaker, language)
-        front_end = self._front_ends[language]
-        read = self._read(text, language, markup, OwnLexicon.of(lexicon).over(self._lexicon))
+        front_end = self._reader.front_end(language)
+        read = self._reader.read(text, language, markup, lexicon, self._language_of)
         where = f"“{_shortened(text)}”"
         if read.prosody is UNCHANGED:
             prosody = on_words(prosody, text, front_end)
@@ -429,64 +421,6 @@ class Synthesizer:
         row = self._speaker_id(voice)
         return replace(chunk, speaker_id=row, language_id=self._spoken.row(self._language(voice, None), row))
 
-    def _read(self, text: str, language: str, markup: Markup, lexicon: OwnLexicon) -> MarkedTokens:
-        """Run the front ends over a text, marked or plain."""
-        parts = parts_of(text, markup)
-        if parts == [Stretch(text, Style())]:
-            return MarkedTokens([(None, self._pronounced(text, language, lexicon))])
-
-        def tokens_of(stretch: Stretch) -> Sequence[Token]:
-            voice = stretch.style.voice
-            try:
-                if voice is not None:
-                    self.check_speaker(voice)
-                if stretch.phones:
-                    if self.settings.preprocess.phone_extractor == "char":
-                        raise SynthesisError(f"{stretch.phones}: this voice reads letters, and takes no phones")
-                    return [pronounced_as_marked(stretch, self._symbols.symbols)]
-                spoken = stretch.style.language or (language if voice is None else self._language(voice, None))
-                return tokens_of_stretch(stretch.text, lambda piece: self._pronounced(piece, spoken, lexicon))
-            except MarkupError:
-                raise
-            except (SynthesisError, TextError) as error:
-                raise MarkupError(str(error), stretch.line, stretch.column) from error
-
-        return marked_tokens(parts, tokens_of)
-
-    def _pronounced(self, text: str, language: str, lexicon: OwnLexicon) -> list[Token]:
-        """Return the tokens of a text, of the model's symbols, with the pronunciations of a lexicon."""
-        tokens = self._known_tokens(text, language)
-        if not lexicon:
-            return tokens
-        known = () if self.settings.preprocess.phone_extractor == "char" else self._symbols.symbols
-        return lexicon.applied(tokens, known, lambda words: self._known_tokens(words, language))
-
-    def _known_tokens(self, text: str, language: str) -> list[Token]:
-        """Return the tokens of a text, of the model's symbols; in a language that the front end lacks, the nearest."""
-        try:
-            front_end = self._front_ends[language]
-        except UnknownLanguageError:
-            if self.settings.preprocess.phone_extractor == "char":
-                raise
-            return self._nearest_tokens(make_front_end("espeak", language=language).tokens(text))
-        tokens = front_end.tokens(text)
-        return self._with_known_phones(tokens, front_end) if front_end.is_open else tokens
-
-    def _nearest_tokens(self, tokens: Sequence[Token]) -> list[Token]:
-        """Replace phones of IPA by the nearest that the model has, with a warning for each that differs."""
-        found: list[Token] = []
-        for token in tokens:
-            if isinstance(token, Word):
-                phones: list[str] = []
-                for phone in token.pronunciations[0]:
-                    near, is_same = symbols_of_phone(phone, self._symbols.symbols)
-                    phones += near
-                    if not is_same:
-                        self._warn_once({phone: near})
-                token = replace(token, pronunciations=(tuple(phones),))
-            found.append(token)
-        return found
-
     @torch.inference_mode()
     def mels(self, plans: Iterable[SpeechPlan]) -> Iterator[PredictedMel]:
         """Predict the mels of planned texts, in order; see `speak` on lists and other iterables."""
@@ -500,7 +434,7 @@ class Synthesizer:
 
     def check_language(self, language: str) -> None:
         """Raise a `TextError` unless the voice's front end supports a language."""
-        self._front_ends[language]
+        self._reader.front_end(language)
 
     def check_speaker(self, speaker: str | None) -> None:
         """Raise a `SynthesisError` unless the voice has this speaker; None requires a voice of one speaker."""
@@ -522,7 +456,7 @@ class Synthesizer:
     ) -> RecordedProsody:
         """Measure the prosody of a recording of a text, for `Prosody(recording=...)`; see `recorded_prosody`."""
         language = self._language(None, language)
-        tokens = self._read(text, language, markup, OwnLexicon.of(lexicon).over(self._lexicon)).tokens
+        tokens = self._reader.read(text, language, markup, lexicon, self._language_of).tokens
         return recorded_prosody(Path(recording), tokens, self.settings.preprocess, language)
 
     def generate_spectrogram(
@@ -601,19 +535,10 @@ class Synthesizer:
             return next(iter(self._languages.values()))
         return self._languages.get(speaker or "", self.settings.preprocess.language)
 
-    def _with_known_phones(self, tokens: Sequence[Token], front_end: FrontEnd) -> list[Token]:
-        """Replace phones that the model was not trained on by similar ones, with a warning for each."""
-        known, replaced = with_known_phones(tokens, self._symbols.symbols, front_end)
-        self._warn_once(replaced)
-        return known
-
-    def _warn_once(self, replaced: Mapping[str, tuple[str, ...]]) -> None:
-        """Warn of phones that are replaced by others, once of each."""
-        with self._lock:
-            new = [phone for phone in replaced if phone not in self._warned_of]
-            self._warned_of.update(new)
-        for phone in new:
-            warn(describe_replacement(phone, replaced[phone]))
+    def _language_of(self, speaker: str) -> str:
+        """Return the language of a speaker that the voice has."""
+        self.check_speaker(speaker)
+        return self._language(speaker, None)
 
     def _speaker_id(self, speaker: str | None) -> int:
         if speaker is None and len(self._speakers) <= 1:
