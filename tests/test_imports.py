@@ -15,7 +15,7 @@ from tests.support.sources import FLOORS, sources
 
 # Likewise, from the bottom up. What is named together, and the models' own folders, may not import each other.
 MODELS_FROM_BELOW = ("bundle", "contracts", "layers", "training", "a model", "registry", "bundles", "inference")
-TOP_OF_MODELS = ("runs", "benchmarks", "serving")
+TOP_OF_MODELS = ("runs", "benchmarks", "serving", "export")
 PROCESSORS_FROM_BELOW = (
     "utterance",
     "feature_store",
@@ -52,6 +52,7 @@ HOMES = {
     "parselmouth": ["processors/audio/pitch.py"],
     "num2words": ["processors/text/number_names.py"],
     "numba": ["processors/alignment/monotonic_search.py"],
+    "onnxscript": ["models/export"],
     "onnxruntime": ["processors/speakers/speaker_encoders.py"],  # speechmos runs its networks with it, too
     "pesq": ["processors/evaluation/perception.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.contracts import AS_PREDICTED, Controls, GeneratedSpeech, PhonemeBatch
+from models.contracts import PhonemeBatch
 from models.delightfultts.predictors import SeparablePredictor
 from models.delightfultts.prosody import ProsodyModule, ProsodyVectors
 from models.delightfultts.settings import DelightfulTTSModelSettings
@@ -23,7 +23,6 @@ from models.layers.mel_scale import as_log_mel
 from models.layers.speaker_projection import speaker_table
 from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
 from processors.datasets.acoustic_data import AcousticBatch
-from utils.precision import Precision
 
 _KEY_KERNEL_SIZE, _QUERY_KERNEL_SIZE = 3, 7
 
@@ -142,11 +141,7 @@ class DelightfulTTS(AcousticNetwork):
             predicted_prosody=self.prosody.predicted(encoded, is_padding),
         )
 
-    @torch.no_grad()
-    def infer(
-        self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
-    ) -> GeneratedSpeech:
-        is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
+    def encode_freely(self, batch: PhonemeBatch, is_padding: Tensor) -> tuple[Tensor, Tensor]:
         condition = self._condition(batch.speaker_ids, batch.language_ids)
         encoded = self.encoder(self.phoneme_embedding(batch.phoneme_ids), is_padding, condition)
         vectors = self.prosody.predicted(encoded, is_padding)
@@ -154,8 +149,7 @@ class DelightfulTTS(AcousticNetwork):
             mel = batch.reference.unsqueeze(0)
             lengths = torch.tensor([mel.shape[2]], device=mel.device)
             vectors = vectors._replace(utterance=self.prosody.encoders["utterance"](mel, lengths))
-        hidden = self.prosody.added(encoded, vectors, is_padding)
-        return self._generated(hidden, is_padding, batch, prosody, precision, condition)
+        return self.prosody.added(encoded, vectors, is_padding), condition
 
     def _condition(self, speaker_ids: Tensor, language_ids: Tensor | None = None) -> Tensor:
         """Return the (B, 1, C) vectors of speakers and languages."""

@@ -39,9 +39,9 @@ class FastPitchAdaptor(VarianceAdaptor):
         super().__init__(*arguments, **others)
         self._length_of_one = math.sqrt(n_mel)
 
-    def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
+    def scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
         if name != "energy":
-            return super()._scaled(name, value, speaker_ids, factor)
+            return super().scaled(name, value, speaker_ids, factor)
         factor = torch.as_tensor(factor, dtype=value.dtype, device=value.device)
         length = _symmetric(torch.expm1, value) - self._length_of_one * factor.log()
         return torch.where(factor == 1, value, _symmetric(torch.log1p, length))

@@ -192,8 +192,12 @@ class AcousticNetwork(nn.Module):
             ValueError: an utterance consists of pauses that last 0 frames.
         """
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
-        hidden = self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids)
-        return self._generated(hidden, is_padding, batch, prosody, precision)
+        hidden, condition = self.encode_freely(batch, is_padding)
+        return self._generated(hidden, is_padding, batch, prosody, precision, condition)
+
+    def encode_freely(self, batch: PhonemeBatch, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the (B, T_text, D) sequence to synthesize from, and the decoder's condition, if it has one."""
+        return self.encode(batch.phoneme_ids, is_padding, batch.speaker_ids), None
 
     def _taught(
         self,
@@ -215,7 +219,7 @@ class AcousticNetwork(nn.Module):
         batch: PhonemeBatch,
         prosody: Controls,
         precision: Precision,
-        condition: Tensor | None = None,
+        condition: Tensor | None,
     ) -> GeneratedSpeech:
         """Return the free-running outputs for a (B, T_text, D) hidden sequence; see `infer` and `decode`."""
         variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)

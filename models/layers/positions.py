@@ -31,6 +31,8 @@ class SinusoidalPositions(nn.Module):
 
     def rows(self, length: int) -> Tensor:
         """Return the (T, D) positional encoding of the first positions."""
+        if torch.compiler.is_exporting():  # a table, or a choice of one, would fix the length
+            return self._rows(length)
         table = self.table  # a local reference: another thread may replace it by one that is too short for these rows
         if length > len(table):
             table = self.table = self._rows(2 * length).to(table)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.contracts import Controls, DurationRule, PhonemeBatch, PitchRule
+from models.contracts import Controls, DurationRule, PhonemeBatch
 from models.layers.length_regulator import expand, frame_index
 from models.layers.variance_predictor import VariancePredictor
 from processors.datasets.acoustic_data import AcousticBatch
@@ -195,10 +195,11 @@ class VarianceAdaptor(nn.Module):
             is_of_frames = self.levels[name] == "frame"
             if callable(control):
                 places = index if is_of_frames else torch.arange(predicted.shape[1], device=index.device)
-                changed = self._ruled(predicted, batch.speaker_ids, places.expand(predicted.shape), control)
+                wanted_hz = control(self.in_hz(predicted, batch.speaker_ids), places.expand(predicted.shape))
+                changed = self.with_f0(predicted, batch.speaker_ids, wanted_hz)
             else:
                 factor = control.gather(1, index) if is_of_frames and isinstance(control, Tensor) else control
-                changed = self._scaled(name, predicted, batch.speaker_ids, factor)
+                changed = self.scaled(name, predicted, batch.speaker_ids, factor)
             return changed.masked_fill(is_frame_padding if is_of_frames else is_padding, 0.0)
 
         hidden, _, per_phone = self._vary("phone", hidden, is_padding, controlled)
@@ -229,10 +230,14 @@ class VarianceAdaptor(nn.Module):
                 hidden = hidden + self.embeddings[name](chosen[name])
         return hidden, predicted, chosen
 
+    def predicted_frames(self, hidden: Tensor, is_padding: Tensor) -> Tensor:
+        """Return the (B, T_text) durations predicted from (B, T_text, D), in frames and fractions of them."""
+        return torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=self.max_duration)
+
     def _durations(
         self, hidden: Tensor, is_padding: Tensor, batch: PhonemeBatch, control: Tensor | float | DurationRule
     ) -> Tensor:
-        frames = torch.expm1(self.predictors["duration"](hidden, is_padding)).clamp(max=self.max_duration)
+        frames = self.predicted_frames(hidden, is_padding)
         if batch.min_durations is not None:
             frames = torch.maximum(frames, batch.min_durations.to(frames.dtype))
         at_least = (~self.is_pause[batch.phoneme_ids]).to(frames.dtype)
@@ -243,7 +248,7 @@ class VarianceAdaptor(nn.Module):
             frames = frames * control
         return torch.maximum(frames.round(), at_least).masked_fill(is_padding, 0.0).long()
 
-    def _scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
+    def scaled(self, name: str, value: Tensor, speaker_ids: Tensor, factor: Tensor | float) -> Tensor:
         """Return the normalised value whose physical quantity is `factor` times that of `value`."""
         if name == "pitch" and self.is_log_pitch:  # a factor is a shift
             shift = torch.as_tensor(factor, dtype=value.dtype, device=value.device).log()
@@ -252,14 +257,17 @@ class VarianceAdaptor(nn.Module):
         mean_in_stds = mean / std
         return (value + mean_in_stds) * factor - mean_in_stds
 
-    def _ruled(self, value: Tensor, speaker_ids: Tensor, places: Tensor, rule: PitchRule) -> Tensor:
-        """Return normalised pitch changed by a rule; the same bits where it changes nothing."""
+    def in_hz(self, pitch: Tensor, speaker_ids: Tensor) -> Tensor:
+        """Return the F0 of (B, T) normalised pitch."""
         mean, std = self._scale("pitch", speaker_ids)
-        pitch = value * std + mean
-        f0_hz = pitch.exp() if self.is_log_pitch else pitch
-        wanted = rule(f0_hz, places)
-        changed = ((wanted.log() if self.is_log_pitch else wanted) - mean) / std
-        return torch.where(wanted == f0_hz, value, changed)
+        pitch = pitch * std + mean
+        return pitch.exp() if self.is_log_pitch else pitch
+
+    def with_f0(self, pitch: Tensor, speaker_ids: Tensor, wanted_hz: Tensor) -> Tensor:
+        """Return (B, T) normalised pitch that has another F0; the same bits where that is its own."""
+        mean, std = self._scale("pitch", speaker_ids)
+        changed = ((wanted_hz.log() if self.is_log_pitch else wanted_hz) - mean) / std
+        return torch.where(wanted_hz == self.in_hz(pitch, speaker_ids), pitch, changed)
 
     def _denormalised(self, name: str, value: Tensor, speaker_ids: Tensor) -> Tensor:
         mean, std = self._scale(name, speaker_ids)

@@ -125,37 +125,57 @@ class Lyre(nn.Module):
 
     def generate(self, conditions: Conditions) -> Tensor:
         """Return the (B, T_mel * hop_size) waveforms of stretches of utterances."""
-        is_voiced = conditions.f0_hz > 0
-        log_f0 = (conditions.f0_hz.clamp(min=1.0).log() - _LOG_F0_CENTRE) / _LOG_F0_SPREAD
-        pitch = torch.stack([log_f0 * is_voiced, is_voiced.float()], dim=2)
-        x = self.layers(torch.cat([from_log_mel(conditions.mel), pitch], dim=2))
-        parts = self.head(x.to(self.head.weight.dtype))
+        parts = self.parts(conditions.mel, conditions.f0_hz)
         # float32: phases have no meaning in half precision.
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(parts.device.type, enabled=False):
             return self._transform.inverse(self._spectrum(parts.float(), conditions))
+
+    def parts(self, mel: Tensor, f0_hz: Tensor) -> Tensor:
+        """Return the (B, T_mel, 6 * n_bins) description of spectra, of (B, M, T_mel) log-mels and (B, T_mel) F0."""
+        is_voiced = f0_hz > 0
+        log_f0 = (f0_hz.clamp(min=1.0).log() - _LOG_F0_CENTRE) / _LOG_F0_SPREAD
+        pitch = torch.stack([log_f0 * is_voiced, is_voiced.float()], dim=2)
+        x = self.layers(torch.cat([from_log_mel(mel), pitch], dim=2))
+        parts: Tensor = self.head(x.to(self.head.weight.dtype))
+        return parts
 
     def _spectrum(self, parts: Tensor, conditions: Conditions) -> Tensor:
         """Return the (B, T_mel, n_bins) spectra that six numbers per bin describe."""
+        pulses = self.source.pulses(conditions.held_hz, conditions.start_phase)
+        pulses = pulses * (conditions.f0_hz > 0).unsqueeze(2)
+        harmonics = self._transform.forward(pulses.flatten(1))
+        noise = self.noise[conditions.noise_frame]
+        return torch.complex(*self.shaped(parts, conditions.mel, harmonics.real, harmonics.imag, noise))
+
+    def shaped(
+        self, parts: Tensor, mel: Tensor, harmonics_real: Tensor, harmonics_imag: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the (B, T_mel, n_bins) real and imaginary parts of the sum of harmonics, noise and the free part.
+
+        Args:
+            parts: (B, T_mel, 6 * n_bins), see `parts`.
+            mel: (B, M, T_mel) log-mel.
+            harmonics_real: (B, T_mel, n_bins) of the pulse train's spectrum.
+            harmonics_imag: likewise.
+            noise: (B, T_mel, n_bins, 2) real and imaginary parts.
+        """
         gain, angle, noise_gain, free_gain, free_cos, free_sin = parts.unflatten(2, (_N_PARTS, -1)).unbind(dim=2)
-        magnitude = (conditions.mel.transpose(1, 2).exp() @ self.inverse_mel).clamp(min=_MIN_MAGNITUDE)
+        magnitude = (mel.transpose(1, 2).exp() @ self.inverse_mel).clamp(min=_MIN_MAGNITUDE)
 
         def gained(gain: Tensor, level: float = 0.0) -> Tensor:
             return magnitude * (gain * _GAIN_STEP + level).clamp(max=_MAX_LOG_GAIN).exp()
 
-        pulses = self.source.pulses(conditions.held_hz, conditions.start_phase)
-        pulses = pulses * (conditions.f0_hz > 0).unsqueeze(2)
-        harmonics = self._transform.forward(pulses.flatten(1))
         harmonic = gained(gain, math.log(1 / (_HARMONIC_PEAK * self._transform.n_fft)))
         angle = math.pi * torch.tanh(angle * _GAIN_STEP)
         cos, sin = harmonic * angle.cos(), harmonic * angle.sin()
-        noise, noise_magnitude = self.noise[conditions.noise_frame], gained(noise_gain, _NOISE_LEVEL)
+        noise_magnitude = gained(noise_gain, _NOISE_LEVEL)
         # As if a little more than 0 were added to the cosine, so that the angle of nothing is 0.
         free_cos, free_sin = free_cos * _ANGLE_STEP + 1e-3, free_sin * _ANGLE_STEP
         length = torch.rsqrt(free_cos.square() + free_sin.square() + 1e-12)
         free = gained(free_gain, _FREE_LEVEL) * length
-        real = cos * harmonics.real - sin * harmonics.imag + noise_magnitude * noise[..., 0] + free * free_cos
-        imag = cos * harmonics.imag + sin * harmonics.real + noise_magnitude * noise[..., 1] + free * free_sin
-        return torch.complex(real, imag)
+        real = cos * harmonics_real - sin * harmonics_imag + noise_magnitude * noise[..., 0] + free * free_cos
+        imag = cos * harmonics_imag + sin * harmonics_real + noise_magnitude * noise[..., 1] + free * free_sin
+        return real, imag
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> LyreVocoder:
         """Return a vocoder with the present weights, whose large products are computed in `dtype`."""

@@ -196,7 +196,7 @@ class UnivNet(nn.Module):
     def __init__(self, model: UnivNetModelSettings, n_mel: int) -> None:
         super().__init__()
         self.hop_size = math.prod(model.strides)
-        self._noise_size, self._noise_seed = model.noise_size, model.noise_seed
+        self.noise_size, self.noise_seed = model.noise_size, model.noise_seed
         rates = [math.prod(model.strides[: number + 1]) for number in range(len(model.strides))]
         self.res_stack = nn.ModuleList(
             Block(model, n_mel, stride, rate) for stride, rate in zip(model.strides, rates, strict=True)
@@ -233,7 +233,7 @@ class UnivNet(nn.Module):
         """
         if frames is None:
             frames = torch.arange(mel.shape[2], device=mel.device).expand(len(mel), -1)
-        noise = frame_noise(frames, self._noise_size, seed=self._noise_seed, utterances=utterances)
+        noise = frame_noise(frames, self.noise_size, seed=self.noise_seed, utterances=utterances)
         return self.generate(mel, noise.to(mel.dtype))
 
     def generate(self, mel: Tensor, noise: Tensor) -> Tensor:

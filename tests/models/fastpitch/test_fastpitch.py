@@ -18,11 +18,11 @@ def test_a_factor_on_energy_is_one_on_the_amplitude_of_the_frame():
     def energy(log_mel):  # of frames whose bands are alike
         return (math.sqrt(settings.preprocess.n_mel) * log_mel.abs()).log1p().unsqueeze(0)
 
-    changed = adaptor._scaled("energy", energy(log_mel), speaker, factors)
+    changed = adaptor.scaled("energy", energy(log_mel), speaker, factors)
     torch.testing.assert_close(changed, energy(log_mel + factors[0].log()), rtol=0, atol=1e-5)
     torch.testing.assert_close(adaptor._denormalised("energy", energy(log_mel), speaker), log_mel.exp().unsqueeze(0))
     # Values that no recording has, as an untrained network predicts them, change likewise, and 1 changes no bit.
     odd = torch.tensor([[-0.4, 0.0, 3.0]])
-    there = adaptor._scaled("energy", odd, speaker, 3.0)
-    torch.testing.assert_close(adaptor._scaled("energy", there, speaker, 1 / 3), odd, rtol=0, atol=1e-5)
-    assert torch.equal(adaptor._scaled("energy", odd, speaker, 1.0), odd)
+    there = adaptor.scaled("energy", odd, speaker, 3.0)
+    torch.testing.assert_close(adaptor.scaled("energy", there, speaker, 1 / 3), odd, rtol=0, atol=1e-5)
+    assert torch.equal(adaptor.scaled("energy", odd, speaker, 1.0), odd)

@@ -1,0 +1,1 @@
+"""Trained voices in forms that other runtimes read: ONNX."""
