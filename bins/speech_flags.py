@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.other_toolkits import NVIDIA_FLAGS, NVIDIA_SWITCHES
@@ -12,6 +13,7 @@ from utils.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from models.contracts import Prosody
+    from models.inference.times_files import TimesFiles
 
 
 def add_text_flags(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +92,72 @@ def add_prosody_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.py",
         help="file with the function pitch_transform_custom(pitch, pitch_lens), in place of these",
     )
+
+
+def add_times_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of files with the times of what is spoken."""
+    parser.add_argument(
+        "--times",
+        nargs="+",
+        type=_times_file,
+        default=(),
+        metavar="FILE",
+        help="for one text: files for the times of its words, phones, visemes, marks and captions, by their ending "
+        ".TextGrid, .json, .srt or .vtt",
+    )
+    parser.add_argument(
+        "--times_format",
+        type=_times_formats,
+        default=(),
+        metavar="LIST",
+        help="such files beside each recording, as in json,srt",
+    )
+    parser.add_argument("--vtt_words", action="store_true", help="the time of each word within captions of .vtt files")
+
+
+_TIMES = {kind.lower(): kind for kind in ("TextGrid", "json", "srt", "vtt")}
+
+
+def _times_file(name: str) -> Path:
+    """Return the value of `--times`, or refuse an unknown ending."""
+    if Path(name).suffix.lower().removeprefix(".") not in _TIMES:
+        raise argparse.ArgumentTypeError(f"{name}: expected a name that ends in .TextGrid, .json, .srt or .vtt")
+    return Path(name)
+
+
+def _times_formats(names: str) -> tuple[str, ...]:
+    """Return the value of `--times_format`, or refuse an unknown format."""
+    given = [name.strip().lower().removeprefix(".") for name in names.split(",")]
+    if not set(given) <= set(_TIMES):
+        raise argparse.ArgumentTypeError(f"{names}: expected {', '.join(_TIMES.values())}, or several with commas")
+    return tuple(_TIMES[name] for name in given)
+
+
+def check_outputs(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse flags of files to write that contradict others, as wrong usage."""
+    single = arguments.infer_mode == "single"
+    if arguments.stream is not None and single:
+        for name in ("infer_output_dir", "overwrite", "times", "times_format"):
+            if getattr(arguments, name):
+                parser.error(f"--stream writes no files: leave --{name} out")
+    if arguments.times and not single:
+        parser.error("--times is for one text; --times_format writes files beside each recording")
+    kinds = {path.suffix.lower() for path in arguments.times} | {f".{each}" for each in arguments.times_format}
+    if arguments.vtt_words and ".vtt" not in kinds:
+        parser.error("--vtt_words needs --times FILE.vtt or --times_format vtt")
+
+
+def times_of(arguments: argparse.Namespace) -> TimesFiles:
+    """Return the files that the flags of `add_times_flags` ask for.
+
+    Raises:
+        OutputError: a file cannot be written, or exists.
+    """
+    from models.inference.output_files import require_writable
+    from models.inference.times_files import TimesFiles
+
+    require_writable(arguments.times, overwrite=arguments.overwrite)
+    return TimesFiles(tuple(arguments.times), tuple(arguments.times_format), arguments.vtt_words)
 
 
 def prosody_of(arguments: argparse.Namespace) -> Prosody:

@@ -13,9 +13,12 @@ from bins.speech_flags import (
     add_nvidia_flags,
     add_prosody_flags,
     add_text_flags,
+    add_times_flags,
     add_voice_flags,
+    check_outputs,
     opening_options,
     prosody_of,
+    times_of,
 )
 from config.paths import SHIPPED_VOICE
 from models.bundles.formats import describe_published
@@ -37,7 +40,7 @@ def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
     from models.inference.vocoder import GriffinLimVocoder
     from utils.console import info
 
-    prosody = prosody_of(arguments)
+    prosody, times = prosody_of(arguments), times_of(arguments)
     single = arguments.infer_mode == "single"
     synthesizer = Synthesizer.open(experiment, arguments.vocoder_dir, choose_device(), **opening_options(arguments))
     requests = choose_requests(
@@ -60,15 +63,13 @@ def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
         return 0
     folder = results_folder(arguments, experiment)
     options = {"overwrite": arguments.overwrite, "number_existing": single}
-    announce(speak_all(synthesizer, requests, folder, prosody, **options), folder)
+    announce(speak_all(synthesizer, requests, folder, prosody, times=times, **options), folder, times)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
-        "bins.synthesize",
-        "Speak with a trained model: a text, a file of texts, or a test set.",
-        config_required=False,
+        "bins.synthesize", "Speak with a trained model: a text, a file of texts, or a test set.", config_required=False
     )
     add = parser.add_argument
     add(
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write the sound to standard output as it is computed, as WAV or as 16-bit samples without a header; no "
         "files are written",
     )
+    add_times_flags(parser)
     add_voice_flags(parser)
     add_prosody_flags(parser)
     add_device_flags(parser)
@@ -108,13 +110,12 @@ def _parser() -> argparse.ArgumentParser:
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, as wrong usage."""
     require_voice(parser, arguments)
+    check_outputs(parser, arguments)
     if arguments.infer_mode == "single":
         if arguments.infer_text is None:
             parser.error("--infer_mode single needs --infer_text")
         if arguments.infer_dataset is not None:
             parser.error("--infer_dataset needs --infer_mode batch")
-        if arguments.stream is not None and (arguments.infer_output_dir is not None or arguments.overwrite):
-            parser.error("--stream writes no files: leave --infer_output_dir and --overwrite out")
     elif arguments.stream is not None:
         parser.error("--stream needs --infer_mode single")
     elif arguments.prosody_from is not None:

@@ -30,6 +30,8 @@ sigma|X|the vocoder's own|spread of the noise that a WaveGlow makes waveforms fr
 denoising_strength|X|0|share of the vocoder's constant sound that is subtracted, such as 0.01
 markup|MODE|auto|whether the texts are SSML: auto, ssml or none
 lexicon|FILE|none|pronunciations over those of the voice
+times|FILE|none|for one text: a file for the times of its words, phones, visemes, marks and captions, by its ending .TextGrid, .json, .srt or .vtt
+times_format|LIST|none|such files beside each recording, as in json,srt
 stream|FORMAT|none|write the sound to standard output as it is computed: wav, or raw for 16-bit samples without a header; no files are written
 precision|TYPE|the fastest of the device, of fp32 and bf16|stage 3: arithmetic of decoder and vocoder: fp32, bf16 or, on a GPU, fp16
 device|NAME|as --gpu|stage 3: device in torch's words: cpu, cuda, or such as cuda:1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
@@ -12,6 +13,7 @@ from processors.text.marked_text import Break, MarkupError, NamedMark, Part, Str
 from processors.text.punctuation import with_single_pauses
 from processors.text.symbols import describe_unknown_phone
 from processors.text.tokens import Pause, Pronunciation, Token, Word
+from processors.text.written_words import WrittenPart, WrittenText
 
 _STYLES = tuple(each.name for each in fields(Style) if each.name not in ("voice", "language"))
 
@@ -24,9 +26,11 @@ class MarkedTokens:
         runs: tokens by speaker; None for the speaker of the whole text. The last ends with a pause, as do the others.
         prosody: that the marks ask for.
         marks: names, each with the index of the word after it; after the last word, their number.
+        source: the text as written, and where each word is.
     """
 
     runs: Sequence[tuple[str | None, list[Token]]]
+    source: WrittenText
     prosody: Prosody = UNCHANGED
     marks: tuple[tuple[str, int], ...] = ()
 
@@ -36,18 +40,26 @@ class MarkedTokens:
         return [token for _, run in self.runs for token in run]
 
 
-def marked_tokens(parts: Iterable[Part], tokens_of: Callable[[Stretch], Iterable[Token]]) -> MarkedTokens:
+def marked_tokens(
+    parts: Iterable[Part],
+    tokens_of: Callable[[Stretch], Iterable[Token]],
+    words_of: Callable[[Stretch], Callable[[str], Sequence[str]]],
+) -> MarkedTokens:
     """Return the tokens of a text's parts, with the prosody of their marks.
 
     Args:
         parts: of the text.
         tokens_of: tokens of a stretch, of symbols that the voice has.
+        words_of: what reads the words of pieces of a stretch.
     """
     runs: list[tuple[str | None, list[Token]]] = []
     changes: list[Change] = []
     pauses_ms: dict[int, float] = {}
     marks: list[tuple[str, int]] = []
+    written: list[WrittenPart] = []
     for part in parts:
+        if not isinstance(part, Stretch) and written and not written[-1].text[-1:].isspace():
+            written.append(WrittenPart(" "))
         if isinstance(part, NamedMark):
             marks.append((part.name, len(changes)))
         elif isinstance(part, Break):
@@ -57,7 +69,9 @@ def marked_tokens(parts: Iterable[Part], tokens_of: Callable[[Stretch], Iterable
                 runs[-1][1].append(Pause("."))
         else:
             change = Change(**{name: getattr(part.style, name) for name in _STYLES})
-            for token in tokens_of(part):
+            tokens = list(tokens_of(part))
+            written.append(_written(part, tokens, words_of(part)))
+            for token in tokens:
                 if isinstance(token, Word):
                     changes.append(change)
                     if not runs or runs[-1][0] != part.style.voice:
@@ -72,7 +86,19 @@ def marked_tokens(parts: Iterable[Part], tokens_of: Callable[[Stretch], Iterable
     else:
         words = {index: change for index, change in enumerate(changes) if change != Change()}
         prosody = Prosody(words=words, pauses_ms=pauses_ms)
-    return MarkedTokens(joined, prosody, tuple(marks))
+    return MarkedTokens(joined, WrittenText(written), prosody, tuple(marks))
+
+
+def words_among(tokens: Iterable[Token]) -> tuple[str, ...]:
+    """Return the texts of the words among tokens."""
+    return tuple(token.text for token in tokens if isinstance(token, Word))
+
+
+def _written(stretch: Stretch, tokens: Iterable[Token], words_of: Callable[[str], Sequence[str]]) -> WrittenPart:
+    """Return a stretch as written, with single spaces for white space."""
+    text = stretch.text if stretch.written is None else stretch.written
+    is_whole = stretch.written is not None or stretch.phones
+    return WrittenPart(re.sub(r"\s+", " ", text), words_among(tokens), None if is_whole else words_of)
 
 
 def pronounced_as_marked(stretch: Stretch, known: Sequence[str]) -> Word:

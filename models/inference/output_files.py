@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from utils.errors import RecitalError
@@ -21,6 +22,17 @@ def refuse_existing(paths: Sequence[Path]) -> None:
         raise OutputError(
             f"{existing[0]}{others} exist already; choose another --infer_output_dir, or replace them with --overwrite"
         )
+
+
+def require_writable(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Raise an `OutputError` if one of these files cannot be written, or exists and is not to be replaced."""
+    for path in paths:
+        folder = next(each for each in path.absolute().parents if each.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise OutputError(f"{path}: cannot be written: {folder} is no folder that one may write to")
+        if path.is_dir() or (path.exists() and not overwrite):
+            what = "is a folder" if path.is_dir() else "exists already; choose another name, or --overwrite"
+            raise OutputError(f"{path}: {what}")
 
 
 def report_failures(counted: str, failures: Sequence[str], report: Path, *, n_made: int) -> str:

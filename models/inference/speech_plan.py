@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.contracts import UNCHANGED, Prosody
 from models.inference.symbol_prosody import SymbolProsody
 from processors.text.phone_sequence import PhoneSequence
+from processors.text.written_words import WrittenText
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,18 @@ class SpeechPlan:
         prosody: asked for, of the whole text.
         language_id: row of the language table.
         marks: names of marks in it, each with the index of the word after it; after the last word, their number.
+        source: the whole text as written, and where each word is.
+        first_word: index of the first word in the whole text.
     """
 
     text: str
     chunks: tuple[PlannedChunk, ...]
+    source: WrittenText = field(compare=False)
     speaker_id: int = 0
     prosody: Prosody = UNCHANGED
     language_id: int = 0
     marks: tuple[tuple[str, int], ...] = ()
+    first_word: int = 0
 
     @property
     def sequence(self) -> PhoneSequence:
@@ -59,13 +64,13 @@ class SpeechPlan:
 
     def by_chunk(self) -> Iterator[SpeechPlan]:
         """Yield a plan for each chunk."""
-        first_word = 0
+        first = 0
         for chunk in self.chunks:
-            end = first_word + len(chunk.sequence.words)
+            end = first + len(chunk.sequence.words)
             is_last = chunk is self.chunks[-1]
-            marks = [(name, at - first_word) for name, at in self.marks if first_word <= at < end + is_last]
-            yield replace(self, chunks=(chunk,), marks=tuple(marks))
-            first_word = end
+            marks = [(name, at - first) for name, at in self.marks if first <= at < end + is_last]
+            yield replace(self, chunks=(chunk,), marks=tuple(marks), first_word=self.first_word + first)
+            first = end
 
     def speaker_of(self, chunk: PlannedChunk) -> int:
         """Return the row of a chunk's speaker."""

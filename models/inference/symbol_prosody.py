@@ -172,14 +172,8 @@ def symbol_places(sequences: Sequence[PhoneSequence]) -> Iterator[list[tuple[int
     """Yield for each chunk its symbols' words in the text, -1 for pauses, and places within their words."""
     first_word = 0
     for sequence in sequences:
-        places: list[tuple[int, int]] = []
-        before, phone = -1, 0
-        for word in sequence.word_indices:
-            phone = phone + 1 if word == before else 0
-            places.append((first_word + word, phone) if word >= 0 else (-1, 0))
-            before = word
+        yield [(first_word + word, phone) if word >= 0 else (-1, 0) for word, phone in sequence.places]
         first_word += len(sequence.words)
-        yield places
 
 
 def _require_words(prosody: Prosody, sequences: Sequence[PhoneSequence]) -> None:

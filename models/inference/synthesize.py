@@ -16,6 +16,7 @@ from models.inference.speech_plan import SpeechPlan
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesizer import Speech, Synthesizer
 from models.inference.text_tables import read_texts
+from models.inference.times_files import NO_FURTHER_TIMES, TimesFiles
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.audio_file import write_wav
 from processors.datasets.open_split import read_split
@@ -156,6 +157,7 @@ def speak_all(
     folder: Path,
     prosody: Prosody,
     *,
+    times: TimesFiles = NO_FURTHER_TIMES,
     overwrite: bool = False,
     number_existing: bool = False,
 ) -> list[Path]:
@@ -166,6 +168,7 @@ def speak_all(
         requests: names must differ.
         folder: created if missing.
         prosody: of all texts.
+        times: further files with times.
         overwrite: whether to replace existing files.
         number_existing: whether to append `-2`, `-3`, ... to a name that exists, instead of an error.
 
@@ -179,7 +182,8 @@ def speak_all(
     if number_existing and not overwrite:
         requests = [replace(request, name=_free_name(folder, request.name)) for request in requests]
     elif not overwrite:
-        refuse_existing([folder / f"{request.name}.wav" for request in requests])
+        recordings = [folder / f"{request.name}.wav" for request in requests]
+        refuse_existing([*recordings, *(path for each in recordings for path in times.of(each))])
     written: list[Path] = []
     failures: list[str] = []
     plans = _plans(synthesizer, requests, prosody, failures)
@@ -187,6 +191,7 @@ def speak_all(
         progress.advance(len(failures))
         for request, speech in zip(plans, synthesizer.speak(list(plans.values())), strict=True):
             written.append(_write(folder / f"{request.name}.wav", speech))
+            times.write(written[-1], speech)
             progress.advance()
     if failures:
         counted = f"{len(failures)} of {len(requests)} texts could not be synthesized"
@@ -244,11 +249,13 @@ def _free_name(folder: Path, name: str) -> str:
     return candidate
 
 
-def announce(written: Sequence[Path], folder: Path) -> None:
+def announce(written: Sequence[Path], folder: Path, times: TimesFiles = NO_FURTHER_TIMES) -> None:
     """Print where the files are: the only one, or the folder of them all."""
     if len(written) == 1:
         path = written[0]
-        picture, times = path.with_suffix(".png").name, path.with_suffix(".TextGrid").name
-        info(f"wrote {path}, with a picture in {picture} and the times of words and phones in {times}")
+        picture, textgrid = path.with_suffix(".png").name, path.with_suffix(".TextGrid").name
+        further = "".join(f", {each}" for each in times.shown(path))
+        info(f"wrote {path}, with a picture in {picture} and the times of words and phones in {textgrid}{further}")
     else:
-        info(f"wrote {len(written)} recordings with pictures and TextGrids to {folder}")
+        further = "".join(f", .{each} files" for each in times.formats)
+        info(f"wrote {len(written)} recordings with pictures{further} and TextGrids to {folder}")

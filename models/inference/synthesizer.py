@@ -35,6 +35,7 @@ from models.layers.language_table import SpokenLanguages
 from models.registry import kind_of, open_acoustic
 from processors.alignment.durations import alignment_from_durations
 from processors.alignment.intervals import Alignment
+from processors.alignment.speech_times import SpeechTimes
 from processors.audio.foreign_mels import MelScale, MelScaleError
 from processors.speakers.statistics import SpeakerStatistics
 from processors.text.chunks import SENTENCE_ENDS, split_into_chunks
@@ -42,6 +43,7 @@ from processors.text.marked_text import Markup
 from processors.text.own_lexicon import LexiconLike
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import Pause, Token, Word
+from processors.text.visemes import Spelling
 from utils.console import warn
 from utils.precision import Precision, fastest, why_not
 
@@ -73,7 +75,7 @@ class Speech:
         phones: T_text symbols, pauses included.
         durations: (T_text,) frames per phone.
         alignment: when each word and phone is spoken, in seconds.
-        marks: names of the text's marks with their times, in seconds.
+        times: likewise, with the words as written, visemes, marks and captions; `write_times` writes them.
     """
 
     text: str
@@ -84,7 +86,12 @@ class Speech:
     phones: tuple[str, ...]
     durations: np.ndarray
     alignment: Alignment
-    marks: tuple[tuple[str, float], ...] = ()
+    times: SpeechTimes
+
+    @property
+    def marks(self) -> tuple[tuple[str, float], ...]:
+        """Names of the text's marks with their times, in seconds."""
+        return self.times.marks
 
     @property
     def duration_s(self) -> float:
@@ -412,7 +419,7 @@ class Synthesizer:
         ]
         chunks = [self._spoken_by(voice, chunk) for voice, chunk in zip(voices, chunks, strict=True)]
         row = self._spoken.row(language, speaker_id)
-        return SpeechPlan(text, tuple(chunks), speaker_id, prosody, row, read.marks)
+        return SpeechPlan(text, tuple(chunks), read.source, speaker_id, prosody, row, read.marks)
 
     def _spoken_by(self, voice: str | None, chunk: PlannedChunk) -> PlannedChunk:
         """Return a chunk, spoken by a speaker in their language; by that of the whole text if None."""
@@ -629,7 +636,6 @@ class Synthesizer:
         duration_s = int(durations.sum()) * frame_s
         waveforms = self._waveforms(predicted.plan, predicted.chunks)
         alignment = alignment_from_durations(sequence, durations, frame_s=frame_s, duration_s=duration_s)
-        starts = [*(word.start_s for word in alignment.words if word.label), alignment.end_s]
         return Speech(
             text=predicted.plan.text,
             waveform=_finished(torch.cat(list(waveforms)), predicted.plan.prosody, self.sample_rate),
@@ -639,8 +645,16 @@ class Synthesizer:
             phones=sequence.phones,
             durations=durations,
             alignment=alignment,
-            marks=tuple((name, starts[word]) for name, word in predicted.plan.marks),
+            times=self._times(predicted.plan, sequence, durations, frame_s),
         )
+
+    def _times(self, plan: SpeechPlan, sequence: PhoneSequence, durations: np.ndarray, frame_s: float) -> SpeechTimes:
+        starts = np.cumsum(durations) - durations
+        firsts = {word: int(start) for word, start in zip(sequence.word_indices[::-1], starts[::-1], strict=True)}
+        marks = ((name, firsts.get(word, int(durations.sum())) * frame_s) for name, word in plan.marks)
+        is_of_letters = self.settings.preprocess.phone_extractor in ("char", "mixed")
+        spelling: Spelling = "letters" if is_of_letters else "phones"
+        return SpeechTimes(sequence, durations, frame_s, plan.source, plan.first_word, tuple(marks), spelling)
 
 
 def _windows(items: Iterable[_Item]) -> Iterator[Sequence[_Item]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from config.schema import PreprocessSettings
-from models.inference.marked_speech import MarkedTokens, marked_tokens, pronounced_as_marked
+from models.inference.marked_speech import MarkedTokens, marked_tokens, pronounced_as_marked, words_among
 from models.inference.symbol_prosody import SynthesisError
 from processors.text.errors import TextError, UnknownLanguageError
 from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, make_front_end, with_known_phones
@@ -18,6 +18,7 @@ from processors.text.own_lexicon import LexiconLike, OwnLexicon
 from processors.text.ssml import parts_of
 from processors.text.symbols import SymbolTable
 from processors.text.tokens import Token, Word
+from processors.text.written_words import WrittenPart, WrittenText
 from utils.console import warn
 
 
@@ -72,24 +73,39 @@ class TextReader:
         """
         own, parts = OwnLexicon.of(lexicon).over(self._lexicon), parts_of(text, markup)
         if parts == [Stretch(text, Style())]:
-            return MarkedTokens([(None, self._pronounced(text, language, own))])
+            tokens = self._pronounced(text, language, own)
+            written = WrittenPart(text, words_among(tokens), self._words_of(language, own))
+            return MarkedTokens([(None, tokens)], WrittenText([written]))
+
+        def spoken(style: Style) -> str:
+            of_voice = language if style.voice is None else language_of(style.voice)
+            return style.language or of_voice
 
         def tokens_of(stretch: Stretch) -> Sequence[Token]:
-            voice = stretch.style.voice
             try:
-                of_voice = language if voice is None else language_of(voice)
+                of_stretch = spoken(stretch.style)
                 if stretch.phones:
                     if self._is_of_letters:
                         raise SynthesisError(f"{stretch.phones}: this voice reads letters, and takes no phones")
                     return [pronounced_as_marked(stretch, self._symbols)]
-                spoken = stretch.style.language or of_voice
-                return tokens_of_stretch(stretch.text, lambda piece: self._pronounced(piece, spoken, own))
+                return tokens_of_stretch(stretch.text, lambda piece: self._pronounced(piece, of_stretch, own))
             except MarkupError:
                 raise
             except (SynthesisError, TextError) as error:
                 raise MarkupError(str(error), stretch.line, stretch.column) from error
 
-        return marked_tokens(parts, tokens_of)
+        return marked_tokens(parts, tokens_of, lambda stretch: self._words_of(spoken(stretch.style), own))
+
+    def _words_of(self, language: str, lexicon: OwnLexicon) -> Callable[[str], tuple[str, ...]]:
+        """Return what reads the words of a piece of text by itself; none of what cannot be read."""
+
+        def words_of(piece: str) -> tuple[str, ...]:
+            try:
+                return words_among(self._pronounced(piece, language, lexicon))
+            except TextError:
+                return ()
+
+        return words_of
 
     def _pronounced(self, text: str, language: str, lexicon: OwnLexicon) -> list[Token]:
         """Return the tokens of a text, of the model's symbols, with the pronunciations of a lexicon."""

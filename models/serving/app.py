@@ -125,6 +125,8 @@ def _add_speech(app: FastAPI, service: SpeechService, options: AppOptions) -> No
             return _refusal(error)
 
     def encoded(body: SpeechBody) -> tuple[AsyncIterator[bytes], str]:
+        if body.times:
+            raise RequestError("times: an answer of sound alone has none; ask /v1/audio/speech/captioned", "times")
         if body.stream_format == "sse":
             return _events(service.speak(body), len(body.input)), "text/event-stream"
         return service.speak(body), ENCODINGS[body.response_format].media_type
@@ -263,18 +265,19 @@ def _event(content: Mapping[str, Any]) -> bytes:
 
 
 async def _lines(service: SpeechService, body: SpeechBody) -> AsyncIterator[bytes]:
-    """Yield a line of JSON for each sentence: its audio, and the times of its words."""
+    """Yield a line of JSON for each sentence: its audio, the times of its words, and others that are asked for."""
     pieces = service.speak_with_words(body)
     try:
         async for piece in pieces:
             words = [
-                {"word": each.word, "start_time": round(each.start_s, 4), "end_time": round(each.end_s, 4)}
-                for each in piece.words
+                {"word": each.word, "start_time": round(each.start_s, 6), "end_time": round(each.end_s, 6)}
+                for each in piece.times.words
             ]
             line = {
                 "audio": base64.b64encode(piece.audio).decode(),
                 "audio_format": body.response_format,
                 "timestamps": words,
+                **piece.times.as_json(*body.times),
             }
             yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
     finally:

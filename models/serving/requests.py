@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from models.contracts import Prosody
 from models.inference.prosody_file import prosody_from_json
+from processors.alignment.speech_times import Part
 from processors.audio.audio_stream import ENCODINGS, AudioFormat
 from processors.text.marked_text import Markup
 from utils.errors import RecitalError
@@ -47,6 +48,7 @@ class SpeechBody(BaseModel):
         markup: whether the text is SSML; "auto" where it begins with `<speak`.
         lexicon: pronunciations by word, over the voice's.
         prosody: as in a file for `bins.synthesize --prosody`; `speed` multiplies its pace.
+        times: for captioned speech, what is timed beside the words of `timestamps`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -62,6 +64,7 @@ class SpeechBody(BaseModel):
     markup: Markup = "auto"
     lexicon: dict[str, str] = Field(default_factory=dict)
     prosody: dict[str, Any] = Field(default_factory=dict)
+    times: list[Part] = Field(default_factory=list)
 
     @field_validator("voice", mode="before")
     @classmethod

@@ -10,8 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.contracts import ControlError, Prosody
-from models.inference.speech_plan import SpeechPlan
+from models.contracts import ControlError
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesizer import Speech, Synthesizer
 from models.serving.details import details_line
@@ -19,6 +18,7 @@ from models.serving.metrics import Metrics
 from models.serving.requests import RequestError, SpeechBody
 from models.serving.speech_queue import SpeechQueue
 from models.serving.voices import Voices
+from processors.alignment.speech_times import SpeechTimes
 from processors.audio.audio_stream import encode, encode_stream
 from processors.text.errors import TextError
 
@@ -26,20 +26,11 @@ _Piece = TypeVar("_Piece")
 
 
 @dataclass(frozen=True)
-class TimedWord:
-    """When a word is spoken, in seconds from the start of the speech."""
-
-    word: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
 class CaptionedPiece:
-    """Encoded audio of a part of a text, a file of its own, and the words in it."""
+    """Encoded audio of a part of a text, a file of its own, and its times, from the start of the whole speech."""
 
     audio: bytes
-    words: tuple[TimedWord, ...]
+    times: SpeechTimes
 
 
 class SpeechService:
@@ -66,7 +57,7 @@ class SpeechService:
         return self._run(body, self._encoded)
 
     def speak_with_words(self, body: SpeechBody) -> AsyncIterator[CaptionedPiece]:
-        """Yield encoded speech with the times of its words, sentence by sentence; see `speak` for the errors."""
+        """Yield encoded speech with its times, sentence by sentence; see `speak` for the errors."""
         return self._run(body, self._captioned)
 
     def speak_with_details(self, body: SpeechBody) -> AsyncIterator[bytes]:
@@ -112,33 +103,28 @@ class SpeechService:
             yield encode(np.concatenate(made), rate, body.response_format)
 
     def _captioned(self, synthesizer: Synthesizer, body: SpeechBody) -> Iterator[CaptionedPiece | None]:
-        rate, start_s = synthesizer.sample_rate, 0.0
-        for _, speech in _by_chunk(synthesizer, body, body.asked_prosody()):
-            words = tuple(
-                TimedWord(word.label, start_s + word.start_s, start_s + word.end_s)
-                for word in speech.alignment.words
-                if word.label
-            )
-            start_s += speech.duration_s
-            yield CaptionedPiece(encode(self._counted(speech.waveform, rate), rate, body.response_format), words)
+        rate = synthesizer.sample_rate
+        for speech, start_s in self._by_chunk(synthesizer, body):
+            times = speech.times.beginning_at(start_s)
+            times.as_json(*body.times)  # raises what may be raised before there is an answer
+            yield CaptionedPiece(encode(speech.waveform, rate, body.response_format), times)
 
     def _detailed(self, synthesizer: Synthesizer, body: SpeechBody) -> Iterator[bytes | None]:
+        hop_size = synthesizer.settings.preprocess.hop_size
+        for speech, start_s in self._by_chunk(synthesizer, body):
+            yield details_line(speech, hop_size, start_s)
+
+    def _by_chunk(self, synthesizer: Synthesizer, body: SpeechBody) -> Iterator[tuple[Speech, float]]:
+        """Yield the speech of each sentence, and when it begins in the whole."""
         prosody = body.asked_prosody()
         if prosody.peak_normalize or prosody.fade_out_ms:
             raise RequestError("prosody: sentences that are sent one by one are neither peak-normalized nor faded out")
-        hop_size, start_s, first_word = synthesizer.settings.preprocess.hop_size, 0.0, 0
-        for plan, speech in _by_chunk(synthesizer, body, prosody):
-            self._counted(speech.waveform, speech.sample_rate)
-            yield details_line(plan, speech, hop_size, start_s=start_s, first_word=first_word)
-            start_s += speech.duration_s
-            first_word += len(plan.sequence.words)
+        n_samples = 0
+        for plan in synthesizer.plan(body.input, prosody=prosody, **body.options).by_chunk():
+            [speech] = synthesizer.speak(iter([plan]))
+            yield speech, n_samples / speech.sample_rate
+            n_samples += len(self._counted(speech.waveform, speech.sample_rate))
 
     def _counted(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
         self.metrics.count_speech(len(waveform) / sample_rate)
         return waveform
-
-
-def _by_chunk(synthesizer: Synthesizer, body: SpeechBody, prosody: Prosody) -> Iterator[tuple[SpeechPlan, Speech]]:
-    plan = synthesizer.plan(body.input, prosody=prosody, **body.options)
-    for each in plan.by_chunk():
-        yield each, next(synthesizer.speak(iter([each])))

@@ -74,7 +74,14 @@ def read_textgrid(path: Path | str, speaker: str = "") -> Alignment:
     return Alignment(words_without_gaps(only_words(words, phones), end_s), without_gaps(phones, end_s))
 
 
-def write_textgrid(path: Path | str, alignment: Alignment, origin: str = "") -> None:
+def write_textgrid(
+    path: Path | str,
+    alignment: Alignment,
+    origin: str = "",
+    *,
+    visemes: Sequence[Interval] = (),
+    marks: Sequence[tuple[str, float]] = (),
+) -> None:
     """Write the words and phones of one recording in Praat's long format, atomically.
 
     Intervals without length are omitted, since Praat does not allow them.
@@ -82,16 +89,26 @@ def write_textgrid(path: Path | str, alignment: Alignment, origin: str = "") -> 
     Args:
         path: the file to write.
         alignment: for the tiers `words` and `phones`.
-        origin: aligner and its input, kept in a third tier for `textgrid_origin`; empty for none.
+        origin: aligner and its input, kept in a further tier for `textgrid_origin`; empty for none.
+        visemes: for a tier of that name; empty for none.
+        marks: names and times in seconds of the points of a further tier; empty for none.
     """
     textgrid = tgt.core.TextGrid()
-    for name, intervals in (("words", alignment.words), ("phones", alignment.phones)):
+    for name, intervals in (("words", alignment.words), ("phones", alignment.phones), ("visemes", visemes)):
+        if name == "visemes" and not intervals:
+            continue
         tier = tgt.core.IntervalTier(0.0, alignment.end_s, name)
         for interval in intervals:
             start, end = round(interval.start_s, 6), round(interval.end_s, 6)
             if tgt.core.Time(start) < end:
                 tier.add_interval(tgt.core.Interval(start, end, interval.label))
         textgrid.add_tier(tier)
+    if marks:
+        points: dict[float, str] = {}
+        for name, time_s in marks:  # Praat has one point at a time
+            points[round(time_s, 6)] = " ".join(filter(None, (points.get(round(time_s, 6)), name)))
+        listed = [tgt.core.Point(time_s, name) for time_s, name in sorted(points.items())]
+        textgrid.add_tier(tgt.core.PointTier(0.0, alignment.end_s, "marks", listed))
     if origin:
         interval = tgt.core.Interval(0.0, round(alignment.end_s, 6), origin)
         textgrid.add_tier(tgt.core.IntervalTier(0.0, alignment.end_s, _ORIGIN_TIER, [interval]))

@@ -62,7 +62,7 @@ def phones_from_ipa(written: str) -> list[str]:
     for part in re.split("[_.]", written):
         for cluster in _clusters(part):
             pair = phones[-1] + cluster if phones and cluster else ""
-            if _bare(pair) in _JOINED and cluster[0] not in STRESSES:
+            if bare_phone(pair) in _JOINED and cluster[0] not in STRESSES:
                 phones[-1] = pair
             else:
                 phones.append(cluster)
@@ -85,12 +85,15 @@ def nearest_phones(phone: str, known: Sequence[str]) -> tuple[str, ...]:
     """
     if phone in known:
         return (phone,)
-    if same := [symbol for symbol in known if _bare(symbol) == _bare(phone) != ""]:
+    if same := [symbol for symbol in known if bare_phone(symbol) == bare_phone(phone) != ""]:
         return (min(same, key=lambda symbol: (_mark_distance(phone, symbol), symbol)),)
     clusters = _clusters(phone)
     if len(clusters) > 1:
         return tuple(each for cluster in clusters for each in nearest_phones(cluster, known))
-    near = [(_letter_distance(_bare(phone), _bare(symbol)), _mark_distance(phone, symbol), symbol) for symbol in known]
+    near = [
+        (_letter_distance(bare_phone(phone), bare_phone(symbol)), _mark_distance(phone, symbol), symbol)
+        for symbol in known
+    ]
     near = [found for found in near if found[0] is not None]
     return (min(near)[2],) if near else ()
 
@@ -113,7 +116,7 @@ def symbols_of_phone(phone: str, known: Sequence[str]) -> tuple[tuple[str, ...],
     if not by_ipa:
         by_ipa = {symbol: symbol for symbol in known}
     near = nearest_phones(phone, tuple(by_ipa))
-    return tuple(by_ipa[each] for each in near), len(near) == 1 and _bare(near[0]) == _bare(phone)
+    return tuple(by_ipa[each] for each in near), len(near) == 1 and bare_phone(near[0]) == bare_phone(phone)
 
 
 def ipa_of_arpabet(phone: str) -> str:
@@ -126,14 +129,14 @@ def ipa_of_arpabet(phone: str) -> str:
 def is_voiced(phone: str) -> bool:
     """Return whether a phone of IPA or ARPAbet, or a letter, may be voiced; pauses and punctuation are not."""
     bare = phone.removeprefix("@").rstrip("012")
-    letters = _bare(_OF_ARPABET.get(bare, bare.lower()))
+    letters = bare_phone(_OF_ARPABET.get(bare, bare.lower()))
     return any(_CONSONANTS[each][2] if each in _CONSONANTS else each.isalpha() for each in letters)
 
 
 @lru_cache(maxsize=65536)
 def phone_distance(phone: str, other: str) -> int:
     """Return the distance of two phones, of IPA or ARPAbet: 0 for the same letters, else of the nearest."""
-    letters, others = (_bare(_OF_ARPABET.get(each.rstrip("012"), each)) for each in (phone, other))
+    letters, others = (bare_phone(_OF_ARPABET.get(each.rstrip("012"), each)) for each in (phone, other))
     if letters == others:
         return 0
     near = (_letter_distance(letter, each) for letter in letters for each in others)
@@ -194,7 +197,7 @@ def _stressed(phones: Sequence[str]) -> list[str]:
     return moved
 
 
-def _bare(phone: str) -> str:
+def bare_phone(phone: str) -> str:
     """Return the letters of a phone without marks."""
     return "".join(
         letter for letter in phone if letter not in STRESSES and letter not in _TIES and not _is_mark(letter)
@@ -203,7 +206,7 @@ def _bare(phone: str) -> str:
 
 def _mark_distance(phone: str, other: str) -> int:
     """Return the distance of two phones with the same letters: stress counts least, then length, then other marks."""
-    marks, other_marks = ({letter for letter in each if letter not in _bare(each)} for each in (phone, other))
+    marks, other_marks = ({letter for letter in each if letter not in bare_phone(each)} for each in (phone, other))
     return sum(1 if mark in STRESSES else 2 if mark in LONG else 4 for mark in marks ^ other_marks)
 
 

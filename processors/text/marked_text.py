@@ -56,6 +56,7 @@ class Stretch:
         phones: in place of what the front end would return; empty for that.
         alphabet: of the phones.
         line, column: where it begins, from 1.
+        written: the text that it is spoken in place of; None for `text` itself.
     """
 
     text: str
@@ -64,6 +65,7 @@ class Stretch:
     alphabet: Alphabet = "ipa"
     line: int = 1
     column: int = 1
+    written: str | None = None
 
 
 @dataclass(frozen=True)

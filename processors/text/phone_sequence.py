@@ -22,6 +22,17 @@ class PhoneSequence:
     word_indices: tuple[int, ...]
     words: tuple[str, ...]
 
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """The word of each symbol, -1 for pauses, and its place within the word."""
+        places: list[tuple[int, int]] = []
+        before, index = -1, 0
+        for word in self.word_indices:
+            index = index + 1 if word == before else 0
+            places.append((word, index) if word >= 0 else (-1, 0))
+            before = word
+        return places
+
     @classmethod
     def from_tokens(cls, tokens: Iterable[Token], start: Sequence[str] = (SILENCE,)) -> PhoneSequence:
         """Return the sequence that an acoustic model reads: `start`, words' first pronunciations, and pauses."""

@@ -38,14 +38,15 @@ def refuse_other_scripts(text: str, language: str) -> None:
                 )
 
 
-def without_symbols(text: str) -> str:
+def without_symbols(text: str, *, with_warning: bool = True) -> str:
     """Replace emoji and other symbols that have no spoken form by spaces, with one warning that names them."""
     if text.isascii() or not _MAY_BE_SYMBOL.search(text):
         return text
     dropped = dict.fromkeys(symbol for symbol in _MAY_BE_SYMBOL.findall(text) if _is_symbol(symbol))
     if not dropped:
         return text
-    warn(f"{shortened(' '.join(text.split()))!r}: symbols without a spoken form are left out: {' '.join(dropped)}")
+    if with_warning:
+        warn(f"{shortened(' '.join(text.split()))!r}: symbols without a spoken form are left out: {' '.join(dropped)}")
     return _SPACES.sub(" ", "".join(" " if symbol in dropped else symbol for symbol in text))
 
 

@@ -298,13 +298,14 @@ class _Reader(ContentHandler):
             raise MarkupError(
                 f"found {rest[0]} in the text: a tag without its <? Text has a space before >", line, column
             )
+        written = text
         if name == "sub":
             text = attributes["alias"]
         elif name == "say-as":
             text = self._spoken_as(attributes["interpret-as"], text)
         phones = attributes["ph"] if name == "phoneme" else ""
         alphabet = cast(Alphabet, attributes.get("alphabet", "ipa"))
-        self.parts.append(Stretch(text, style, phones, alphabet, line, column))
+        self.parts.append(Stretch(text, style, phones, alphabet, line, column, written if written != text else None))
 
     def _spoken_as(self, kind: str, text: str) -> str:
         written = text.strip()

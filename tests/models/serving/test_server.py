@@ -84,6 +84,38 @@ def test_captions_state_when_each_word_is_spoken(folder):
     assert length == len(speech.waveform)
 
 
+def test_captions_have_the_times_that_are_asked_for_and_refuse_changes_of_the_whole(folder):
+    text = "<speak>It costs $5, Dr. Who. <mark name='here'/>Do you agree with that?</speak>"
+    times = Synthesizer.open(folder / "anna")(text).times
+    request = {"input": text, "voice": "anna", "response_format": "wav"}
+    with serving(folder) as (port, *_):
+        path = f"{PATH}/captioned"
+        _, content = ask(port, request | {"times": ["words", "phones", "visemes", "marks", "captions"]}, path)
+        for further, message in (
+            ({"times": ["pictures"]}, "times.0"),
+            ({"prosody": {"fade_out_ms": 9}}, "neither peak-normalized nor faded out"),
+            ({"prosody": {"peak_normalize": True}}, "neither peak-normalized nor faded out"),
+        ):
+            answer, refused = ask(port, request | further, path)
+            assert answer.status == 400 and message in json.loads(refused)["error"]["message"]
+        answer, refused = ask(port, request | {"times": ["words"]})
+        assert answer.status == 400 and "ask /v1/audio/speech/captioned" in json.loads(refused)["error"]["message"]
+    lines = [json.loads(line) for line in content.splitlines()]
+    found = {name: [each for line in lines for each in line[name]] for name in ("words", "phones", "marks")}
+    for name, values in times.as_json("words", "phones", "marks").items():
+        for each, expected in zip(found[name], values, strict=True):
+            assert each == {
+                key: pytest.approx(value, abs=2e-6) if isinstance(value, float) else value
+                for key, value in expected.items()
+            }
+    assert [each["text"] for line in lines for each in line["captions"]] == [
+        "It costs $5, Dr. Who.",
+        "Do you agree with that?",
+    ]
+    visemes = [each for line in lines for each in line["visemes"]]
+    assert visemes[-1]["end"] == pytest.approx(times.end_s, abs=2e-6)
+
+
 def test_details_hold_the_speech_with_its_words_phones_pitch_and_mel(folder):
     text = "Hello there, world. How are you?"
     speech = Synthesizer.open(folder / "anna")(text)
