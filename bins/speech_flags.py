@@ -193,7 +193,15 @@ def add_vocoder_flags(parser: argparse.ArgumentParser) -> None:
 
 def opening_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments for opening a voice or a vocoder that its flags give."""
-    names = ("precision", "sentence_pause_s", "reference_audio", "lexicon", "sigma", "denoising_strength")
+    names = (
+        "precision",
+        "sentence_pause_s",
+        "paragraph_pause_s",
+        "reference_audio",
+        "lexicon",
+        "sigma",
+        "denoising_strength",
+    )
     return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
@@ -213,6 +221,12 @@ def add_voice_flags(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="S",
         help="least pause between sentences, in seconds; 0.35 unless given",
+    )
+    parser.add_argument(
+        "--paragraph_pause_s",
+        type=float,
+        metavar="S",
+        help="least pause between paragraphs, which blank lines separate, in seconds; 0.75 unless given",
     )
     parser.add_argument(
         "--reference_audio",

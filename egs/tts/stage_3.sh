@@ -26,6 +26,7 @@ pitch_control|X|1|factor on pitch, in Hz
 energy_control|X|1|factor on energy
 duration_control|X|1|factor on durations; 2 is half the pace
 sentence_pause_s|S|0.35|least pause between sentences, in seconds
+paragraph_pause_s|S|0.75|least pause between paragraphs, which blank lines separate, in seconds
 sigma|X|the vocoder's own|spread of the noise that a WaveGlow makes waveforms from, 0 to 2
 denoising_strength|X|0|share of the vocoder's constant sound that is subtracted, such as 0.01
 markup|MODE|auto|whether the texts are SSML: auto, ssml or none

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from models.contracts import UNCHANGED, Change, Prosody
 from processors.text.arpabet import PHONES
@@ -19,17 +19,32 @@ _STYLES = tuple(each.name for each in fields(Style) if each.name not in ("voice"
 
 
 @dataclass(frozen=True)
+class Run:
+    """Tokens of one speaker in one paragraph.
+
+    Attributes:
+        speaker: None for that of the whole text.
+        tokens: words and pauses; the last is a pause.
+        ends_paragraph: whether another paragraph follows.
+    """
+
+    speaker: str | None
+    tokens: list[Token]
+    ends_paragraph: bool = False
+
+
+@dataclass(frozen=True)
 class MarkedTokens:
     """A text as its front ends return it.
 
     Attributes:
-        runs: tokens by speaker; None for the speaker of the whole text. The last ends with a pause, as do the others.
+        runs: in their order.
         prosody: that the marks ask for.
         marks: names, each with the index of the word after it; after the last word, their number.
         source: the text as written, and where each word is.
     """
 
-    runs: Sequence[tuple[str | None, list[Token]]]
+    runs: Sequence[Run]
     source: WrittenText
     prosody: Prosody = UNCHANGED
     marks: tuple[tuple[str, int], ...] = ()
@@ -37,7 +52,7 @@ class MarkedTokens:
     @property
     def tokens(self) -> list[Token]:
         """The tokens of the whole text."""
-        return [token for _, run in self.runs for token in run]
+        return [token for run in self.runs for token in run.tokens]
 
 
 def marked_tokens(
@@ -52,7 +67,7 @@ def marked_tokens(
         tokens_of: tokens of a stretch, of symbols that the voice has.
         words_of: what reads the words of pieces of a stretch.
     """
-    runs: list[tuple[str | None, list[Token]]] = []
+    runs: list[Run] = []
     changes: list[Change] = []
     pauses_ms: dict[int, float] = {}
     marks: list[tuple[str, int]] = []
@@ -66,7 +81,8 @@ def marked_tokens(
             if part.milliseconds is not None:
                 pauses_ms[len(changes)] = pauses_ms.get(len(changes), 0.0) + part.milliseconds
             elif runs:
-                runs[-1][1].append(Pause("."))
+                runs[-1].tokens.append(Pause("."))
+                runs[-1] = replace(runs[-1], ends_paragraph=runs[-1].ends_paragraph or part.ends_paragraph)
         else:
             change = Change(**{name: getattr(part.style, name) for name in _STYLES})
             tokens = list(tokens_of(part))
@@ -74,13 +90,13 @@ def marked_tokens(
             for token in tokens:
                 if isinstance(token, Word):
                     changes.append(change)
-                    if not runs or runs[-1][0] != part.style.voice:
-                        if runs and isinstance(runs[-1][1][-1], Word):
-                            runs[-1][1].append(Pause(","))
-                        runs.append((part.style.voice, []))
+                    if not runs or runs[-1].ends_paragraph or runs[-1].speaker != part.style.voice:
+                        if runs and isinstance(runs[-1].tokens[-1], Word):
+                            runs[-1].tokens.append(Pause(","))
+                        runs.append(Run(part.style.voice, []))
                 if runs:
-                    runs[-1][1].append(token)
-    joined = [(speaker, with_single_pauses(run)) for speaker, run in runs]
+                    runs[-1].tokens.append(token)
+    joined = [replace(run, tokens=with_single_pauses(run.tokens)) for run in runs]
     if len(set(changes)) == 1:  # of the whole text, its pauses included
         prosody = Prosody(**vars(changes[0]), pauses_ms=pauses_ms)
     else:

@@ -21,6 +21,7 @@ class PlannedChunk:
         min_durations: (T_text,) frames that its phones last at least.
         prosody: asked for, of its symbols.
         last_pause: frames that its last pause lasts at least, by quiet frames after what the model speaks.
+        ends_paragraph: whether another paragraph follows.
         speaker_id, language_id: in place of those of the whole text; None for those.
     """
 
@@ -29,6 +30,7 @@ class PlannedChunk:
     min_durations: tuple[int, ...]
     prosody: SymbolProsody
     last_pause: int = 0
+    ends_paragraph: bool = False
     speaker_id: int | None = None
     language_id: int | None = None
 

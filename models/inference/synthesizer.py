@@ -18,6 +18,7 @@ from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.contracts import AS_PREDICTED, UNCHANGED, PhonemeBatch, Prosody, RecordedProsody, require_controls
 from models.inference.given_durations import TimedTokens, VoiceRange, listed_symbols, recorded_symbols, timed_tokens
+from models.inference.marked_speech import Run
 from models.inference.prosody_rules import BatchProsody, PitchScale, with_levels
 from models.inference.recorded_prosody import recorded_prosody
 from models.inference.reference_recording import reference_mel
@@ -53,6 +54,8 @@ _PHONES_TOGETHER = 100
 """Sentences share a chunk up to so many phones: about as many as a pair of utterances has in training."""
 _SENTENCE_PAUSE_S = 0.35
 """Pauses between sentences last at least so long unless asked otherwise, as in reading aloud."""
+_PARAGRAPH_PAUSE_S = 0.75
+"""The same of pauses between paragraphs."""
 _INSERTED_PAUSES = ("sp", ",", "sil")
 """Symbols for a pause that the text does not have, the best first."""
 _FIRST_CHUNKS = (64, 256)
@@ -175,18 +178,20 @@ class Synthesizer:
         precision: Precision | None = None,
         *,
         sentence_pause_s: float = _SENTENCE_PAUSE_S,
+        paragraph_pause_s: float = _PARAGRAPH_PAUSE_S,
         reference_audio: Path | str | None = None,
         lexicon: LexiconLike = None,
     ) -> None:
-        if not 0 <= sentence_pause_s <= 10:
-            raise SynthesisError(f"sentence_pause_s: found {sentence_pause_s:g}; expected 0 to 10 seconds")
+        for name, pause_s in (("sentence_pause_s", sentence_pause_s), ("paragraph_pause_s", paragraph_pause_s)):
+            if not 0 <= pause_s <= 10:
+                raise SynthesisError(f"{name}: found {pause_s:g}; expected 0 to 10 seconds")
         if kind_of(bundle.settings.model_type) != "acoustic":
             raise BundleError(f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not an acoustic model")
         bundle.require_front_end()
         assert bundle.symbols is not None
         self.settings = bundle.settings
         self.device = torch.device(device)
-        self._sentence_pause_s = sentence_pause_s
+        self._sentence_pause_s, self._paragraph_pause_s = sentence_pause_s, paragraph_pause_s
         self._symbols = bundle.symbols
         self._speakers = dict(bundle.speakers)
         by_row = sorted(self._speakers, key=lambda name: self._speakers[name])
@@ -220,6 +225,7 @@ class Synthesizer:
         precision: Precision | None = None,
         *,
         sentence_pause_s: float = _SENTENCE_PAUSE_S,
+        paragraph_pause_s: float = _PARAGRAPH_PAUSE_S,
         reference_audio: Path | str | None = None,
         lexicon: LexiconLike = None,
         sigma: float | None = None,
@@ -235,6 +241,7 @@ class Synthesizer:
             precision: arithmetic of the decoder and the vocoder; None for the fastest that the device has, of fp32 and
                 bf16. Durations and pitch are always computed in fp32.
             sentence_pause_s: least pause between two sentences, from 0 to 10 seconds.
+            paragraph_pause_s: the same between two paragraphs, which blank lines or `<p>` separate.
             reference_audio: a recording of any text, whose manner of speaking all texts take over, for models with
                 `takes_reference`; None for prosody predicted from each text.
             lexicon: pronunciations of all texts, over those of the bundle; see `OwnLexicon`.
@@ -262,6 +269,7 @@ class Synthesizer:
             device,
             precision,
             sentence_pause_s=sentence_pause_s,
+            paragraph_pause_s=paragraph_pause_s,
             reference_audio=reference_audio,
             lexicon=lexicon,
         )
@@ -393,16 +401,17 @@ class Synthesizer:
             self.check_prosody(prosody)
         runs, timed = list(read.runs), None
         if prosody.recording is not None:
-            if any(voice is not None for voice, _ in runs):
+            if any(run.speaker is not None for run in runs):
                 raise SynthesisError("prosody: a recording's is that of one speaker; the text names voices")
             timed = self._timed(prosody.recording, read.tokens)
-            runs = [(None, list(timed.tokens))]
+            runs = [Run(None, list(timed.tokens))]
         runs = self._with_pauses(runs, prosody)
         # A model that has met several sentences at once speaks the melody and the pause between them.
         together = _PHONES_TOGETHER if self.settings.preprocess.joined_share else 0
-        by_run = [split_into_chunks(tokens, together_phones=together) for _, tokens in runs]
-        parts = [part for of_run in by_run for part in of_run]
-        voices = [voice for (voice, _), of_run in zip(runs, by_run, strict=True) for _ in of_run]
+        by_run = [(run, split_into_chunks(run.tokens, together_phones=together)) for run in runs]
+        parts = [part for _, of_run in by_run for part in of_run]
+        voices = [run.speaker for run, of_run in by_run for _ in of_run]
+        ends = [run.ends_paragraph and part is of_run[-1] for run, of_run in by_run for part in of_run]
         sequences = [PhoneSequence.from_tokens(each, front_end.start) for each in parts]
         if not sequences:
             raise SynthesisError(f"{where}: has no words to synthesize")
@@ -414,11 +423,12 @@ class Synthesizer:
             recorded = list(listed_symbols(prosody.durations_ms, sequences, frames_per_s=self._frames_per_s))
         prosodies = symbol_prosody(prosody, sequences, recorded, frames_per_s=self._frames_per_s)
         chunks = [
-            self._planned(each, tuple(self._symbols.ids(each.phones, where)), of_symbols, is_last=each is sequences[-1])
-            for each, of_symbols in zip(sequences, prosodies, strict=True)
+            self._planned(each, tuple(self._symbols.ids(each.phones, where)), of_symbols, ends_paragraph=ends_paragraph)
+            for each, of_symbols, ends_paragraph in zip(sequences, prosodies, ends, strict=True)
         ]
         chunks = [self._spoken_by(voice, chunk) for voice, chunk in zip(voices, chunks, strict=True)]
         row = self._spoken.row(language, speaker_id)
+        chunks[-1] = replace(chunks[-1], last_pause=0, ends_paragraph=False)
         return SpeechPlan(text, tuple(chunks), read.source, speaker_id, prosody, row, read.marks)
 
     def _spoken_by(self, voice: str | None, chunk: PlannedChunk) -> PlannedChunk:
@@ -498,14 +508,17 @@ class Synthesizer:
         return self.sample_rate / self.settings.preprocess.hop_size
 
     def _planned(
-        self, sequence: PhoneSequence, phoneme_ids: tuple[int, ...], prosody: SymbolProsody, *, is_last: bool
+        self, sequence: PhoneSequence, phoneme_ids: tuple[int, ...], prosody: SymbolProsody, *, ends_paragraph: bool
     ) -> PlannedChunk:
-        """Return a chunk with the pauses between its sentences, and before the next chunk if that is a new one."""
+        """Return a chunk with the pauses between its sentences, and before the next sentence or paragraph."""
         pause = round(self._sentence_pause_s * self._frames_per_s)
         *inside, last = (pause if phone in SENTENCE_ENDS else 0 for phone in sequence.phones)
-        if is_last or not np.isnan(prosody.frames[-1]):
+        if ends_paragraph:
+            last = max(last, round(self._paragraph_pause_s * self._frames_per_s))
+        if not np.isnan(prosody.frames[-1]):
             last = 0
-        return PlannedChunk(sequence, phoneme_ids, (*inside, 0), prosody, round(last * float(prosody.duration[-1])))
+        last = round(last * float(prosody.duration[-1]))
+        return PlannedChunk(sequence, phoneme_ids, (*inside, 0), prosody, last, ends_paragraph=ends_paragraph)
 
     def _timed(self, recording: RecordedProsody, tokens: Sequence[Token]) -> TimedTokens:
         preprocess = self.settings.preprocess
@@ -515,24 +528,22 @@ class Synthesizer:
             recording, tokens, self._symbols, hop_size=preprocess.hop_size, sample_rate=preprocess.sample_rate
         )
 
-    def _with_pauses(
-        self, runs: Sequence[tuple[str | None, list[Token]]], prosody: Prosody
-    ) -> list[tuple[str | None, list[Token]]]:
+    def _with_pauses(self, runs: Sequence[Run], prosody: Prosody) -> list[Run]:
         """Return tokens with a symbol where a pause is asked for between two words, if the voice has one."""
         pause = next((Pause(each) for each in _INSERTED_PAUSES if each in self._symbols.symbols), None)
         if pause is None:
             return list(runs)
         with_pauses = []
         n_words = 0
-        for voice, tokens in runs:
+        for run in runs:
             found: list[Token] = []
-            for token in tokens:
+            for token in run.tokens:
                 if isinstance(token, Word):
                     if n_words in prosody.pauses_ms and found and isinstance(found[-1], Word):
                         found.append(pause)
                     n_words += 1
                 found.append(token)
-            with_pauses.append((voice, found))
+            with_pauses.append(replace(run, tokens=found))
         return with_pauses
 
     def _language(self, speaker: str | None, language: str | None) -> str:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from config.schema import PreprocessSettings
-from models.inference.marked_speech import MarkedTokens, marked_tokens, pronounced_as_marked, words_among
+from models.inference.marked_speech import MarkedTokens, Run, marked_tokens, pronounced_as_marked, words_among
 from models.inference.symbol_prosody import SynthesisError
 from processors.text.errors import TextError, UnknownLanguageError
 from processors.text.front_end import FrontEnd, FrontEnds, describe_replacement, make_front_end, with_known_phones
 from processors.text.ipa import symbols_of_phone
-from processors.text.marked_text import Markup, MarkupError, Stretch, Style, tokens_of_stretch
+from processors.text.marked_text import Markup, MarkupError, Stretch, Style, in_paragraphs, tokens_of_stretch
 from processors.text.own_lexicon import LexiconLike, OwnLexicon
 from processors.text.ssml import parts_of
 from processors.text.symbols import SymbolTable
@@ -73,9 +73,10 @@ class TextReader:
         """
         own, parts = OwnLexicon.of(lexicon).over(self._lexicon), parts_of(text, markup)
         if parts == [Stretch(text, Style())]:
-            tokens = self._pronounced(text, language, own)
+            runs = self._paragraphs(text, language, own)
+            tokens = [token for run in runs for token in run.tokens]
             written = WrittenPart(text, words_among(tokens), self._words_of(language, own))
-            return MarkedTokens([(None, tokens)], WrittenText([written]))
+            return MarkedTokens(runs, WrittenText([written]))
 
         def spoken(style: Style) -> str:
             of_voice = language if style.voice is None else language_of(style.voice)
@@ -106,6 +107,16 @@ class TextReader:
                 return ()
 
         return words_of
+
+    def _paragraphs(self, text: str, language: str, lexicon: OwnLexicon) -> list[Run]:
+        """Return a run for each paragraph of a plain text that has words."""
+        pieces = [part.text for part in in_paragraphs(Stretch(text, Style())) if isinstance(part, Stretch)]
+        if len(pieces) > 1:  # rows of asterisks and the like stand between paragraphs
+            pieces = [piece for piece in pieces if any(map(str.isalnum, piece))] or [text]
+        runs = [
+            Run(None, self._pronounced(piece, language, lexicon), ends_paragraph=True) for piece in pieces or [text]
+        ]
+        return [*runs[:-1], replace(runs[-1], ends_paragraph=False)]
 
     def _pronounced(self, text: str, language: str, lexicon: OwnLexicon) -> list[Token]:
         """Return the tokens of a text, of the model's symbols, with the pronunciations of a lexicon."""

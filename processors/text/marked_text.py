@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from processors.text.errors import TextError, shortened
@@ -70,9 +70,10 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Break:
-    """A pause of an exact length, or the end of a sentence or paragraph (None)."""
+    """A pause of an exact length, or the end of a sentence (None), which may be that of a paragraph."""
 
     milliseconds: float | None
+    ends_paragraph: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ Part = Stretch | Break | NamedMark
 _LIGHT = re.compile(
     r"\[pause:(?P<pause>[^\[\]]*)\]|\[(?P<word>[^\[\]]+)\]\(/(?P<phones>[^()/\n]*)/\)",
 )
+_LINE_END = r"(?:\r\n|\n|\r(?!\n))"
+_BLANK_LINES = re.compile(rf"{_LINE_END}(?:[^\S\r\n]*{_LINE_END})+")
 _LOST_SPEAK = re.compile(r"/?\bspeak>")
 _LENGTH = re.compile(r"\s*\+?(\d+(?:\.\d+)?|\.\d+)\s*(ms|s)\s*")
 _KNOWN_TAG = re.compile(
@@ -131,7 +134,7 @@ def parts_of_plain_text(text: str) -> list[Part]:
     for match in _LIGHT.finditer(text):
         line, column = place(text, match.start())
         if before := text[end : match.start()]:
-            parts.append(Stretch(before, Style(), line=line, column=column))
+            parts += in_paragraphs(Stretch(before, Style(), line=line, column=column))
         end = match.end()
         if match["pause"] is not None:
             length = milliseconds(match["pause"])
@@ -142,8 +145,28 @@ def parts_of_plain_text(text: str) -> list[Part]:
             raise MarkupError(f"{match[0]}: has no phones; expected IPA, as in [tomato](/təˈmɑtoʊ/)", line, column)
         else:
             parts.append(Stretch(match["word"], Style(), match["phones"], line=line, column=column))
-    if (rest := text[end:]) or not parts:
-        parts.append(Stretch(rest, Style(), line=place(text, end)[0], column=place(text, end)[1]))
+    if not parts:
+        return [Stretch(text, Style())]
+    if rest := text[end:]:
+        parts += in_paragraphs(Stretch(rest, Style(), line=place(text, end)[0], column=place(text, end)[1]))
+    return parts
+
+
+def in_paragraphs(stretch: Stretch) -> list[Stretch | Break]:
+    """Split a stretch at its blank lines, which its paragraphs keep before and after them, since they end lines."""
+    text, line, column = stretch.text, stretch.line, stretch.column
+    parts: list[Stretch | Break] = []
+    start = at = 0
+    for blank in _BLANK_LINES.finditer(text):
+        if text[at : blank.start()].strip():
+            parts.append(replace(stretch, text=text[start : blank.end()], line=line, column=column))
+        parts.append(Break(None, ends_paragraph=True))
+        line, column = line + text.count("\n", at, blank.end()), 1
+        start, at = blank.span()
+    if not parts:
+        return [stretch]
+    if text[at:].strip():
+        parts.append(replace(stretch, text=text[start:], line=line, column=column))
     return parts
 
 

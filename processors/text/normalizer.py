@@ -31,6 +31,8 @@ _HAS_WEB = re.compile(r"[a-zA-Z0-9]\.[a-zA-Z]|[@#]|://")
 # Everything but letters, their marks, spaces and the punctuation that is kept.
 _SYMBOL = re.compile(r"[^\w\s,.;:?!'\"()—…\u0300-\u036f-]|[_\d]")
 _LOOSE = re.compile(r"[^\w\s'\"]{2}|[^\w]-|-(?!\w)|[(,;:—…]\s*[),;:—…]|^[-—…]")
+# Of a paragraph that ends with a full stop, which may have been an abbreviation's; ". . ." is an ellipsis.
+_SECOND_STOP = re.compile(r"(?<=[^\W\d_]\.)\s\.(?!\s*\.)")
 _ELLIPSIS = re.compile(r"\.{2,}")
 _DASH = re.compile(r"\s*-{2,}\s*|\s-(?=\s)|\s*—[\s—-]*")
 _STRAY_HYPHEN = re.compile(r"(?<!\w)-|-(?!\w)")
@@ -169,6 +171,8 @@ def _tidy(text: str) -> str:
     """Keep letters and punctuation only, with single spaces and punctuation attached to the word before."""
     if _SYMBOL.search(text):
         text = _speak_symbols(text)
+    if ". ." in text:
+        text = _SECOND_STOP.sub("", text)
     if _LOOSE.search(text):
         text = _DASH.sub(" — ", _ELLIPSIS.sub("… ", text))
         text = _STRAY_HYPHEN.sub(" ", text)

@@ -145,7 +145,7 @@ class _Reader(ContentHandler):
         self._end_text()
         style = self._open[-1][2] if self._open else Style()
         if name in _SENTENCES:
-            self.parts.append(Break(None))
+            self.parts.append(Break(None, ends_paragraph=name == "p"))
         elif name == "break":
             self.parts.append(Break(self._break_ms(attributes)))
         elif name == "mark":
@@ -157,7 +157,7 @@ class _Reader(ContentHandler):
         self._end_text()
         self._open.pop()
         if name in _SENTENCES:
-            self.parts.append(Break(None))
+            self.parts.append(Break(None, ends_paragraph=name == "p"))
 
     def characters(self, content: str) -> None:
         """Collect text."""

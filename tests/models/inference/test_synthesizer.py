@@ -111,6 +111,44 @@ def test_the_pause_between_sentences_is_as_long_as_asked_or_refused():
         Synthesizer(tiny_bundle(), sentence_pause_s=-1)
 
 
+def test_paragraphs_pause_longer_wherever_their_ends_are_marked():
+    voice = Synthesizer(tiny_bundle())
+    between = {
+        text: pause_s(voice(text))
+        for text in (
+            "Go. Stop.",
+            "Go\nStop.",
+            "Go\n\nStop.",
+            "Go,\r\n \r\n* * *\r\n\r\nStop.\n\n",
+            "\n\nGo. \n\t\n [stop](/stɑp/).",
+            "<speak><p>Go.</p>\n\n<p>Stop.</p></speak>",
+        )
+    }
+    sentence, line, *paragraphs = between.values()
+    assert line < 0.5 < 0.74 < min(paragraphs) and max(paragraphs) < 1.1
+    assert sentence == pytest.approx(min(paragraphs) - 0.4, abs=0.1)
+    assert pause_s(voice("<speak>Go.\n\nStop.</speak>")) == pytest.approx(sentence, abs=0.1)
+    assert pause_s(voice("Go.\n\n[pause:0.2s] Stop.")) == pytest.approx(0.2, abs=0.01)
+    text = "Go.\n\nStop."
+    faster, usual = voice(text, prosody=Prosody(pace=2)), voice(text)
+    assert pause_s(faster) == pytest.approx(pause_s(usual) / 2, abs=0.1)
+    assert usual.durations[-1] == voice("Stop.").durations[-1]
+    np.testing.assert_allclose(np.concatenate(list(voice.stream(text))), usual.waveform, atol=1e-5)
+    asked = Synthesizer(tiny_bundle(), paragraph_pause_s=1.25)
+    assert pause_s(asked(text)) == pytest.approx(pause_s(usual) + 0.5, abs=0.02)
+    with pytest.raises(SynthesisError, match="paragraph_pause_s: found 11; expected 0 to 10"):
+        Synthesizer(tiny_bundle(), paragraph_pause_s=11)
+
+
+def test_paragraphs_are_read_as_they_are_alone():
+    voice = Synthesizer(tiny_bundle())
+    paragraphs = ["# The US", "- one etc.\n- two", "CHAPTER IV", "> Dear John,", "It is 5 p.m."]
+    together = voice.plan("\n\n".join(paragraphs))
+    alone = [voice.plan(each).sequence.phones for each in [*(f"{each}\n" for each in paragraphs[:-1]), paragraphs[-1]]]
+    assert together.sequence.phones == tuple(phone for phones in alone for phone in phones)
+    assert sum(chunk.ends_paragraph for chunk in together.chunks) == len(paragraphs) - 1
+
+
 def test_many_texts_together_sound_as_they_do_alone(voice):
     texts = ["Go.", "A rather longer sentence, with a pause.", "Hello there."]
     for text, together in zip(texts, voice.speak(texts), strict=True):

@@ -35,6 +35,8 @@ def spoken(front_end, text):
         ("Tea $2\nCake $3\nAll prices include tax", "Tea two dollars, Cake three dollars, All prices include tax"),
         ("One line\nand its end", "One line and its end"),
         ("Really?\n\n---\n\nYes", "Really? Yes"),
+        ("We went home.\n\nThen we slept.", "We went home. Then we slept."),
+        ("So, well. . . home.\n\nYes", "So, well… home. Yes"),
         ('He said "no."\n\nThen', 'He said "no." Then'),
         ("Stop    dep.    arr.\nLeeds\t05:40", "Stop, departure, arrival Leeds, five forty"),
         ("> Is it?\n>> No\n\nYes", "Is it? No. Yes"),
