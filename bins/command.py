@@ -24,6 +24,7 @@ INPUTS = (
     "made_dir", "compare_dir", "texts", "file", "folder", "lexicon", "prosody", "prosody_from", "pitch_function",
     "pitch_transform_custom", "voices_dir", "reference_audio",
 )  # fmt: skip
+_MODELS = ("infer_expt_dir", "vocoder_dir", "checkpoint", "bundle")  # of them, what may be on the Hub
 _WORDS = ("griffin_lim", "none")
 _ENVIRONMENT = (
     "use the Python that sh env.sh makes (. .venv/bin/activate; unset PYTHON), or install requirements/base.txt into "
@@ -67,7 +68,14 @@ def load(arguments: argparse.Namespace) -> Resolved:
 
 
 def results_folder(arguments: argparse.Namespace, model: Path) -> Path:
-    """Return where stage 3 writes: `--infer_output_dir`, else `result` in the model's folder, or beside its file."""
+    """Return where stage 3 writes: `--infer_output_dir`, else `result` in the model's folder, or beside its file.
+
+    Of a model from the Hub, `result` and its name in the current folder.
+    """
+    from utils.hub import cached_repository
+
+    if not arguments.infer_output_dir and (repository := cached_repository(model)):
+        return Path("result", Path(repository).name)
     folder = model.parent if model.is_file() else model
     return Path(arguments.infer_output_dir or folder / "result")
 
@@ -221,11 +229,18 @@ def require_there(flag: str, path: Path) -> None:
 
 
 def _require_inputs(arguments: argparse.Namespace) -> None:
-    """Look at the paths of the command line before anything slow is imported.
+    """Look at the paths of the command line before anything slow is imported, and download models from the Hub.
 
     Raises:
         RecitalError: there is nothing at one of them.
     """
+    from utils.hub import is_hub_place
+
+    for name in _MODELS:
+        if (place := getattr(arguments, name, None)) and is_hub_place(place):
+            from models.bundles.hub import local_path
+
+            setattr(arguments, name, str(local_path(place)))
     given = {name: getattr(arguments, name, None) for name in INPUTS}
     if function := given["pitch_function"]:
         given["pitch_function"] = function.rpartition(":")[0]  # FILE.py:NAME

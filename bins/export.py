@@ -16,7 +16,15 @@ _OWN = f"{OWN_FORMAT} or {FILE_FORMAT}"
 def main(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.output_dir)
     precision: Precision = arguments.precision or "fp32"
-    request = Export(arguments.bundle, folder, precision, arguments.overwrite, arguments.vocoder_dir)
+    request = Export(
+        arguments.bundle,
+        folder,
+        precision,
+        arguments.overwrite,
+        arguments.vocoder_dir,
+        repository=arguments.push,
+        is_private=arguments.private,
+    )
     export(request, arguments.format)
 
 
@@ -32,8 +40,9 @@ def _parser() -> argparse.ArgumentParser:
         "--bundle",
         required=True,
         metavar="DIR",
-        help="the model: an experiment or a checkpoint inside one (both with the training state), a bundle, or a "
-        "folder in a published layout; weights are the moving average (EMA) where training keeps one",
+        help="the model: an experiment or a checkpoint inside one (both with the training state), a bundle, a "
+        "folder in a published layout, or hf://owner/name; weights are the moving average (EMA) where training keeps "
+        "one",
     )
     formats = ", ".join(f"{name} for a {model_type}" for name, model_type in published_formats().items())
     add(
@@ -61,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"folder for the files; created if missing; a {FILE_FORMAT} is DIR/NAME.recital, or DIR if it ends so",
     )
     add("--overwrite", action="store_true", help="replace files that exist already")
+    add(
+        "--push",
+        metavar="OWNER/NAME",
+        help="also upload the files to this repository of the Hugging Face Hub, created if missing, with a model card; "
+        "a README.md that is in --output_dir already is taken as the card",
+    )
+    add("--private", action="store_true", help="create the repository of --push as a private one")
     return parser
 
 
@@ -69,6 +85,8 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     for name in ("precision", "vocoder_dir"):
         if getattr(arguments, name) and arguments.format not in (OWN_FORMAT, FILE_FORMAT):
             parser.error(f"--{name} needs --format {_OWN}")
+    if arguments.private and not arguments.push:
+        parser.error("--private needs --push")
 
 
 if __name__ == "__main__":

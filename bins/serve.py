@@ -16,11 +16,12 @@ TOKEN = "RECITAL_TOKEN"
 def main(arguments: argparse.Namespace) -> None:
     choose_gpus(arguments.gpu)
 
+    from models.bundles.hub import local_path
     from models.serving.app import AppOptions
     from models.serving.run import ServerOptions, serve
     from models.serving.voices import voices_in
 
-    voices = {name: Path(place) for name, place in arguments.voice}
+    voices = {name: local_path(place) for name, place in arguments.voice}
     if arguments.voices_dir is not None:
         voices |= {name: place for name, place in voices_in(Path(arguments.voices_dir)).items() if name not in voices}
     if not voices:
@@ -60,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="a voice: its name, and an experiment, bundle or .recital file; may be repeated, the first is the "
-        "default; the voice that comes with Recital unless given",
+        help="a voice: its name, and an experiment, bundle, .recital file or hf://owner/name; may be repeated, "
+        "the first is the default; the voice that comes with Recital unless given",
     )
     add(
         "--voices_dir",

@@ -42,6 +42,7 @@ HOMES = {
     "fastapi": ["models/serving"],
     "faster_whisper": ["processors/evaluation/transcriber.py"],
     "g2p_en": [],  # only its weights are read
+    "huggingface_hub": ["utils/hub.py"],
     "json5": ["config"],
     "lhotse": [
         f"processors/corpora/{name}.py"

@@ -14,6 +14,7 @@ from models.bundles.formats import layout_of_format, published_formats
 from utils.bundle_file import SUFFIX, write_bundle_file
 from utils.console import info
 from utils.errors import RecitalError
+from utils.hub import cached_repository, require_upload, upload
 from utils.precision import Precision, dtype_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Export:
         vocoder: what a bundle of an acoustic model names as its vocoder: the name of a folder in `ckpts/vocoder`, or a
             path as for the model, which is then copied into the bundle; None to keep what it has. A bundle file always
             holds a copy; None for the vocoder that the model would be used with.
+        repository: on the Hugging Face Hub that gets the files, too; None for none.
+        is_private: whether a repository that has to be created is.
     """
 
     path: str
@@ -41,6 +44,8 @@ class Export:
     precision: Precision = "fp32"
     overwrite: bool = False
     vocoder: str | None = None
+    repository: str | None = None
+    is_private: bool = False
 
 
 Writer = Callable[["Bundle", Export], Sequence[str]]
@@ -58,15 +63,28 @@ def export(request: Export, format_name: str) -> None:
 
     Raises:
         BundleError: there is no such model, or files exist already.
+        HubError: the upload is refused, before anything is written where a token is missing.
         RecitalError: the format is for another model.
     """
     from models.bundles.locate import find_bundle
 
+    if request.repository is not None:
+        require_upload(request.repository)
     bundle = find_bundle(request.path)
     names = writers()[format_name](bundle, request)
     info(f"wrote {', '.join(names)} to {_place(request)}")
+    if request.repository is not None:
+        info(f"uploaded to {_upload(bundle, names, request, request.repository)}")
     for source in bundle.sources:
         info(f"trained on speech of {source}: keep to this licence, and name it, where you pass the model on")
+
+
+def _upload(bundle: Bundle, names: Sequence[str], request: Export, repository: str) -> str:
+    from models.bundles.model_card import add_card
+
+    names = [*names, add_card(bundle, repository, _place(request))]
+    message = f"Upload {bundle.settings.model_type}"
+    return upload(_place(request), names, repository, is_private=request.is_private, message=message)
 
 
 def _write_bundle(bundle: Bundle, request: Export) -> Sequence[str]:
@@ -113,7 +131,9 @@ def _write_file(bundle: Bundle, request: Export) -> Sequence[str]:
 
 
 def _name_of(bundle: Bundle) -> str:
-    """Return the name of a bundle file: that of the experiment, the bundle, or the file it was read from."""
+    """Return the name of a bundle file: that of the experiment, bundle, file or repository it was read from."""
+    if repository := cached_repository(bundle.folder):
+        return f"{Path(repository).name}{SUFFIX}"
     folder = bundle.folder.resolve()
     is_of_experiment = folder.name == "bundle" and folder.parent.name
     return f"{folder.parent.name if is_of_experiment else folder.stem if folder.is_file() else folder.name}{SUFFIX}"

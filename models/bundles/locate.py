@@ -14,6 +14,7 @@ from config.load import SettingsError, read_settings
 from config.schema import ExperimentSettings
 from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
 from models.bundles.formats import describe_published
+from models.bundles.hub import local_path
 from models.bundles.layouts import find_foreign
 from models.registry import settings_class
 from processors.speakers.sources import Source, read_sources, sources_of
@@ -64,10 +65,12 @@ def find_bundle(path: Path | str) -> Bundle:
     """Open what a user may point at: a bundle, an experiment, its checkpoints or one of them, or a foreign model.
 
     A checkpoint brings its weights; settings, symbols and statistics come from its experiment's bundle. Of the folder
-    of checkpoints, the newest counts. Each may be named by its folder or by a file in it.
+    of checkpoints, the newest counts. Each may be named by its folder or by a file in it, or be on the Hugging Face Hub
+    (`hf://owner/name`).
 
     Raises:
         BundleError: there is nothing of the kind there, or a model that is not read; says what it is.
+        HubError: it cannot be downloaded.
     """
     path = place_of(path)
     if bundle_file_of(path) is not None:
@@ -98,8 +101,8 @@ def find_bundle(path: Path | str) -> Bundle:
 
 
 def place_of(path: Path | str) -> Path:
-    """Return the folder of a checkpoint or bundle for a file in it, and `checkpoint` for `checkpoints`."""
-    path = Path(path)
+    """Return the folder of a checkpoint or bundle for a file in it, `checkpoint` for `checkpoints`, a copy for `hf://`."""
+    path = local_path(path)
     if bundle_file_of(path) is not None:
         return path
     if path.name == "checkpoints" and not path.exists() and path.with_name("checkpoint").is_dir():

@@ -16,6 +16,7 @@ from processors.speakers.sources import Source
 from utils.console import warn
 from utils.errors import RecitalError
 from utils.files import write_atomically
+from utils.hub import cached_repository
 from utils.task import Task
 
 ORIGIN_FILE = "origin.json"
@@ -55,6 +56,12 @@ def write_origin(
 def inherited_sources(folder: Path) -> tuple[Source, ...]:
     """Return the sources of synthesized speech that an experiment's initial weights were trained on."""
     return tuple(Source(each["name"], each["licence"]) for each in _read(folder).get("sources", ()))
+
+
+def inherited_base(bundle: Path) -> str:
+    """Return the repository on the Hugging Face Hub that the weights of an experiment's bundle began with; or ""."""
+    paths = _read(bundle.parent).get("initial_weights") or () if bundle.name == "bundle" else ()
+    return next(filter(None, (cached_repository(Path(path)) for path in paths)), "")
 
 
 def require_same_initial_weights(folder: Path, asked: Path) -> None:

@@ -234,8 +234,8 @@ class Synthesizer:
         """Open an experiment, one of its checkpoints, or a bundle, and a vocoder likewise.
 
         Args:
-            acoustic: folder of the acoustic model.
-            vocoder: folder of the vocoder, which may also be an original HiFi-GAN, or "griffin_lim"; None for the one
+            acoustic: folder of the acoustic model, or `hf://owner/name` on the Hugging Face Hub.
+            vocoder: likewise of the vocoder, which may also be an original HiFi-GAN, or "griffin_lim"; None for the one
                 that came with the acoustic model, the shipped one, or Griffin-Lim, whichever is the first to fit.
             device: of both networks.
             precision: arithmetic of the decoder and the vocoder; None for the fastest that the device has, of fp32 and
@@ -252,6 +252,7 @@ class Synthesizer:
                 reference.
             AudioError: the reference cannot be read.
             BundleError: a folder holds no such model.
+            HubError: a model cannot be downloaded.
             VocoderError: the vocoder was trained on mels of another kind, or takes no sigma or denoising.
         """
         bundle = find_bundle(acoustic)
