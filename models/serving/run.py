@@ -26,6 +26,9 @@ from utils.console import info
 from utils.errors import RecitalError
 from utils.precision import Precision
 
+_UNREAD_TIMEOUT_S = 30.0
+"""A connection ends whose client has neither read nor acknowledged anything for so long."""
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -132,6 +135,8 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux; its connections take it over
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * _UNREAD_TIMEOUT_S))
     try:
         listener.bind((host, port))
         listener.listen(2048)

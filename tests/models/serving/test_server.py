@@ -18,6 +18,7 @@ import numpy as np
 import openai
 import pytest
 import soundfile
+import torch
 
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesizer import Synthesizer
@@ -28,6 +29,7 @@ from models.serving.voices import UnknownVoiceError, Voices, VoiceUnavailableErr
 from tests.support.many_threads import TEXTS, by_threads
 from tests.support.speech_server import PATH, ask, serving, two_voices
 from utils.errors import RecitalError
+from utils.precision import why_not
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,13 @@ def is_idle(queue, within_s=20):
     while (queue.state.running or queue.state.waiting) and time.monotonic() < ends_at:
         time.sleep(0.01)
     return queue.state.running == queue.state.waiting == 0
+
+
+def has_no_tasks(server, within_s=20):
+    ends_at = time.monotonic() + within_s
+    while server.server_state.tasks and time.monotonic() < ends_at:
+        time.sleep(0.01)
+    return not server.server_state.tasks
 
 
 def samples(content):
@@ -336,6 +345,16 @@ def test_a_full_queue_answers_that_it_is_and_when_to_come_again(folder, held):
         assert answers == [200, 200]
 
 
+def begin(port, request):
+    """Return a connection that has sent a request, and reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    body = json.dumps(request).encode()
+    client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    return client
+
+
 def test_a_client_that_hangs_up_frees_the_work(folder, monkeypatch):
     pieces, begun = [], threading.Event()
 
@@ -350,12 +369,38 @@ def test_a_client_that_hangs_up_frees_the_work(folder, monkeypatch):
     with serving(folder, n_threads=1) as (port, _, queue, _):
         for response_format in ("wav", "pcm"):  # one that is sent whole, one that is streamed
             begun.clear()
-            client = socket.create_connection(("127.0.0.1", port))
-            body = json.dumps({"input": "Hello.", "voice": "anna", "response_format": response_format}).encode()
-            client.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            client = begin(port, {"input": "Hello.", "voice": "anna", "response_format": response_format})
             assert begun.wait(30)
             client.close()
             assert is_idle(queue)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="of Linux")
+def test_a_client_that_reads_nothing_holds_no_thread_and_is_given_up(folder, monkeypatch):
+    monkeypatch.setattr("models.serving.run._UNREAD_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(SharedSynthesizer, "stream", lambda *_, **__: iter([np.ones(2_000_000, np.float32)] * 5))
+    request = {"input": "Hello.", "voice": "anna", "response_format": "pcm"}
+    with serving(folder, n_threads=1) as (port, _, queue, server), begin(port, request) as silent:
+        assert silent.recv(1)
+        assert is_idle(queue)
+        assert server.server_state.tasks
+        assert ask(port, request)[0].status == 200
+        assert has_no_tasks(server)
+
+
+def test_half_a_request_is_answered_or_dropped_and_does_not_delay_the_end(folder, monkeypatch):
+    monkeypatch.setattr("models.serving.app._BODY_TIMEOUT_S", 0.2)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+    with serving(folder) as (port, _, queue, server):
+        nothing, half_a_head, half_a_body = (socket.create_connection(("127.0.0.1", port), 20) for _ in range(3))
+        half_a_head.sendall(head.encode())
+        half_a_body.sendall(f"{head}\r\n{{".encode())
+        assert b" 400 " in half_a_body.recv(100)
+        assert is_idle(queue) and has_no_tasks(server)
+    assert nothing.recv(1) == half_a_head.recv(1) == b""
+    for client in (nothing, half_a_head, half_a_body):
+        client.close()
 
 
 def test_a_request_that_takes_too_long_is_ended(folder, monkeypatch):
@@ -458,8 +503,16 @@ def test_texts_of_many_threads_share_batches_and_sound_as_they_do_alone(folder, 
     assert max(sizes) > 1
 
 
+@pytest.mark.skipif(bool(why_not("bf16", torch.device("cpu"))), reason="no bf16")
+def test_texts_in_bf16_are_computed_one_by_one_since_their_rounding_depends_on_the_batch(folder):
+    alone, shared = (cls.open(folder / "anna", precision="bf16") for cls in (Synthesizer, SharedSynthesizer))
+    texts = [text for language, text in TEXTS[:8] if language == "en"]
+    for found, text in zip(by_threads(shared, texts), texts, strict=True):
+        np.testing.assert_array_equal(found.waveform, alone(text).waveform)
+
+
 def test_a_text_that_fails_fails_alone(folder, monkeypatch):
-    shared = SharedSynthesizer.open(folder / "anna")
+    shared = SharedSynthesizer.open(folder / "anna", precision="fp32")
     predict_batch = Synthesizer._predict_batch
 
     def failing(self, chunks):
