@@ -6,14 +6,18 @@ import argparse
 import os
 from pathlib import Path
 
-from bins.command import choose_device, choose_gpus, make_parser, run
+from bins.command import choose_device, choose_gpus, make_parser, require_there, run
 from config.paths import SHIPPED_VOICE
+from utils.memory import limit_kernel_caches
 from utils.precision import PRECISIONS
 
 TOKEN = "RECITAL_TOKEN"
 
 
 def main(arguments: argparse.Namespace) -> None:
+    limit_kernel_caches()
+    for name, place in arguments.voice:
+        require_there(f"--voice {name}:", Path(place))
     choose_gpus(arguments.gpu)
 
     from models.bundles.hub import local_path

@@ -22,6 +22,7 @@ from bins.speech_flags import (
 )
 from config.paths import SHIPPED_VOICE
 from models.bundles.formats import describe_published
+from utils.memory import limit_kernel_caches
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -32,6 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
+    limit_kernel_caches()
     settings, experiment = begin_stage_3(arguments, "synthesize", otherwise=SHIPPED_VOICE)
 
     from models.inference.stream_output import stream_speech

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from utils.errors import RecitalError
+from utils.memory import return_free_memory
 
 _Piece = TypeVar("_Piece")
 _CLOSING = "the server is shutting down"
+_MEMORY_RETURNED_AFTER_S = 5.0
+"""Seconds between two returns of free memory, each of which takes some hundredths of a second."""
 
 
 class QueueFullError(RecitalError):
@@ -110,6 +113,7 @@ class SpeechQueue:
         self._lock = threading.RLock()
         self._is_closing = False
         self._seconds_per_request = 1.0
+        self._memory_returned_at = time.monotonic()
 
     @property
     def state(self) -> QueueState:
@@ -170,7 +174,13 @@ class SpeechQueue:
             with self._lock:
                 self._n_running -= 1
                 # A moving average, for the advice to those who find the queue full.
-                self._seconds_per_request += 0.1 * (time.monotonic() - begun - self._seconds_per_request)
+                now = time.monotonic()
+                self._seconds_per_request += 0.1 * (now - begun - self._seconds_per_request)
+                is_due = now - self._memory_returned_at >= _MEMORY_RETURNED_AFTER_S
+                if is_due:
+                    self._memory_returned_at = now
+            if is_due:
+                return_free_memory()
 
     def close(self) -> None:
         """Refuse what comes from now on; what was admitted is still spoken."""

@@ -119,6 +119,7 @@ MISTYPED = [
         ["--infer_text", "x", "--infer_expt_dir", "ckpts", "--pitch_function", f"{TYPO}:f"],
         "--pitch_function",
     ),
+    ("serve", ["--voice", f"anna={TYPO}"], "--voice anna:"),
 ]
 
 
