@@ -24,6 +24,7 @@ from models.serving.service import SpeechService
 from models.serving.speech_queue import QueueFullError, ShuttingDownError, TimeLimitError
 from models.serving.voices import UnknownVoiceError, VoiceUnavailableError
 from processors.audio.audio_stream import ENCODINGS
+from utils.console import info
 from utils.errors import RecitalError
 from utils.version import VERSION
 
@@ -77,7 +78,7 @@ def make_app(service: SpeechService, options: AppOptions) -> FastAPI:
 
 
 class _Gate:
-    """Asks for the token, and counts answers."""
+    """Asks for the token, counts answers, and reports those that break off."""
 
     def __init__(self, app: ASGIApp, service: SpeechService, token: str | None) -> None:
         self._app, self._service, self._token = app, service, token
@@ -94,7 +95,10 @@ class _Gate:
             await send(message)
 
         app = self._app if self._may_pass(Request(scope)) else _problem(401, "the token is missing or wrong", _INVALID)
-        await app(scope, receive, send_and_count)
+        try:
+            await app(scope, receive, send_and_count)
+        except RecitalError as error:  # in the middle of an answer, whose connection uvicorn closes then
+            info(f"{scope['path'][:80]}: ended before it was complete: {error}")
 
     def _may_pass(self, request: Request) -> bool:
         if self._token is None or request.url.path == "/health" or is_of_page(request.url.path):

@@ -403,7 +403,7 @@ def test_half_a_request_is_answered_or_dropped_and_does_not_delay_the_end(folder
         client.close()
 
 
-def test_a_request_that_takes_too_long_is_ended(folder, monkeypatch):
+def test_a_request_that_takes_too_long_is_ended(folder, monkeypatch, capfd):
     def endless(self, *_arguments, **_options):
         while True:
             time.sleep(0.02)
@@ -414,7 +414,11 @@ def test_a_request_that_takes_too_long_is_ended(folder, monkeypatch):
         answer, content = ask(port, {"input": "Hello.", "voice": "anna", "response_format": "wav"})
         assert answer.status == 504
         assert "time limit" in json.loads(content)["error"]["message"]
+        with pytest.raises(http.client.IncompleteRead):  # the status was sent with the first piece
+            ask(port, {"input": "Hello.", "voice": "anna", "response_format": "pcm"})
         assert is_idle(queue)
+    output = "".join(capfd.readouterr())
+    assert f"{PATH}: ended before it was complete: the request took longer" in output and "Traceback" not in output
 
 
 def test_what_runs_is_finished_at_the_end_and_what_comes_is_refused(folder, held):
