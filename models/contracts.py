@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from processors.text.pitch_targets import PitchTarget
 from utils.checkpoint import load_weights
 from utils.errors import RecitalError
 from utils.optimizer_state import OptimizerState
@@ -176,6 +177,23 @@ class NvidiaPitch:
 
 
 @dataclass(frozen=True)
+class PitchContour:
+    """Pitch over the time of some words.
+
+    Attributes:
+        first_word, end_word: indices of the first word, and of the one after the last.
+        targets: in order of their positions; between them pitch is interpolated, before the first and after the last it
+            is as there. Relative ones beside some in Hz are relative to the mean over the words.
+        mean_hz: F0 is multiplied to this mean over the words, before the targets; None for the mean that there is.
+    """
+
+    first_word: int
+    end_word: int
+    targets: Sequence[PitchTarget] = ()
+    mean_hz: float | None = None
+
+
+@dataclass(frozen=True)
 class Prosody(Change):
     """The prosody asked for: of a whole text, and of its words, phones and pauses.
 
@@ -184,6 +202,7 @@ class Prosody(Change):
         phones: changes of single phones, by the indices of their word and of the phone within it.
         spans: changes of stretches of the text: the words in `text[start:stop]`, or in the first place where a string
             occurs.
+        contours: pitch over the time of words, after flattening, inversion and amplification, and before the shifts.
         pauses_ms: exact lengths of pauses, each before the word of that index; after the last word, of their number.
         pitch_function: on the F0 of each sentence's symbols, after all other changes of pitch.
         nvidia_pitch: NVIDIA's transforms, in place of all other changes of pitch.
@@ -197,6 +216,7 @@ class Prosody(Change):
     words: Mapping[int, Change] = field(default_factory=dict)
     phones: Mapping[tuple[int, int], Change] = field(default_factory=dict)
     spans: Sequence[tuple[tuple[int, int] | str, Change]] = ()
+    contours: Sequence[PitchContour] = ()
     pauses_ms: Mapping[int, float] = field(default_factory=dict)
     pitch_function: PitchFunction | None = None
     nvidia_pitch: NvidiaPitch | None = None
@@ -219,6 +239,7 @@ class Prosody(Change):
             words=merged("words"),
             phones=merged("phones"),
             spans=(*self.spans, *further.spans),
+            contours=(*self.contours, *further.contours),
             pauses_ms={**self.pauses_ms, **further.pauses_ms},
             pitch_function=further.pitch_function or self.pitch_function,
             nvidia_pitch=further.nvidia_pitch or self.nvidia_pitch,
@@ -240,7 +261,7 @@ class Prosody(Change):
     def changes_pitch(self) -> bool:
         """Return whether F0 is to differ from the predicted one."""
         of_recording = self.recording is not None and self.recording.f0_hz is not None
-        if self.pitch_function is not None or self.nvidia_pitch is not None or of_recording:
+        if self.contours or self.pitch_function is not None or self.nvidia_pitch is not None or of_recording:
             return True
         return any(_of_pitch(change) != _of_pitch(Change()) for change in self.changes)
 

@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-from models.contracts import UNCHANGED, Change, Prosody
+from models.contracts import UNCHANGED, Change, PitchContour, Prosody
 from processors.text.arpabet import PHONES
 from processors.text.ipa import STRESSES, ipa_of_arpabet, phones_from_ipa, symbols_of_phone
 from processors.text.marked_text import Break, MarkupError, NamedMark, Part, Stretch, Style
+from processors.text.pitch_targets import PitchElement
 from processors.text.punctuation import with_single_pauses
 from processors.text.symbols import describe_unknown_phone
 from processors.text.tokens import Pause, Pronunciation, Token, Word
 from processors.text.written_words import WrittenPart, WrittenText
 
-_STYLES = tuple(each.name for each in fields(Style) if each.name not in ("voice", "language"))
+_STYLES = tuple(each.name for each in fields(Style) if each.name not in ("voice", "language", "pitch_elements"))
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def marked_tokens(
     pauses_ms: dict[int, float] = {}
     marks: list[tuple[str, int]] = []
     written: list[WrittenPart] = []
+    contours: dict[PitchElement, tuple[int, int]] = {}
     for part in parts:
         if not isinstance(part, Stretch) and written and not written[-1].text[-1:].isspace():
             written.append(WrittenPart(" "))
@@ -89,6 +91,8 @@ def marked_tokens(
             written.append(_written(part, tokens, words_of(part)))
             for token in tokens:
                 if isinstance(token, Word):
+                    for element in part.style.pitch_elements:
+                        contours[element] = contours.get(element, (len(changes),))[0], len(changes) + 1
                     changes.append(change)
                     if not runs or runs[-1].ends_paragraph or runs[-1].speaker != part.style.voice:
                         if runs and isinstance(runs[-1].tokens[-1], Word):
@@ -102,6 +106,9 @@ def marked_tokens(
     else:
         words = {index: change for index, change in enumerate(changes) if change != Change()}
         prosody = Prosody(words=words, pauses_ms=pauses_ms)
+    if contours:
+        made = (PitchContour(*span, each.targets, each.mean_hz) for each, span in contours.items())
+        prosody = replace(prosody, contours=tuple(made))
     return MarkedTokens(joined, WrittenText(written), prosody, tuple(marks))
 
 

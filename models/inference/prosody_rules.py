@@ -50,21 +50,30 @@ class SymbolPitch:
         self._gain, self._shift_hz = torch.from_numpy(symbols.pitch_gain), torch.from_numpy(symbols.pitch_shift_hz)
         self._ratio, self._given_hz = torch.from_numpy(symbols.pitch_ratio), torch.from_numpy(symbols.f0_hz)
         self._is_voiced, self._contour = torch.from_numpy(symbols.is_voiced), symbols.contour
+        self._pitch_contours, self._limits = symbols.pitch_contours, torch.ones(len(symbols.frames))
         self.n_limited = 0
         if (nvidia := prosody.nvidia_pitch) is not None:
             gain = 0.0 if nvidia.flatten else (-nvidia.amplify if nvidia.invert else nvidia.amplify)
             self._gain = torch.full_like(self._gain, gain)
             self._shift_hz = torch.full_like(self._shift_hz, nvidia.shift_hz)
 
-    def wanted(self, f0_hz: Tensor, places: Tensor) -> Tensor:
-        """Return the (T,) F0 wanted of predicted F0 and the symbols of its values; padding is left as it is."""
+    def wanted(self, f0_hz: Tensor, places: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Return the (T,) F0 wanted of predicted F0; padding is left as it is.
+
+        Args:
+            f0_hz: (T,) predicted.
+            places: (T,) the symbol of each.
+            frames: (T_text,) durations, for contours; None where each value is of one frame.
+        """
         is_real = places < self._n_symbols
         f0_hz, padding_hz = f0_hz[is_real], f0_hz
         places = places[is_real]
-        wanted = self._changed(f0_hz.cpu(), places.cpu()).to(f0_hz)
+        if frames is None:
+            frames = torch.bincount(places, minlength=self._n_symbols)
+        wanted = self._changed(f0_hz.cpu(), places.cpu(), frames[: self._n_symbols].cpu()).to(f0_hz)
         return padding_hz.masked_scatter(is_real, wanted)
 
-    def _changed(self, f0_hz: Tensor, places: Tensor) -> Tensor:
+    def _changed(self, f0_hz: Tensor, places: Tensor, frames: Tensor) -> Tensor:
         nvidia = self._prosody.nvidia_pitch
         if nvidia is not None:
             if nvidia.custom is None:
@@ -73,12 +82,13 @@ class SymbolPitch:
             made = nvidia.custom(of_symbols.unsqueeze(0).clone(), torch.tensor([self._n_symbols]))
             return _checked(made, (1, self._n_symbols))[0].to(f0_hz)[places]
         started = self._started(f0_hz, places)
-        changed = self._affine(started, places)
+        changed = asked = self._contoured(started, places, frames)
         if self._prosody.pitch_function is not None:
             changed = changed * self._function_ratio(changed, places)[places]
         is_voiced, is_changed = self._is_voiced[places], changed != f0_hz
         limited = torch.where(is_changed, changed.clamp(self._scale.low_hz, self._scale.high_hz), changed)
         self.n_limited += int(((limited != changed) & is_voiced).sum())
+        self._limits = self._per_symbol(torch.where(asked > 0, limited / asked.clamp(min=1e-3), 1.0), places)
         return limited if self._scale.is_interpolated else torch.where(is_voiced, limited, f0_hz)
 
     def _started(self, f0_hz: Tensor, places: Tensor) -> Tensor:
@@ -91,6 +101,24 @@ class SymbolPitch:
         mean_hz = self._scale.mean_hz
         changed = ((f0_hz - mean_hz) * gain + mean_hz + shift_hz) * ratio
         return torch.where((gain == 1) & (shift_hz == 0), f0_hz * ratio, changed)
+
+    def _contoured(self, f0_hz: Tensor, places: Tensor, frames: Tensor, is_voiced: Tensor | None = None) -> Tensor:
+        """Change F0 as `_affine` does, with the contours between its gain and its shifts.
+
+        Args:
+            f0_hz: (T,) of symbols or frames.
+            places: (T,) the symbol of each.
+            frames: (T_text,) durations.
+            is_voiced: (T,) what counts for means; None for that of voiced symbols.
+        """
+        if not self._pitch_contours:
+            return self._affine(f0_hz, places)
+        mean_hz = self._scale.mean_hz
+        changed = (f0_hz - mean_hz) * self._gain[places] + mean_hz
+        is_counted = self._is_voiced[places] if is_voiced is None else is_voiced
+        for contour in self._pitch_contours:
+            changed = contour.applied(changed, places, frames, is_counted)
+        return (changed + self._shift_hz[places]) * self._ratio[places]
 
     def _per_symbol(self, values: Tensor, places: Tensor) -> Tensor:
         counts = torch.bincount(places, minlength=self._n_symbols).clamp(min=1)
@@ -127,6 +155,8 @@ class SymbolPitch:
         """
         base, predicted, wanted = base_hz.cpu(), predicted_hz.cpu(), wanted_hz.cpu()
         places = torch.arange(self._n_symbols).repeat_interleave(durations.cpu())
+        if self._pitch_contours:
+            return self._contoured_frames(base, places, durations.cpu()).to(base_hz)
         asked = self._affine(self._started(predicted, places), places)
         own = base if self._contour is None else torch.from_numpy(self._contour.sampled(durations.cpu().numpy()))
         is_nvidias = self._prosody.nvidia_pitch is not None
@@ -137,9 +167,19 @@ class SymbolPitch:
             counted = (wanted / asked)[is_counted].numpy()
             factors = torch.from_numpy(np.interp(np.arange(len(asked)), at, counted)).to(asked)
         changed = self._affine(own, places) * factors
+        return self._limited(base, changed).to(base_hz)
+
+    def _contoured_frames(self, base_hz: Tensor, places: Tensor, durations: Tensor) -> Tensor:
+        own = base_hz if self._contour is None else torch.from_numpy(self._contour.sampled(durations.numpy()))
+        is_voiced = self._is_voiced[places] & (base_hz > 0)
+        changed = self._contoured(own, places, durations, is_voiced) * self._limits[places]
+        return self._limited(base_hz, changed)
+
+    def _limited(self, base: Tensor, changed: Tensor) -> Tensor:
+        """Return F0 within the voice's range, 0 where unvoiced; the same bits where it is not changed."""
         is_changed = (changed - base).abs() > 1e-4 * base
         limited = torch.where(is_changed, changed.clamp(self._scale.low_hz, self._scale.high_hz), base)
-        return torch.where(base > 0, limited, 0.0).to(base_hz)
+        return torch.where(base > 0, limited, 0.0)
 
 
 def _checked(made: object, shape: tuple[int, ...], counts: Tensor | None = None) -> Tensor:
@@ -176,6 +216,7 @@ class BatchProsody:
         device: torch.device,
     ) -> None:
         self._symbols, self._device = symbols, device
+        self._frames: Tensor | None = None
         self._pitches = [
             SymbolPitch(*row) if row[0].changes_pitch else None for row in zip(prosodies, symbols, scales, strict=True)
         ]
@@ -188,7 +229,9 @@ class BatchProsody:
     def controls(self) -> Controls:
         """Return the controls of the network."""
         duration, energy = self._rows("duration", 1.0), self._rows("energy", 1.0)
-        has_frames = any(each.stretches or not np.isnan(each.frames).all() for each in self._symbols)
+        has_frames = any(
+            each.stretches or each.pitch_contours or not np.isnan(each.frames).all() for each in self._symbols
+        )
         return Controls(
             self._durations if has_frames else duration,
             self._pitch if self.changes_pitch else AS_PREDICTED.pitch,
@@ -206,6 +249,7 @@ class BatchProsody:
         for row, symbols in enumerate(self._symbols):
             for start, stop, n_frames in symbols.stretches:
                 frames[row, start:stop] = _stretched(frames[row, start:stop], given[row, start:stop], n_frames)
+        self._frames = frames.round()
         return frames
 
     def _pitch(self, f0_hz: Tensor, places: Tensor) -> Tensor:
@@ -213,7 +257,8 @@ class BatchProsody:
         wanted = f0_hz.clone()
         for row, pitch in enumerate(self._pitches):
             if pitch is not None:
-                wanted[row] = pitch.wanted(f0_hz[row], places[row])
+                frames = None if self._frames is None else self._frames[row]
+                wanted[row] = pitch.wanted(f0_hz[row], places[row], frames)
         return wanted
 
     @property

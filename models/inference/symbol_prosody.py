@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.contracts import Change, Prosody
+from models.contracts import Change, PitchContour, Prosody
+from models.inference.pitch_contours import SymbolContour, symbol_contours
 from processors.text.errors import TextError
 from processors.text.front_end import FrontEnd
 from processors.text.ipa import is_voiced
@@ -34,6 +35,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "pause_before_ms": (0.0, _LONGEST_MS),
     "pause_after_ms": (0.0, _LONGEST_MS),
 }
+_HZ = (20.0, 2000.0)
 _NAMES = {name: f"{name}_control" for name in ("duration", "pitch", "energy")}
 
 
@@ -59,6 +61,7 @@ class SymbolProsody:
         f0_hz: in place of predicted F0; NaN where that counts.
         level_db: in place of the level, relative to the mean over spoken symbols; NaN where the model's counts.
         contour: F0 within the symbols in place of the vocoder's; None for the vocoder's own.
+        pitch_contours: over the time of some symbols, in the order in which they apply; after `pitch_gain`.
     """
 
     duration: Floats
@@ -74,6 +77,7 @@ class SymbolProsody:
     stretches: tuple[tuple[int, int, int], ...] = ()
     insertions: dict[int, int] = field(default_factory=dict)
     contour: Contour | None = None
+    pitch_contours: tuple[SymbolContour, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ def require_plausible(prosody: Prosody) -> None:
                 _require_within(_NAMES.get(name, name), value, low, high)
     for pause_ms in prosody.pauses_ms.values():
         _require_within("a pause in ms", pause_ms, 0.0, _LONGEST_MS)
+    for contour in prosody.contours:
+        _require_plausible_contour(contour)
     _require_within("fade_out_ms", prosody.fade_out_ms, 0.0, _LONGEST_MS)
     for name in ("duration_ms", "pause_before_ms", "pause_after_ms"):
         if getattr(prosody, name) is not None:
@@ -129,6 +135,20 @@ def require_plausible(prosody: Prosody) -> None:
         _require_within("pitch-transform-shift", nvidia.shift_hz, -1000.0, 1000.0)
         if replace(prosody, nvidia_pitch=None).changes_pitch:
             raise SynthesisError("pitch-transform: NVIDIA's transforms replace all other changes of pitch; drop those")
+
+
+def _require_plausible_contour(contour: PitchContour) -> None:
+    if contour.mean_hz is not None:
+        _require_within("mean_hz of a contour", contour.mean_hz, *_HZ)
+    positions = [target.position for target in contour.targets]
+    for target in contour.targets:
+        _require_within("position of a contour", target.position, 0.0, 1.0)
+        _require_within("semitones of a contour", target.semitones, *_RANGES["pitch_shift_semitones"])
+        _require_within("shift_hz of a contour", target.shift_hz, *_RANGES["pitch_shift_hz"])
+        if target.hz is not None:
+            _require_within("hz of a contour", target.hz, *_HZ)
+    if positions != sorted(positions):
+        raise SynthesisError("a contour: its positions are not in order")
 
 
 def _require_within(name: str, value: object, low: float, high: float) -> None:
@@ -159,10 +179,12 @@ def symbol_prosody(
     _require_words(prosody, sequences)
     places = list(symbol_places(sequences))
     found = []
+    contours = symbol_contours(prosody.contours, places)
     for index, sequence in enumerate(sequences):
         changes = [_change_at(prosody, word, phone) for word, phone in places[index]]
         made = _without_pauses(sequence, changes, None if recorded is None else recorded[index], frames_per_s)
-        found.append(replace(made, stretches=tuple(_stretches(prosody, places[index], frames_per_s))))
+        stretches = tuple(_stretches(prosody, places[index], frames_per_s))
+        found.append(replace(made, stretches=stretches, pitch_contours=contours[index]))
     for word, pause_ms in prosody.pauses_ms.items():
         _set_pause(found, places, word, round(pause_ms / 1000 * frames_per_s), frames_per_s)
     return found
@@ -181,6 +203,12 @@ def _require_words(prosody: Prosody, sequences: Sequence[PhoneSequence]) -> None
     for word in (*prosody.words, *(word for word, _ in prosody.phones)):
         if not 0 <= word < len(words):
             raise SynthesisError(f"prosody: changes word {word}; the text has the words 0 to {len(words) - 1}")
+    for contour in prosody.contours:
+        if not 0 <= contour.first_word < contour.end_word <= len(words):
+            raise SynthesisError(
+                f"prosody: has a contour of the words {contour.first_word} to {contour.end_word - 1}; the text has the "
+                f"words 0 to {len(words) - 1}"
+            )
     for word in prosody.pauses_ms:
         if not 0 <= word <= len(words):
             raise SynthesisError(f"prosody: has a pause before word {word}; the text has {len(words)} words")

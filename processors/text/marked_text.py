@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from processors.text.errors import TextError, shortened
+from processors.text.pitch_targets import PitchElement
 from processors.text.tokens import PAUSE_OF_MARK, Pause, Token, strongest_pause
 
 Markup = Literal["auto", "ssml", "none"]
@@ -34,6 +35,7 @@ class Style:
         energy_db: added to the level.
         voice: name of the speaker; None for that of the whole text.
         language: None for that of the whole text.
+        pitch_elements: those around it that set targets of pitch, the outermost first.
     """
 
     pace: float = 1.0
@@ -44,6 +46,7 @@ class Style:
     energy_db: float = 0.0
     voice: str | None = None
     language: str | None = None
+    pitch_elements: tuple[PitchElement, ...] = ()
 
 
 @dataclass(frozen=True)

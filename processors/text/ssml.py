@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,6 +27,7 @@ from processors.text.marked_text import (
     milliseconds,
     parts_of_plain_text,
 )
+from processors.text.pitch_targets import PitchElement, PitchTarget
 from utils.suggestions import did_you_mean
 
 MOST_BYTES = 1_000_000
@@ -37,7 +39,7 @@ _ELEMENTS: Mapping[str, tuple[str, ...]] = {
     "p": ("xml:lang",),
     "s": ("xml:lang",),
     "break": ("time", "strength"),
-    "prosody": ("rate", "pitch", "range", "volume"),
+    "prosody": ("rate", "pitch", "contour", "range", "volume"),
     "emphasis": ("level",),
     "phoneme": ("alphabet", "*ph"),
     "say-as": ("*interpret-as", "format"),
@@ -65,6 +67,8 @@ _EMPHASES: Mapping[str, tuple[float, float, float]] = {  # pace, semitones, dB
 _AS_WRITTEN = ("cardinal", "number", "date", "time", "telephone", "currency", "unit", "fraction")
 _SPELLED = ("characters", "spell-out", "verbatim")
 _SAY_AS = (*_AS_WRITTEN, *_SPELLED, "digits", "ordinal")
+_LOWEST_HZ, _HIGHEST_HZ = 20.0, 2000.0
+_CONTOUR = re.compile(r"\s*\(\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*%\s*,\s*([^()\s]+)\s*\)")
 _NUMBER = re.compile(r"([+-]?)(\d+(?:\.\d*)?|\.\d+)(%|st|hz|db|)", re.IGNORECASE)
 
 
@@ -217,11 +221,14 @@ class _Reader(ContentHandler):
             changes: Mapping[str, Callable[[Style, str], Style]] = {
                 "rate": self._with_rate,
                 "pitch": self._with_pitch,
+                "contour": self._with_contour,
                 "range": self._with_range,
                 "volume": self._with_volume,
             }
             for attribute, value in attributes.items():
-                style = changes[attribute](style, value.strip())
+                changed = changes[attribute](style, value.strip())
+                if attribute not in ("pitch", "range") or "contour" not in attributes:  # which takes their place
+                    style = changed
         elif name == "phoneme" and attributes.get("alphabet", "ipa") not in ("ipa", "x-arpabet"):
             raise self._value_error(name, "alphabet", attributes["alphabet"], "ipa, x-arpabet")
         elif name == "say-as" and attributes["interpret-as"] not in _SAY_AS:
@@ -241,18 +248,43 @@ class _Reader(ContentHandler):
         return replace(style, pace=style.pace * factor)
 
     def _with_pitch(self, style: Style, value: str) -> Style:
+        expected = f"{', '.join(_PITCHES)}, a change as in +2st, -10Hz or +10%, or Hz as in 220Hz"
+        target = self._pitch_target("pitch", value, 0.0, expected)
+        if value.endswith("%"):
+            sign, percent, _ = self._number("pitch", value, expected)
+            return replace(style, pitch=style.pitch * _factor(sign, percent))
+        if target.hz is None:
+            return _shifted(style, target)
+        element = PitchElement(self.place, mean_hz=target.hz)
+        return replace(_without_shifts(style), pitch_elements=(*style.pitch_elements, element))
+
+    def _with_contour(self, style: Style, value: str) -> Style:
+        expected = "pairs of a time in % and a pitch, as in (0%,+2st) (50%,220Hz) (100%,-10%)"
+        rest, pairs = _CONTOUR.sub("", value), _CONTOUR.findall(value)
+        targets = [self._pitch_target("contour", pitch, float(at) / 100, expected) for at, pitch in pairs]
+        targets = sorted((each for each in targets if 0 <= each.position <= 1), key=lambda each: each.position)
+        if rest.strip() or not targets:
+            raise self._value_error("prosody", "contour", value, expected)
+        if any(each.hz is not None for each in targets):
+            # Those in Hz stay as they are; what elements around change moves the others alone.
+            targets = [each if each.hz else _moved(each, style) for each in targets]
+            style = _without_shifts(style)
+        return replace(style, pitch_elements=(*style.pitch_elements, PitchElement(self.place, tuple(targets))))
+
+    def _pitch_target(self, attribute: str, value: str, position: float, expected: str) -> PitchTarget:
         if value in _PITCHES:
-            return replace(style, pitch_shift_semitones=style.pitch_shift_semitones + _PITCHES[value])
-        expected = f"{', '.join(_PITCHES)}, or a change as in +2st, -10Hz or +10%"
-        sign, number, unit = self._number("pitch", value, expected)
+            return PitchTarget(position, semitones=_PITCHES[value])
+        sign, number, unit = self._number(attribute, value, expected)
         signed = -number if sign == "-" else number
         if sign and unit == "st" and number <= 48:
-            return replace(style, pitch_shift_semitones=style.pitch_shift_semitones + signed)
+            return PitchTarget(position, semitones=signed)
         if sign and unit == "hz" and number <= 1000:
-            return replace(style, pitch_shift_hz=style.pitch_shift_hz + signed)
+            return PitchTarget(position, shift_hz=signed)
         if sign and unit == "%" and 0.1 <= (factor := _factor(sign, number)) <= 10:
-            return replace(style, pitch=style.pitch * factor)
-        raise self._value_error("prosody", "pitch", value, expected)
+            return PitchTarget(position, semitones=12 * math.log2(factor))
+        if not sign and unit == "hz" and _LOWEST_HZ <= number <= _HIGHEST_HZ:
+            return PitchTarget(position, hz=number)
+        raise self._value_error("prosody", attribute, value, expected)
 
     def _with_range(self, style: Style, value: str) -> Style:
         if value in _PITCH_RANGES:
@@ -330,3 +362,22 @@ class _Reader(ContentHandler):
 def _factor(sign: str, percent: float) -> float:
     """Return a percentage as a factor, relative to 1 where it has a sign."""
     return percent / 100 if not sign else 1 + (-percent if sign == "-" else percent) / 100
+
+
+def _shifted(style: Style, target: PitchTarget) -> Style:
+    """Return a style with a change of pitch."""
+    return replace(
+        style,
+        pitch_shift_semitones=style.pitch_shift_semitones + target.semitones,
+        pitch_shift_hz=style.pitch_shift_hz + target.shift_hz,
+    )
+
+
+def _without_shifts(style: Style) -> Style:
+    return replace(style, pitch=1.0, pitch_shift_semitones=0.0, pitch_shift_hz=0.0)
+
+
+def _moved(target: PitchTarget, style: Style) -> PitchTarget:
+    """Return a target with the changes of pitch around it."""
+    semitones = target.semitones + style.pitch_shift_semitones + 12 * math.log2(style.pitch)
+    return replace(target, semitones=semitones, shift_hz=target.shift_hz + style.pitch_shift_hz)

@@ -1026,9 +1026,9 @@ function ssml() {
         const phones = speech.phones.filter((phone) => indices.includes(phone.word) && isPitched(phone));
         const isBent = phones.some((phone) => phoneShift(phone));
         const [first, last] = [words[0].start, words.at(-1).end];
-        const points = phones.map((phone) => {
-            const when = Math.round((100 * ((phone.start + phone.end) / 2 - first)) / (last - first));
-            return `(${when}%,${plus(ofWord(phone.word).pitch + phoneShift(phone), "st")})`;
+        const points = phones.flatMap((phone) => {
+            const shift = plus(ofWord(phone.word).pitch + phoneShift(phone), "st");
+            return [phone.start, phone.end].map((when) => `(${rounded((100 * (when - first)) / (last - first), 1)}%,${shift})`);
         });
         content += prosodyElement(change, isBent ? points.join(" ") : "", escaped(text.slice(start, end)));
         const { pause } = ofWord(words.at(-1).index);

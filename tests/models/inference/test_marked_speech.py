@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.contracts import Change, Prosody
+from models.contracts import Change, PitchContour, Prosody
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesize import request_from_text
 from models.inference.synthesizer import Synthesizer
 from processors.alignment.textgrid import read_textgrid
 from processors.text.marked_text import MarkupError
+from processors.text.pitch_targets import PitchTarget
 from tests.support.commands import call
 from tests.support.tiny_voice import tiny_bundle
 
@@ -47,6 +48,22 @@ def test_marks_change_their_words_and_pauses_alone(voice):
     assert both.prosody.words == {1: Change(pace=2)} and both.prosody.pauses_ms == {1: 500}
     with pytest.raises(SynthesisError, match="named by their index"):
         plan(voice, "Hello [pause:0.5s] world", prosody=Prosody(spans=[("world", Change(pace=2))]))
+
+
+def test_contours_are_of_the_words_of_their_element(voice):
+    text = (
+        "<speak>The <prosody contour='(0%,+2st) (100%,-2st)'>quick <prosody pitch='220Hz'>brown</prosody></prosody> "
+        "<prosody pitch='220Hz'>fox</prosody></speak>"
+    )
+    found = plan(voice, text).prosody
+    line = (PitchTarget(0.0, semitones=2), PitchTarget(1.0, semitones=-2))
+    assert found.contours == (
+        PitchContour(1, 3, line),
+        PitchContour(2, 3, mean_hz=220),
+        PitchContour(3, 4, mean_hz=220),
+    )
+    whole = plan(voice, "<speak><prosody pitch='220Hz' rate='120%'>The fox</prosody></speak>").prosody
+    assert whole == Prosody(pace=1.2, contours=(PitchContour(0, 2, mean_hz=220),))
 
 
 def test_phones_are_spoken_as_written_and_refused_where_the_voice_lacks_them(voice):

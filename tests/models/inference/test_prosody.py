@@ -11,14 +11,17 @@ import pytest
 import torch
 
 from bins.speech_flags import add_prosody_flags
-from models.contracts import Change, ControlError, NvidiaPitch, Prosody, RecordedProsody
+from models.contracts import Change, ControlError, NvidiaPitch, PitchContour, Prosody, RecordedProsody
 from models.fastspeech2.network import FastSpeech2
 from models.inference.prosody_file import load_function, prosody_from_flags, read_prosody
 from models.inference.prosody_rules import PitchScale, SymbolPitch
 from models.inference.symbol_prosody import symbol_prosody
 from models.inference.synthesizer import SynthesisError, Synthesizer
 from processors.alignment.textgrid import write_textgrid
+from processors.text.ipa import is_voiced
 from processors.text.phone_sequence import PhoneSequence
+from processors.text.pitch_targets import PitchTarget
+from tests.support.silent_vocoder import Silent
 from tests.support.tiny_voice import tiny_bundle
 
 TEXT = "Hello there, big world. How are you?"
@@ -259,6 +262,74 @@ def test_prosody_needs_the_controls_that_it_changes(voice, monkeypatch):
         with pytest.raises(ControlError, match=f"FastSpeech2 has {missing} to control; it has: energy"):
             voice.plan("Hello.", prosody=prosody)
     voice.plan("Hello.", prosody=Prosody(energy_db=3.0, energy=1.1))
+
+
+def f0_of_words(voice, text, contours, **others):
+    """F0 of the voiced phones by word, with their places in its time, and the durations."""
+    speech = voice(text, prosody=Prosody(contours=contours, **others))
+    frame_s = voice.settings.preprocess.hop_size / voice.sample_rate
+    found = []
+    for word in speech.times.words:
+        phones = [each for each in speech.times.phones if each.word == word.index and is_voiced(each.phone)]
+        places = [((each.start_s + each.end_s) / 2 - word.start_s) / (word.end_s - word.start_s) for each in phones]
+        edges = [(round(each.start_s / frame_s), round(each.end_s / frame_s)) for each in phones]
+        found.append([(at, float(speech.f0_hz[a:b].mean()), b - a) for at, (a, b) in zip(places, edges, strict=True)])
+    return found, speech.durations
+
+
+@pytest.mark.parametrize("level", ["phone", "frame"])
+def test_contours_change_pitch_over_the_time_of_their_words_alone(level):
+    voice = Synthesizer(tiny_bundle(f"model.pitch_level={level}", "preprocess.f0_max=2000"), Silent())
+    usual, durations = f0_of_words(voice, TEXT, ())
+    rise = PitchContour(1, 2, (PitchTarget(0.0), PitchTarget(1.0, semitones=6, shift_hz=10)))
+    fixed = PitchContour(2, 3, (PitchTarget(0.0, hz=200), PitchTarget(1.0, hz=100)))
+    mean = PitchContour(4, 5, mean_hz=150)
+    flat = PitchContour(5, 6, (PitchTarget(0.5, hz=200), PitchTarget(0.6, semitones=1e-9)), mean_hz=200)
+    found, same = f0_of_words(voice, TEXT, (rise, fixed, mean, flat))
+    np.testing.assert_array_equal(durations, same)
+    for index, (word, before) in enumerate(zip(found, usual, strict=True)):
+        for (at, hz, _), (_, before_hz, _) in zip(word, before, strict=True):
+            expected = {
+                1: (before_hz + 10 * at) * 2 ** (6 * at / 12),
+                2: 200 * 0.5**at,
+                4: hz,
+                5: 200,
+            }.get(index, before_hz)
+            assert hz == pytest.approx(expected, rel=0.01 if level == "frame" else 1e-3), (index, at)
+    frames = np.array([n_frames for _, _, n_frames in found[4]])
+    assert np.average([hz for _, hz, _ in found[4]], weights=frames) == pytest.approx(150, rel=1e-3)
+    ratios = [hz / before for (_, hz, _), (_, before, _) in zip(found[4], usual[4], strict=True)]
+    assert ratios == pytest.approx([ratios[0]] * len(ratios), rel=1e-3)  # its melody stays
+    # Shifts of the word and of the text go on top; amplification comes before.
+    higher, _ = f0_of_words(voice, TEXT, (mean, fixed), pitch_shift_semitones=12.0, pitch_amplify=0.5)
+    assert [hz for _, hz, _ in higher[2]] == pytest.approx([2 * hz for _, hz, _ in found[2]], rel=0.01)
+    assert np.average([hz for _, hz, _ in higher[4]], weights=frames) == pytest.approx(300, rel=1e-3)
+
+
+def test_a_contour_goes_on_from_sentence_to_sentence_and_streams_as_the_whole():
+    voice = Synthesizer(tiny_bundle("preprocess.f0_max=2000"), Silent())
+    text, line = "One two. Three four. Five six.", (PitchTarget(0.0, hz=100), PitchTarget(1.0, hz=400))
+    found, _ = f0_of_words(voice, text, (PitchContour(0, 6, line),))
+    rising = [hz for word in found for _, hz, _ in word]
+    assert rising == sorted(rising) and rising[0] < 120 and rising[-1] > 300
+    plan = voice.plan(text, prosody=Prosody(contours=[PitchContour(0, 6, line)]))
+    by_chunk = np.concatenate([next(voice.speak(iter([each]))).f0_hz for each in plan.by_chunk()])
+    np.testing.assert_allclose(by_chunk, next(voice.speak([plan])).f0_hz, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("contour", "message"),
+    [
+        (PitchContour(0, 99), "contour of the words 0 to 98; the text has"),
+        (PitchContour(0, 1, mean_hz=math.nan), "mean_hz of a contour: found nan"),
+        (PitchContour(0, 1, (PitchTarget(1.5),)), "position of a contour: found 1.5"),
+        (PitchContour(0, 1, (PitchTarget(0.5), PitchTarget(0.1))), "not in order"),
+        (PitchContour(0, 1, (PitchTarget(0.5, hz=1.0),)), "hz of a contour: found 1"),
+    ],
+)
+def test_contours_that_cannot_be_are_refused(voice, contour, message):
+    with pytest.raises(SynthesisError, match=message):
+        voice.plan(TEXT, prosody=Prosody(contours=[contour]))
 
 
 def test_a_stream_can_be_neither_normalized_nor_faded(voice):

@@ -10,11 +10,12 @@ import soundfile
 
 from bins.speech_flags import add_prosody_flags
 from config.paths import SHIPPED_VOICE
-from models.contracts import Prosody
+from models.contracts import Change, Prosody
 from models.inference.prosody_file import prosody_from_flags
 from models.inference.synthesizer import Synthesizer
 from processors.alignment.textgrid import write_textgrid
 from processors.audio.pitch import extract_pitch
+from processors.text.ipa import is_voiced
 
 TEXT = "Glue the sheet to the dark blue background."
 # What is measured, the flags, and the value expected with its tolerance.
@@ -116,3 +117,46 @@ def test_a_stream_with_changed_pitch_and_level_is_the_whole(voice):
     prosody = Prosody(pitch_shift_semitones=2.0, energy_db=-3.0, pauses_ms={8: 600.0})
     streamed = np.concatenate(list(voice.stream(text, prosody=prosody)))
     np.testing.assert_allclose(streamed, voice(text, prosody=prosody).waveform, atol=1e-5)
+
+
+def semitones_between(speech, other):
+    found, expected = f0_of(speech), f0_of(other)
+    is_voiced = (found > 0) & (expected > 0)
+    return 12 * np.log2(found[is_voiced] / expected[is_voiced])
+
+
+@pytest.mark.slow
+def test_pitch_in_hz_and_contours_sound_as_they_are_written(voice):
+    usual = voice(TEXT)
+    speech = voice("<speak>Glue the <prosody pitch='220Hz'>sheet to the dark</prosody> blue background.</speak>")
+    f0_hz, words = f0_of(speech), speech.times.words
+    of_span = f0_hz[round(words[2].start_s * 22050 / 256) : round(words[5].end_s * 22050 / 256)]
+    assert of_span[of_span > 0].mean() == pytest.approx(220, abs=2)
+    others = semitones_between(speech, usual)
+    assert np.mean(np.abs(others) < 0.3) > 0.4  # of the words around
+    line = voice(f"<speak><prosody contour='(0%,150Hz) (100%,250Hz)'>{TEXT}</prosody></speak>")
+    f0_hz = f0_of(line)
+    at = np.flatnonzero(f0_hz > 0)
+    expected = 150 * (250 / 150) ** (at / len(f0_hz))
+    assert np.median(np.abs(12 * np.log2(f0_hz[at] / expected))) < 0.2
+
+
+@pytest.mark.slow
+def test_phones_moved_by_hand_sound_the_same_as_the_contours_that_the_page_writes_for_them(voice):
+    moves = {(phone.word, phone.index): (at * 7 % 5 - 2) / 2 for at, phone in enumerate(voice(TEXT).times.phones)}
+    changes = {place: Change(pitch_shift_semitones=move) for place, move in moves.items()}
+    by_hand = voice(TEXT, prosody=Prosody(phones=changes, pitch_shift_semitones=1.0))
+    content = TEXT
+    for word in reversed(by_hand.times.words):
+        voiced = [each for each in by_hand.times.phones if each.word == word.index and is_voiced(each.phone)]
+        points = " ".join(
+            f"({100 * (edge_s - word.start_s) / (word.end_s - word.start_s):.1f}%,{moves[word.index, each.index]:+g}st)"
+            for each in voiced
+            for edge_s in (each.start_s, each.end_s)
+        )
+        start, end = word.span[0], word.span[0] + len(word.written)
+        content = f'{content[:start]}<prosody contour="{points}">{word.written}</prosody>{content[end:]}'
+    speech = voice(f"<speak><prosody pitch='+1st'>{content}</prosody></speak>")
+    np.testing.assert_array_equal(speech.durations, by_hand.durations)
+    differences = np.abs(semitones_between(speech, by_hand))
+    assert np.median(differences) < 0.05 and np.mean(differences < 0.2) > 0.8

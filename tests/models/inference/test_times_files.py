@@ -7,7 +7,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
 from config.paths import SHIPPED_VOICE
 from models.contracts import Change, Prosody
@@ -19,6 +18,7 @@ from processors.alignment.speech_times import PARTS
 from processors.alignment.textgrid import read_textgrid
 from processors.text.visemes import VISEMES, VisemeError
 from tests.support.commands import call
+from tests.support.silent_vocoder import Silent
 from tests.support.tiny_voice import tiny_bundle
 
 LONG = "<speak>" + "".join(
@@ -28,18 +28,9 @@ LONG = "<speak>" + "".join(
 ) + "</speak>"  # fmt: skip
 
 
-class _Silent:
-    """A vocoder whose waveforms are as long as any other's."""
-
-    takes_f0 = False
-
-    def stream(self, mels, **_):
-        yield from (torch.zeros(mel.shape[1] * 128) for mel in mels)
-
-
 @pytest.fixture(scope="module")
 def voice():
-    return Synthesizer(tiny_bundle(), _Silent())
+    return Synthesizer(tiny_bundle(), Silent())
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 
@@ -9,6 +10,7 @@ import pytest
 
 from processors.text.errors import TextError
 from processors.text.marked_text import Break, MarkupError, NamedMark, Stretch, Style, tokens_of_stretch
+from processors.text.pitch_targets import PitchTarget
 from processors.text.ssml import parts_of
 from processors.text.tokens import Pause, Word
 
@@ -61,6 +63,22 @@ def test_numbers_and_names_of_prosody_combine():
     assert [only(f'<say-as interpret-as="ordinal">{n}</say-as>').text for n in (1, 12, 23)] == ["1st", "12th", "23rd"]
 
 
+def test_contours_and_pitch_in_hz_are_targets_over_the_time_of_their_element():
+    style = only('<prosody pitch="+9st" range="x-high" contour="(100%,-10Hz)(0%,high) (150%,+1st)">x</prosody>').style
+    [contour] = style.pitch_elements
+    assert contour.targets == (PitchTarget(0.0, semitones=3), PitchTarget(1.0, shift_hz=-10))
+    assert style == Style(pitch_elements=(contour,))  # contour takes the place of pitch and range
+    nested = only('<prosody pitch="+2st"><prosody pitch="220Hz"><prosody pitch="-1st">x</prosody></prosody></prosody>')
+    assert [each.mean_hz for each in nested.style.pitch_elements] == [220]
+    assert nested.style.pitch_shift_semitones == -1  # relative to 220 Hz, not to what is around that
+    mixed = only('<prosody pitch="+2st"><prosody contour="(0%,220Hz) (100%,+10%)">x</prosody></prosody>').style
+    [[first, last]] = [each.targets for each in mixed.pitch_elements]
+    assert first == PitchTarget(0.0, hz=220) and mixed.pitch_shift_semitones == 0
+    assert last.semitones == pytest.approx(2 + 12 * math.log2(1.1))
+    twice = stretches('<speak><prosody pitch="220Hz">x</prosody> <prosody pitch="220Hz">x</prosody></speak>')
+    assert len({each.style.pitch_elements for each in twice}) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -73,6 +91,11 @@ def test_numbers_and_names_of_prosody_combine():
         ('<speak><prosody rate="-2">x</prosody></speak>', '<prosody rate="-2">: expected x-slow'),
         ('<speak><prosody rate="-100%">x</prosody></speak>', '<prosody rate="-100%">: expected'),
         ('<speak><prosody pitch="nan">x</prosody></speak>', '<prosody pitch="nan">: expected'),
+        ('<speak><prosody pitch="5Hz">x</prosody></speak>', '<prosody pitch="5Hz">: expected x-low.*as in 220Hz'),
+        ('<speak><prosody contour="">x</prosody></speak>', '<prosody contour="">: expected pairs'),
+        ('<speak><prosody contour="(0%,+2st) 7">x</prosody></speak>', "expected pairs of a time in %"),
+        ('<speak><prosody contour="(0%,2st)">x</prosody></speak>', 'contour="2st">: expected pairs'),
+        ('<speak><prosody contour="(120%,+2st)">x</prosody></speak>', "expected pairs"),
         ('<speak><prosody volume="+99dB">x</prosody></speak>', "expected silent"),
         ('<speak><break time="-1s"/></speak>', '<break time="-1s">: expected up to a minute'),
         ('<speak><break time="61s"/></speak>', "expected up to a minute"),
