@@ -1024,7 +1024,8 @@ function ssml() {
         const change = ofWord(words[0].index);
         const indices = words.map(({ index }) => index);
         const phones = speech.phones.filter((phone) => indices.includes(phone.word) && isPitched(phone));
-        const isBent = phones.some((phone) => phoneShift(phone));
+        const isBent =
+            phones.some((phone) => phoneShift(phone)) || words.some(({ index }) => ofWord(index).pitch !== change.pitch);
         const [first, last] = [words[0].start, words.at(-1).end];
         const points = phones.flatMap((phone) => {
             const shift = plus(ofWord(phone.word).pitch + phoneShift(phone), "st");
