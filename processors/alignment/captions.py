@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -137,10 +138,10 @@ def _clock(seconds: float, point: str) -> str:
 def _sentences(words: Sequence[CaptionWord]) -> Iterator[Sequence[CaptionWord]]:
     first = 0
     for at, word in enumerate(words):
-        is_last = at == len(words) - 1
-        # The stop of an abbreviation is no end, since no pause follows.
-        has_pause = is_last or words[at + 1].start_s - word.end_s >= _LEAST_SENTENCE_PAUSE_S
-        if is_last or (has_pause and _SENTENCE_END.search(word.text)):
+        pause_s = words[at + 1].start_s - word.end_s if at < len(words) - 1 else math.inf
+        # The stop of an abbreviation is no end, since no pause follows; a heading needs none.
+        is_end = pause_s >= _LEAST_SENTENCE_PAUSE_S and _SENTENCE_END.search(word.text) is not None
+        if is_end or pause_s > _MOST_JOINED_PAUSE_S:
             yield words[first : at + 1]
             first = at + 1
 

@@ -25,6 +25,8 @@ def test_sentences_are_captions_and_the_stop_of_an_abbreviation_ends_none():
     assert texts(captions_of(short)) == ["No. We do not agree at all."]
     apart = [*words_of("No."), *words_of("We do not agree at all.", start_s=1.2)]
     assert texts(captions_of(apart)) == ["No.", "We do not agree at all."]
+    heading = [*words_of("Chapter two is called"), *words_of("It begins. Well.", start_s=2.0)]
+    assert texts(captions_of(heading)) == ["Chapter two is called", "It begins. Well."]
 
 
 def test_long_sentences_are_cut_at_marks_and_pauses_into_two_lines_at_most():
