@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> None:
             app,
             host=arguments.host,
             port=arguments.port,
-            n_threads=arguments.threads or 2 * (os.cpu_count() or 1),
+            n_threads=arguments.threads or os.cpu_count() or 1,
             max_waiting=arguments.max_waiting,
             time_limit_s=arguments.time_limit_s,
             shutdown_s=arguments.shutdown_s,
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines, too")
     add("--port", type=int, default=8880, metavar="N", help="0 for any free one")
-    add("--threads", type=int, metavar="N", help="requests spoken at the same time; twice the cores unless given")
+    add("--threads", type=int, metavar="N", help="requests spoken at the same time; as many as cores unless given")
     add("--max_waiting", type=int, default=64, metavar="N", help="requests that may wait; others are answered 429")
     add("--max_voices", type=int, default=4, metavar="N", help="voices kept in memory")
     add("--max_chars", type=int, default=4096, metavar="N", help="longest text of a request")
