@@ -22,10 +22,10 @@ INTERRUPTED = 130
 INPUTS = (
     "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_dir",
     "made_dir", "compare_dir", "texts", "file", "folder", "lexicon", "prosody", "prosody_from", "pitch_function",
-    "pitch_transform_custom", "voices_dir", "reference_audio",
+    "pitch_transform_custom", "voices_dir", "reference_audio", "text_file",
 )  # fmt: skip
 _MODELS = ("infer_expt_dir", "vocoder_dir", "checkpoint", "bundle")  # of them, what may be on the Hub
-_WORDS = ("griffin_lim", "none")
+_WORDS = ("griffin_lim", "none", "-")
 _ENVIRONMENT = (
     "use the Python that sh env.sh makes (. .venv/bin/activate; unset PYTHON), or install requirements/base.txt into "
     "this one"

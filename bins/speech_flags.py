@@ -25,6 +25,12 @@ def add_text_flags(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="what to say; for batch, a file of texts: lines, a table, a filelist or JSON lines",
     )
+    add(
+        "--text_file",
+        metavar="FILE",
+        help="instead: one text of any length, such as a book; - for standard input. A run that was killed goes on by "
+        "the same command",
+    )
     add("--infer_dataset", metavar="NAME", help="for batch: the corpus; the first of the settings unless given")
     sets = ["test", "valid", "train", "golden_test"]
     add("--infer_testing_set", choices=sets, default="test", help="for batch: which set of the corpus")
@@ -41,6 +47,51 @@ def add_text_flags(parser: argparse.ArgumentParser) -> None:
         help="whether the texts are SSML; auto: those that begin with <speak, and others may have marks such as "
         "[pause:0.5s]; none: all is read as it stands",
     )
+
+
+def add_form_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the form in which speech comes: one WAV file, several, or a stream."""
+    add = parser.add_argument
+    add(
+        "--wav_per",
+        choices=["text", "paragraph"],
+        default="text",
+        help="for one text: a WAV file of the whole, or NAME/0001.wav, NAME/0002.wav, ... of its paragraphs",
+    )
+    add(
+        "--stream",
+        choices=["wav", "raw"],
+        help="write the sound to standard output as it is computed, as WAV or as 16-bit samples without a header; no "
+        "files are written",
+    )
+
+
+def require_texts(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse, as wrong usage, flags of texts and their form that contradict each other."""
+    if arguments.infer_mode == "single":
+        if (arguments.infer_text is None) == (arguments.text_file is None):
+            parser.error("--infer_mode single needs --infer_text or, for the text in a file, --text_file")
+        if arguments.infer_dataset is not None:
+            parser.error("--infer_dataset needs --infer_mode batch")
+    elif arguments.text_file is not None or arguments.wav_per != "text":
+        parser.error("--text_file and --wav_per need --infer_mode single: batch reads many texts, --infer_text FILE")
+    elif arguments.stream is not None:
+        parser.error("--stream needs --infer_mode single")
+    elif arguments.prosody_from is not None:
+        parser.error("--prosody_from needs --infer_mode single: it is a recording of one text")
+    elif arguments.infer_text is not None and arguments.infer_dataset is not None:
+        parser.error("--infer_mode batch speaks either the file --infer_text or the corpus --infer_dataset, not both")
+
+
+def sound_facts(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return what the sound depends on beside the models and the phones, their prosody and their speaker."""
+    from models.inference.long_text import contents_of
+
+    function = arguments.pitch_function and arguments.pitch_function.rpartition(":")[0]
+    files = (function, arguments.pitch_transform_custom, arguments.reference_audio)
+    names = ("precision", "sigma", "denoising_strength", "pitch_function")
+    facts = {name: str(getattr(arguments, name)) for name in names}
+    return facts | {"files": contents_of(Path(file) for file in files if file)}
 
 
 def add_prosody_flags(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +193,8 @@ def check_outputs(parser: argparse.ArgumentParser, arguments: argparse.Namespace
                 parser.error(f"--stream writes no files: leave --{name} out")
     if arguments.times and not single:
         parser.error("--times is for one text; --times_format writes files beside each recording")
+    if arguments.wav_per != "text" and (arguments.stream is not None or arguments.times):
+        parser.error("--wav_per paragraph writes several files: leave --stream out, and --times for --times_format")
     kinds = {path.suffix.lower() for path in arguments.times} | {f".{each}" for each in arguments.times_format}
     if arguments.vtt_words and ".vtt" not in kinds:
         parser.error("--vtt_words needs --times FILE.vtt or --times_format vtt")

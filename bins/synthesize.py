@@ -10,6 +10,7 @@ from typing import BinaryIO
 from bins.command import begin_stage_3, choose_device, make_parser, require_voice, results_folder, run
 from bins.speech_flags import (
     add_device_flags,
+    add_form_flags,
     add_nvidia_flags,
     add_prosody_flags,
     add_text_flags,
@@ -18,6 +19,8 @@ from bins.speech_flags import (
     check_outputs,
     opening_options,
     prosody_of,
+    require_texts,
+    sound_facts,
     times_of,
 )
 from config.paths import SHIPPED_VOICE
@@ -36,6 +39,7 @@ def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
     limit_kernel_caches()
     settings, experiment = begin_stage_3(arguments, "synthesize", otherwise=SHIPPED_VOICE)
 
+    from models.inference.long_text import is_long, models_of, speak_long
     from models.inference.stream_output import stream_speech
     from models.inference.synthesize import announce, choose_requests, speak_all, with_recording
     from models.inference.synthesizer import Synthesizer
@@ -55,6 +59,7 @@ def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
         speaker=arguments.infer_speaker_name,
         language=arguments.infer_language,
         markup=arguments.markup,
+        text_file=arguments.text_file,
     )
     if arguments.prosody_from is not None:
         prosody = with_recording(prosody, synthesizer, arguments.prosody_from, requests[0])
@@ -64,6 +69,11 @@ def _synthesize(arguments: argparse.Namespace, sound: BinaryIO) -> int:
         stream_speech(synthesizer, requests[0], prosody, sound, arguments.stream)
         return 0
     folder = results_folder(arguments, experiment)
+    if single and is_long(requests[0], arguments.text_file, arguments.wav_per):
+        made_by = models_of(experiment, arguments.vocoder_dir, synthesizer) | sound_facts(arguments)
+        forms = {"wav_per": arguments.wav_per, "overwrite": arguments.overwrite}
+        speak_long(synthesizer, requests[0], folder, prosody, made_by, times=times, **forms)
+        return 0
     options = {"overwrite": arguments.overwrite, "number_existing": single}
     announce(speak_all(synthesizer, requests, folder, prosody, times=times, **options), folder, times)
     return 0
@@ -94,12 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where recordings go; <infer_expt_dir>/result unless given",
     )
     add_text_flags(parser)
-    add(
-        "--stream",
-        choices=["wav", "raw"],
-        help="write the sound to standard output as it is computed, as WAV or as 16-bit samples without a header; no "
-        "files are written",
-    )
+    add_form_flags(parser)
     add_times_flags(parser)
     add_voice_flags(parser)
     add_prosody_flags(parser)
@@ -113,17 +118,7 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     """Refuse flags that contradict each other, as wrong usage."""
     require_voice(parser, arguments)
     check_outputs(parser, arguments)
-    if arguments.infer_mode == "single":
-        if arguments.infer_text is None:
-            parser.error("--infer_mode single needs --infer_text")
-        if arguments.infer_dataset is not None:
-            parser.error("--infer_dataset needs --infer_mode batch")
-    elif arguments.stream is not None:
-        parser.error("--stream needs --infer_mode single")
-    elif arguments.prosody_from is not None:
-        parser.error("--prosody_from needs --infer_mode single: it is a recording of one text")
-    elif arguments.infer_text is not None and arguments.infer_dataset is not None:
-        parser.error("--infer_mode batch speaks either the file --infer_text or the corpus --infer_dataset, not both")
+    require_texts(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ only_in() {
 # Resolves a relative path against the current directory, then against the repository's root.
 whole_path() {
     case $1 in
-        '' | /* | [A-Za-z]:* | griffin_lim | none) printf '%s\n' "$1" ;; # words in place of a model's folder
+        '' | - | /* | [A-Za-z]:* | griffin_lim | none) printf '%s\n' "$1" ;; # words in place of a model's folder
         *)
             if [ ! -e "$start_dir/$1" ] && [ -e "$root/$1" ]; then
                 printf "%s\n" "$root/$1"

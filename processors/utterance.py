@@ -145,12 +145,12 @@ def read_text_file(path: Path) -> str:
         raise ManifestError(f"{path}: no such file") from None
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return _decoded(path, content, "utf-16")
-    return _decoded(path, content, "utf-8-sig")
+    return decoded_text(path, content)
 
 
-def _decoded(path: Path, content: bytes, encoding: str) -> str:
+def decoded_text(path: Path, content: bytes) -> str:
+    """Decode the content of a text file; see `read_text_file`."""
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

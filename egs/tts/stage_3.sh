@@ -8,6 +8,8 @@ infer_flags() {
     cat <<'EOF'
 infer_mode|MODE|single|single synthesizes --infer_text; batch a file of texts or a split of a corpus
 infer_text|TEXT|none|text to synthesize; for batch, a file of texts: lines, name|text, a filelist, a table or JSON lines
+text_file|FILE|none|single: a file of one text of any length, such as a book, in place of --infer_text; - for standard input
+wav_per|WHAT|text|single: text for one WAV file, paragraph for one of each paragraph
 infer_dataset|NAME|the first of the settings|batch: corpus whose texts are synthesized
 infer_testing_set|SET|test|batch: its split: test, valid, train or golden_test
 infer_speaker_name|NAME|the only one|speaker, for voices with several
@@ -47,12 +49,13 @@ check_infer() {
     [ -z "${flag_device+given}" ] || [ -z "${flag_gpu+given}" ] || usage_error "--device and --gpu are the same choice; give one"
     only_in batch infer_dataset
     if [ "$mode" = single ]; then
-        [ -n "${flag_infer_text+given}" ] || usage_error "stage 3 needs --infer_text, or --infer_mode batch"
+        [ -n "${flag_infer_text+given}${flag_text_file+given}" ] ||
+            usage_error "stage 3 needs --infer_text, --text_file or --infer_mode batch"
     elif [ -n "${flag_infer_text-}" ]; then
         flag_infer_text=$(whole_path "$flag_infer_text") # a file in this mode alone
     fi
 }
 
 demo_asks() {
-    flag_infer_text=${flag_infer_text-This voice was trained on two hundred short sentences, in a few minutes.}
+    [ -n "${flag_text_file+given}" ] || flag_infer_text=${flag_infer_text-This voice was trained on two hundred short sentences, in a few minutes.}
 }

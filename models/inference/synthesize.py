@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from processors.audio.audio_file import write_wav
 from processors.datasets.open_split import read_split
 from processors.reports.speech_pictures import utterance_picture
 from processors.text.marked_text import Markup
+from processors.utterance import decoded_text, read_text_file
 from utils.console import Progress, info
 from utils.files import write_atomically
 from utils.pictures import png
@@ -62,6 +64,17 @@ def request_from_text(text: str) -> Request:
             break
         name = f"{name}_{word}" if name else word[:_MAX_NAME_LENGTH]
     return Request(name or "speech", text)
+
+
+def request_from_text_file(path: str) -> Request:
+    """Return a request for the text of a file, named by the file; `-` is standard input.
+
+    Raises:
+        ManifestError: the file cannot be read.
+    """
+    if path != "-":
+        return Request(Path(path).stem, read_text_file(Path(path)))
+    return request_from_text(decoded_text(Path("standard input"), sys.stdin.buffer.read()))
 
 
 def requests_from_file(path: Path) -> list[Request]:
@@ -105,6 +118,7 @@ def choose_requests(
     speaker: str | None,
     language: str | None,
     markup: Markup = "auto",
+    text_file: str | None = None,
 ) -> list[Request]:
     """Return what a command asks for: a text, the texts of a file, or those of a split of a corpus.
 
@@ -117,16 +131,20 @@ def choose_requests(
         testing_set: the split.
         speaker, language: of all texts, in place of their own.
         markup: of all texts.
+        text_file: a file of one text, in place of `text`.
 
     Raises:
         ManifestError, TextTableError: the texts cannot be read.
         SynthesisError: the voice does not speak the language.
     """
-    if text is None:
+    if text is None and text_file is None:
         name = dataset or settings.dataset[0]
         requests = requests_from_dataset(settings.preprocess.processed_path, name, testing_set, synthesizer.speakers)
     else:
-        requests = requests_from_file(Path(text)) if is_file else [request_from_text(text)]
+        if text is None:
+            requests = [request_from_text_file(str(text_file))]
+        else:
+            requests = requests_from_file(Path(text)) if is_file else [request_from_text(text)]
         if speaker is None and len(synthesizer.speakers) == 1:
             requests = _for_one_speaker(requests, synthesizer.speakers[0])
     if language is not None:

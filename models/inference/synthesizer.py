@@ -660,6 +660,27 @@ class Synthesizer:
             times=self._times(predicted.plan, sequence, durations, frame_s),
         )
 
+    def without_sound(self, plan: SpeechPlan, durations: np.ndarray) -> Speech:
+        """Return the times of speech that is elsewhere; its waveform is silence that takes no memory.
+
+        Args:
+            plan: of what was spoken.
+            durations: (T_text,) frames of its phones.
+        """
+        hop_size, sequence, n_frames = self.settings.preprocess.hop_size, plan.sequence, int(durations.sum())
+        frame_s = hop_size / self.sample_rate
+        return Speech(
+            text=plan.text,
+            waveform=np.broadcast_to(np.float32(0), n_frames * hop_size),
+            sample_rate=self.sample_rate,
+            mel=np.empty((self.settings.preprocess.n_mel, 0), np.float32),
+            f0_hz=np.empty(0, np.float32),
+            phones=sequence.phones,
+            durations=durations,
+            alignment=alignment_from_durations(sequence, durations, frame_s=frame_s, duration_s=n_frames * frame_s),
+            times=self._times(plan, sequence, durations, frame_s),
+        )
+
     def _times(self, plan: SpeechPlan, sequence: PhoneSequence, durations: np.ndarray, frame_s: float) -> SpeechTimes:
         starts = np.cumsum(durations) - durations
         firsts = {word: int(start) for word, start in zip(sequence.word_indices[::-1], starts[::-1], strict=True)}

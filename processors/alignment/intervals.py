@@ -19,7 +19,7 @@ class AlignmentError(RecitalError):
     """A recording that cannot be aligned with its text, or an alignment that cannot be right."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A label with its start and end in the recording, in seconds."""
 
