@@ -1,0 +1,132 @@
+"""Every flag of `bins.synthesize --help` has a test that shows its effect."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+
+import pytest
+
+import bins.synthesize
+from bins.speech_flags import add_prosody_flags
+from config.paths import REPOSITORY
+from processors.alignment.textgrid import read_textgrid
+from processors.audio.audio_file import audio_info, read_audio
+from tests.support.tiny_voice import tiny_bundle
+
+HERE = "tests/bins/test_synthesize_flags.py::test_flags_change_the_sound_or_its_place"
+SYNTHESIZER, MARKED = "tests/models/inference/test_synthesizer.py", "tests/models/inference/test_marked_speech.py"
+SHIPPED, LONG = "tests/models/inference/test_shipped_voice.py", "tests/models/inference/test_long_text.py"
+BUNDLES = "tests/models/bundles/test_bundle_file.py"
+ELSEWHERE = "tests/bins/test_lines_of_other_toolkits.py"
+# The test of each flag; those of prosody are all in `test_every_flag_changes_the_sound_as_it_says`.
+TESTS = {
+    "--config": f"{SHIPPED}::test_a_voice_speaks_out_of_the_box",
+    "--set": f"{SHIPPED}::test_a_voice_speaks_out_of_the_box",
+    "--version": "tests/bins/test_commands.py::test_the_version_is_printed",
+    "--debug": "tests/bins/test_commands.py::test_a_python_without_the_packages_is_named_without_a_traceback",
+    "--infer_expt_dir": f"{SYNTHESIZER}::test_the_command_speaks_from_a_bundle",
+    "--fastpitch": f"{ELSEWHERE}::test_nvidias_line_speaks",
+    "--name": "tests/bins/test_synthesize_flags.py::test_an_experiment_is_found_by_its_name",
+    "--infer_output_dir": f"{SYNTHESIZER}::test_the_command_speaks_from_a_bundle",
+    "--output": HERE,
+    "-o": f"{ELSEWHERE}::test_nvidias_line_speaks",
+    "--infer_mode": f"{MARKED}::test_the_flag_and_files_of_texts_read_markup",
+    "--infer_text": f"{SYNTHESIZER}::test_the_command_speaks_from_a_bundle",
+    "--text_file": f"{LONG}::test_the_command_reads_a_file_and_answers_a_full_disk",
+    "--infer_dataset": f"{SYNTHESIZER}::test_the_test_split_of_stage_1_is_synthesized",
+    "--infer_testing_set": f"{SYNTHESIZER}::test_the_test_split_of_stage_1_is_synthesized",
+    "--infer_speaker_name": HERE,
+    "--infer_language": HERE,
+    "--markup": f"{MARKED}::test_the_flag_and_files_of_texts_read_markup",
+    "--wav_per": f"{LONG}::test_the_command_reads_a_file_and_answers_a_full_disk",
+    "--stream": "tests/models/inference/test_stream_output.py::"
+    "test_the_command_streams_sound_alone_and_ends_quietly_when_the_reader_is_gone",
+    "--vocoder_dir": f"{SYNTHESIZER}::test_the_command_speaks_with_a_vocoder",
+    "--hifigan": HERE,
+    "--waveglow": f"{ELSEWHERE}::test_nvidias_line_speaks",
+    "--sentence_pause_s": HERE,
+    "--paragraph_pause_s": HERE,
+    "--reference_audio": "tests/models/delightfultts/test_delightfultts.py::"
+    "test_a_reference_of_wide_pitch_widens_that_of_the_speech",
+    "--lexicon": HERE,
+    "--sigma": f"{SYNTHESIZER}::test_the_command_speaks_with_a_vocoder",
+    "--denoising_strength": f"{SYNTHESIZER}::test_the_command_speaks_from_a_bundle",
+    "--precision": f"{BUNDLES}::test_an_exported_file_holds_the_vocoder_and_is_spoken_with",
+    "--gpu": "tests/bins/test_commands.py::test_missing_gpus_are_an_error",
+    "--device": f"{BUNDLES}::test_an_exported_file_holds_the_vocoder_and_is_spoken_with",
+    "--overwrite": HERE,
+    "--input": HERE,
+    "-i": f"{ELSEWHERE}::test_nvidias_line_speaks",
+}
+
+
+def options(parser):
+    """Return the flags that --help shows, but for itself."""
+    shown = (action for action in parser._actions if action.help != argparse.SUPPRESS)
+    return {option for action in shown for option in action.option_strings} - {"-h", "--help"}
+
+
+def test_every_flag_of_help_is_in_the_table_with_a_test_that_is_there():
+    of_prosody = argparse.ArgumentParser()
+    add_prosody_flags(of_prosody)
+    assert options(bins.synthesize._parser()) - options(of_prosody) == set(TESTS)
+    for flag, place in TESTS.items():
+        file, name = place.split("::")
+        source = (REPOSITORY / file).read_text(encoding="utf-8")
+        assert any(isinstance(node, ast.FunctionDef) and node.name == name for node in ast.parse(source).body), place
+        assert flag.lstrip("-").removeprefix("infer_") in source, (flag, place)
+
+
+@pytest.fixture
+def speak(tmp_path, command):
+    tiny_bundle(speakers=("anna", "ben")).save(tmp_path / "bundle")
+    (tmp_path / "words.txt").write_text("go OW1 OW1 OW1 OW1\n")
+    (tmp_path / "texts.txt").write_text("first|Go.\nsecond|Stop.\n")
+
+    def call(text, *flags, speaker="anna"):
+        voice = ["--infer_expt_dir", tmp_path / "bundle", "--hifigan", "griffin_lim", "--infer_speaker_name", speaker]
+        texts = ["--infer_text", text] if text else []
+        return command(bins.synthesize, *voice, "--output", tmp_path / "said", *texts, *flags)
+
+    return call
+
+
+def pause_s(path):
+    first, second = (word for word in read_textgrid(path).words if word.label)
+    return second.start_s - first.end_s
+
+
+@pytest.mark.slow
+def test_flags_change_the_sound_or_its_place(speak, tmp_path):
+    said = tmp_path / "said"
+
+    def pause_with(text, *flags):
+        code, _, errors = speak(text, *flags, "--overwrite")
+        assert code == 0, errors
+        return pause_s(said / "go_stop.TextGrid")
+
+    usual = pause_with("Go. Stop.")
+    before = read_audio(said / "go_stop.wav", 16000)
+    assert pause_with("Go. Stop.", "--sentence_pause_s", "0.85") == pytest.approx(usual + 0.5, abs=0.02)
+    paragraphs = pause_with("Go.\n\nStop.")
+    assert pause_with("Go.\n\nStop.", "--paragraph_pause_s", "1.25") == pytest.approx(paragraphs + 0.5, abs=0.02)
+    assert speak("Go. Stop.", "--lexicon", tmp_path / "words.txt", "--overwrite")[0] == 0
+    assert [phone.label for phone in read_textgrid(said / "go_stop.TextGrid").phones][1:5] == ["OW1"] * 4
+    assert speak("Go. Stop.", "--overwrite", speaker="ben")[0] == 0
+    other = read_audio(said / "go_stop.wav", 16000)
+    assert len(other) != len(before) or abs(other - before).max() > 1e-3
+    assert speak("Go. Stop.")[0] == 0 and (said / "go_stop-2.wav").is_file()  # without --overwrite, beside it
+    code, _, errors = speak("Go. Stop.", "--infer_language", "de")
+    assert code == 1 and "'de'" in errors
+    assert speak("", "--input", tmp_path / "texts.txt")[0] == 0
+    assert audio_info(said / "first.wav").samples and audio_info(said / "second.wav").samples
+
+
+def test_an_experiment_is_found_by_its_name(tmp_path, command):
+    (tmp_path / "anna" / "bundle").mkdir(parents=True)
+    config = ("--config", "egs/tts/FastSpeech2/exp_config.json", "--set", f"log_dir={tmp_path}", "--infer_text", "Go.")
+    code, _, errors = command(bins.synthesize, *config, "--name", "ana")
+    assert code == 1 and "there is no such folder" in errors and "did you mean" in errors
+    code, _, errors = command(bins.synthesize, *config, "--name", "anna")
+    assert code == 1 and f"{tmp_path / 'anna'}" in errors  # found; its bundle is empty
