@@ -42,7 +42,7 @@ _PHONES_PER_PIECE = 400
 """About half a minute, which is what a kill loses at most."""
 _S_PER_PHONE = 0.085
 _BLOCK = 2**20
-_NUMBERED = re.compile(r"\d{4,}\.(wav|TextGrid)")
+_NUMBERED = re.compile(r"\d{4,}\.(wav|TextGrid|json|srt|vtt)")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def speak_long_text(
     overwrite: bool = False,
     times: TimesFiles = NO_FURTHER_TIMES,
 ) -> list[Path]:
-    """Speak a text of any length into WAV files with TextGrids, in memory that does not grow with the speech.
+    """Speak a text of any length into WAV files with TextGrids, without keeping the speech in memory.
 
     Pieces of a paragraph, each beginning and ending in a pause, are spoken one by one, always the same ones, and are
     appended to a file in a hidden folder beside the target; the same call goes on with them, to the same bytes. Fades

@@ -239,7 +239,7 @@ def test_the_command_reads_a_file_and_answers_a_full_disk(flags, tmp_path, comma
     [
         (["--text_file", "a", "--infer_text", "b"], "needs --infer_text or, for the text in a file, --text_file"),
         (["--text_file", "a", "--infer_mode", "batch"], "--text_file and --wav_per need --infer_mode single"),
-        (["--text_file", "a", "--stream", "wav", "--wav_per", "paragraph"], "--stream writes no files"),
+        (["--text_file", "a", "--stream", "wav", "--wav_per", "paragraph"], "--wav_per paragraph writes several files"),
     ],
 )
 def test_flags_that_contradict_each_other_are_wrong_usage(command, arguments, message):
