@@ -342,6 +342,21 @@ class GeneratedSpeech:
         return contour
 
 
+@dataclass(frozen=True)
+class SpeechInParts:
+    """Free-running outputs for one utterance, whose mel is computed as it is read.
+
+    Attributes:
+        mels: (M, T) log-mels of consecutive frames.
+        durations: (T_text,) frames per phoneme.
+        f0_hz: (T_mel,) F0 in Hz, interpolated where unvoiced.
+    """
+
+    mels: Iterator[Tensor]
+    durations: Tensor
+    f0_hz: Tensor
+
+
 class AcousticModel(Protocol):
     """A network that makes mels from phones.
 
@@ -367,6 +382,11 @@ class AcousticModel(Protocol):
         Raises:
             ValueError: an utterance comes out without a frame.
         """
+
+    def infer_in_parts(
+        self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
+    ) -> SpeechInParts:
+        """Synthesize a batch of one utterance; the parts of its mel together are, to the bit, that of `infer`."""
 
     def teacher_forced(self, batch: AcousticBatch) -> Tensor:
         """Return the (B, M, T_mel) log-mel predicted with the batch's own durations, pitch and energy."""

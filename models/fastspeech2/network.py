@@ -8,6 +8,7 @@ from models.fastspeech2.settings import FastSpeech2ModelSettings
 from models.layers.acoustic_network import AcousticNetwork
 from models.layers.binned_embedding import BinnedEmbedding
 from models.layers.block_stack import block_stack
+from models.layers.conformer import Conformer
 from models.layers.conv1d import Conv1d
 from models.layers.mel_scale import as_log_mel
 from models.layers.positions import SinusoidalPositions
@@ -84,9 +85,18 @@ class FastSpeech2(AcousticNetwork):
         hidden = hidden + self.speaker_embedding(speaker_ids).unsqueeze(1)
         return hidden
 
+    @property
+    def decodes_in_windows(self) -> bool:
+        return not isinstance(self.decoder, Conformer)  # which normalises over whole utterances
+
     def decode(
         self, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        mel = self.to_mel(self.decoder(self.positions(frames), is_padding)).float()
+        return self.decode_from(0, frames, is_padding, condition)
+
+    def decode_from(
+        self, first_frame: int, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        mel = self.to_mel(self.decoder(self.positions(frames, first_frame), is_padding)).float()
         refined = None if self.postnet is None else mel + self.postnet(mel, is_padding).float()
         return as_log_mel(mel, is_padding), None if refined is None else as_log_mel(refined, is_padding)

@@ -58,7 +58,7 @@ _PARAGRAPH_PAUSE_S = 0.75
 """The same of pauses between paragraphs."""
 _INSERTED_PAUSES = ("sp", ",", "sil")
 """Symbols for a pause that the text does not have, the best first."""
-_FIRST_CHUNKS = (64, 256)
+_FIRST_CHUNKS = (48, 256)
 """Frames of the first pieces that a vocoder computes, so that the first sound comes early and none too late."""
 _PHONES_AT_ONCE = 30
 """So many phones are too few to be cut into pieces."""
@@ -356,6 +356,9 @@ class Synthesizer:
         if prosody.peak_normalize or prosody.fade_out_ms:
             raise SynthesisError("a stream can be neither peak-normalized nor faded out: its end is not known")
         plan = self.plan(text, speaker=speaker, language=language, prosody=prosody, markup=markup, lexicon=lexicon)
+        if self.vocoder.takes_parts and not (plan.prosody.changes_pitch or plan.prosody.changes_level):
+            parts = (part for of_chunk in plan.by_chunk() for part in self._mel_parts(of_chunk))
+            return map(_as_array, self.vocoder.stream(parts, first_chunks=_first_chunks(plan)))
         chunks = (chunk for predicted in self.mels(plan.by_chunk()) for chunk in predicted.chunks)
         return map(_as_array, self._waveforms(plan, chunks))
 
@@ -576,7 +579,28 @@ class Synthesizer:
             predicted.update(zip(indices, self._predict_batch([chunks[index] for index in indices]), strict=True))
         return [predicted[index] for index in range(len(chunks))]
 
-    def _predict_batch(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> Iterator[ChunkMel]:
+    @torch.inference_mode()
+    def _mel_parts(self, plan: SpeechPlan) -> Iterator[Tensor]:
+        """Yield the mel of a plan's only chunk in parts, as soon as they are predicted."""
+        [chunk] = plan.chunks
+        if chunk.prosody.insertions:  # of copies of the quietest frame
+            yield self._predict([(plan, chunk)], 1)[0].mel
+            return
+        batch, prosody = self._batch([(plan, chunk)])
+        speech = self._model.infer_in_parts(batch, prosody.controls(), self._precision)
+        parts = []
+        for part in speech.mels:
+            parts.append(part.float())
+            yield parts[-1]
+        durations = speech.durations.cpu().numpy()
+        mel = torch.cat(parts, dim=1)
+        f0_hz = speech.f0_hz.float().cpu().numpy()
+        with_pause = ChunkMel(mel, durations, f0_hz).with_silence(chunk.last_pause - int(durations[-1]))
+        if with_pause.mel.shape[1] > mel.shape[1]:
+            yield with_pause.mel[:, mel.shape[1] :]
+
+    def _batch(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> tuple[PhonemeBatch, BatchProsody]:
+        """Return chunks as the acoustic model takes them."""
         ids = [torch.tensor(chunk.phoneme_ids) for _, chunk in chunks]
         batch = PhonemeBatch(
             _padded(ids).to(self.device),
@@ -592,6 +616,10 @@ class Synthesizer:
             [self._pitch_scale(plan.speaker_of(chunk)) for plan, chunk in chunks],
             self.device,
         )
+        return batch, prosody
+
+    def _predict_batch(self, chunks: Sequence[tuple[SpeechPlan, PlannedChunk]]) -> Iterator[ChunkMel]:
+        batch, prosody = self._batch(chunks)
         controls = prosody.controls()
         generated = unchanged = self._model.infer(batch, controls, self._precision)
         if prosody.n_limited:
@@ -633,8 +661,7 @@ class Synthesizer:
 
         In bf16 the last digits of a sample depend on how many are computed at once.
         """
-        is_short = len(plan.chunks) == 1 and len(plan.chunks[0].phoneme_ids) <= _PHONES_AT_ONCE
-        first_chunks = () if is_short else _FIRST_CHUNKS
+        first_chunks = _first_chunks(plan)
         if not self._gives_f0(plan.prosody):
             return self.vocoder.stream((chunk.mel for chunk in chunks), first_chunks=first_chunks)
         for_mels, for_f0 = tee(chunks)
@@ -688,6 +715,12 @@ class Synthesizer:
         is_of_letters = self.settings.preprocess.phone_extractor in ("char", "mixed")
         spelling: Spelling = "letters" if is_of_letters else "phones"
         return SpeechTimes(sequence, durations, frame_s, plan.source, plan.first_word, tuple(marks), spelling)
+
+
+def _first_chunks(plan: SpeechPlan) -> tuple[int, ...]:
+    """Return the frames of the first pieces of a plan's waveform."""
+    is_short = len(plan.chunks) == 1 and len(plan.chunks[0].phoneme_ids) <= _PHONES_AT_ONCE
+    return () if is_short else _FIRST_CHUNKS
 
 
 def _windows(items: Iterable[_Item]) -> Iterator[Sequence[_Item]]:

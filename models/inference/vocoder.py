@@ -38,10 +38,14 @@ class Vocoder(Protocol):
 
     Attributes:
         takes_f0: whether it is an `F0Vocoder`.
+        takes_parts: whether mels may be cut anywhere, so that the first sound needs no more than their first frames.
     """
 
     @property
     def takes_f0(self) -> bool: ...
+
+    @property
+    def takes_parts(self) -> bool: ...
 
     def waveform(self, mel: Tensor) -> Tensor:
         """Return (T_mel * hop_size,) samples, float32 and about in [-1, 1], of an (M, T_mel) log-mel."""
@@ -50,7 +54,7 @@ class Vocoder(Protocol):
         """Yield the waveform of consecutive (M, T_mel) log-mels, each piece as soon as its mels are available.
 
         Args:
-            mels: each begins and ends in a pause.
+            mels: each begins and ends in a pause, unless the vocoder `takes_parts`.
             first_chunks: frames of the first pieces. Griffin-Lim makes each mel a piece.
         """
 
@@ -80,6 +84,7 @@ class GriffinLimVocoder:
     """
 
     takes_f0 = False
+    takes_parts = False
 
     def __init__(self, mel: MelSpectrogram, iterations: int = 60) -> None:
         self._mel, self._iterations = mel, iterations
@@ -112,6 +117,8 @@ class NeuralVocoder:
         BundleError: the bundle is not a vocoder's, or its weights do not fit.
         VocoderError: the device does not support the precision, the vocoder takes no sigma, or a value is out of range.
     """
+
+    takes_parts = True
 
     def __init__(
         self,

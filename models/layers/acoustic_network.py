@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from models.contracts import AS_PREDICTED, Controls, GeneratedSpeech, PhonemeBatch
+from models.contracts import AS_PREDICTED, Controls, GeneratedSpeech, PhonemeBatch, SpeechInParts
 from models.layers.acoustic_settings import AcousticModelSettings
 from models.layers.conv1d import Conv1d
 from models.layers.decoder_noise import DecoderNoise
+from models.layers.decoding_windows import WHOLE_FRAMES, Window, decoding_windows
 from models.layers.language_table import SpokenLanguages
 from models.layers.learned_alignment import SoftAlignment
 from models.layers.masks import padding_mask
 from models.layers.mel_scale import clamped
 from models.layers.variance_adaptor import InferredVariances, SpeakerScales, VarianceAdaptor, Variances
+from processors.audio.mel import MEL_FLOOR
 from processors.datasets.acoustic_data import AcousticBatch
 from processors.speakers.speaker_embeddings import SpeakerEmbeddings, rows_of
 from processors.speakers.statistics import SpeakerStatistics
@@ -59,6 +62,18 @@ class Prediction:
         return self.mel if self.refined_mel is None else self.refined_mel
 
 
+class _Generation(NamedTuple):
+    """Free-running outputs before the decoder.
+
+    Attributes:
+        variances: durations, pitch and energy.
+        decode: from rows of the batch and a window of their frames to the (rows, M, T) log-mels of the kept ones.
+    """
+
+    variances: InferredVariances
+    decode: Callable[[Tensor | slice, Window], Tensor]
+
+
 class AcousticNetwork(nn.Module):
     """An encoder over phonemes, the variance adaptor, and a decoder over frames (`models.contracts.AcousticModel`).
 
@@ -93,6 +108,14 @@ class AcousticNetwork(nn.Module):
     def controls(self) -> frozenset[str]:
         return frozenset({"duration", *self.variance_adaptor.levels})
 
+    @property
+    def decodes_in_windows(self) -> bool:
+        """Return whether long utterances are decoded in windows: frames far away hardly count, and none must be seen.
+
+        Then the first frames are known early (`infer_in_parts`), and attention takes less time.
+        """
+        return False
+
     def encode(self, phoneme_ids: Tensor, is_padding: Tensor, speaker_ids: Tensor) -> Tensor:
         """Return (B, T_text, D) of (B, T_text) phonemes and (B,) speakers."""
         raise NotImplementedError
@@ -108,6 +131,13 @@ class AcousticNetwork(nn.Module):
             condition: (B, 1, C) of the utterances, where the network has one.
         """
         raise NotImplementedError
+
+    def decode_from(
+        self, first_frame: int, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Decode frames that follow the first `first_frame` ones; see `decode`, and `decodes_in_windows` for which."""
+        assert first_frame == 0, "only networks that decode in windows begin elsewhere"
+        return self.decode(frames, is_padding, condition)
 
     @classmethod
     def untrained(
@@ -191,9 +221,59 @@ class AcousticNetwork(nn.Module):
         Raises:
             ValueError: an utterance consists of pauses that last 0 frames.
         """
+        generation = self._generation(batch, prosody, precision)
+        variances, decode = generation
+        lengths = variances.durations.sum(dim=1)
+        n_rows, longest = variances.is_padding.shape
+        if n_rows == 1 or longest <= WHOLE_FRAMES or not self.decodes_in_windows:
+            mel = torch.cat(list(self._parts(generation)), dim=2)
+        else:
+            places = [
+                ((group & (lengths > window.start)).nonzero()[:, 0], window)
+                for group in (lengths <= WHOLE_FRAMES, lengths > WHOLE_FRAMES)
+                for window in decoding_windows(int((lengths * group).max()))
+            ]
+            parts = [(rows, window, decode(rows, window)) for rows, window in places if len(rows)]
+            mel = parts[0][2].new_full((n_rows, parts[0][2].shape[1], longest), math.log(MEL_FLOOR))
+            for rows, window, part in parts:
+                mel[rows, :, window.start : window.stop] = part
+        return GeneratedSpeech(mel, lengths, variances.durations, variances.f0_hz, variances.energy)
+
+    @torch.no_grad()
+    def infer_in_parts(
+        self, batch: PhonemeBatch, prosody: Controls = AS_PREDICTED, precision: Precision = "fp32"
+    ) -> SpeechInParts:
+        """Synthesize one utterance as `infer` does, its mel in parts (`models.contracts.AcousticModel`)."""
+        generation = self._generation(batch, prosody, precision)
+        mels = (part[0] for part in self._parts(generation))
+        return SpeechInParts(mels, generation.variances.durations[0], generation.variances.f0_hz[0])
+
+    @torch.no_grad()
+    def _parts(self, generation: _Generation) -> Iterator[Tensor]:
+        """Yield the (B, M, T) log-mels of consecutive frames, of rows of one length."""
+        n_frames = generation.variances.frames.shape[1]
+        whole = [Window(0, 0, n_frames, n_frames)]
+        for window in decoding_windows(n_frames) if self.decodes_in_windows else whole:
+            yield generation.decode(slice(None), window)
+
+    def _generation(self, batch: PhonemeBatch, prosody: Controls, precision: Precision) -> _Generation:
+        """Predict everything but the mel."""
         is_padding = padding_mask(batch.phoneme_lengths, batch.phoneme_ids.shape[1])
         hidden, condition = self.encode_freely(batch, is_padding)
-        return self._generated(hidden, is_padding, batch, prosody, precision, condition)
+        variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)
+        with autocast(precision, hidden.device.type):
+            frames = self._with_noise(variances, batch.phoneme_ids, None)
+
+        def decode(rows: Tensor | slice, window: Window) -> Tensor:
+            given = slice(window.first, window.last)
+            of_rows = None if condition is None else condition[rows]
+            with autocast(precision, frames.device.type):
+                mel, refined_mel = self.decode_from(
+                    window.first, frames[rows, given], variances.is_padding[rows, given], of_rows
+                )
+            return self._clamped(mel if refined_mel is None else refined_mel)[:, :, window.kept]
+
+        return _Generation(variances, decode)
 
     def encode_freely(self, batch: PhonemeBatch, is_padding: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the (B, T_text, D) sequence to synthesize from, and the decoder's condition, if it has one."""
@@ -209,42 +289,19 @@ class AcousticNetwork(nn.Module):
     ) -> Prediction:
         """Return the teacher-forced outputs for a (B, T_text, D) hidden sequence; see `forward` and `decode`."""
         variances = self.variance_adaptor(hidden, is_padding, batch)
-        mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids, noise_places, condition)
+        frames = self._with_noise(variances, batch.phoneme_ids, noise_places)
+        mel, refined_mel = self.decode(frames, variances.is_padding, condition)
         return Prediction(mel, refined_mel, variances.log_durations, variances.values)
-
-    def _generated(
-        self,
-        hidden: Tensor,
-        is_padding: Tensor,
-        batch: PhonemeBatch,
-        prosody: Controls,
-        precision: Precision,
-        condition: Tensor | None,
-    ) -> GeneratedSpeech:
-        """Return the free-running outputs for a (B, T_text, D) hidden sequence; see `infer` and `decode`."""
-        variances = self.variance_adaptor.infer(hidden, is_padding, batch, prosody)
-        with autocast(precision, hidden.device.type):
-            mel, refined_mel = self._decode_with_noise(variances, batch.phoneme_ids, None, condition)
-        return GeneratedSpeech(
-            mel=self._clamped(mel if refined_mel is None else refined_mel),
-            mel_lengths=variances.durations.sum(dim=1),
-            durations=variances.durations,
-            f0_hz=variances.f0_hz,
-            energy=variances.energy,
-        )
 
     def _clamped(self, mel: Tensor) -> Tensor:
         return clamped(mel) if self.clamps_mels else mel
 
-    def _decode_with_noise(
-        self,
-        variances: Variances | InferredVariances,
-        phoneme_ids: Tensor,
-        noise_places: Tensor | None,
-        condition: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
-        frames, is_padding = variances.frames, variances.is_padding
-        if self.decoder_noise is not None:
-            places = self.decoder_noise.places(phoneme_ids) if noise_places is None else noise_places
-            frames = self.decoder_noise(frames, is_padding, places)
-        return self.decode(frames, is_padding, condition)
+    def _with_noise(
+        self, variances: Variances | InferredVariances, phoneme_ids: Tensor, noise_places: Tensor | None
+    ) -> Tensor:
+        """Return the (B, T_mel, D) input of the decoder."""
+        if self.decoder_noise is None:
+            return variances.frames
+        places = self.decoder_noise.places(phoneme_ids) if noise_places is None else noise_places
+        noisy: Tensor = self.decoder_noise(variances.frames, variances.is_padding, places)
+        return noisy

@@ -38,6 +38,7 @@ class Conv1d(nn.Module):
         like = nn.Conv1d(in_channels, out_channels, kernel_size, bias=bias)
         self.weight, self.relu = like.weight, relu
         self.bias = like.bias  # type: ignore[assignment]  # None only for those who asked for it
+        self._cast: dict[torch.dtype, tuple[Tensor, Tensor | None]] | None = None
 
     def forward(self, x: Tensor, is_padding: Tensor | None = None) -> Tensor:
         """Convolve.
@@ -57,19 +58,32 @@ class Conv1d(nn.Module):
             return convolved
         if is_padding is not None:
             x = x.masked_fill(is_padding, 0.0)
-        if self.weight.shape[2] == 1 and (x.device.type != "cpu" or torch.compiler.is_exporting()):
-            y = F.linear(x, self.weight.squeeze(2), self.bias)
+        weight, bias = self._weights(x.device.type)
+        if weight.shape[2] == 1 and (x.device.type != "cpu" or torch.compiler.is_exporting()):
+            y = F.linear(x, weight.squeeze(2), bias)
         else:
-            y = _as_rows(_convolve(_as_images(x), self.weight.unsqueeze(2), self.bias))
+            y = _as_rows(_convolve(_as_images(x), weight.unsqueeze(2), bias))
         return F.relu(y) if self.relu else y
 
     def prepare_for_inference(self) -> None:
-        """Store the weights channels last, as oneDNN would reorder them at each call.
+        """Store the weights channels last, as oneDNN would reorder them at each call, and cast them once for autocast.
 
         Not for training: torch's fused optimizers assume the same layout for weights and gradients.
         """
         # The shape stays (out, in, kernel).
         self.weight.data = self.weight.data.transpose(1, 2).contiguous().transpose(1, 2)
+        self._cast = {}
+
+    def _weights(self, device_type: str) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias, in the data type of autocast once they no longer change."""
+        if self._cast is None or torch.is_grad_enabled() or not torch.is_autocast_enabled(device_type):
+            return self.weight, self.bias
+        dtype = torch.get_autocast_dtype(device_type)
+        if dtype not in self._cast:
+            with torch.inference_mode(False):  # for calls without inference mode, too
+                bias = None if self.bias is None else self.bias.detach().to(dtype)
+                self._cast[dtype] = self.weight.detach().to(dtype), bias
+        return self._cast[dtype]
 
     def extra_repr(self) -> str:
         out_channels, in_channels, kernel_size = self.weight.shape

@@ -25,9 +25,9 @@ class SinusoidalPositions(nn.Module):
         self.hidden_size = hidden_size
         self.register_buffer("table", self._rows(1024), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the sum of (B, T, D) inputs and their positional encoding."""
-        return x + self.rows(x.shape[1])
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """Return the sum of (B, T, D) inputs and the positional encoding of T positions from `first` on."""
+        return x + self.rows(first + x.shape[1])[first:]
 
     def rows(self, length: int) -> Tensor:
         """Return the (T, D) positional encoding of the first positions."""

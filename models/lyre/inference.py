@@ -14,7 +14,7 @@ from processors.audio.harmonic_source import HarmonicSource, SourceState
 
 # Frames whose F0 is predicted and followed at once. Always the same, so that neither depends on how a mel is cut; few
 # at first, so that a stream can begin.
-_F0_CHUNK_FRAMES = (128, 256, 512)
+_F0_CHUNK_FRAMES = (80, 256, 512)
 # A sentence at once: at frame rate memory is small, and overlaps cost time.
 _CHUNK_FRAMES = 1024
 _N_ROWS = 4

@@ -21,6 +21,7 @@ from models.bundles.locate import find_bundle, open_bundle
 from models.contracts import ControlError, Controls, PhonemeBatch, Prosody, require_controls
 from models.inference.synthesizer import Synthesizer
 from models.layers.checkpointed_block import CheckpointedBlock
+from models.layers.decoding_windows import WHOLE_FRAMES
 from models.registry import (
     MODELS,
     NoTrainingError,
@@ -320,6 +321,22 @@ def test_a_text_is_synthesized_alone_as_in_a_batch(used):
             if contour is not None:
                 torch.testing.assert_close(contour[row, :n_frames], contour_alone[0], **CLOSE)
                 assert not contour[row, n_frames:].any()
+
+
+@every("acoustic")
+def test_the_parts_of_a_long_mel_are_the_whole_to_the_bit_and_alone_as_in_a_batch(used):
+    model, phonemes = open_acoustic(used.bundle), PhonemeBatch.from_batch(used.batch)
+    shortest, longest = (int(each) for each in phonemes.phoneme_lengths.aminmax())
+    for n_frames in (250 // shortest, 1 + 500 // longest):  # a row at once beside others in windows; all in windows
+        slow = Controls(duration=lambda predicted, n_frames=n_frames: torch.full_like(predicted, n_frames))
+        together = model.infer(phonemes, slow)
+        for row in range(len(phonemes.phoneme_ids)):
+            whole, in_parts = (use(row_of(phonemes, row), slow) for use in (model.infer, model.infer_in_parts))
+            parts = list(in_parts.mels)
+            assert len(parts) == 1 or whole.mel.shape[2] > WHOLE_FRAMES
+            assert torch.equal(torch.cat(parts, dim=1), whole.mel[0])
+            assert torch.equal(in_parts.durations, whole.durations[0]) and torch.equal(in_parts.f0_hz, whole.f0_hz[0])
+            torch.testing.assert_close(together.mel[row, :, : whole.mel.shape[2]], whole.mel[0], **CLOSE)
 
 
 @every("acoustic")

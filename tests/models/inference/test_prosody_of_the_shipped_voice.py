@@ -112,6 +112,22 @@ def test_the_prosody_of_a_recording_is_taken_over(voice, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_stream_begins_before_the_rest_of_a_long_sentence_is_decoded(voice, monkeypatch):
+    text = "The quick brown fox jumped over the lazy dog near the old river bank while the children played happily."
+    whole, decoded, decode = voice(text).waveform, [], voice._model.decode_from
+
+    def counted(first_frame, frames, *others):
+        decoded.append(frames.shape[1])
+        return decode(first_frame, frames, *others)
+
+    monkeypatch.setattr(voice._model, "decode_from", counted)
+    stream = voice.stream(text)
+    first = next(stream)
+    assert decoded == [160]  # 96 frames, and as context 64 of those that follow
+    np.testing.assert_allclose(np.concatenate([first, *stream]), whole, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_stream_with_changed_pitch_and_level_is_the_whole(voice):
     text = f"{TEXT} It is easy."
     prosody = Prosody(pitch_shift_semitones=2.0, energy_db=-3.0, pauses_ms={8: 600.0})

@@ -1,0 +1,51 @@
+"""Windows of frames that a decoder computes one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, repeat
+from typing import NamedTuple
+
+WHOLE_FRAMES = 256
+"""Up to so many frames, utterances are decoded at once: 3 s at usual hop sizes."""
+# Few frames at first, so that a stream begins early; many later, since each window costs twice its context.
+_WINDOW_FRAMES = (96, 256, 1024)
+_CONTEXT_FRAMES = 64
+
+
+class Window(NamedTuple):
+    """Consecutive frames, and those that the decoder is given with them.
+
+        first    start                stop     last
+          |context |  these are kept    | context|
+
+    Attributes:
+        first: of the frames that the decoder is given.
+        start: of those that are kept.
+        stop: after the last that is kept.
+        last: after the last that the decoder is given.
+    """
+
+    first: int
+    start: int
+    stop: int
+    last: int
+
+    @property
+    def kept(self) -> slice:
+        """Those that are kept, among those that the decoder is given."""
+        return slice(self.start - self.first, self.stop - self.first)
+
+
+def decoding_windows(n_frames: int) -> Iterator[Window]:
+    """Yield the windows of an utterance; those of all utterances above `WHOLE_FRAMES` begin at the same frames."""
+    if n_frames <= WHOLE_FRAMES:
+        yield Window(0, 0, n_frames, n_frames)
+        return
+    start = 0
+    for size in chain(_WINDOW_FRAMES, repeat(_WINDOW_FRAMES[-1])):
+        stop = min(start + size, n_frames)
+        yield Window(max(start - _CONTEXT_FRAMES, 0), start, stop, min(stop + _CONTEXT_FRAMES, n_frames))
+        if stop == n_frames:
+            return
+        start = stop
