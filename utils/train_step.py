@@ -29,8 +29,7 @@ _MAX_OVERFLOWS = 30
 class TrainStep:
     """Optimizer steps of a task: forward, backward, clip, update.
 
-    Exact: n micro-batches of b make the same step as one of n * b, and so do n processes, if the networks' forward
-    passes leave no trace in them, as power iteration does.
+    Exact: n micro-batches of b make the same step as one of n * b, and so do n processes.
 
     Args:
         task: the model in training; its networks move to the processes' device.

@@ -66,9 +66,10 @@ class WeightNormedPlane(WeightNormed):
 
 
 class SpectralNormed(nn.Module):
-    """A weight divided by its largest singular value, which power iteration follows: once per pass in training.
+    """A weight divided by its largest singular value, which power iteration follows.
 
-    T. Miyato and others, "Spectral Normalization", arXiv:1802.05957, algorithm 1.
+    T. Miyato and others, "Spectral Normalization", arXiv:1802.05957, algorithm 1. Iterates once per step of a training
+    (`advance`), not once per pass as in torch, so that all micro-batches of a step have the same weight.
 
     Args:
         weight: initial value.
@@ -82,6 +83,7 @@ class SpectralNormed(nn.Module):
         super().__init__()
         self.weight_orig = nn.Parameter(weight.clone())
         self.bias = nn.Parameter(bias.clone())
+        self._advanced_at: int | None = None  # the step of the latest `advance`
         matrix = weight.flatten(1)
         self.register_buffer("weight_u", F.normalize(torch.randn(matrix.shape[0]), dim=0, eps=1e-12))
         self.register_buffer("weight_v", F.normalize(torch.randn(matrix.shape[1]), dim=0, eps=1e-12))
@@ -91,14 +93,18 @@ class SpectralNormed(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The weight itself, in float32; in training, while it is being learned, iterates once."""
+        """The weight itself, in float32."""
         with torch.autocast(self.weight_orig.device.type, enabled=False):
-            if self.training and self.weight_orig.requires_grad:
-                with torch.no_grad():
-                    self._iterate()
-            # Copies: the next pass iterates in place, which must not reach this pass's gradients.
+            # Copies: the next iteration is in place, and must not reach this pass's gradients.
             u, v = self.weight_u.clone(), self.weight_v.clone()
             return self.weight_orig / torch.dot(u, self.weight_orig.flatten(1) @ v)
+
+    def advance(self, step: int) -> None:
+        """Iterate once in a training step, unless the weight is frozen or has been advanced in this step."""
+        if self.training and self.weight_orig.requires_grad and self._advanced_at != step:
+            with torch.no_grad(), torch.autocast(self.weight_orig.device.type, enabled=False):
+                self._iterate()
+            self._advanced_at = step
 
     def _iterate(self) -> None:
         matrix = self.weight_orig.detach().flatten(1)

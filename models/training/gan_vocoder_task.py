@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import ExponentialLR, LambdaLR
 from models.bundle import Bundle
 from models.layers.adversarial_loss import adversarial_loss, discriminator_loss, feature_matching_loss
 from models.layers.discriminator import DiscriminatorOutput, Discriminators
+from models.layers.normed_convolution import SpectralNormed
 from models.training.schedules import learning_rate_share
 from models.training.settings import GanVocoderSettings, VocoderSettings
 from processors.audio.mel import MelSpectrogram
@@ -251,6 +252,10 @@ class GanVocoderTask(VocoderTask):
     def _discriminator_update(self, batch: VocoderBatch, fake: Tensor, step: int) -> Update:
         if step < self._settings.train.adversarial_start_step:
             return Update("discriminator", {})
+        for name in self._discriminators:
+            for module in self.modules[name].modules():
+                if isinstance(module, SpectralNormed):
+                    module.advance(step)
         outputs = self._discriminate(torch.cat([batch.waveform, fake]))
         return Update("discriminator", {"adversarial": Term(discriminator_loss(outputs))})
 

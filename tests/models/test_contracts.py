@@ -238,15 +238,40 @@ def test_gradient_checkpointing_changes_no_gradient_and_needs_less_memory(tiny):
 OFTEN = {"save_every_steps": 3, "valid_every_steps": 2, "sample_every_steps": 4}
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("blank_pictures")
-def test_a_run_resumes_exactly(tiny):
+def assert_resumes_exactly(tiny):
     unbroken = tiny.train("unbroken", 7, **OFTEN).task
     tiny.train("broken", 3, **OFTEN)
     resumed = tiny.train("broken", 7, resume=True, **OFTEN).task
     for name, module in unbroken.modules.items():
         for key, tensor in module.state_dict().items():
             assert torch.equal(tensor, resumed.modules[name].state_dict()[key]), f"{name}.{key}"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
+def test_a_run_resumes_exactly(tiny):
+    assert_resumes_exactly(tiny)
+
+
+CONFORMERS = ("model.encoder_block=conformer", "model.decoder_block=conformer", "model.dropout=0.1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("blank_pictures")
+@pytest.mark.parametrize(
+    ("model_type", "overrides"),
+    [("FastPitch", ("model.dropout=0.1",)), ("FastPitch", CONFORMERS), ("HiFiGAN", ())],
+    ids=["transformer", "conformer", "residual stacks"],
+)
+def test_a_run_with_gradient_checkpointing_resumes_exactly(model_type, overrides, tmp_path):
+    tiny = TinyModel(model_type, tmp_path, "train.gradient_checkpointing=true", *overrides)
+    networks = tiny.task().modules.values()
+    assert any(
+        isinstance(module, CheckpointedBlock) and module.is_checkpointed
+        for network in networks
+        for module in network.modules()
+    )
+    assert_resumes_exactly(tiny)
 
 
 def test_a_bundle_keeps_the_version_of_the_front_end_that_made_its_phones(tiny):

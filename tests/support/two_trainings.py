@@ -30,10 +30,6 @@ CASES |= {
         ("HiFiGAN",),
     )
 }
-# Spectral norm, of the multi-scale discriminator, iterates once per pass, which two micro-batches are two of.
-CASES = {
-    case: (*each, "train.discriminators=['mpd']") if each[0] == "HiFiGAN" else each for case, each in CASES.items()
-}
 
 
 def train(
