@@ -18,6 +18,7 @@ HERE = "tests/bins/test_synthesize_flags.py::test_flags_change_the_sound_or_its_
 SYNTHESIZER, MARKED = "tests/models/inference/test_synthesizer.py", "tests/models/inference/test_marked_speech.py"
 SHIPPED, LONG = "tests/models/inference/test_shipped_voice.py", "tests/models/inference/test_long_text.py"
 BUNDLES = "tests/models/bundles/test_bundle_file.py"
+TIMES = "tests/models/inference/test_times_files.py"
 ELSEWHERE = "tests/bins/test_lines_of_other_toolkits.py"
 # The test of each flag; those of prosody are all in `test_every_flag_changes_the_sound_as_it_says`.
 TESTS = {
@@ -42,6 +43,9 @@ TESTS = {
     "--wav_per": f"{LONG}::test_the_command_reads_a_file_and_answers_a_full_disk",
     "--stream": "tests/models/inference/test_stream_output.py::"
     "test_the_command_streams_sound_alone_and_ends_quietly_when_the_reader_is_gone",
+    "--times": f"{TIMES}::test_flags_write_times_and_refuse_what_cannot_be_written",
+    "--times_format": f"{TIMES}::test_flags_write_times_and_refuse_what_cannot_be_written",
+    "--vtt_words": f"{TIMES}::test_flags_write_times_and_refuse_what_cannot_be_written",
     "--vocoder_dir": f"{SYNTHESIZER}::test_the_command_speaks_with_a_vocoder",
     "--hifigan": HERE,
     "--waveglow": f"{ELSEWHERE}::test_nvidias_line_speaks",
