@@ -11,12 +11,13 @@ from bins.command import load, make_parser, run
 def main(arguments: argparse.Namespace) -> None:
     from models.registry import features_of
     from processors.data_check.check import announce, check_data
-    from processors.evaluation.perception import is_installed
+    from processors.evaluation.measures import dnsmos
+    from processors.evaluation.packages import are_installed
     from processors.features import needs_text
 
     settings = load(arguments).settings
     output_dir = Path(arguments.output_dir) if arguments.output_dir else None
-    with_mos = is_installed("dnsmos") and not arguments.no_mos
+    with_mos = are_installed(dnsmos.PACKAGES) and not arguments.no_mos
     checked = check_data(
         settings,
         output_dir=output_dir,

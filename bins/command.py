@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 # Flags of any command, and one argument, whose value must exist already; words that stand in place of a folder.
 INPUTS = (
-    "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_dir",
-    "made_dir", "compare_dir", "texts", "file", "folder", "lexicon", "prosody", "prosody_from", "pitch_function",
-    "pitch_transform_custom", "voices_dir", "reference_audio", "text_file",
+    "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_folder",
+    "generated_folder", "compare_folder", "texts", "file", "folder", "lexicon", "prosody", "prosody_from",
+    "pitch_function", "transcriber", "pitch_transform_custom", "voices_dir", "reference_audio",
+    "text_file",
 )  # fmt: skip
 _MODELS = ("infer_expt_dir", "vocoder_dir", "checkpoint", "bundle")  # of them, what may be on the Hub
 _WORDS = ("griffin_lim", "none", "-")
@@ -242,8 +243,9 @@ def _require_inputs(arguments: argparse.Namespace) -> None:
 
             setattr(arguments, name, str(local_path(place)))
     given = {name: getattr(arguments, name, None) for name in INPUTS}
-    if function := given["pitch_function"]:
-        given["pitch_function"] = function.rpartition(":")[0]  # FILE.py:NAME
+    for name in ("pitch_function", "transcriber"):
+        if function := given[name]:
+            given[name] = function.rpartition(":")[0]  # FILE.py:NAME
     if getattr(arguments, "infer_mode", None) == "batch":
         given["infer_text"] = getattr(arguments, "infer_text", None)  # a file in this mode alone
     for name, value in given.items():

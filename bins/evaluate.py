@@ -1,69 +1,103 @@
-"""Evaluation of synthesised speech, against its recordings and texts."""
+"""Stage 4, and evaluation of any synthesised speech, against its recordings and texts."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from bins.command import make_parser, run
+from bins.command import begin_stage_3, choose_device, make_parser, run
+from bins.speech_flags import add_metric_flags, yardsticks_of
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from processors.evaluation.evaluate_folders import Yardsticks, evaluate_folders
-    from processors.evaluation.texts import read_texts
-    from processors.evaluation.transcriber import Transcriber
+    from processors.evaluation.metrics import listed
+    from processors.evaluation.results import CSV_FILE, PAGE_FILE, RESULT_FILE, evaluate_folders
     from utils.console import info
 
-    yardsticks = Yardsticks(
-        metrics=tuple(arguments.metrics.split(",")) if arguments.metrics else (),
-        texts=read_texts(Path(arguments.texts), arguments.language) if arguments.texts else {},
-        transcriber=Transcriber(arguments.whisper_model) if arguments.whisper_model else None,
-    )
+    if arguments.list_metrics:
+        info("\n".join(listed()))
+        return 0
+    folders = {name: getattr(arguments, f"{name}_folder") for name in ("reference", "generated", "compare", "dump")}
+    reference, generated, compare, dump = (Path(each) if each else None for each in folders.values())
+    texts = {}
+    if generated is None:
+        from models.runs.evaluated_speech import speak_split
+
+        settings, experiment = begin_stage_3(arguments, "evaluate")
+        dump = dump or (experiment.parent if experiment.is_file() else experiment) / "evaluation"
+        made = speak_split(
+            experiment,
+            settings,
+            dump,
+            testing_set=arguments.infer_testing_set,
+            vocoder_dir=arguments.vocoder_dir,
+            device=choose_device(),
+        )
+        reference, generated, texts = reference or made.recordings, made.generated, dict(made.texts)
+        compare = compare or reference
     table = evaluate_folders(
-        Path(arguments.reference_dir) if arguments.reference_dir else None,
-        Path(arguments.made_dir),
-        Path(arguments.output),
-        compare_dir=Path(arguments.compare_dir) if arguments.compare_dir else None,
-        yardsticks=yardsticks,
+        reference,
+        generated,
+        Path(arguments.output) if arguments.output else None,
+        dump_folder=dump,
+        compare_dir=compare,
+        yardsticks=yardsticks_of(arguments, texts),
     )
     for line in table:
         info(line)
-    info(f"every recording's figures: {arguments.output}")
+    if arguments.output:
+        info(f"every recording's figures: {arguments.output}")
+    if dump is not None:
+        info(f"wrote {dump / PAGE_FILE}, {RESULT_FILE} and {CSV_FILE}: open the page in a browser")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.evaluate",
-        "Measure synthesised speech, file by file of the same name: copies of recordings, as bins.vocode leaves them "
-        "in pred/ beside gt/, and free speech of their texts. With what `sh env.sh evaluate` installs: PESQ, STOI, "
-        "predicted MOS by DistillMOS and DNSMOS, and word errors. Free speech is compared with its recordings by what "
-        "needs no equal timing.",
-        with_config=False,
+        "Measure synthesised speech, file by file of the same name: a folder of it, or what an experiment makes of its "
+        "test split. Copies of recordings, as bins.vocode leaves them in pred/ beside gt/, and free speech of their "
+        "texts. What `sh env.sh evaluate` does not install is left out. Free speech is compared with its recordings "
+        "by what needs no equal timing.",
+        config_required=False,
     )
     add = parser.add_argument
-    add("--reference_dir", metavar="DIR", help="the recordings, sub-folders included")
-    add("--made_dir", required=True, metavar="DIR", help="what was made, under the same names")
+    add("--reference_folder", "--reference_dir", metavar="DIR", help="the recordings, sub-folders included")
+    add("--generated_folder", "--made_dir", metavar="DIR", help="what was made, under the same names")
     add(
+        "--compare_folder",
         "--compare_dir",
         metavar="DIR",
         help="other speech of the same names, or the recordings: each mean minus theirs, with a paired interval",
     )
-    add("--texts", metavar="FILE", help="for word errors: a manifest of stage 1, metadata.csv, or lines `name|text`")
-    add("--language", default="en", metavar="CODE", help="of the texts, where they are not in a manifest")
+    add("--dump_folder", metavar="DIR", help="folder for result.json, result.csv and the page index.html")
+    add("--output", metavar="FILE", help="JSON file for the means and every recording's figures")
+    add_metric_flags(parser)
+    model = parser.add_argument_group("a model", "that makes the speech, in place of --generated_folder")
+    add = model.add_argument
+    add("--infer_expt_dir", metavar="DIR", help="an experiment, a checkpoint inside one, or a bundle")
+    add("--name", help="the experiment in log_dir, instead of --infer_expt_dir; dump_folder is its evaluation/")
+    sets = ["test", "valid", "train", "golden_test"]
+    add("--infer_testing_set", choices=sets, default="test", help="which set of the corpora of the settings")
     add(
-        "--whisper_model",
-        metavar="DIR|NAME",
-        help="for word errors: a Whisper model in CTranslate2's format, or a name such as base.en to download",
+        "--vocoder_dir", metavar="DIR", help="the vocoder of an acoustic model; its own or the shipped one unless given"
     )
-    add("--metrics", metavar="NAME,...", help="compute these alone, e.g. distillmos,wer; all that can be unless given")
-    add("--output", required=True, metavar="FILE", help="JSON file for the means and every recording's figures")
+    add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     return parser
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if bool(arguments.texts) != bool(arguments.whisper_model):
-        parser.error("word errors need both --texts and --whisper_model")
+    if arguments.list_metrics:
+        return
+    has_model = bool(arguments.config or arguments.infer_expt_dir)
+    if bool(arguments.generated_folder) == has_model:
+        parser.error("name the speech, --generated_folder, or a model, --infer_expt_dir or a recipe's --config")
+    if not has_model and not (arguments.output or arguments.dump_folder):
+        parser.error("name --dump_folder, for the results and a page, or --output")
+    if (arguments.name or arguments.set) and not arguments.config:
+        parser.error(f"--{'name' if arguments.name else 'set'} needs --config")
+    if not has_model and (arguments.whisper_model or arguments.transcriber) and not arguments.texts:
+        parser.error("word errors need --texts besides the transcriber")
 
 
 if __name__ == "__main__":

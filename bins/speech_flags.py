@@ -1,9 +1,10 @@
-"""The flags of commands that speak: prosody, the sound of the vocoder, the device, and those of NVIDIA's FastPitch."""
+"""Flags of several commands: prosody, vocoder, device, metrics, and those of NVIDIA's FastPitch."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from utils.precision import PRECISIONS
 if TYPE_CHECKING:
     from models.contracts import Prosody
     from models.inference.times_files import TimesFiles
+    from processors.evaluation.evaluate_folders import Yardsticks
+    from processors.evaluation.texts import Text
+    from processors.evaluation.transcriber import Transcribes
 
 
 def add_text_flags(parser: argparse.ArgumentParser) -> None:
@@ -332,3 +336,81 @@ def add_nvidia_flags(parser: argparse.ArgumentParser) -> None:
     for answers, n_values in ((NVIDIA_SWITCHES, 0), (NVIDIA_FLAGS, None)):
         for flag, answer in answers.items():
             add(f"--{flag}", action=_Answered, nargs=n_values, const=answer, default=hidden, help=hidden)
+
+
+def add_metric_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose metrics and what they need besides the speech."""
+    add = parser.add_argument
+    add(
+        "--texts",
+        metavar="FILE",
+        help="what was to be spoken, for word errors: a manifest of stage 1, metadata.csv, or lines `name|text`",
+    )
+    add("--language", default="en", metavar="CODE", help="of the texts, where they are not in a manifest")
+    add(
+        "--whisper_model",
+        metavar="DIR|NAME",
+        help="for word errors: a Whisper model in CTranslate2's format, or a name to download; base.en for English and "
+        "the multilingual base for other languages unless given",
+    )
+    add(
+        "--transcriber",
+        metavar="FILE.py:NAME",
+        help="for word errors, in place of Whisper: a function from a waveform at 16 kHz and a language to its words",
+    )
+    add(
+        "--speaker_encoder",
+        default="statistics",
+        metavar="NAME|FILE.onnx",
+        help="for the speaker's similarity: statistics, resemblyzer, or a network from waveforms at 16 kHz to vectors",
+    )
+    add(
+        "--metrics",
+        metavar="NAMES",
+        help='compute these alone, as in "mcd pesq wer" or mcd,pesq; all that can be unless given',
+    )
+    add("--list_metrics", action="store_true", help="print the table of all metrics, and end")
+
+
+def yardsticks_of(arguments: argparse.Namespace, texts: Mapping[str, Text]) -> Yardsticks:
+    """Return what the flags of `add_metric_flags` ask for.
+
+    Args:
+        arguments: of the command.
+        texts: in place of those of `--texts`, where that is not given.
+
+    Raises:
+        RecitalError: the texts, the encoder or the transcriber cannot be opened.
+    """
+    from processors.evaluation.evaluate_folders import Yardsticks
+    from processors.evaluation.texts import read_texts
+    from processors.speakers.speaker_encoders import open_speaker_encoder
+
+    metrics = tuple(re.findall(r"[^,\s]+", arguments.metrics or ""))
+    if arguments.texts:
+        texts = read_texts(Path(arguments.texts), arguments.language)
+    needs_words = not metrics or bool({"wer", "cer"} & set(metrics))
+    transcriber = _transcriber(arguments, texts, is_asked=bool(metrics)) if texts and needs_words else None
+    return Yardsticks(metrics, texts, transcriber, open_speaker_encoder(arguments.speaker_encoder))
+
+
+def _transcriber(arguments: argparse.Namespace, texts: Mapping[str, Text], *, is_asked: bool) -> Transcribes | None:
+    from models.inference.prosody_file import load_function
+    from processors.evaluation.measures.word_errors import PACKAGES
+    from processors.evaluation.packages import are_installed
+    from processors.evaluation.transcriber import Transcriber, TranscriberFunction, TranscriptionError, default_model
+    from utils.console import warn
+
+    if arguments.transcriber:
+        return TranscriberFunction(load_function(arguments.transcriber))
+    if arguments.whisper_model:
+        return Transcriber(arguments.whisper_model)
+    if not is_asked and not are_installed(PACKAGES):
+        return None
+    try:
+        return Transcriber(default_model(each.language for each in texts.values()))
+    except TranscriptionError as error:
+        if is_asked:
+            raise
+        warn(f"no word errors: {error}")
+        return None

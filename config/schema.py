@@ -245,8 +245,10 @@ class PreprocessSettings(Settings):
 
 
 MetricName = Literal[
-    "mel", "spectral_convergence", "log_magnitude", "pesq", "stoi", "distillmos", "wer", "dnsmos", "f0_rmse",
-    "f0_correlation", "mel_deviation", "mel_change", "mel_curvature",
+    "mel", "spectral_convergence", "log_magnitude", "log_spectral_distance", "si_sdr", "pesq", "stoi", "distillmos",
+    "wer", "cer", "dnsmos", "mcd", "f0_rmse", "f0_correlation", "voicing_f1", "energy_rmse", "energy_correlation",
+    "speaker_similarity", "duration_error", "pause_error", "speech_length", "pause_length", "mel_deviation",
+    "mel_change", "mel_curvature",
 ]  # fmt: skip
 
 
@@ -325,7 +327,8 @@ class TrainSettings(Settings):
         min_length=1,
     )
     evaluate_whisper_model: str = setting(
-        "for the metric wer, a Whisper model: a folder in CTranslate2's format, or a name such as base.en", default=""
+        "for the metrics wer and cer, a Whisper model: a folder in CTranslate2's format, or a name such as base.en",
+        default="",
     )
 
     @property
@@ -353,8 +356,10 @@ class TrainSettings(Settings):
                 ("keep_best_by", "evaluate_every_steps", "evaluate_metrics"),
                 f'"{self.keep_best_by}" needs evaluate_every_steps, and "{self.keep_best_by}" among evaluate_metrics',
             )
-        if "wer" in self.evaluate_metrics and not self.evaluate_whisper_model:
-            yield Contradiction(("evaluate_metrics", "evaluate_whisper_model"), '"wer" needs evaluate_whisper_model')
+        if {"wer", "cer"}.intersection(self.evaluate_metrics) and not self.evaluate_whisper_model:
+            yield Contradiction(
+                ("evaluate_metrics", "evaluate_whisper_model"), '"wer" needs evaluate_whisper_model, and so does "cer"'
+            )
 
 
 class ExperimentSettings(Settings):

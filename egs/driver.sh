@@ -10,7 +10,7 @@
 #   demo_begins                 runs what the demo shows before its stages
 #   demo_remark                 what its results lack, for its end; nothing unless set
 #   common_flags                prints the flags of all stages, in place of those below
-#   first_stage, last_stage     0 and 3 unless set; a function own_stage_N replaces stage_N, and own_stages prints what
+#   first_stage, last_stage     0 and 4 unless set; a function own_stage_N replaces stage_N, and own_stages prints what
 #                               the stages do, for the help
 # POSIX sh: dash, bash and macOS's sh read it; there is no getopt here.
 # shellcheck shell=sh
@@ -38,7 +38,7 @@ EOF
     corpus_asks() { :; }
 fi
 
-first_stage=${first_stage-0} last_stage=${last_stage-3}
+first_stage=${first_stage-0} last_stage=${last_stage-4}
 if ! command -v own_stages >/dev/null; then
     own_stages() {
         cat <<EOF
@@ -46,6 +46,7 @@ if ! command -v own_stages >/dev/null; then
   1  corpus to features: $features
   2  train
   3  $infers
+$([ "$last_stage" -lt 4 ] || echo "  4  evaluate: make the test split with the model, and measure it; a page, a table and each file's figures")
 To use a corpus of your own, name its folder in the settings' dataset_path and skip stage 0.
 EOF
     }
@@ -66,8 +67,13 @@ gpu|LIST|the first, or the CPU if there is none|stages 2 and 3: GPUs to use, as 
 resume_type|TYPE|none|stage 2: resume keeps the settings the experiment began with; finetune starts from the weights of --checkpoint, or of ckpts/tts/english_base if it fits
 checkpoint|DIR|the newest of the experiment|stage 2: checkpoint to resume or fine-tune from
 main_process_port|PORT|any free one|stage 2: port through which several processes connect
-infer_expt_dir|DIR|log_dir/NAME, or the only experiment there|stage 3: experiment, checkpoint or bundle to use
+infer_expt_dir|DIR|log_dir/NAME, or the only experiment there|stages 3 and 4: experiment, checkpoint or bundle to use
 infer_output_dir|DIR|infer_expt_dir/result|stage 3: folder for the results
+EOF
+        [ "$last_stage" -lt 4 ] || cat <<'EOF'
+dump_folder|DIR|infer_expt_dir/evaluation|stage 4: folder for the speech of the test split, the page and the figures
+metrics|NAMES|all that are installed|stage 4: what to measure, as in "mcd pesq wer"
+whisper_model|NAME|base.en, or base for other languages|stage 4: Whisper model of the word errors, or its folder
 EOF
         corpus_flags
     }
@@ -208,7 +214,8 @@ case ${flag_num_workers-1} in '' | *[!0-9]*) usage_error "--num_workers $flag_nu
 case ${flag_main_process_port-1} in '' | *[!0-9]*) usage_error "--main_process_port $flag_main_process_port: not a number" ;; esac
 case ${flag_resume_type-resume} in resume | finetune) ;; *) usage_error "--resume_type $flag_resume_type: not resume or finetune" ;; esac
 case " $infer_modes " in *" $mode "*) ;; *) usage_error "--infer_mode $mode: not one of $infer_modes" ;; esac
-[ "$last" -ne "$last_stage" ] || check_infer # now, not after hours of training
+if [ "$last_stage" -ne 4 ]; then infer_stage=$last_stage; else infer_stage=3; fi
+if [ "$first" -le "$infer_stage" ] && [ "$last" -ge "$infer_stage" ]; then check_infer; fi # now, not after hours of training
 
 # --- The stages ---
 
@@ -275,6 +282,16 @@ stage_3() {
     command="-m $infer_command"
     # shellcheck disable=SC2046 # names of flags, to be split
     with config name infer_expt_dir infer_output_dir $(infer_flags | cut -d '|' -f 1) gpu overwrite set debug
+    run
+}
+
+# Stage 4 makes the test split by itself, so that it needs no flags of stage 3.
+stage_4() {
+    command='-m bins.evaluate'
+    vocoder=''
+    if [ "$infer_command" = bins.synthesize ]; then vocoder=vocoder_dir; fi
+    # shellcheck disable=SC2086 # no word where it is empty
+    with config name infer_expt_dir $vocoder dump_folder metrics whisper_model gpu set debug
     run
 }
 

@@ -4,6 +4,7 @@
 # shellcheck disable=SC2034 # the driver reads these variables
 recipe_dir=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd) || exit 1
 title="Aligner: train forced alignment on a corpus in any language, and write TextGrids."
+last_stage=3
 features="phones of the text, mel"
 infers="write a TextGrid for every recording"
 infer_command=bins.align

@@ -152,7 +152,8 @@ own_stage_5() {
     with gpu debug
     run
     is_part=''
-    command='-m bins.evaluate --reference_dir "$voice/copies/gt" --made_dir "$results" --output "$voice/evaluation.json"'
+    command='-m bins.evaluate --reference_folder "$voice/copies/gt" --generated_folder "$results" --output "$voice/evaluation.json" \
+        --dump_folder "$voice/evaluation"'
     with debug
     run
 }

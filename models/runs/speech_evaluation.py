@@ -28,7 +28,9 @@ from models.registry import kind_of
 from processors.datasets.open_split import open_split
 from processors.datasets.vocoder_data import MEL_FEATURES
 from processors.evaluation.evaluate_folders import EvaluationError
-from processors.evaluation.metrics import METRICS, Measurement, Pair, measure_pair, weighted_mean
+from processors.evaluation.metric import Measurement, weighted_mean
+from processors.evaluation.metrics import METRICS, measure_pair
+from processors.evaluation.pair import Pair
 from processors.evaluation.transcriber import Transcriber
 from processors.feature_store import FeatureStore
 from processors.utterance import Utterance

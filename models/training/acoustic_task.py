@@ -35,7 +35,7 @@ from processors.datasets.acoustic_data import (
 from processors.datasets.batches import OrderedBatches, PlannedBatches, training_batches, validation_batches
 from processors.datasets.further_utterances import FurtherSettings
 from processors.datasets.utterance_data import front_end_version_of
-from processors.evaluation.sharpness import SHARPNESS_NAMES, sharpness
+from processors.evaluation.measures.sharpness import SHARPNESS_NAMES, sharpness
 from processors.features import ACOUSTIC_FEATURES, DataError, Level, store_settings
 from processors.reports.speech_pictures import curves_picture, mels_picture
 from utils.pictures import pixels
@@ -203,7 +203,7 @@ class AcousticTask:
         `free_mel` is the absolute error of the free-running mel, each phone stretched to its ground-truth duration;
         `free_duration` the error of the phones' durations in frames, and `free_length` the relative error of the
         utterance's length. `mel_deviation_ratio`, `mel_change_ratio` and `mel_curvature_ratio` compare the free-running
-        mel's sharpness with the recordings' (`processors.evaluation.sharpness`): below 1 it is smoother.
+        mel's sharpness with the recordings' (`processors.evaluation.measures.sharpness`): below 1 it is smoother.
         """
         predicted: Prediction = self._network(batch)
         batch = predicted.target or batch

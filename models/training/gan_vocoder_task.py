@@ -28,7 +28,8 @@ from processors.datasets.vocoder_data import (
     collate_vocoder,
     open_recordings,
 )
-from processors.evaluation.perception import is_installed, pesq, stoi
+from processors.evaluation.measures import pesq, stoi
+from processors.evaluation.packages import are_installed
 from processors.feature_store import FeatureStore
 from processors.features import VOCODER_FEATURES, store_settings
 from processors.reports.speech_pictures import mels_picture
@@ -37,7 +38,10 @@ from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 
 # Perceptual metrics, where installed, of so many validation recordings: each takes a tenth of a second.
-_PERCEPTUAL_METRICS = {"pesq": pesq, "stoi": stoi}
+_PERCEPTUAL_METRICS = {
+    "pesq": (pesq.pesq, pesq.PACKAGES),
+    "stoi": (stoi.stoi, stoi.PACKAGES),
+}
 _MAX_RATED = 20
 # Loss per discriminator: 0.5 where they cannot distinguish real from fake.
 _SATURATED, _UNSTABLE = 0.02, 0.8
@@ -155,7 +159,9 @@ class VocoderTask:
         }
 
     def _rate(self, fake: Tensor, batch: VocoderBatch) -> dict[str, Sum]:
-        metrics = {name: measure for name, measure in _PERCEPTUAL_METRICS.items() if is_installed(name)}
+        metrics = {
+            name: measure for name, (measure, packages) in _PERCEPTUAL_METRICS.items() if are_installed(packages)
+        }
         rows = [row for row, id_ in enumerate(batch.ids) if id_ in self._rated]
         pairs = [(_array(batch.waveform[row]), _array(fake[row]).clip(-1, 1)) for row in rows if metrics]
         sums = {}

@@ -78,7 +78,7 @@ class TextComparison:
 def make_analyzer(settings: PreprocessSettings, with_texts: bool, with_mos: bool) -> Work:
     """Return the work of one process: run tasks `AnalyzeClip` and `CompareTexts`."""
     from processors.alignment.pocketsphinx_aligner import MAX_S, PocketsphinxAligner
-    from processors.evaluation.perception import dnsmos
+    from processors.evaluation.measures.dnsmos import dnsmos
 
     aligner = PocketsphinxAligner()
     front_ends = FrontEnds(settings)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from processors.audio.audio_file import AUDIO_SUFFIXES, AudioError, audio_info, read_audio
 from processors.evaluation.intervals import Interval, Sample, mean_interval
-from processors.evaluation.metrics import METRICS, Measurement, Metric, Pair, measure_pair
+from processors.evaluation.metric import Measurement, Metric
+from processors.evaluation.metrics import METRICS, measure_pair
+from processors.evaluation.pair import Pair
 from processors.evaluation.texts import Text
-from processors.evaluation.transcriber import Transcriber
+from processors.evaluation.transcriber import Transcribes
+from processors.speakers.speaker_encoders import SpeakerEncoder
 from utils.console import Progress, warn
 from utils.errors import RecitalError
-from utils.files import write_atomically
 from utils.suggestions import did_you_mean
 
 # Padding of an encoder, or samples beyond the last whole frame.
@@ -36,11 +36,13 @@ class Yardsticks:
         metrics: names of those to compute; empty for all whose packages are installed.
         texts: what was to be spoken, by file names.
         transcriber: for word errors; None without.
+        speaker_encoder: for the speaker's similarity; None for statistics.
     """
 
     metrics: tuple[str, ...] = ()
     texts: Mapping[str, Text] = field(default_factory=dict)
-    transcriber: Transcriber | None = None
+    transcriber: Transcribes | None = None
+    speaker_encoder: SpeakerEncoder | None = None
 
     def chosen(self) -> list[Metric]:
         """Return the metrics to compute, with a warning about those whose packages are missing.
@@ -57,8 +59,9 @@ class Yardsticks:
                 )
             if not known[name].is_installed:
                 raise EvaluationError(f"{name}: its package is missing; sh env.sh evaluate installs it")
-        if "wer" in self.metrics and not (self.transcriber and self.texts):
-            raise EvaluationError("wer: needs texts and a Whisper model")
+        for name in ("wer", "cer"):
+            if name in self.metrics and not (self.transcriber and self.texts):
+                raise EvaluationError(f"{name}: needs texts and a Whisper model, or another transcriber")
         if self.metrics:
             return [known[name] for name in known if name in self.metrics]
         if missing := [metric.name for metric in METRICS if not metric.is_installed]:
@@ -76,11 +79,13 @@ class Evaluated:
 
     Attributes:
         folder: of the synthesised speech.
+        files: by recording.
         figures: by recording and metric.
         transcripts: by recording, where they were made.
     """
 
     folder: Path
+    files: Mapping[str, Path]
     figures: Mapping[str, Mapping[str, Measurement]]
     transcripts: Mapping[str, str]
 
@@ -93,64 +98,103 @@ class Evaluated:
         """Return the recordings that have a metric."""
         return [name for name, found in self.figures.items() if metric in found]
 
+    def interval(self, metric: str) -> Interval:
+        """Return a metric's mean with its interval."""
+        return mean_interval(self.sample(metric))
 
-def evaluate_folders(
-    reference_dir: Path | None,
-    degraded_dir: Path,
-    output: Path,
-    *,
-    compare_dir: Path | None = None,
-    yardsticks: Yardsticks | None = None,
-) -> list[str]:
-    """Compute the metrics of every file that all folders have, and write them to a file.
+    def difference(self, metric: str, other: Evaluated) -> tuple[Interval, int] | None:
+        """Return its mean minus another folder's with the paired interval, and over how many recordings; None for 0."""
+        names = set(self.names(metric)) & set(other.names(metric))
+        if not names:
+            return None
+        return mean_interval(self.sample(metric, names), other.sample(metric, names)), len(names)
 
-    Names are paths within the folder, without suffix. If sample rates differ the reference is resampled. Means have
-    95 % bootstrap intervals over recordings; that of word errors is weighted by words.
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Folders of speech of the same recordings, evaluated.
+
+    Attributes:
+        reference_dir: recordings; None for none.
+        references: by name.
+        systems: folders by the names they go by; the first is what the others are compared with.
+        metrics: computed.
+        texts: what was to be spoken, by name; empty if unknown.
+        notes: sentences on missing files and on different rates and lengths.
+    """
+
+    reference_dir: Path | None
+    references: Mapping[str, Path]
+    systems: Mapping[str, Evaluated]
+    metrics: Sequence[Metric]
+    texts: Mapping[str, str]
+    notes: Sequence[str]
+
+
+def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks: Yardsticks) -> Evaluation:
+    """Compute the metrics of every file that all folders have.
+
+    Names are paths within the folder, without suffix. All files of a name are compared at the lowest of their sample
+    rates, so that systems of different rates are compared in the band that all of them have.
 
     Args:
         reference_dir: recordings; None for none.
-        degraded_dir: synthesised speech. Where files last longer or shorter than their recordings it is free speech,
-            and metrics that need equal timing are left out.
-        output: JSON with `means`, `intervals`, `counts` (of recordings that a mean is taken over) and `recordings`.
-        compare_dir: another folder of synthesised speech, or the recordings themselves; the differences of the means
-            get paired intervals.
-        yardsticks: metrics, texts and speech recognition; all that is installed by default.
-
-    Returns:
-        The lines of a table of the means.
+        systems: folders of synthesised speech by name. Where files last longer or shorter than their recordings it is
+            free speech, and metrics that need equal timing are left out.
+        yardsticks: metrics, texts and speech recognition.
 
     Raises:
         EvaluationError: a folder is missing, no name is in all of them, or a metric was asked for that cannot be
             computed.
         AudioError: a file cannot be read.
     """
-    yardsticks = yardsticks or Yardsticks()
     metrics = yardsticks.chosen()
-    folders = [folder for folder in (reference_dir, degraded_dir, compare_dir) if folder is not None]
+    folders = [*([reference_dir] if reference_dir is not None else []), *systems.values()]
     files = {folder: _files(folder) for folder in folders}
     names = sorted(set.intersection(*(set(found) for found in files.values())))
     if not names:
+        first = next(iter(systems.values()))
         raise EvaluationError(
-            f"{degraded_dir}: none of its {len(files[degraded_dir])} files has the name of one of those in "
-            f"{' and '.join(str(folder) for folder in folders if folder != degraded_dir)}"
+            f"{first}: none of its {len(files[first])} files has the name of one of those in "
+            f"{' and '.join(str(folder) for folder in folders if folder != first)}"
         )
+    notes = list(_notes(files, names))
+    for note in notes:
+        warn(note)
+    paths = {folder: {name: found[name] for name in names} for folder, found in files.items()}
+    rates = {name: min(audio_info(found[name]).sample_rate for found in paths.values()) for name in names}
+    references = paths[reference_dir] if reference_dir is not None else {}
+    evaluated: dict[str, Evaluated] = {}
+    for name, folder in systems.items():
+        evaluated[name] = _evaluate(folder, paths[folder], references, rates, metrics, yardsticks)
+    texts = {name: yardsticks.text_of(name).text for name in names}
+    return Evaluation(reference_dir, references, evaluated, metrics, texts, notes)
+
+
+def _notes(files: Mapping[Path, Mapping[str, Path]], names: Sequence[str]) -> Iterator[str]:
+    """Yield sentences on files without a partner, and on sample rates and lengths that differ."""
     if unpaired := sum(len(found) - len(names) for found in files.values()):
-        warn(f"{unpaired} files are in one of the folders only; they are ignored")
-    references = files[reference_dir] if reference_dir is not None else {}
-    evaluated = [
-        _evaluate(folder, {name: files[folder][name] for name in names}, references, metrics, yardsticks)
-        for folder in (degraded_dir, compare_dir)
-        if folder is not None
-    ]
-    report, lines = _report(evaluated, reference_dir, metrics)
-    write_atomically(output, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    return lines
+        of_folders = [
+            f"{folder}: {_some(sorted(found.keys() - set(names)))}"
+            for folder, found in files.items()
+            if len(found) > len(names)
+        ]
+        yield f"{unpaired} files are in one of the folders only; they are ignored ({'; '.join(of_folders)})"
+    rates = {folder: sorted({audio_info(found[name]).sample_rate for name in names}) for folder, found in files.items()}
+    if len({tuple(each) for each in rates.values()}) > 1:
+        described = "; ".join(f"{folder}: {', '.join(map(str, each))} Hz" for folder, each in rates.items())
+        yield f"sample rates differ, compared at the lowest of each recording ({described})"
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _evaluate(
     folder: Path,
     files: Mapping[str, Path],
     references: Mapping[str, Path],
+    rates: Mapping[str, int],
     metrics: Sequence[Metric],
     yardsticks: Yardsticks,
 ) -> Evaluated:
@@ -160,11 +204,10 @@ def _evaluate(
     with Progress(len(files), f"evaluating {folder.name}", "recordings") as progress:
         for name, path in files.items():
             text = yardsticks.text_of(name)
-            sample_rate = audio_info(path).sample_rate
-            reference = read_audio(references[name], sample_rate) if references else None
+            reference = read_audio(references[name], rates[name]) if references else None
             figures[name] = {}
             try:
-                degraded = read_audio(path, sample_rate)
+                degraded = read_audio(path, rates[name])
             except AudioError as error:
                 if error.fault != "silent":
                     raise
@@ -173,17 +216,18 @@ def _evaluate(
                 pair = Pair(
                     reference,
                     degraded,
-                    sample_rate,
+                    rates[name],
                     has_equal_timing=has_equal_timing,
                     text=text.text,
                     language=text.language,
                     transcriber=yardsticks.transcriber,
+                    speaker_encoder=yardsticks.speaker_encoder,
                 )
                 figures[name] = measure_pair(pair, metrics)
-                if "wer" in figures[name]:
+                if {"wer", "cer"} & figures[name].keys():
                     transcripts[name] = pair.transcript
             progress.advance()
-    return Evaluated(folder, figures, transcripts)
+    return Evaluated(folder, files, figures, transcripts)
 
 
 def _has_equal_timing(
@@ -207,7 +251,7 @@ def _has_equal_timing(
             raise EvaluationError(f"{differing[0]}; {what}")
         warn(
             f"{len(differing)} of {len(files)} files last longer or shorter than their recordings, as free speech "
-            f"does; {what}, and are left out"
+            f"does ({differing[0]}); {what}, and are left out"
         )
     return not differing
 
@@ -225,59 +269,3 @@ def _files(folder: Path) -> dict[str, Path]:
     if not found:
         raise EvaluationError(f"{folder}: contains no sound files ({', '.join(AUDIO_SUFFIXES)})")
     return found
-
-
-def _report(
-    evaluated: Sequence[Evaluated], reference_dir: Path | None, metrics: Sequence[Metric]
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the report, and the lines of its table."""
-    made, *others = evaluated
-    samples = {metric.name: made.sample(metric.name) for metric in metrics if made.names(metric.name)}
-    intervals = {name: mean_interval(sample) for name, sample in samples.items()}
-    counts = {name: len(sample.values) for name, sample in samples.items()}
-    report: dict[str, Any] = {
-        "reference_dir": str(reference_dir) if reference_dir is not None else None,
-        "made_dir": str(made.folder),
-        "means": {name: interval.mean for name, interval in intervals.items()},
-        "intervals": {name: interval[1:] for name, interval in intervals.items()},
-        "counts": counts,
-        "recordings": _by_recording(made),
-        "transcripts": made.transcripts,
-    }
-    lines = list(_table("metric", metrics, intervals, counts))
-    for other in others:
-        differences = {}
-        for name in samples:
-            names = set(made.names(name)) & set(other.names(name))
-            if names:
-                differences[name] = mean_interval(made.sample(name, names), other.sample(name, names))
-                counts[name] = len(names)
-        report["comparison"] = {
-            "compare_dir": str(other.folder),
-            "differences": {name: interval.mean for name, interval in differences.items()},
-            "intervals": {name: interval[1:] for name, interval in differences.items()},
-            "recordings": _by_recording(other),
-            "transcripts": other.transcripts,
-        }
-        lines += [f"minus {other.folder}, paired:", *_table("difference", metrics, differences, counts)]
-    return report, lines
-
-
-def _by_recording(evaluated: Evaluated) -> dict[str, dict[str, float]]:
-    return {
-        name: {metric: figure.value for metric, figure in found.items()} for name, found in evaluated.figures.items()
-    }
-
-
-def _table(
-    head: str, metrics: Sequence[Metric], intervals: Mapping[str, Interval], counts: Mapping[str, int]
-) -> Iterator[str]:
-    yield f"{head:<22}{'mean':>10}{'95 % interval':>24}{'recordings':>12}"
-    for metric in metrics:
-        if metric.name in intervals:
-            mean, low, high = intervals[metric.name]
-            better = "near the recordings' is better" if metric.better == "near" else f"{metric.better} is better"
-            yield (
-                f"{metric.name:<22}{mean:>10.4f}{f'{low:.4f} to {high:.4f}':>24}{counts[metric.name]:>12}  "
-                f"{metric.meaning}; {better}"
-            )

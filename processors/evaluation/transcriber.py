@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
 import numpy as np
 
-from processors.evaluation.perception import at_16_khz, is_installed
+from processors.evaluation.packages import are_installed
+from processors.evaluation.signals import at_16_khz
 from processors.text.language_codes import is_english, primary_language
 from utils.errors import RecitalError
 
 
 class TranscriptionError(RecitalError):
     """A model that cannot be opened, or a language that it does not have."""
+
+
+class Transcribes(Protocol):
+    """Speech recognition, for word errors."""
+
+    def transcribe(self, waveform: np.ndarray, sample_rate: int, language: str = "en") -> str:
+        """Return the words of a recording; see `Transcriber.transcribe`."""
+
+
+class TranscriberFunction:
+    """Speech recognition by a function of the user.
+
+    Args:
+        function: takes (T,) float32 at 16 kHz in [-1, 1] and the language as a code, and returns the words.
+    """
+
+    def __init__(self, function: Callable[[np.ndarray, str], str]) -> None:
+        self._function = function
+
+    def transcribe(self, waveform: np.ndarray, sample_rate: int, language: str = "en") -> str:
+        """Return the words of a recording; see `Transcriber.transcribe`.
+
+        Raises:
+            TranscriptionError: the function fails, or returns no text.
+        """
+        try:
+            words = self._function(at_16_khz(waveform, sample_rate), language)
+        except Exception as error:  # of the user's
+            raise TranscriptionError(f"--transcriber: {type(error).__name__}: {error}") from error
+        if not isinstance(words, str):
+            raise TranscriptionError(f"--transcriber: returned {type(words).__name__}, expected the words as a str")
+        return words
 
 
 class Transcriber:
@@ -26,7 +62,7 @@ class Transcriber:
     """
 
     def __init__(self, model: str, num_threads: int = 1) -> None:
-        if not is_installed("wer"):
+        if not are_installed(("faster_whisper",)):
             raise TranscriptionError("faster-whisper is not installed; sh env.sh evaluate installs it")
         from faster_whisper import WhisperModel
 
@@ -62,3 +98,8 @@ class Transcriber:
         except ValueError as error:
             raise TranscriptionError(f"Whisper model {self._name}: {error}") from error
         return " ".join(segment.text.strip() for segment in segments)
+
+
+def default_model(languages: Iterable[str]) -> str:
+    """Return the name of the Whisper model for texts: `base.en` if all are English, else the multilingual `base`."""
+    return "base.en" if all(is_english(language) for language in languages) else "base"

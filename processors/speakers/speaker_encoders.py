@@ -164,11 +164,19 @@ def make_speaker_encoder(settings: PreprocessSettings) -> SpeakerEncoder | None:
     """
     if settings.speaker_encoder == "none":
         return None
-    if settings.speaker_encoder == "statistics":
+    is_file = settings.speaker_encoder == "onnx"
+    return open_speaker_encoder(settings.speaker_encoder_path if is_file else settings.speaker_encoder)
+
+
+def open_speaker_encoder(name: str) -> SpeakerEncoder:
+    """Construct the encoder `statistics` or `resemblyzer`, or that of an ONNX file.
+
+    Raises:
+        SpeakerEncoderError: its package or file is missing.
+    """
+    if name == "statistics":
         return StatisticsEncoder()
-    if settings.speaker_encoder == "resemblyzer":
-        return ResemblyzerEncoder()
-    return OnnxEncoder(resolve_path(settings.speaker_encoder_path))
+    return ResemblyzerEncoder() if name == "resemblyzer" else OnnxEncoder(resolve_path(name))
 
 
 def _with_unit_mean_square(vector: np.ndarray) -> np.ndarray:

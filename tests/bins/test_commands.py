@@ -90,7 +90,17 @@ def test_a_former_name_of_a_command_names_the_new_one():
 
 
 # Written, or read before torch is imported anyway; --input is infer_text.
-OUTPUTS = {"config", "configs", "data_config", "output", "output_dir", "infer_output_dir", "to_jsonl", "input"}
+OUTPUTS = {
+    "config",
+    "configs",
+    "data_config",
+    "dump_folder",
+    "output",
+    "output_dir",
+    "infer_output_dir",
+    "to_jsonl",
+    "input",
+}
 
 
 @pytest.mark.slow
@@ -98,7 +108,7 @@ def test_every_path_that_a_command_reads_is_among_the_inputs():
     named = set()
     for command in COMMANDS:
         named |= set(re.findall(r"--(\w+) (?:DIR|FILE)(?![\w|])", call(command, "--help")[0].stdout))
-    aliases = {"fastpitch", "hifigan", "waveglow"}
+    aliases = {"fastpitch", "hifigan", "waveglow", "reference_dir", "made_dir", "compare_dir"}
     without_dashes, with_brackets = "folder", "pitch_transform_custom"
     assert named - OUTPUTS - aliases == set(INPUTS) - {without_dashes, with_brackets}
 
@@ -112,7 +122,7 @@ MISTYPED = [
     ("vocode", ["--infer_expt_dir", TYPO], "--infer_expt_dir"),
     ("train", ["--name", "x", "--config", "y", "--resume_type", "finetune", "--checkpoint", TYPO], "--checkpoint"),
     ("export", ["--bundle", TYPO, "--output_dir", "x", "--format", "bundle"], "--bundle"),
-    ("evaluate", ["--made_dir", TYPO, "--output", "x"], "--made_dir"),
+    ("evaluate", ["--made_dir", TYPO, "--output", "x"], "--generated_folder"),
     ("features", [TYPO, "--list"], "folder"),
     (
         "synthesize",

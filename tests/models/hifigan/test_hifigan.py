@@ -260,10 +260,12 @@ def test_missing_predicted_mels_are_refused_with_the_command(tiny):
 
 def test_stoi_is_measured_on_the_first_validation_recordings_alone(tiny, monkeypatch):
     monkeypatch.setattr(gan_vocoder_task, "_MAX_RATED", 2)
-    monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: True)
+    monkeypatch.setattr(gan_vocoder_task, "are_installed", lambda name: True)
     measured = []
     monkeypatch.setattr(
-        gan_vocoder_task, "_PERCEPTUAL_METRICS", {"stoi": lambda real, made, rate: measured.append((real, made)) or 0.5}
+        gan_vocoder_task,
+        "_PERCEPTUAL_METRICS",
+        {"stoi": (lambda real, made, rate: measured.append((real, made)) or 0.5, ())},
     )
     task = tiny.task()
     with torch.no_grad():
@@ -274,7 +276,7 @@ def test_stoi_is_measured_on_the_first_validation_recordings_alone(tiny, monkeyp
         "utterance-12": (0, 0),
     }
     assert all(len(real) == len(made) for real, made in measured)
-    monkeypatch.setattr(gan_vocoder_task, "is_installed", lambda name: False)
+    monkeypatch.setattr(gan_vocoder_task, "are_installed", lambda name: False)
     assert "stoi" not in task.validate(next(iter(task.valid_batches())))
 
 

@@ -74,7 +74,7 @@ def test_an_acoustic_model_may_speak_through_a_vocoder(tiny, tmp_path, monkeypat
 
 @pytest.mark.slow
 def test_without_the_package_there_is_one_warning_and_training_goes_on(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("processors.evaluation.metrics.is_installed", lambda name: False)
+    monkeypatch.setattr("processors.evaluation.metric.are_installed", lambda packages: not packages)
     settings = tiny("FastSpeech2", "train.max_steps=4", "train.keep_best_by=distillmos").settings()
     assert train(settings, "first") == 0
     assert capsys.readouterr().err.count("train.evaluate_metrics: no distillmos without their packages") == 1

@@ -11,8 +11,8 @@ import pytest
 
 from config.paths import REPOSITORY
 from processors.audio.audio_file import read_audio
-from processors.evaluation.distill_mos import distillmos
-from processors.evaluation.perception import is_installed
+from processors.evaluation.measures.distill_mos import PACKAGES, distillmos
+from processors.evaluation.packages import are_installed
 
 PACKAGE = """
 import torch, torchaudio
@@ -35,7 +35,7 @@ def test_packages_that_are_not_needed_are_stood_in_for_while_importing(tmp_path)
     script = """
 import importlib.util, sys
 import numpy as np
-from processors.evaluation.distill_mos import distillmos
+from processors.evaluation.measures.distill_mos import distillmos
 score = distillmos(np.full(16000, 0.5, dtype=np.float32), 16000)
 assert score == 1.5, score
 for name in ("torchaudio", "transformers"):
@@ -52,12 +52,12 @@ for name in ("torchaudio", "transformers"):
 
 def test_silence_and_missing_packages_have_no_score(monkeypatch):
     assert distillmos(np.zeros(16000, dtype=np.float32), 16000) is None
-    monkeypatch.setattr("processors.evaluation.distill_mos.is_installed", lambda _: False)
+    monkeypatch.setattr("processors.evaluation.measures.distill_mos.are_installed", lambda _: False)
     assert distillmos(np.ones(16000, dtype=np.float32), 16000) is None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not is_installed("distillmos"), reason="needs distillmos")
+@pytest.mark.skipif(not are_installed(PACKAGES), reason="needs distillmos")
 def test_a_recording_scores_above_its_noisy_copy(shared_data):
     speech = read_audio(sorted((shared_data / "kathleen" / "wavs").iterdir())[0], 22050)
     noise = np.random.default_rng(0).standard_normal(len(speech)).astype(np.float32)

@@ -7,11 +7,18 @@ import json
 import numpy as np
 import pytest
 
-from processors.audio.audio_file import read_audio, write_wav
-from processors.evaluation import perception
-from processors.evaluation.evaluate_folders import EvaluationError, Yardsticks, evaluate_folders
-from processors.evaluation.metrics import METRICS, Pair, f0_correlation, f0_rmse, measure_pair, mel_error
-from processors.evaluation.perception import dnsmos, is_installed, pesq, stoi
+from processors.audio.audio_file import read_audio, resample, write_wav
+from processors.evaluation import packages
+from processors.evaluation.evaluate_folders import EvaluationError, Yardsticks
+from processors.evaluation.measures import f0
+from processors.evaluation.measures.dnsmos import dnsmos
+from processors.evaluation.measures.mel_difference import mel_error
+from processors.evaluation.measures.pesq import pesq
+from processors.evaluation.measures.stoi import stoi
+from processors.evaluation.measures.word_errors import PACKAGES
+from processors.evaluation.metrics import METRICS, listed, measure_pair
+from processors.evaluation.pair import Pair
+from processors.evaluation.results import compare_folders, evaluate_folders
 from processors.evaluation.texts import Text
 from tests.support.commands import call
 
@@ -19,7 +26,8 @@ RATE = 22050
 
 
 def needs(measure: str):
-    return pytest.mark.skipif(not is_installed(measure), reason=f"needs what {measure} is measured with")
+    (metric,) = (metric for metric in METRICS if metric.name == measure)
+    return pytest.mark.skipif(not metric.is_installed, reason=f"needs what {measure} is measured with")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +70,8 @@ class Parrot:
 @pytest.fixture
 def no_networks(monkeypatch):
     """Leaves out what takes a second per recording."""
-    for name in ("dnsmos", "distillmos"):
-        monkeypatch.setattr(f"processors.evaluation.metrics.{name}", lambda *_: None)
+    for module, name in (("dnsmos", "dnsmos"), ("distill_mos", "distillmos")):
+        monkeypatch.setattr(f"processors.evaluation.measures.{module}.{name}", lambda *_: None)
 
 
 @needs("pesq")
@@ -137,9 +145,9 @@ def test_odd_recordings_raise_no_error_in_dnsmos(odd):
 
 
 def test_metrics_of_missing_packages_are_skipped(monkeypatch):
-    monkeypatch.setattr(perception.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda _: None)
     assert {metric.name for metric in METRICS if not metric.is_installed} == {
-        "pesq", "stoi", "distillmos", "wer", "dnsmos", "reference_dnsmos"
+        "pesq", "stoi", "distillmos", "wer", "cer", "dnsmos", "reference_dnsmos"
     }  # fmt: skip
     found = compare(tone(), noisy(tone(), 0.1), RATE)
     assert {"mel", "spectral_convergence", "log_magnitude"} <= found.keys() and "pesq" not in found
@@ -190,24 +198,26 @@ def test_free_speech_is_compared_by_what_needs_no_equal_timing(tmp_path, capsys,
     evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
     means = json.loads((tmp_path / "out.json").read_text())["means"]
     timed = {metric.name for metric in METRICS if metric.needs_equal_timing}
-    assert timed == {"mel", "spectral_convergence", "log_magnitude", "pesq", "stoi"}
+    assert timed == {
+        "mel", "spectral_convergence", "log_magnitude", "log_spectral_distance", "si_sdr", "pesq", "stoi"
+    }  # fmt: skip
     assert not timed & means.keys() and {"f0_rmse", "f0_correlation", "mel_change"} <= means.keys()
     assert "1 of 1 files last longer or shorter" in capsys.readouterr().err
 
 
 def test_f0_is_compared_in_cents_and_after_warping_where_the_timing_differs():
     copied = Pair(glide(1.0), glide(1.0, 126.0, 252.0), RATE)
-    assert f0_rmse(copied) == pytest.approx(1200 * np.log2(126 / 120), abs=4)
-    assert f0_correlation(copied) > 0.999
+    assert f0.rmse(copied) == pytest.approx(1200 * np.log2(126 / 120), abs=4)
+    assert f0.correlation(copied) > 0.999
     slower = Pair(glide(1.0), glide(1.5), RATE, has_equal_timing=False)
-    assert f0_rmse(slower) < 60 and f0_correlation(slower) > 0.98
+    assert f0.rmse(slower) < 60 and f0.correlation(slower) > 0.98
     falling = Pair(glide(1.0), glide(1.0, 240.0, 120.0), RATE)
-    assert f0_rmse(falling) > 400 and f0_correlation(falling) < -0.98
-    assert f0_rmse(Pair(glide(1.0), noisy(0 * glide(1.0), 0.1), RATE)) is None
+    assert f0.rmse(falling) > 400 and f0.correlation(falling) < -0.98
+    assert f0.rmse(Pair(glide(1.0), noisy(0 * glide(1.0), 0.1), RATE)) is None
 
 
 def test_word_errors_are_weighted_by_words_and_paired_with_those_of_another_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("processors.evaluation.metrics.is_installed", lambda name: name == "wer")
+    monkeypatch.setattr("processors.evaluation.metric.are_installed", lambda found: found in ((), PACKAGES))
     texts = {"a": Text("one two three four", "en"), "b": Text("five", "en")}
     for folder in ("made", "recorded"):
         for name in texts:
@@ -244,3 +254,55 @@ def test_the_command_prints_the_path_of_the_report(tmp_path):
     done = call("bins.evaluate", *flags)
     assert done.returncode == 0, done.stderr
     assert "spectral_convergence" in done.stdout and "out.json" in done.stdout
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Recordings, and two systems of which the second is noisy and at another rate; one file is missing."""
+    for name in ("a", "b", "c"):
+        write_wav(tmp_path / "gt" / f"{name}.wav", glide(0.4), RATE)
+    for name in ("a", "b"):
+        write_wav(tmp_path / "good" / f"{name}.wav", glide(0.4), RATE)
+        speech = noisy(glide(0.4), 0.1 if name == "b" else 0.01)
+        write_wav(tmp_path / "bad" / f"{name}.wav", resample(speech, RATE, 16000), 16000)
+    return tmp_path
+
+
+def test_an_evaluation_leaves_result_csv_and_a_page_with_the_worst_first(folders, capsys):
+    names = ("mel", "energy_rmse")
+    texts = {"a": Text("one & two", "en"), "b": Text("three", "en")}
+    evaluate_folders(
+        folders / "gt",
+        folders / "bad",
+        dump_folder=folders / "out",
+        compare_dir=folders / "gt",
+        yardsticks=Yardsticks(names, texts),
+    )
+    result = json.loads((folders / "out" / "result.json").read_text())
+    assert result["units"] == {"mel": "", "energy_rmse": "dB"} and result["better"]["mel"] == "less"
+    assert result["comparison"]["differences"]["mel"] == result["means"]["mel"] > 0
+    header, *rows = (folders / "out" / "result.csv").read_text().splitlines()
+    assert header == "system,recording,mel,energy_rmse,text,transcript" and len(rows) == 4
+    page = (folders / "out" / "index.html").read_text()
+    assert page.index("<h3>b ") < page.index("<h3>a ") and "one &amp; two" in page
+    assert page.count("<audio") == 4 and page.count("data:image/png") == 2 and "http" not in page
+    warned = capsys.readouterr().err
+    assert f"{folders / 'gt'}: c" in warned
+    assert "16000 Hz" in warned and "22050 Hz" in warned
+
+
+def test_systems_are_compared_with_the_first_in_one_table(folders):
+    systems = {"good": folders / "good", "bad": folders / "bad"}
+    table = compare_folders(folders / "gt", systems, folders / "out", Yardsticks(("mel", "speech_length")))
+    (row,) = (line for line in table.splitlines() if line.startswith("| mel "))
+    assert row.split(" | ")[2].startswith("0.0") and row.endswith(" - |")
+    result = json.loads((folders / "out" / "result.json").read_text())
+    assert result["first"] == "good" and result["systems"]["bad"]["minus_first"]["differences"]["mel"] > 0.1
+    assert (folders / "out" / "table.md").read_text() == table and (folders / "out" / "index.html").is_file()
+
+
+def test_the_table_of_metrics_has_a_line_for_each():
+    lines = listed()
+    assert lines[0].split() == ["metric", "unit", "better", "compares", "packages", "meaning"]
+    assert [line.split()[0] for line in lines[1:]] == [metric.name for metric in METRICS]
+    assert len({metric.name for metric in METRICS}) == len(METRICS)

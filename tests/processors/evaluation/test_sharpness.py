@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from processors.evaluation.sharpness import SHARPNESS_NAMES, sharpness
+from processors.evaluation.measures.sharpness import SHARPNESS_NAMES, sharpness
 
 
 def test_an_even_mel_has_no_detail():

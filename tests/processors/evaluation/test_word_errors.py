@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from processors.evaluation.word_errors import count_word_errors, normalised_words
+from processors.evaluation.measures.word_errors import count_word_errors, normalised_words
 
 
 @pytest.mark.parametrize(

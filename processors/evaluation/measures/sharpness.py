@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
+
+from processors.evaluation.pair import Pair
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,23 @@ def sharpness(mel: Tensor) -> Sharpness | None:
         change=float(mel.diff(dim=1).abs().mean()),
         curvature=float(mel.diff(n=2, dim=0).abs().mean()),
     )
+
+
+def deviation(pair: Pair) -> float | None:
+    """Return the deviation over time of the synthesised speech's mel."""
+    return _of(pair, "deviation")
+
+
+def change(pair: Pair) -> float | None:
+    """Return the change from frame to frame of the synthesised speech's mel."""
+    return _of(pair, "change")
+
+
+def curvature(pair: Pair) -> float | None:
+    """Return the second difference over the bands of the synthesised speech's mel."""
+    return _of(pair, "curvature")
+
+
+def _of(pair: Pair, name: str) -> float | None:
+    found = None if pair.mel is None else sharpness(torch.from_numpy(pair.mel))
+    return None if found is None else float(getattr(found, name))

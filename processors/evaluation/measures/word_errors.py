@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from processors.evaluation.pair import Pair
 from processors.text.errors import TextError
 from processors.text.language_codes import is_english, primary_language
 from processors.text.normalizer import normalize
@@ -31,11 +32,45 @@ _AMERICAN = [
 ]
 
 
+PACKAGES = ("faster_whisper",)
+
+
 class WordErrors(NamedTuple):
     """Errors of a transcript against the words that were to be spoken."""
 
     errors: int
     words: int
+
+
+def word_error_rate(pair: Pair) -> float | None:
+    """Return the word errors in percent of the words; None for a text without words."""
+    return _percent(count_word_errors(pair.text, pair.transcript, pair.language))
+
+
+def character_error_rate(pair: Pair) -> float | None:
+    """Return the errors in percent of the characters, spaces left out; None for a text without characters."""
+    return _percent(count_character_errors(pair.text, pair.transcript, pair.language))
+
+
+def words(pair: Pair) -> float:
+    """Return the number of words of the text, the weight of its errors in the mean."""
+    return float(len(normalised_words(pair.text, pair.language)))
+
+
+def characters(pair: Pair) -> float:
+    """Return the number of characters of the text's words."""
+    return float(len("".join(normalised_words(pair.text, pair.language))))
+
+
+def _percent(found: WordErrors) -> float | None:
+    return 100 * found.errors / found.words if found.words else None
+
+
+def count_character_errors(text: str, transcript: str, language: str = "en") -> WordErrors:
+    """Count the characters to insert, delete or replace, after both texts are normalised and without their spaces."""
+    wanted, found = ("".join(normalised_words(each, language)) for each in (text, transcript))
+    # Joined neighbours are words of two characters, which no single character equals.
+    return WordErrors(_distance(wanted, found), len(wanted))
 
 
 def count_word_errors(text: str, transcript: str, language: str = "en") -> WordErrors:

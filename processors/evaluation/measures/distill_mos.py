@@ -15,13 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from processors.evaluation.perception import at_16_khz, finite, is_audible, is_installed
+from processors.evaluation.packages import are_installed
+from processors.evaluation.pair import Pair
+from processors.evaluation.signals import at_16_khz, finite, is_audible
 
+PACKAGES = ("distillmos", "xls_r_sqa")
 # The packages import these for the model that DistillMOS was distilled from, and use none of them here.
 _STAND_INS = {
     "torchaudio": (),
     "transformers": ("Wav2Vec2Model", "AutoModel", "Wav2Vec2Config", "AutoConfig"),
 }
+
+
+def measure(pair: Pair) -> float | None:
+    """Return the score of the synthesised speech."""
+    return distillmos(pair.degraded, pair.sample_rate)
 
 
 def distillmos(waveform: np.ndarray, sample_rate: int) -> float | None:
@@ -34,7 +42,7 @@ def distillmos(waveform: np.ndarray, sample_rate: int) -> float | None:
     Returns:
         None if a package is missing, or the waveform is silent.
     """
-    if not is_installed("distillmos") or not is_audible(waveform):
+    if not are_installed(PACKAGES) or not is_audible(waveform):
         return None
     with torch.inference_mode():
         return finite(float(_network()(torch.from_numpy(at_16_khz(waveform, sample_rate))[None])))

@@ -1,0 +1,1 @@
+"""Metrics of synthesised speech, one file each; `processors.evaluation.metrics` registers them."""
