@@ -1,4 +1,4 @@
-"""Write a trained model for others: as a bundle or one file to pass on, or in the layout that other programs read."""
+"""Write a trained model for others: as a bundle or one file to pass on, as ONNX, or in the layout of other programs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from bins.command import make_parser, run
-from models.bundles.export import FILE_FORMAT, OWN_FORMAT, Export, export, writers
+from models.bundles.export import FILE_FORMAT, OWN_FORMAT, Export, export
 from models.bundles.formats import published_formats
+from models.export.formats import INT8, ONNX, writers
 from utils.precision import PRECISIONS, Precision
 
 _OWN = f"{OWN_FORMAT} or {FILE_FORMAT}"
@@ -15,7 +16,8 @@ _OWN = f"{OWN_FORMAT} or {FILE_FORMAT}"
 
 def main(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.output_dir)
-    precision: Precision = arguments.precision or "fp32"
+    is_int8 = arguments.precision == INT8
+    precision: Precision = "fp32" if is_int8 else arguments.precision or "fp32"
     request = Export(
         arguments.bundle,
         folder,
@@ -24,15 +26,16 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.vocoder_dir,
         repository=arguments.push,
         is_private=arguments.private,
+        int8=is_int8,
     )
-    export(request, arguments.format)
+    export(request, writers()[arguments.format])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.export",
-        "Write a trained model for others: as a bundle or one file to pass on, or in the layout that other programs "
-        "read.",
+        "Write a trained model for others: as a bundle or one file to pass on, as ONNX graphs, or in the layout that "
+        "other programs read.",
         with_config=False,
     )
     add = parser.add_argument
@@ -50,18 +53,20 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         choices=list(writers()),
         help=f"{OWN_FORMAT}: our own, of any model, without the folders of this machine; {FILE_FORMAT}: the same in a "
-        f"file that holds its vocoder, too; or whose layout: {formats}",
+        f"file that holds its vocoder, too; {ONNX}: a folder of graphs for onnxruntime, its vocoder among them; or "
+        f"whose layout: {formats}",
     )
     add(
         "--precision",
-        choices=PRECISIONS,
-        help=f"floating-point format of the weights of a {_OWN} (default: fp32)",
+        choices=[*PRECISIONS, INT8],
+        help=f"format of the weights: of a {_OWN} {', '.join(PRECISIONS)}; of {ONNX} fp32 or {INT8} (default: fp32)",
     )
     add(
         "--vocoder_dir",
         metavar="DIR",
         help=f"the vocoder that a {_OWN} of an acoustic model is used with: a folder as for --bundle, which is "
-        f"copied into it, or the name of one in ckpts/vocoder, which a {FILE_FORMAT} gets a copy of, too",
+        f"copied into it, or the name of one in ckpts/vocoder, which a {FILE_FORMAT} gets a copy of, too; or the one "
+        f"that {ONNX} gets the graphs of",
     )
     add(
         "--output_dir",
@@ -83,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, as wrong usage."""
     for name in ("precision", "vocoder_dir"):
-        if getattr(arguments, name) and arguments.format not in (OWN_FORMAT, FILE_FORMAT):
-            parser.error(f"--{name} needs --format {_OWN}")
+        if getattr(arguments, name) and arguments.format not in (OWN_FORMAT, FILE_FORMAT, ONNX):
+            parser.error(f"--{name} needs --format {_OWN}, or {ONNX}")
+    if arguments.precision not in (None, "fp32") and (arguments.precision == INT8) != (arguments.format == ONNX):
+        parser.error(f"--precision {arguments.precision} is for --format {_OWN if arguments.format == ONNX else ONNX}")
     if arguments.private and not arguments.push:
         parser.error("--private needs --push")
 

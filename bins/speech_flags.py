@@ -98,8 +98,8 @@ def sound_facts(arguments: argparse.Namespace) -> dict[str, str]:
     return facts | {"files": contents_of(Path(file) for file in files if file)}
 
 
-def add_prosody_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that change how a voice speaks: ours, and NVIDIA's transforms of pitch."""
+def add_change_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags of the prosody that a file or numbers ask for; return their group."""
     ours = parser.add_argument_group("prosody", "what is to differ from what the voice predicts; see docs/controls.md")
     numbers = {
         "pace": "factor on the speed; pauses that are asked for stay",
@@ -124,10 +124,19 @@ def add_prosody_flags(parser: argparse.ArgumentParser) -> None:
     files = {
         "pitch_function": ("FILE.py:NAME", "a function from the pitch of a sentence's phones in Hz, 0 where unvoiced"),
         "prosody": ("FILE", "JSON for the text and single words and phones, or durations as a TextGrid"),
-        "prosody_from": ("FILE", "a recording of the same words, whose durations, pitch and level are taken over"),
     }
     for name, (metavar, meaning) in files.items():
         ours.add_argument(f"--{name}", metavar=metavar, help=meaning)
+    return ours
+
+
+def add_prosody_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that change how a voice speaks: ours, and NVIDIA's transforms of pitch."""
+    add_change_flags(parser).add_argument(
+        "--prosody_from",
+        metavar="FILE",
+        help="a recording of the same words, whose durations, pitch and level are taken over",
+    )
     nvidia = parser.add_argument_group("NVIDIA's transforms of pitch", "of every symbol, in place of those above")
     nvidia.add_argument("--pitch_transform_flatten", action="store_true", help="speak at the mean pitch")
     nvidia.add_argument("--pitch_transform_invert", action="store_true", help="mirror the pitch at the mean")

@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from config.load import write_settings
 from config.paths import VOCODERS
@@ -21,10 +19,12 @@ from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION, Fron
 from processors.text.mandarin import FORMER_TONES, has_former_tones
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from utils.bundle_file import is_folder, read_bytes
-from utils.checkpoint import unfitting
 from utils.errors import RecitalError
 from utils.files import atomic_file, write_atomically
 from utils.version import VERSION
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 WEIGHTS_FILE = "model.safetensors"
 SETTINGS_FILE = "settings.json"
@@ -72,10 +72,16 @@ class Bundle:
 
     def save(self, folder: Path | str) -> None:
         """Write the bundle's files into a folder, created if missing; each file appears whole."""
+        from safetensors.torch import save_file
+
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_file(folder / WEIGHTS_FILE) as partial:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in self.weights.items()}, partial)
+        self.save_without_weights(folder)
+
+    def save_without_weights(self, folder: Path) -> None:
+        """Write all files but the weights, as `save` does."""
         write_settings(folder / SETTINGS_FILE, self.settings)
         if self.symbols is not None:
             self.symbols.save(folder / SYMBOLS_FILE)
@@ -146,6 +152,8 @@ class Bundle:
         Raises:
             BundleError: tensors are missing, unknown or of another shape; each is named.
         """
+        from utils.checkpoint import unfitting
+
         if faults := unfitting(network, self.weights):
             raise BundleError(f"{self.folder}: the weights do not fit the network of its settings: {faults}")
         network.load_state_dict(dict(self.weights))

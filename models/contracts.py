@@ -1,28 +1,29 @@
 """Contracts: what each kind of model offers, and the records that pass between models and those who use them.
 
+It is imported without torch, for those who plan speech alone.
+
 A model in the registry meets the protocol of its kind: `AcousticModel`, `VocoderNetwork` or `AlignerNetwork`.
 `tests/models/test_contracts.py` holds every registered model to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from processors.text.pitch_targets import PitchTarget
-from utils.checkpoint import load_weights
 from utils.errors import RecitalError
-from utils.optimizer_state import OptimizerState
 from utils.precision import Precision
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
     from config.schema import Settings
     from models.bundle import Bundle
     from processors.alignment.intervals import Alignment
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from processors.datasets.acoustic_data import AcousticBatch
     from processors.datasets.aligner_data import AlignerBatch
     from processors.features import Level
+    from utils.optimizer_state import OptimizerState
 
 # Acoustic models
 
@@ -65,9 +67,9 @@ class PhonemeBatch:
         return cls(batch.phoneme_ids, batch.phoneme_lengths, batch.speaker_ids)
 
 
-DurationRule = Callable[[Tensor], Tensor]
+DurationRule: TypeAlias = "Callable[[Tensor], Tensor]"
 """From (B, T_text) predicted frames, fractions included, to the frames wanted; a 0 is obeyed."""
-PitchRule = Callable[[Tensor, Tensor], Tensor]
+PitchRule: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 """From (B, T) F0 in Hz and the (B, T) index of each value's phoneme, to the F0 wanted."""
 
 
@@ -94,7 +96,9 @@ AS_PREDICTED = Controls()
 
 
 def _is_one(factor: Tensor | float | DurationRule | PitchRule) -> bool:
-    return bool((factor == 1).all()) if isinstance(factor, Tensor) else factor == 1
+    if isinstance(factor, int | float):
+        return factor == 1
+    return not callable(factor) and bool((factor == 1).all())
 
 
 # Prosody, as a user asks for it
@@ -401,19 +405,19 @@ def prosody_levels(model: Settings) -> dict[str, Level | None]:
     return {name: getattr(model, name, None) for name in ("pitch_level", "energy_level")}
 
 
-def require_controls(model: AcousticModel, prosody: Controls | Prosody, name: str) -> None:
+def require_controls(controls: Collection[str], prosody: Controls | Prosody, name: str) -> None:
     """Raise a `ControlError` if a model lacks a requested control.
 
     Args:
-        model: the network.
+        controls: that the model has.
         prosody: what is requested.
         name: of the model, for the message.
     """
-    missing = [control for control in prosody.requested() if control not in model.controls]
+    missing = [control for control in prosody.requested() if control not in controls]
     if missing:
         raise ControlError(
             f"this voice's {name} has no {' and no '.join(missing)} to control; "
-            f"it has: {', '.join(sorted(model.controls)) or 'none'}"
+            f"it has: {', '.join(sorted(controls)) or 'none'}"
         )
 
 
@@ -561,6 +565,8 @@ class InitialState:
         Raises:
             CheckpointError: tensors are missing, unknown or of another shape; they are named.
         """
+        from utils.checkpoint import load_weights
+
         for name, weights in self.modules.items():
             load_weights(modules[name], weights, f"{self.path}: the weights of {name}")
 

@@ -54,7 +54,10 @@ HOMES = {
     "num2words": ["processors/text/number_names.py"],
     "numba": ["processors/alignment/monotonic_search.py"],
     "onnxscript": ["models/export"],
-    "onnxruntime": ["processors/speakers/speaker_encoders.py"],  # speechmos runs its networks with it, too
+    "onnx": ["models/export/int8.py"],
+    "onnxruntime": [
+        *("processors/speakers/speaker_encoders.py", "models/inference/onnx_graph.py", "models/export/int8.py")
+    ],  # speechmos runs its networks with it, too
     "pesq": ["processors/evaluation/measures/pesq.py"],
     "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],
     "pydantic": ["config", "models/serving/requests.py"],

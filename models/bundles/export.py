@@ -37,6 +37,7 @@ class Export:
             holds a copy; None for the vocoder that the model would be used with.
         repository: on the Hugging Face Hub that gets the files, too; None for none.
         is_private: whether a repository that has to be created is.
+        int8: whether the weights of graphs are stored as 8-bit integers.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Export:
     vocoder: str | None = None
     repository: str | None = None
     is_private: bool = False
+    int8: bool = False
 
 
 Writer = Callable[["Bundle", Export], Sequence[str]]
@@ -58,8 +60,8 @@ def writers() -> dict[str, Writer]:
     return {OWN_FORMAT: _write_bundle, FILE_FORMAT: _write_file, **published}
 
 
-def export(request: Export, format_name: str) -> None:
-    """Write a trained model in the format of a name among `writers`.
+def export(request: Export, write: Writer) -> None:
+    """Write a trained model in the format of a writer.
 
     Raises:
         BundleError: there is no such model, or files exist already.
@@ -71,7 +73,7 @@ def export(request: Export, format_name: str) -> None:
     if request.repository is not None:
         require_upload(request.repository)
     bundle = find_bundle(request.path)
-    names = writers()[format_name](bundle, request)
+    names = write(bundle, request)
     info(f"wrote {', '.join(names)} to {_place(request)}")
     if request.repository is not None:
         info(f"uploaded to {_upload(bundle, names, request, request.repository)}")
@@ -125,7 +127,7 @@ def _write_file(bundle: Bundle, request: Export) -> Sequence[str]:
     if target.is_dir() or (target.exists() and not request.overwrite):
         raise BundleError(f"{target}: is there already; --overwrite replaces a file, or name another place")
     with TemporaryDirectory(prefix="recital-") as folder:
-        _save(bundle, Path(folder), request.precision, "", _vocoder_within(bundle, request.vocoder))
+        _save(bundle, Path(folder), request.precision, "", vocoder_to_copy(bundle, request.vocoder))
         write_bundle_file(target, Path(folder))
     return [target.name]
 
@@ -139,8 +141,8 @@ def _name_of(bundle: Bundle) -> str:
     return f"{folder.parent.name if is_of_experiment else folder.stem if folder.is_file() else folder.name}{SUFFIX}"
 
 
-def _vocoder_within(bundle: Bundle, vocoder_dir: str | None) -> Path | None:
-    """Return the vocoder to copy into a bundle file; None for a vocoder's own, and where only Griffin-Lim fits.
+def vocoder_to_copy(bundle: Bundle, vocoder_dir: str | None) -> Path | None:
+    """Return the vocoder to copy beside an acoustic model; None for a vocoder's own, and where only Griffin-Lim fits.
 
     Raises:
         BundleError: there is no such vocoder, or the bundle needs none.
@@ -156,7 +158,7 @@ def _vocoder_within(bundle: Bundle, vocoder_dir: str | None) -> Path | None:
     try:
         find_vocoder(SHIPPED_VOCODER, expect=bundle.settings.preprocess)
     except (VocoderError, BundleError):
-        info("no shipped vocoder fits this model: the file is without one; --vocoder_dir takes one")
+        info("no shipped vocoder fits this model: it goes without one; --vocoder_dir takes one")
         return None
     return SHIPPED_VOCODER
 

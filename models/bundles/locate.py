@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,23 +9,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
-from config.load import SettingsError, read_settings
-from config.schema import ExperimentSettings
-from models.bundle import SETTINGS_FILE, VERSION_FILE, VOCODER_FILE, WEIGHTS_FILE, Bundle, BundleError
+from models.bundle import SETTINGS_FILE, WEIGHTS_FILE, Bundle, BundleError
+from models.bundles.bundle_files import open_without_weights
 from models.bundles.formats import describe_published
 from models.bundles.hub import local_path
 from models.bundles.layouts import find_foreign
-from models.registry import settings_class
-from processors.speakers.sources import Source, read_sources, sources_of
-from processors.speakers.speaker_embeddings import EMBEDDINGS_FILE, SpeakerEmbeddings
-from processors.speakers.statistics import STATISTICS_FILE, open_statistics
-from processors.speakers.voice_folder import LANGUAGES_FILE, SPEAKERS_FILE, open_languages
-from processors.text.front_end_version import FrontEndVersion
-from processors.text.symbols import SYMBOLS_FILE, SymbolTable
-from utils.bundle_file import bundle_file_of, is_file, read_bytes, read_text, require_sound
+from processors.speakers.sources import Source, sources_of
+from utils.bundle_file import bundle_file_of, read_bytes
 from utils.checkpoint import CheckpointFolder, average_name
 from utils.suggestions import near_path
-from utils.version import VERSION, release
 
 
 def open_bundle(folder: Path | str) -> Bundle:
@@ -41,24 +32,7 @@ def open_bundle(folder: Path | str) -> Bundle:
             this one cannot read.
     """
     folder = Path(folder)
-    require_sound(folder)
-    if not is_file(folder / SETTINGS_FILE):
-        raise BundleError(f"{folder}: is no bundle: it has no {SETTINGS_FILE}")
-    version, front_end = _read_versions(folder / VERSION_FILE)
-    return Bundle(
-        settings=_read_settings(folder / SETTINGS_FILE, version),
-        weights=_read_weights(folder / WEIGHTS_FILE),
-        symbols=SymbolTable.open(folder / SYMBOLS_FILE) if is_file(folder / SYMBOLS_FILE) else None,
-        statistics=open_statistics(folder / STATISTICS_FILE) if is_file(folder / STATISTICS_FILE) else {},
-        speakers=_read_speakers(folder / SPEAKERS_FILE) if is_file(folder / SPEAKERS_FILE) else {},
-        embeddings=SpeakerEmbeddings.open(path) if is_file(path := folder / EMBEDDINGS_FILE) else None,
-        languages=open_languages(folder / LANGUAGES_FILE),
-        folder=folder,
-        version=version,
-        front_end=front_end,
-        vocoder_name=_read_vocoder_name(folder / VOCODER_FILE),
-        sources=read_sources(folder),
-    )
+    return replace(open_without_weights(folder), weights=_read_weights(folder / WEIGHTS_FILE))
 
 
 def find_bundle(path: Path | str) -> Bundle:
@@ -138,52 +112,6 @@ def _checkpoint_as_bundle(checkpoint: Path) -> Bundle:
     raise BundleError(f"{checkpoint}: holds no network with the parameters of {bundle.folder}")
 
 
-def _read_versions(path: Path) -> tuple[str, FrontEndVersion]:
-    """Read which Recital wrote a bundle, empty where the bundle does not say, and the front end's version.
-
-    Raises:
-        BundleError: the file is damaged, or of a later major version.
-    """
-    if not is_file(path):
-        return "", FrontEndVersion()
-    try:
-        versions = json.loads(read_text(path))
-        version = versions["recital"]
-        major, _, _ = release(version)
-        front_end = FrontEndVersion.read(versions)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{path}: is damaged: {error}; copy the bundle again") from error
-    if major > release(VERSION)[0]:
-        raise BundleError(
-            f"{path.parent}: was written by Recital {version}, whose bundles Recital {VERSION} cannot read; "
-            "update Recital"
-        )
-    return str(version), front_end
-
-
-def _read_vocoder_name(path: Path) -> str:
-    if not is_file(path):
-        return ""
-    try:
-        name = json.loads(read_text(path))["name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path}: is damaged: {error!r}; copy the bundle again") from error
-    if not isinstance(name, str) or not name or Path(name).name != name:
-        raise BundleError(f"{path}: found {name!r}; expected the name of a folder in ckpts/vocoder")
-    return name
-
-
-def _read_settings(path: Path, version: str) -> ExperimentSettings:
-    try:
-        return read_settings(path, settings_class)
-    except SettingsError as error:
-        if not version or release(version) <= release(VERSION):
-            raise
-        raise BundleError(
-            f"{error}\n  the bundle was written by Recital {version}, this is {VERSION}: update Recital"
-        ) from error
-
-
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if bundle_file_of(path) is not None:
@@ -195,13 +123,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         raise BundleError(f"{path}: there are no weights there") from None
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path}: the weights are damaged: {error}") from error
-
-
-def _read_speakers(path: Path) -> dict[str, int]:
-    try:
-        speakers = json.loads(read_text(path))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(speakers, dict) or sorted(speakers.values()) != list(range(len(speakers))):
-        raise BundleError(f"{path}: must give each speaker's name its row, counted from 0")
-    return speakers

@@ -17,7 +17,7 @@ from models.bundles.layouts import Found, find_foreign
 from models.bundles.locate import find_bundle, open_bundle, place_of
 from models.bundles.vocoder import vocoder_within
 from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, RowKind
-from models.layers.language_table import SpokenLanguages
+from models.layers.spoken_languages import SpokenLanguages
 from models.registry import kind_of, make_task
 from processors.audio.mel_settings import MEL_SETTINGS
 from utils.bundle_file import is_file

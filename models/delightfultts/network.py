@@ -16,11 +16,12 @@ from models.layers.acoustic_network import AcousticNetwork, Prediction
 from models.layers.conformer import LEAKY_SLOPE, Conformer, ConformerBlock
 from models.layers.conv1d import Conv1d
 from models.layers.convolved_value import ConvolvedValue
-from models.layers.language_table import LanguageTable, SpokenLanguages
+from models.layers.language_table import LanguageTable
 from models.layers.learned_alignment import SoftAligner, average_per_symbol, with_durations
 from models.layers.masks import padding_mask
 from models.layers.mel_scale import as_log_mel
 from models.layers.speaker_projection import speaker_table
+from models.layers.spoken_languages import SpokenLanguages
 from models.layers.variance_adaptor import SpeakerScales, VarianceAdaptor
 from processors.datasets.acoustic_data import AcousticBatch
 

@@ -130,13 +130,15 @@ class PitchGraph(nn.Module):
             speaker_id: (1,).
 
         Returns:
-            (1, T_text, D) hidden sequence and, where the model has it, (1, T_text) energy, normalised.
+            (1, T_text, D) hidden sequence, (1, T_text) F0 in Hz as it was added, with the model's rounding, and, where
+            the model has it, (1, T_text) energy, normalised.
         """
         wanted = self.adaptor.with_f0(pitch, speaker_id, f0_hz)
         hidden = hidden + self.adaptor.embeddings["pitch"](wanted)
+        added_hz = self.adaptor.in_hz(wanted, speaker_id)
         if "energy" not in self.adaptor.levels:
-            return (hidden,)
-        return hidden, self.adaptor.predictors["energy"](hidden, torch.zeros_like(pitch, dtype=torch.bool))
+            return hidden, added_hz
+        return hidden, added_hz, self.adaptor.predictors["energy"](hidden, torch.zeros_like(pitch, dtype=torch.bool))
 
 
 class DecoderGraph(nn.Module):
@@ -302,7 +304,7 @@ def acoustic_graphs(network: AcousticNetwork, n_symbols: int) -> dict[str, Graph
     of_text = {"hidden": hidden, "pitch": pitch, "f0_hz": f0_hz, "speaker_id": one}
     return {
         "encoder": Graph(encoder, texts, ("hidden", "frames", "pitch", "f0_hz", *condition)),
-        "pitch": Graph(PitchGraph(network), of_text, ("with_pitch", "energy")[: 1 + has_energy]),
+        "pitch": Graph(PitchGraph(network), of_text, ("with_pitch", "added_hz", "energy")[: 2 + has_energy]),
         "decoder": Graph(DecoderGraph(network), phones | noise | energy | condition, ("mel",)),
     }
 

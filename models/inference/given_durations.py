@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.contracts import RecordedProsody
-from models.inference.symbol_prosody import Contour, Floats, RecordedSymbols, SynthesisError
+from models.inference.pitch_contours import Floats
+from models.inference.symbol_prosody import Contour, RecordedSymbols, SynthesisError
 from processors.alignment.durations import durations_from_times
 from processors.alignment.intervals import Alignment
 from processors.alignment.pauses_from_alignment import phones_with_pauses

@@ -14,13 +14,13 @@ class OutputError(RecitalError):
     """Output files that cannot be written."""
 
 
-def refuse_existing(paths: Sequence[Path]) -> None:
-    """Raise an `OutputError` if one of these files exists."""
+def refuse_existing(paths: Sequence[Path], flag: str = "--infer_output_dir") -> None:
+    """Raise an `OutputError` if one of these files exists; `flag` is what names another place."""
     existing = [path for path in paths if path.exists()]
     if existing:
         others = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise OutputError(
-            f"{existing[0]}{others} exist already; choose another --infer_output_dir, or replace them with --overwrite"
+            f"{existing[0]}{others} exist already; choose another {flag}, or replace them with --overwrite"
         )
 
 

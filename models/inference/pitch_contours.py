@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from models.contracts import PitchContour
+
+Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class SymbolContour:
     begins: float = 0.0
     ends: float = 1.0
 
-    def applied(self, f0_hz: Tensor, places: Tensor, frames: Tensor, is_voiced: Tensor) -> Tensor:
+    def applied(self, f0_hz: Floats, places: Places, frames: Places, is_voiced: npt.NDArray[np.bool_]) -> Floats:
         """Return the F0 wanted of F0 without the contour.
 
         Args:
@@ -38,34 +40,36 @@ class SymbolContour:
             is_voiced: (T,) which count for the mean over the stretch.
         """
         is_inside = (places >= self.start) & (places < self.stop)
-        widths = (frames / torch.bincount(places, minlength=len(frames)).clamp(min=1)).to(f0_hz)[places]
-        widths = torch.where(is_inside, widths, 0.0).double()
+        widths = (frames / np.bincount(places, minlength=len(frames)).clip(min=1))[places]
+        widths = np.where(is_inside, widths, 0.0)
         if not widths.any():
             return f0_hz
-        shares = (widths.cumsum(0) - widths / 2) / widths.sum()
-        weights = torch.where(is_voiced, widths, 0.0)
-        mean_hz = float((f0_hz.double() * weights).sum() / weights.sum()) if weights.any() else 0.0
-        changed = self._changed(f0_hz, (self.begins + (self.ends - self.begins) * shares).numpy(), mean_hz)
-        return torch.where(is_inside, changed, f0_hz)
+        shares = (widths.cumsum() - widths / 2) / widths.sum()
+        weights = np.where(is_voiced, widths, 0.0)
+        mean_hz = float((f0_hz.astype(np.float64) * weights).sum() / weights.sum()) if weights.any() else 0.0
+        changed = self._changed(f0_hz, self.begins + (self.ends - self.begins) * shares, mean_hz)
+        return np.where(is_inside, changed, f0_hz)
 
-    def _changed(self, f0_hz: Tensor, positions: np.ndarray, mean_hz: float) -> Tensor:
+    def _changed(self, f0_hz: Floats, positions: npt.NDArray[np.float64], mean_hz: float) -> Floats:
         targets = self.contour.targets
         if self.contour.mean_hz is not None and mean_hz > 0:
-            f0_hz, mean_hz = f0_hz * (self.contour.mean_hz / mean_hz), self.contour.mean_hz
+            f0_hz, mean_hz = f0_hz * np.float32(self.contour.mean_hz / mean_hz), self.contour.mean_hz
 
-        def interpolated(values: Sequence[float]) -> Tensor:
-            return torch.from_numpy(np.interp(positions, [each.position for each in targets], values)).to(f0_hz)
+        def interpolated(values: Sequence[float]) -> Floats:
+            return np.interp(positions, [each.position for each in targets], values).astype(np.float32)
 
         if not targets:
             return f0_hz
         if all(each.hz is None for each in targets):
             shift_hz = interpolated([each.shift_hz for each in targets])
-            return (f0_hz + shift_hz) * 2 ** (interpolated([each.semitones for each in targets]) / 12)
+            ratio: Floats = np.exp2(interpolated([each.semitones for each in targets]) / 12)
+            return (f0_hz + shift_hz) * ratio
         wanted_hz = [
             max((mean_hz + each.shift_hz) * 2 ** (each.semitones / 12), 1.0) if each.hz is None else each.hz
             for each in targets
         ]
-        return interpolated(np.log(wanted_hz).tolist()).exp()
+        wanted: Floats = np.exp(interpolated(np.log(wanted_hz).tolist()))
+        return wanted
 
 
 def symbol_contours(

@@ -10,7 +10,7 @@ import torch
 
 from config.schema import PreprocessSettings
 from models.contracts import RecordedProsody
-from models.inference.prosody_rules import frame_levels_db
+from models.inference.batch_prosody import frame_levels_db
 from models.inference.symbol_prosody import SynthesisError
 from processors.alignment.aligners import make_pocketsphinx_aligner
 from processors.alignment.intervals import AlignmentError

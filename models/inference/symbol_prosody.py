@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.contracts import Change, PitchContour, Prosody
-from models.inference.pitch_contours import SymbolContour, symbol_contours
+from models.inference.pitch_contours import Floats, SymbolContour, symbol_contours
 from processors.text.errors import TextError
 from processors.text.front_end import FrontEnd
 from processors.text.ipa import is_voiced
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import PAUSES, Word
 from utils.errors import RecitalError
-
-Floats = npt.NDArray[np.float32]
 
 _LONGEST_PREDICTED_PAUSE_S = 0.5
 """Longer pauses are completed by quiet frames: recordings have hardly any to learn them from."""

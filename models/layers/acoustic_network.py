@@ -15,10 +15,10 @@ from models.layers.acoustic_settings import AcousticModelSettings
 from models.layers.conv1d import Conv1d
 from models.layers.decoder_noise import DecoderNoise
 from models.layers.decoding_windows import WHOLE_FRAMES, Window, decoding_windows
-from models.layers.language_table import SpokenLanguages
 from models.layers.learned_alignment import SoftAlignment
 from models.layers.masks import padding_mask
 from models.layers.mel_scale import clamped
+from models.layers.spoken_languages import SpokenLanguages
 from models.layers.variance_adaptor import InferredVariances, SpeakerScales, VarianceAdaptor, Variances
 from processors.audio.mel import MEL_FLOOR
 from processors.datasets.acoustic_data import AcousticBatch

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 _SEED = 0
 _N_FRAMES = 2**14  # of the table
-_SPREAD = 7919  # a prime: texts that differ by little get places far apart
+SPREAD = 7919
+"""A prime: texts that differ by little get places far apart."""
 
 
 class DecoderNoise(nn.Module):
@@ -50,4 +51,4 @@ class DecoderNoise(nn.Module):
     @staticmethod
     def places(phoneme_ids: Tensor) -> Tensor:
         """Return a place for each text, (B,) of (B, T_text); padding, which is 0, makes no difference."""
-        return (phoneme_ids * torch.arange(1, phoneme_ids.shape[1] + 1, device=phoneme_ids.device)).sum(1) * _SPREAD
+        return (phoneme_ids * torch.arange(1, phoneme_ids.shape[1] + 1, device=phoneme_ids.device)).sum(1) * SPREAD

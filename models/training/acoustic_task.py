@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from models.bundle import Bundle
 from models.contracts import EmbeddingRows, GeneratedSpeech, PhonemeBatch, prosody_levels
 from models.layers.acoustic_network import AcousticNetwork, Prediction
-from models.layers.language_table import SpokenLanguages
 from models.layers.length_regulator import frame_index
+from models.layers.spoken_languages import SpokenLanguages
 from models.training.acoustic_loss import MelError, acoustic_loss_terms
 from models.training.mel_adversary import ADVERSARY, MelAdversary
 from models.training.optimization import acoustic_optimizer, adam_over

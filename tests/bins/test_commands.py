@@ -96,6 +96,7 @@ OUTPUTS = {
     "data_config",
     "dump_folder",
     "output",
+    "output_file",
     "output_dir",
     "infer_output_dir",
     "to_jsonl",

@@ -386,7 +386,7 @@ def test_a_control_scales_its_own_contour_and_no_earlier_one_or_is_refused(used,
     factor = 2.0
     if control not in model.controls:
         with pytest.raises(ControlError, match=f"has no {control} to control; it has: "):
-            require_controls(model, Controls(**{control: factor}), "model")
+            require_controls(model.controls, Controls(**{control: factor}), "model")
         return
     usual, changed = model.infer(phonemes), model.infer(phonemes, Controls(**{control: factor}))
     found, wanted = changed.contour(control), factor * usual.contour(control)

@@ -19,7 +19,7 @@ from models.delightfultts.similarity import structural_similarity
 from models.delightfultts.task import DelightfulTTSTask
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesizer import Synthesizer
-from models.layers.language_table import SpokenLanguages
+from models.layers.spoken_languages import SpokenLanguages
 from models.layers.variance_adaptor import SpeakerScales
 from models.registry import settings_class
 from processors.audio.audio_file import write_wav

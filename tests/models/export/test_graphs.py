@@ -25,7 +25,7 @@ def mel_of_parts(network, phoneme_ids, ratio, pace, louder):
     parts = {name: part.module for name, part in acoustic_graphs(network, 9).items()}
     languages = {"language_id": ONE} if network.has_languages else {}
     hidden, frames, pitch, f0_hz, *condition = parts["encoder"](phoneme_ids, ONE, **languages)
-    hidden, *energy = parts["pitch"](hidden, pitch, f0_hz * ratio, ONE)
+    hidden, _, *energy = parts["pitch"](hidden, pitch, f0_hz * ratio, ONE)
     at_least = (~network.variance_adaptor.is_pause[phoneme_ids]).float()
     durations = torch.maximum((frames / pace).round(), at_least).long()
     more = {"energy": energy[0], "energy_factor": louder, "speaker_id": ONE} if energy else {}

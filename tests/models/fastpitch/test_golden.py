@@ -12,7 +12,8 @@ from models.bundle import BundleError
 from models.contracts import NvidiaPitch, PhonemeBatch, Prosody
 from models.fastpitch import original
 from models.fastpitch.network import FastPitch
-from models.inference.prosody_rules import BatchProsody, PitchScale
+from models.inference.batch_prosody import BatchProsody
+from models.inference.prosody_rules import PitchScale
 from models.inference.symbol_prosody import symbol_prosody
 from models.inference.synthesizer import Synthesizer
 from models.layers.beta_binomial import beta_binomial_prior, transposed_prior

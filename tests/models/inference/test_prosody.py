@@ -147,7 +147,7 @@ def test_words_are_found_by_their_place_or_their_text(voice):
 
 SCALE = PitchScale(100.0, 60.0, 300.0, is_interpolated=False)
 PHONES = ("sil", "AH0", "S", "AH0", "B", ".")
-F0_HZ = torch.tensor([100.0, 80.0, 100.0, 120.0, 150.0, 100.0])
+F0_HZ = np.array([100.0, 80.0, 100.0, 120.0, 150.0, 100.0], np.float32)
 
 
 def pitch_of(prosody, scale=SCALE):
@@ -158,7 +158,7 @@ def pitch_of(prosody, scale=SCALE):
 
 def wanted_hz(prosody, scale=SCALE):
     pitch = pitch_of(prosody, scale)
-    return pitch.wanted(F0_HZ, torch.arange(6)).tolist(), pitch
+    return pitch.wanted(F0_HZ, np.arange(6)).tolist(), pitch
 
 
 def test_pitch_is_changed_in_order_round_the_mean_where_voiced():
@@ -195,8 +195,8 @@ def test_nvidias_transforms_are_of_every_symbol_and_without_limits():
 
 
 def test_the_vocoders_f0_is_changed_within_symbols_as_they_are():
-    durations = torch.tensor([1, 2, 1, 2, 1, 1])
-    base = torch.tensor([0.0, 70.0, 90.0, 0.0, 110.0, 130.0, 150.0, 0.0])
+    durations = np.array([1, 2, 1, 2, 1, 1])
+    base = np.array([0.0, 70.0, 90.0, 0.0, 110.0, 130.0, 150.0, 0.0], np.float32)
     for prosody, wanted in (
         (Prosody(pitch_flatten=True), [100, 100, 100, 100, 100]),
         (Prosody(pitch_shift_semitones=12.0), [140, 180, 220, 260, 300]),
@@ -205,8 +205,8 @@ def test_the_vocoders_f0_is_changed_within_symbols_as_they_are():
         (Prosody(pitch_amplify=2.0), [60, 80, 120, 160, 200]),
     ):
         pitch = pitch_of(prosody)
-        predicted = F0_HZ.repeat_interleave(durations)
-        changed = pitch.wanted(F0_HZ, torch.arange(6)).repeat_interleave(durations)
+        predicted = np.repeat(F0_HZ, durations)
+        changed = np.repeat(pitch.wanted(F0_HZ, np.arange(6)), durations)
         found = pitch.of_frames(base, predicted, changed, durations).tolist()
         assert found == pytest.approx([0, *wanted[:2], 0, *wanted[2:], 0], rel=1e-4), prosody
 

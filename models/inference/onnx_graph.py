@@ -1,0 +1,52 @@
+"""ONNX graphs in use, by onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.errors import RecitalError
+
+_QUIET = 3  # errors only; warnings are about the optimizer's own choices
+
+
+class OnnxError(RecitalError):
+    """A folder of ONNX graphs that cannot be used."""
+
+
+class OnnxGraph:
+    """A graph on the CPU; thread-safe.
+
+    Args:
+        path: of the file.
+        threads: of its arithmetic; None for onnxruntime's choice.
+
+    Raises:
+        OnnxError: onnxruntime is missing, or the file is missing or damaged.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise OnnxError("ONNX graphs are run by onnxruntime; sh env.sh onnx installs it") from None
+        if not path.is_file():
+            raise OnnxError(f"{path}: is missing; copy the whole folder, or export the voice again")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _QUIET
+        if threads is not None:
+            options.intra_op_num_threads = options.inter_op_num_threads = threads
+        try:
+            self._session: Any = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
+        except Exception as error:  # of classes of its own, by what is damaged
+            reason = str(error).splitlines()[0].strip()
+            raise OnnxError(f"{path}: is damaged, or no ONNX graph: {reason}; export the voice again") from None
+        self._inputs = {each.name for each in self._session.get_inputs()}
+        self._outputs = [each.name for each in self._session.get_outputs()]
+
+    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the outputs by name; inputs that the graph does not have are left out."""
+        known = {name: value for name, value in inputs.items() if name in self._inputs}
+        return dict(zip(self._outputs, self._session.run(None, known), strict=True))
