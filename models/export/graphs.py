@@ -2,7 +2,7 @@
 
     phoneme_ids, speaker_id, language_id --> EncoderGraph --> hidden, frames, pitch, f0_hz, condition
     hidden, pitch, wanted F0             --> PitchGraph   --> with_pitch, energy
-    with_pitch, energy, frame_phones     --> DecoderGraph --> mel
+    with_pitch, energy, frame_phones     --> DecoderGraph --> mel, of long texts window by window
     mel, and F0 or noise                 --> a vocoder's  --> waveform
 
 What lies between them is the caller's: durations are rounded, pitch and energy changed, noise drawn. Energy is
@@ -156,6 +156,7 @@ class DecoderGraph(nn.Module):
         self,
         with_pitch: Tensor,
         frame_phones: Tensor,
+        first_frame: Tensor | None = None,
         noise_place: Tensor | None = None,
         speaker_id: Tensor | None = None,
         energy: Tensor | None = None,
@@ -167,6 +168,8 @@ class DecoderGraph(nn.Module):
         Args:
             with_pitch: (1, T_text, D) hidden sequence.
             frame_phones: (T_mel,) index of each frame's phone.
+            first_frame: (1,) how many frames of the utterance come before them, for models that decode in windows
+                (`models.layers.decoding_windows`).
             noise_place: (1,) of the decoder's noise (`DecoderNoise.places`), for models that have it.
             speaker_id: (1,), like the next two for models that predict energy.
             energy: (1, T_text) as predicted.
@@ -183,8 +186,13 @@ class DecoderGraph(nn.Module):
         frames = hidden.index_select(1, frame_phones)
         is_padding = torch.zeros_like(frame_phones, dtype=torch.bool).unsqueeze(0)
         if network.decoder_noise is not None and noise_place is not None:
-            frames = network.decoder_noise(frames, is_padding, noise_place)
-        mel, refined = network.decode(frames, is_padding, condition)
+            frames = network.decoder_noise(
+                frames, is_padding, noise_place + (0 if first_frame is None else first_frame)
+            )
+        if first_frame is None:
+            mel, refined = network.decode(frames, is_padding, condition)
+        else:
+            mel, refined = network.decode_from(first_frame, frames, is_padding, condition)
         mel = mel if refined is None else refined
         return clamped(mel) if network.clamps_mels else mel
 
@@ -297,6 +305,7 @@ def acoustic_graphs(network: AcousticNetwork, n_symbols: int) -> dict[str, Graph
     with torch.no_grad():
         hidden, _, pitch, f0_hz, *conditions = encoder(**texts)
     phones = {"with_pitch": hidden, "frame_phones": torch.arange(_EXAMPLE_FRAMES) % n_phones}
+    phones |= {"first_frame": one} if network.decodes_in_windows else {}
     noise = {} if network.decoder_noise is None else {"noise_place": one}
     has_energy = "energy" in adaptor.levels
     energy = {"speaker_id": one, "energy": pitch, "energy_factor": torch.ones_like(pitch)} if has_energy else {}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.contracts import AS_PREDICTED, Controls, PhonemeBatch, VocoderNetwork
 from models.export.graphs import ExportError
-from models.inference.onnx_graph import OnnxGraph
+from models.inference.onnx_graph import OnnxGraph, decoded_mel
 from models.inference.onnx_vocoder import OnnxVocoder
 from models.inference.prosody_rules import NEPERS_PER_DB
 from models.layers.acoustic_network import AcousticNetwork
@@ -62,9 +62,9 @@ def _mel_of_graphs(graphs: dict[str, OnnxGraph], ids: Tensor, durations: Tensor,
     rows: dict[str, Any] = {"speaker_id": one, "language_id": one, "noise_place": DecoderNoise.places(ids).numpy()}
     encoded = graphs["encoder"](phoneme_ids=ids.numpy(), **rows)
     varied = graphs["pitch"](**{**encoded, **rows, "f0_hz": encoded["f0_hz"] * np.float32(ratio)})
-    places = {"frame_phones": np.repeat(np.arange(len(durations)), durations.numpy())}
+    places = np.repeat(np.arange(len(durations)), durations.numpy())
     factor = {"energy_factor": np.ones(ids.shape, np.float32)}
-    return torch.from_numpy(graphs["decoder"](**{**encoded, **varied, **rows, **places, **factor})["mel"][0])
+    return torch.from_numpy(decoded_mel(graphs["decoder"], places, {**encoded, **varied, **rows, **factor}))
 
 
 @torch.no_grad()

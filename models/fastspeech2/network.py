@@ -95,7 +95,7 @@ class FastSpeech2(AcousticNetwork):
         return self.decode_from(0, frames, is_padding, condition)
 
     def decode_from(
-        self, first_frame: int, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
+        self, first_frame: int | Tensor, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         mel = self.to_mel(self.decoder(self.positions(frames, first_frame), is_padding)).float()
         refined = None if self.postnet is None else mel + self.postnet(mel, is_padding).float()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from models.layers.decoding_windows import decoding_windows
 from utils.errors import RecitalError
 
 _QUIET = 3  # errors only; warnings are about the optimizer's own choices
@@ -50,3 +52,24 @@ class OnnxGraph:
         """Return the outputs by name; inputs that the graph does not have are left out."""
         known = {name: value for name, value in inputs.items() if name in self._inputs}
         return dict(zip(self._outputs, self._session.run(None, known), strict=True))
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Names of its inputs."""
+        return frozenset(self._inputs)
+
+
+def decoded_mel(decoder: OnnxGraph, frame_phones: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the (M, T_mel) log-mel of a decoder's graph, window by window where the model decodes so.
+
+    Args:
+        decoder: see `models.export.graphs.DecoderGraph`.
+        frame_phones: (T_mel,) index of each frame's phone.
+        inputs: the others.
+    """
+    parts = []
+    for window in decoding_windows(len(frame_phones), in_windows="first_frame" in decoder.inputs):
+        first = {"first_frame": np.array([window.first], np.int64)}
+        mel = decoder(**{**inputs, **first, "frame_phones": frame_phones[window.first : window.last]})["mel"][0]
+        parts.append(mel[:, window.kept])
+    return np.concatenate(parts, axis=1)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from models.bundles.bundle_files import open_without_weights
 from models.contracts import UNCHANGED, Prosody
-from models.inference.onnx_graph import OnnxError, OnnxGraph
+from models.inference.onnx_graph import OnnxError, OnnxGraph, decoded_mel
 from models.inference.onnx_vocoder import OnnxVocoder
 from models.inference.prosody_rules import (
     NEPERS_PER_DB,
@@ -105,7 +105,7 @@ class OnnxVoice(TextPlanner):
             """Return the log-mel at (T_text,) F0, and that F0 as the model has it."""
             varied = self._pitch(**{**encoded, **rows, "f0_hz": f0_hz[None]})
             factor = {"energy_factor": chunk.prosody.energy[None]}
-            mel = self._decoder(**{**encoded, **varied, **rows, **factor, "frame_phones": places})["mel"][0]
+            mel = decoded_mel(self._decoder, places, {**encoded, **varied, **rows, **factor})
             return mel, varied["added_hz"][0]
 
         mel, added_hz = decoded(predicted_hz if wanted_hz is None else wanted_hz)

@@ -133,7 +133,7 @@ class AcousticNetwork(nn.Module):
         raise NotImplementedError
 
     def decode_from(
-        self, first_frame: int, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
+        self, first_frame: int | Tensor, frames: Tensor, is_padding: Tensor, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Decode frames that follow the first `first_frame` ones; see `decode`, and `decodes_in_windows` for which."""
         assert first_frame == 0, "only networks that decode in windows begin elsewhere"
@@ -252,8 +252,7 @@ class AcousticNetwork(nn.Module):
     def _parts(self, generation: _Generation) -> Iterator[Tensor]:
         """Yield the (B, M, T) log-mels of consecutive frames, of rows of one length."""
         n_frames = generation.variances.frames.shape[1]
-        whole = [Window(0, 0, n_frames, n_frames)]
-        for window in decoding_windows(n_frames) if self.decodes_in_windows else whole:
+        for window in decoding_windows(n_frames, in_windows=self.decodes_in_windows):
             yield generation.decode(slice(None), window)
 
     def _generation(self, batch: PhonemeBatch, prosody: Controls, precision: Precision) -> _Generation:

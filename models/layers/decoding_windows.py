@@ -37,9 +37,14 @@ class Window(NamedTuple):
         return slice(self.start - self.first, self.stop - self.first)
 
 
-def decoding_windows(n_frames: int) -> Iterator[Window]:
-    """Yield the windows of an utterance; those of all utterances above `WHOLE_FRAMES` begin at the same frames."""
-    if n_frames <= WHOLE_FRAMES:
+def decoding_windows(n_frames: int, *, in_windows: bool = True) -> Iterator[Window]:
+    """Yield the windows of an utterance; those of all utterances above `WHOLE_FRAMES` begin at the same frames.
+
+    Args:
+        n_frames: of the utterance.
+        in_windows: whether the model decodes so; otherwise one window has all frames.
+    """
+    if n_frames <= WHOLE_FRAMES or not in_windows:
         yield Window(0, 0, n_frames, n_frames)
         return
     start = 0

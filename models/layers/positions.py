@@ -25,8 +25,10 @@ class SinusoidalPositions(nn.Module):
         self.hidden_size = hidden_size
         self.register_buffer("table", self._rows(1024), persistent=False)
 
-    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+    def forward(self, x: Tensor, first: int | Tensor = 0) -> Tensor:
         """Return the sum of (B, T, D) inputs and the positional encoding of T positions from `first` on."""
+        if isinstance(first, Tensor):  # in an exported graph
+            return x + self._rows(x.shape[1], first)
         return x + self.rows(first + x.shape[1])[first:]
 
     def rows(self, length: int) -> Tensor:
@@ -38,8 +40,8 @@ class SinusoidalPositions(nn.Module):
             table = self.table = self._rows(2 * length).to(table)
         return table[:length]
 
-    def _rows(self, length: int) -> Tensor:
+    def _rows(self, length: int, first: int | Tensor = 0) -> Tensor:
         channels = torch.arange(self.hidden_size // 2, dtype=torch.float64)
         frequencies = torch.exp(-math.log(10000.0) * channels / (self.hidden_size // 2))
-        angles = torch.arange(length, dtype=torch.float64).unsqueeze(1) * frequencies
+        angles = (first + torch.arange(length, dtype=torch.float64)).unsqueeze(1) * frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=1).float()

@@ -7,6 +7,7 @@ import torch
 
 from models.contracts import Controls, PhonemeBatch
 from models.export.graphs import ExportError, acoustic_graphs, vocoder_graphs
+from models.layers.decoding_windows import decoding_windows
 from models.layers.frame_noise import frame_noise
 from models.registry import MODELS
 from tests.support.tiny_models import TinyModel
@@ -33,7 +34,13 @@ def mel_of_parts(network, phoneme_ids, ratio, pace, louder):
     frame_phones = torch.arange(phoneme_ids.shape[1]).repeat_interleave(durations[0])
     if network.decoder_noise is not None:
         more["noise_place"] = network.decoder_noise.places(phoneme_ids)
-    return parts["decoder"](hidden, frame_phones, **more), durations
+    mels = []
+    for window in decoding_windows(len(frame_phones), in_windows=network.decodes_in_windows):
+        first = torch.tensor([window.first]) if network.decodes_in_windows else None
+        mels.append(
+            parts["decoder"](hidden, frame_phones[window.first : window.last], first, **more)[:, :, window.kept]
+        )
+    return torch.cat(mels, dim=2), durations
 
 
 @pytest.mark.slow
