@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import NamedTuple
 
-WHOLE_FRAMES = 256
-"""Up to so many frames, utterances are decoded at once: 3 s at usual hop sizes."""
 # Few frames at first, so that a stream begins early; many later, since each window costs twice its context.
-_WINDOW_FRAMES = (96, 256, 1024)
-_CONTEXT_FRAMES = 64
+_WINDOW_FRAMES = (96, 1024)
+# Less changes what the shipped voice sounds like: of 128 and 64 frames, DistillMOS falls by 0.04 in long sentences.
+_CONTEXT_FRAMES = 192
+WHOLE_FRAMES = _WINDOW_FRAMES[0] + _CONTEXT_FRAMES
+"""Up to so many frames, the first window sees all, and utterances are decoded at once: 3 s at usual hop sizes."""
 
 
 class Window(NamedTuple):

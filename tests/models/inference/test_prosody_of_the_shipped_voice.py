@@ -123,7 +123,7 @@ def test_a_stream_begins_before_the_rest_of_a_long_sentence_is_decoded(voice, mo
     monkeypatch.setattr(voice._model, "decode_from", counted)
     stream = voice.stream(text)
     first = next(stream)
-    assert decoded == [160]  # 96 frames, and as context 64 of those that follow
+    assert decoded == [288]  # 96 frames, and as context 192 of those that follow
     np.testing.assert_allclose(np.concatenate([first, *stream]), whole, atol=1e-5)
 
 
