@@ -9,6 +9,7 @@ from bins.command import make_parser, run
 from models.bundles.export import FILE_FORMAT, OWN_FORMAT, Export, export
 from models.bundles.formats import published_formats
 from models.export.formats import INT8, ONNX, writers
+from models.export.program_formats import TORCH_EXPORT, program_writers
 from utils.precision import PRECISIONS, Precision
 
 _OWN = f"{OWN_FORMAT} or {FILE_FORMAT}"
@@ -53,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         choices=list(writers()),
         help=f"{OWN_FORMAT}: our own, of any model, without the folders of this machine; {FILE_FORMAT}: the same in a "
-        f"file that holds its vocoder, too; {ONNX}: a folder of graphs for onnxruntime, its vocoder among them; or "
-        f"whose layout: {formats}",
+        f"file that holds its vocoder, too; {ONNX}: a folder of graphs for onnxruntime, its vocoder among them; "
+        f"{TORCH_EXPORT}: one file that torch alone loads; or whose layout: {formats}",
     )
     add(
         "--precision",
@@ -88,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Refuse flags that contradict each other, as wrong usage."""
     for name in ("precision", "vocoder_dir"):
-        if getattr(arguments, name) and arguments.format not in (OWN_FORMAT, FILE_FORMAT, ONNX):
+        programs = program_writers() if name == "vocoder_dir" else {}
+        if getattr(arguments, name) and arguments.format not in (OWN_FORMAT, FILE_FORMAT, ONNX, *programs):
             parser.error(f"--{name} needs --format {_OWN}, or {ONNX}")
     if arguments.precision not in (None, "fp32") and (arguments.precision == INT8) != (arguments.format == ONNX):
         parser.error(f"--precision {arguments.precision} is for --format {_OWN if arguments.format == ONNX else ONNX}")

@@ -123,7 +123,9 @@ def _write_file(bundle: Bundle, request: Export) -> Sequence[str]:
     from models.registry import open_network
 
     open_network(bundle)
-    target = _place(request) / (request.folder.name if request.folder.suffix == SUFFIX else _name_of(bundle))
+    target = _place(request) / (
+        request.folder.name if request.folder.suffix == SUFFIX else f"{name_of(bundle)}{SUFFIX}"
+    )
     if target.is_dir() or (target.exists() and not request.overwrite):
         raise BundleError(f"{target}: is there already; --overwrite replaces a file, or name another place")
     with TemporaryDirectory(prefix="recital-") as folder:
@@ -132,13 +134,13 @@ def _write_file(bundle: Bundle, request: Export) -> Sequence[str]:
     return [target.name]
 
 
-def _name_of(bundle: Bundle) -> str:
-    """Return the name of a bundle file: that of the experiment, bundle, file or repository it was read from."""
+def name_of(bundle: Bundle) -> str:
+    """Return a name for a file made of a bundle: that of the experiment, bundle, file or repository it came from."""
     if repository := cached_repository(bundle.folder):
-        return f"{Path(repository).name}{SUFFIX}"
+        return Path(repository).name
     folder = bundle.folder.resolve()
     is_of_experiment = folder.name == "bundle" and folder.parent.name
-    return f"{folder.parent.name if is_of_experiment else folder.stem if folder.is_file() else folder.name}{SUFFIX}"
+    return folder.parent.name if is_of_experiment else folder.stem if folder.is_file() else folder.name
 
 
 def vocoder_to_copy(bundle: Bundle, vocoder_dir: str | None) -> Path | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from models.bundles import export as bundles
 from models.bundles.export import Export, Writer
+from models.export.program_formats import program_writers
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -18,7 +19,7 @@ INT8 = "int8"
 
 def writers() -> dict[str, Writer]:
     """Return the writer of each format by its name."""
-    return {**bundles.writers(), ONNX: _write_onnx}
+    return {**bundles.writers(), ONNX: _write_onnx, **program_writers()}
 
 
 def _write_onnx(bundle: Bundle, request: Export) -> Sequence[str]:

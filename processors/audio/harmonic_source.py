@@ -60,6 +60,11 @@ class HarmonicSource:
         # (3, hop_size): cycles until the end of each sample per Hz of F0 in the frame before, in this and in the next.
         self._advance = weights.cumsum(dim=1) / sample_rate
 
+    @property
+    def frame_advance(self) -> Tensor:
+        """(3,) cycles of a frame per Hz of F0 in the frame before, in this and in the next; float64."""
+        return self._advance[:, -1]
+
     def follow(self, f0_hz: Tensor, first_phase: Tensor | float = 0.0, state: SourceState | None = None) -> HeldPhase:
         """Hold F0 through unvoiced frames, and sum it up to a phase.
 
