@@ -9,7 +9,7 @@ from bins.command import make_parser, run
 from models.bundles.export import FILE_FORMAT, OWN_FORMAT, Export, export
 from models.bundles.formats import published_formats
 from models.export.formats import INT8, ONNX, writers
-from models.export.program_formats import TORCH_EXPORT, program_writers
+from models.export.program_formats import SHERPA, TORCH_EXPORT, program_writers
 from utils.precision import PRECISIONS, Precision
 
 _OWN = f"{OWN_FORMAT} or {FILE_FORMAT}"
@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(writers()),
         help=f"{OWN_FORMAT}: our own, of any model, without the folders of this machine; {FILE_FORMAT}: the same in a "
         f"file that holds its vocoder, too; {ONNX}: a folder of graphs for onnxruntime, its vocoder among them; "
-        f"{TORCH_EXPORT}: one file that torch alone loads; or whose layout: {formats}",
+        f"{TORCH_EXPORT}: one file that torch alone loads; {SHERPA}: a folder for "
+        f"sherpa-onnx, of a voice with a lexicon; or whose layout: {formats}",
     )
     add(
         "--precision",

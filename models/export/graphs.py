@@ -30,6 +30,7 @@ from utils.errors import RecitalError
 
 OPEN_AXES: Mapping[str, Mapping[int, str]] = {
     "phoneme_ids": {1: "phones"},
+    "x": {1: "phones"},
     "hidden": {1: "phones"},
     "pitch": {1: "phones"},
     "with_pitch": {1: "phones"},

@@ -1,4 +1,4 @@
-"""Export formats of whole voices: a program of torch.export."""
+"""Export formats of whole voices: a program of torch.export, and a folder for sherpa-onnx."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from utils.errors import RecitalError
 if TYPE_CHECKING:
     from models.bundle import Bundle
 
-TORCH_EXPORT = "torch_export"
+TORCH_EXPORT, SHERPA = "torch_export", "sherpa"
 
 
 def program_writers() -> dict[str, Writer]:
     """Return the writer of each format by its name."""
-    return {TORCH_EXPORT: _write_torch_export}
+    return {TORCH_EXPORT: _write_torch_export, SHERPA: _write_sherpa}
 
 
 def _write_torch_export(bundle: Bundle, request: Export) -> Sequence[str]:
@@ -28,6 +28,17 @@ def _write_torch_export(bundle: Bundle, request: Export) -> Sequence[str]:
     _require_new(request, path)
     write_program(path, bundle, vocoder)
     return [path.name]
+
+
+def _write_sherpa(bundle: Bundle, request: Export) -> Sequence[str]:
+    from models.export.sherpa_export import FILES, require_lexicon, write_sherpa
+
+    require_lexicon(bundle)
+    vocoder = _vocoder(bundle, request)
+    assert vocoder is not None, "an acoustic model"
+    _require_new(request, *(request.folder / name for name in FILES))
+    write_sherpa(request.folder, bundle, vocoder)
+    return FILES
 
 
 def _vocoder(bundle: Bundle, request: Export) -> Bundle | None:

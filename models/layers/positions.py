@@ -44,4 +44,6 @@ class SinusoidalPositions(nn.Module):
         channels = torch.arange(self.hidden_size // 2, dtype=torch.float64)
         frequencies = torch.exp(-math.log(10000.0) * channels / (self.hidden_size // 2))
         angles = (first + torch.arange(length, dtype=torch.float64)).unsqueeze(1) * frequencies
-        return torch.cat([angles.sin(), angles.cos()], dim=1).float()
+        # Not all runtimes of ONNX have the cosine of float64.
+        cosines = (angles + math.pi / 2).sin() if torch.compiler.is_exporting() else angles.cos()
+        return torch.cat([angles.sin(), cosines], dim=1).float()

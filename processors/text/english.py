@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,11 @@ class EnglishFrontEnd:
     def knows(self, word: str) -> bool:
         """Return whether a lower-case word is in a lexicon, or an inflected form of one that is."""
         return bool(self._known(word) or derive_pronunciations(word, self._known))
+
+    def listed(self) -> Iterator[tuple[str, Pronunciation]]:
+        """Yield every word that has an entry, in lower case, with its first pronunciation."""
+        for word in dict.fromkeys([*self._user_lexicon.words(), *_OWN, *self._cmudict.words()]):
+            yield word, self._known(word)[0]
 
     def fallback(self, symbol: str, known: Sequence[str]) -> tuple[str, ...]:
         """Return nothing: a model with these phones has all of them."""

@@ -78,6 +78,10 @@ class Lexicon:
             raise LexiconError(f"{path}: holds no words; write one a line, such as `recital  R AH0 S AY1 T AH0 L`")
         return cls(dict(_numbered(variants)))
 
+    def words(self) -> Iterator[str]:
+        """Yield every word, in lower case."""
+        return (word for word in self._entries if not _VARIANT.search(word))
+
     def pronunciations(self, word: str) -> tuple[Pronunciation, ...]:
         """Return the pronunciations of a word, best first; none if the word is unknown.
 
