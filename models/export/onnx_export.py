@@ -37,8 +37,6 @@ from utils.files import atomic_file
 from utils.version import VERSION
 
 NOISE_FILE = "noise.npy"
-_INTEGER_PRODUCTS = ("decoder", "vocoder")
-"""Parts whose products may be of integers: errors in durations, pitch and F0 would change rhythm and melody."""
 
 
 def write_onnx(bundle: Bundle, request: Export) -> Sequence[str]:
@@ -84,7 +82,7 @@ def write_onnx(bundle: Bundle, request: Export) -> Sequence[str]:
         check_acoustic(acoustic, made, len(bundle.symbols.symbols))
         check_vocoder(vocoder, OnnxVocoder(made, details["vocoder"], details["sample_rate"]), n_mel)
         for name in parts if request.int8 else ():
-            quantize(made / f"{name}.onnx", integer_products=name in _INTEGER_PRODUCTS)
+            quantize(made / f"{name}.onnx")
         (made / VOICE_FILE).write_text(json.dumps(details, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         for each in sorted(made.iterdir()):
             with atomic_file(folder / each.name) as partial:
