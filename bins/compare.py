@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bins.command import choose_device, choose_gpus, make_parser, run
-from bins.speech_flags import add_metric_flags, yardsticks_of
+from bins.speech_flags import add_metric_flags, check_dump_folder, yardsticks_of
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.list_metrics:
         return
+    check_dump_folder(parser, arguments)
     if len(arguments.system) < 1:
         parser.error("name the systems: --system NAME=PATH, two at least, or the folder of an experiment's checkpoints")
     if not arguments.dump_folder:

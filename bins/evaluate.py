@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bins.command import begin_stage_3, choose_device, make_parser, run
-from bins.speech_flags import add_metric_flags, yardsticks_of
+from bins.speech_flags import add_metric_flags, check_dump_folder, yardsticks_of
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -89,11 +89,15 @@ def _parser() -> argparse.ArgumentParser:
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.list_metrics:
         return
+    check_dump_folder(parser, arguments)
     has_model = bool(arguments.config or arguments.infer_expt_dir)
     if bool(arguments.generated_folder) == has_model:
         parser.error("name the speech, --generated_folder, or a model, --infer_expt_dir or a recipe's --config")
     if not has_model and not (arguments.output or arguments.dump_folder):
         parser.error("name --dump_folder, for the results and a page, or --output")
+    for name in ("infer_testing_set", "vocoder_dir", "gpu"):
+        if not has_model and getattr(arguments, name) != parser.get_default(name):
+            parser.error(f"--{name} is for a model: leave it out with --generated_folder")
     if (arguments.name or arguments.set) and not arguments.config:
         parser.error(f"--{'name' if arguments.name else 'set'} needs --config")
     if not has_model and (arguments.whisper_model or arguments.transcriber) and not arguments.texts:

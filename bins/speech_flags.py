@@ -370,7 +370,7 @@ def add_metric_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--speaker_encoder",
         default="statistics",
-        metavar="NAME|FILE.onnx",
+        metavar="FILE.onnx|NAME",
         help="for the speaker's similarity: statistics, resemblyzer, or a network from waveforms at 16 kHz to vectors",
     )
     add(
@@ -379,6 +379,12 @@ def add_metric_flags(parser: argparse.ArgumentParser) -> None:
         help='compute these alone, as in "mcd pesq wer" or mcd,pesq; all that can be unless given',
     )
     add("--list_metrics", action="store_true", help="print the table of all metrics, and end")
+
+
+def check_dump_folder(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse, as wrong usage, a `--dump_folder` that is a file."""
+    if arguments.dump_folder and Path(arguments.dump_folder).is_file():
+        parser.error(f"--dump_folder {arguments.dump_folder}: is a file; name a folder, which is made")
 
 
 def yardsticks_of(arguments: argparse.Namespace, texts: Mapping[str, Text]) -> Yardsticks:
@@ -400,7 +406,10 @@ def yardsticks_of(arguments: argparse.Namespace, texts: Mapping[str, Text]) -> Y
         texts = read_texts(Path(arguments.texts), arguments.language)
     needs_words = not metrics or bool({"wer", "cer"} & set(metrics))
     transcriber = _transcriber(arguments, texts, is_asked=bool(metrics)) if texts and needs_words else None
-    return Yardsticks(metrics, texts, transcriber, open_speaker_encoder(arguments.speaker_encoder))
+    encoder = Path(arguments.speaker_encoder)
+    return Yardsticks(
+        metrics, texts, transcriber, open_speaker_encoder(str(encoder.absolute() if encoder.is_file() else encoder))
+    )
 
 
 def _transcriber(arguments: argparse.Namespace, texts: Mapping[str, Text], *, is_asked: bool) -> Transcribes | None:

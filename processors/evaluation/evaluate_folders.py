@@ -140,7 +140,8 @@ def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks
     Args:
         reference_dir: recordings; None for none.
         systems: folders of synthesised speech by name. Where files last longer or shorter than their recordings it is
-            free speech, and metrics that need equal timing are left out.
+            free speech, and metrics that need equal timing are left out. Of the recordings as second or later system,
+            what compares with recordings is left out.
         yardsticks: metrics, texts and speech recognition.
 
     Raises:
@@ -158,15 +159,21 @@ def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks
             f"{first}: none of its {len(files[first])} files has the name of one of those in "
             f"{' and '.join(str(folder) for folder in folders if folder != first)}"
         )
-    notes = list(_notes(files, names))
-    for note in notes:
-        warn(note)
     paths = {folder: {name: found[name] for name in names} for folder, found in files.items()}
     rates = {name: min(audio_info(found[name]).sample_rate for found in paths.values()) for name in names}
     references = paths[reference_dir] if reference_dir is not None else {}
+    lengths = {folder: _other_lengths(paths[folder], references) for folder in systems.values()}
+    needing = [metric.name for metric in metrics if metric.needs_equal_timing]
+    notes = [*_notes(files, names), *_notes_on_lengths(lengths, len(names), needing, asked=bool(yardsticks.metrics))]
+    for note in notes:
+        warn(note)
     evaluated: dict[str, Evaluated] = {}
     for name, folder in systems.items():
-        evaluated[name] = _evaluate(folder, paths[folder], references, rates, metrics, yardsticks)
+        computed = metrics
+        if evaluated and folder == reference_dir:  # beside others, recordings are not compared with themselves
+            computed = [metric for metric in metrics if not {"recording", "equal timing"}.intersection(metric.takes)]
+        timing = not lengths[folder]
+        evaluated[name] = _evaluate(folder, paths[folder], references, rates, computed, yardsticks, timing)
     texts = {name: yardsticks.text_of(name).text for name in names}
     return Evaluation(reference_dir, references, evaluated, metrics, texts, notes)
 
@@ -197,8 +204,8 @@ def _evaluate(
     rates: Mapping[str, int],
     metrics: Sequence[Metric],
     yardsticks: Yardsticks,
+    has_equal_timing: bool,
 ) -> Evaluated:
-    has_equal_timing = _has_equal_timing(files, references, metrics, asked=bool(yardsticks.metrics))
     figures: dict[str, Mapping[str, Measurement]] = {}
     transcripts = {}
     with Progress(len(files), f"evaluating {folder.name}", "recordings") as progress:
@@ -230,30 +237,33 @@ def _evaluate(
     return Evaluated(folder, files, figures, transcripts)
 
 
-def _has_equal_timing(
-    files: Mapping[str, Path], references: Mapping[str, Path], metrics: Sequence[Metric], *, asked: bool
-) -> bool:
-    """Return whether every file lasts as long as its recording.
-
-    Raises:
-        EvaluationError: one does not, and metrics were asked for by name that need it.
-    """
+def _other_lengths(files: Mapping[str, Path], references: Mapping[str, Path]) -> list[str]:
+    """Return a sentence on each file that lasts longer or shorter than its recording."""
     differing = []
     for name, reference in references.items():
-        if name in files:
-            durations = [audio_info(path).duration_s for path in (files[name], reference)]
-            if abs(durations[0] - durations[1]) > _DURATION_TOLERANCE_S:
-                differing.append(f"{files[name]}: lasts {durations[0]:.2f} s, {reference} {durations[1]:.2f} s")
-    needing = [metric.name for metric in metrics if metric.needs_equal_timing]
-    if differing and needing:
-        what = f"{', '.join(needing)} can compare only speech aligned with its recording"
-        if asked:
+        durations = [audio_info(path).duration_s for path in (files[name], reference)]
+        if abs(durations[0] - durations[1]) > _DURATION_TOLERANCE_S:
+            differing.append(f"{files[name]}: lasts {durations[0]:.2f} s, {reference} {durations[1]:.2f} s")
+    return differing
+
+
+def _notes_on_lengths(
+    lengths: Mapping[Path, Sequence[str]], n_files: int, needing: Sequence[str], *, asked: bool
+) -> Iterator[str]:
+    """Yield a sentence on each folder with files of other lengths than their recordings.
+
+    Raises:
+        EvaluationError: there is one, and metrics were asked for by name that need equal timing.
+    """
+    what = f"{', '.join(needing)} can compare only speech aligned with its recording"
+    for differing in lengths.values():
+        if differing and needing and asked:
             raise EvaluationError(f"{differing[0]}; {what}")
-        warn(
-            f"{len(differing)} of {len(files)} files last longer or shorter than their recordings, as free speech "
-            f"does ({differing[0]}); {what}, and are left out"
-        )
-    return not differing
+        if differing:
+            yield (
+                f"{len(differing)} of {n_files} files last longer or shorter than their recordings, as free speech does"
+                f"{f'; {what}, and are left out' if needing else ''} ({differing[0]})"
+            )
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -90,7 +90,8 @@ def _card(evaluation: Evaluation, name: str, place: int, total: int) -> str:
     cells = []
     for system, path in sounds.items():
         player = f'<audio controls preload="none" src="{_sound(path)}"></audio>'
-        said = evaluation.systems[system].transcripts.get(name, "") if system in evaluation.systems else ""
+        of_path = [each for each in evaluation.systems.values() if each.files[name] == path]
+        said = of_path[0].transcripts.get(name, "") if of_path else ""
         transcribed = f'<div class="said">transcript: {_text(said)}</div>' if said else ""
         cells.append(f'<div class="player"><div class="system">{_text(system)}</div>{player}{transcribed}</div>')
     text = evaluation.texts.get(name, "")

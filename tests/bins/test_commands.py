@@ -89,6 +89,20 @@ def test_a_former_name_of_a_command_names_the_new_one():
     assert "bins.evaluate" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "refusal"),
+    [
+        (("--output", "x", "--gpu", "1"), "--gpu is for a model"),
+        (("--output", "x", "--infer_testing_set", "valid"), "--infer_testing_set is for a model"),
+        (("--dump_folder", "README.md"), "--dump_folder README.md: is a file"),
+    ],
+)
+def test_an_evaluation_refuses_flags_that_it_would_ignore_and_a_file_as_folder(flags, refusal):
+    done, _ = call("evaluate", "--generated_folder", "ckpts", *flags)
+    assert done.returncode == 2 and refusal in done.stderr
+
+
 # Written, or read before torch is imported anyway; --input is infer_text.
 OUTPUTS = {
     "config",
@@ -99,6 +113,7 @@ OUTPUTS = {
     "output_file",
     "output_dir",
     "infer_output_dir",
+    "times",
     "to_jsonl",
     "input",
 }
@@ -124,6 +139,7 @@ MISTYPED = [
     ("train", ["--name", "x", "--config", "y", "--resume_type", "finetune", "--checkpoint", TYPO], "--checkpoint"),
     ("export", ["--bundle", TYPO, "--output_dir", "x", "--format", "bundle"], "--bundle"),
     ("evaluate", ["--made_dir", TYPO, "--output", "x"], "--generated_folder"),
+    ("compare", ["--system", "x=ckpts", "--dump_folder", "x", "--speaker_encoder", TYPO], "--speaker_encoder"),
     ("features", [TYPO, "--list"], "folder"),
     (
         "synthesize",

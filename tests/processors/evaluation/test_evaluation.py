@@ -195,14 +195,17 @@ def test_folders_that_cannot_be_compared_are_refused(tmp_path):
 def test_free_speech_is_compared_by_what_needs_no_equal_timing(tmp_path, capsys, no_networks):
     write_wav(tmp_path / "gt" / "a.wav", glide(1.0), RATE)
     write_wav(tmp_path / "pred" / "a.wav", glide(1.4), RATE)
-    evaluate_folders(tmp_path / "gt", tmp_path / "pred", tmp_path / "out.json")
-    means = json.loads((tmp_path / "out.json").read_text())["means"]
+    evaluate_folders(tmp_path / "gt", tmp_path / "pred", dump_folder=tmp_path / "out")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    means = result["means"]
     timed = {metric.name for metric in METRICS if metric.needs_equal_timing}
     assert timed == {
         "mel", "spectral_convergence", "log_magnitude", "log_spectral_distance", "si_sdr", "pesq", "stoi"
     }  # fmt: skip
     assert not timed & means.keys() and {"f0_rmse", "f0_correlation", "mel_change"} <= means.keys()
-    assert "1 of 1 files last longer or shorter" in capsys.readouterr().err
+    (note,) = result["notes"]
+    assert note.startswith("1 of 1 files last longer or shorter") and "lasts 1.40 s" in note
+    assert note in capsys.readouterr().err and "lasts 1.40 s" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_f0_is_compared_in_cents_and_after_warping_where_the_timing_differs():
@@ -269,7 +272,7 @@ def folders(tmp_path):
 
 
 def test_an_evaluation_leaves_result_csv_and_a_page_with_the_worst_first(folders, capsys):
-    names = ("mel", "energy_rmse")
+    names = ("mel", "energy_rmse", "mel_change")
     texts = {"a": Text("one & two", "en"), "b": Text("three", "en")}
     evaluate_folders(
         folders / "gt",
@@ -279,10 +282,14 @@ def test_an_evaluation_leaves_result_csv_and_a_page_with_the_worst_first(folders
         yardsticks=Yardsticks(names, texts),
     )
     result = json.loads((folders / "out" / "result.json").read_text())
-    assert result["units"] == {"mel": "", "energy_rmse": "dB"} and result["better"]["mel"] == "less"
-    assert result["comparison"]["differences"]["mel"] == result["means"]["mel"] > 0
+    assert result["units"] == {"mel": "", "energy_rmse": "dB", "mel_change": ""} and result["better"]["mel"] == "less"
+    assert result["means"]["mel"] > 0
+    # Recordings beside it are not compared with themselves: what needs no recording is left of them.
+    (difference,) = result["comparison"]["differences"].items()
+    own = [each["mel_change"] for each in result["comparison"]["recordings"].values()]
+    assert difference == ("mel_change", pytest.approx(result["means"]["mel_change"] - sum(own) / 2)) and len(own) == 2
     header, *rows = (folders / "out" / "result.csv").read_text().splitlines()
-    assert header == "system,recording,mel,energy_rmse,text,transcript" and len(rows) == 4
+    assert header == "system,recording,mel,energy_rmse,mel_change,text,transcript" and len(rows) == 4
     page = (folders / "out" / "index.html").read_text()
     assert page.index("<h3>b ") < page.index("<h3>a ") and "one &amp; two" in page
     assert page.count("<audio") == 4 and page.count("data:image/png") == 2 and "http" not in page
