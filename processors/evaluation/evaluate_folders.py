@@ -141,7 +141,7 @@ def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks
         reference_dir: recordings; None for none.
         systems: folders of synthesised speech by name. Where files last longer or shorter than their recordings it is
             free speech, and metrics that need equal timing are left out. Of the recordings as second or later system,
-            what compares with recordings is left out.
+            what compares with recordings is left out, and the whole system where nothing else was asked for.
         yardsticks: metrics, texts and speech recognition.
 
     Raises:
@@ -172,6 +172,8 @@ def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks
         computed = metrics
         if evaluated and folder == reference_dir:  # beside others, recordings are not compared with themselves
             computed = [metric for metric in metrics if not {"recording", "equal timing"}.intersection(metric.takes)]
+            if not computed:
+                continue
         timing = not lengths[folder]
         evaluated[name] = _evaluate(folder, paths[folder], references, rates, computed, yardsticks, timing)
     texts = {name: yardsticks.text_of(name).text for name in names}

@@ -293,6 +293,10 @@ def test_an_evaluation_leaves_result_csv_and_a_page_with_the_worst_first(folders
     page = (folders / "out" / "index.html").read_text()
     assert page.index("<h3>b ") < page.index("<h3>a ") and "one &amp; two" in page
     assert page.count("<audio") == 4 and page.count("data:image/png") == 2 and "http" not in page
+    lines = evaluate_folders(
+        folders / "gt", folders / "bad", compare_dir=folders / "gt", yardsticks=Yardsticks(("mel",))
+    )
+    assert len(lines) == 2 and not any(line.startswith("minus") for line in lines)
     warned = capsys.readouterr().err
     assert f"{folders / 'gt'}: c" in warned
     assert "16000 Hz" in warned and "22050 Hz" in warned
