@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from bins.command import begin_stage_3, choose_device, make_parser, run
-from bins.speech_flags import add_metric_flags, check_dump_folder, yardsticks_of
+from bins.speech_flags import add_metric_flags, check_dump_folder, metrics_of, yardsticks_of
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from processors.evaluation.evaluate_folders import Yardsticks
     from processors.evaluation.metrics import listed
     from processors.evaluation.results import CSV_FILE, PAGE_FILE, RESULT_FILE, evaluate_folders
     from utils.console import info
@@ -17,6 +18,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.list_metrics:
         info("\n".join(listed()))
         return 0
+    Yardsticks(metrics_of(arguments)).require_known()  # before a model speaks
     folders = {name: getattr(arguments, f"{name}_folder") for name in ("reference", "generated", "compare", "dump")}
     reference, generated, compare, dump = (Path(each) if each else None for each in folders.values())
     texts = {}

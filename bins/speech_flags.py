@@ -387,6 +387,11 @@ def check_dump_folder(parser: argparse.ArgumentParser, arguments: argparse.Names
         parser.error(f"--dump_folder {arguments.dump_folder}: is a file; name a folder, which is made")
 
 
+def metrics_of(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names of `--metrics`; none for all."""
+    return tuple(re.findall(r"[^,\s]+", arguments.metrics or ""))
+
+
 def yardsticks_of(arguments: argparse.Namespace, texts: Mapping[str, Text]) -> Yardsticks:
     """Return what the flags of `add_metric_flags` ask for.
 
@@ -401,7 +406,7 @@ def yardsticks_of(arguments: argparse.Namespace, texts: Mapping[str, Text]) -> Y
     from processors.evaluation.texts import read_texts
     from processors.speakers.speaker_encoders import open_speaker_encoder
 
-    metrics = tuple(re.findall(r"[^,\s]+", arguments.metrics or ""))
+    metrics = metrics_of(arguments)
     if arguments.texts:
         texts = read_texts(Path(arguments.texts), arguments.language)
     needs_words = not metrics or bool({"wer", "cer"} & set(metrics))

@@ -44,13 +44,8 @@ class Yardsticks:
     transcriber: Transcribes | None = None
     speaker_encoder: SpeakerEncoder | None = None
 
-    def chosen(self) -> list[Metric]:
-        """Return the metrics to compute, with a warning about those whose packages are missing.
-
-        Raises:
-            EvaluationError: a name is unknown, a metric was asked for whose package is missing, or word errors
-                without a model or texts.
-        """
+    def require_known(self) -> None:
+        """Raise an `EvaluationError` where a metric is unknown, or its package missing: of the names alone, at once."""
         known = {metric.name: metric for metric in METRICS}
         for name in self.metrics:
             if name not in known:
@@ -59,11 +54,20 @@ class Yardsticks:
                 )
             if not known[name].is_installed:
                 raise EvaluationError(f"{name}: its package is missing; sh env.sh evaluate installs it")
+
+    def chosen(self) -> list[Metric]:
+        """Return the metrics to compute, with a warning about those whose packages are missing.
+
+        Raises:
+            EvaluationError: a name is unknown, a metric was asked for whose package is missing, or word errors
+                without a model or texts.
+        """
+        self.require_known()
         for name in ("wer", "cer"):
             if name in self.metrics and not (self.transcriber and self.texts):
                 raise EvaluationError(f"{name}: needs texts and a Whisper model, or another transcriber")
         if self.metrics:
-            return [known[name] for name in known if name in self.metrics]
+            return [metric for metric in METRICS if metric.name in self.metrics]
         if missing := [metric.name for metric in METRICS if not metric.is_installed]:
             warn(f"skipped for missing packages: {', '.join(missing)}; sh env.sh evaluate installs them")
         return [metric for metric in METRICS if metric.is_installed]

@@ -257,6 +257,8 @@ def test_the_command_prints_the_path_of_the_report(tmp_path):
     done = call("bins.evaluate", *flags)
     assert done.returncode == 0, done.stderr
     assert "spectral_convergence" in done.stdout and "out.json" in done.stdout
+    refused = call("bins.evaluate", "--infer_expt_dir", tmp_path, "--metrics", "mdc")  # before the model is opened
+    assert refused.returncode == 1 and "did you mean mcd" in refused.stderr
 
 
 @pytest.fixture
