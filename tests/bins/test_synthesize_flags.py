@@ -20,6 +20,7 @@ SHIPPED, LONG = "tests/models/inference/test_shipped_voice.py", "tests/models/in
 BUNDLES = "tests/models/bundles/test_bundle_file.py"
 TIMES = "tests/models/inference/test_times_files.py"
 ELSEWHERE = "tests/bins/test_lines_of_other_toolkits.py"
+PACES = ("-1", "0", "nan")
 # The test of each flag; those of prosody are all in `test_every_flag_changes_the_sound_as_it_says`.
 TESTS = {
     "--config": f"{SHIPPED}::test_a_voice_speaks_out_of_the_box",
@@ -125,6 +126,27 @@ def test_flags_change_the_sound_or_its_place(speak, tmp_path):
     assert code == 1 and "'de'" in errors
     assert speak("", "--input", tmp_path / "texts.txt")[0] == 0
     assert audio_info(said / "first.wav").samples and audio_info(said / "second.wav").samples
+
+
+@pytest.mark.slow
+def test_what_cannot_be_spoken_is_refused_in_a_sentence(speak, tmp_path):
+    (tmp_path / "nan.py").write_text("def nan(pitch, *_):\n    return pitch * float('nan')\n")
+    (tmp_path / "other.json").write_text('{"durations": [["sil", 80], ["HH", 60]]}')
+    bomb = '<!DOCTYPE s [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><speak>&b;</speak>'
+    (tmp_path / "large.ssml").write_text(f"<speak>{'<p>Go. </p>' * 100_000}</speak>")
+    paces = [(["Go.", "--pace", pace], f"pace: found {pace}; expected a number between 0.1 and 10") for pace in PACES]
+    for (text, *flags), sentence in (
+        *paces,
+        (["Go.", "--pitch_function", f"{tmp_path / 'nan.py'}:nan"], "the pitch function returned NaN or infinite F0"),
+        (["Go.", "--prosody", tmp_path / "other.json"], "durations disagree with the text: "),
+        ([bomb, "--markup", "ssml"], "document types and entities are not read"),
+        (["", "--text_file", tmp_path / "large.ssml"], "1,100,015 bytes of markup; at most 1,000,000 are read"),
+        (["Go.", "--infer_speaker_name", "nobody"], "speaker nobody: unknown; known: anna, ben"),
+    ):
+        code, _, errors = speak(text, *flags)
+        assert code == 1 and sentence in errors and "Traceback" not in errors, errors
+        assert len([line for line in errors.splitlines() if line.startswith("error: ")]) == 1, errors
+    assert not list((tmp_path / "said").glob("*.wav"))
 
 
 def test_an_experiment_is_found_by_its_name(tmp_path, command):
