@@ -77,8 +77,8 @@ def parts_of(text: str, markup: Markup) -> list[Part]:
 
     Args:
         text: a document, or plain text.
-        markup: `ssml` and `none` state which; `auto` takes what begins with `<speak` for a document, and reads light
-            marks in plain text.
+        markup: `ssml` and `none` state which; `auto` takes what begins with `<speak` or `<?xml` for a document, and
+            reads light marks in plain text.
 
     Raises:
         MarkupError: see `read_ssml` and `parts_of_plain_text`.
@@ -86,7 +86,7 @@ def parts_of(text: str, markup: Markup) -> list[Part]:
     """
     if markup not in MARKUPS:
         raise TextError(f"markup {markup!r}: expected {', '.join(MARKUPS)}")
-    if markup == "ssml" or (markup == "auto" and text.lstrip("\ufeff \t\r\n").startswith("<speak")):
+    if markup == "ssml" or (markup == "auto" and text.lstrip("\ufeff \t\r\n").startswith(("<speak", "<?xml"))):
         return read_ssml(text)
     return parts_of_plain_text(text) if markup == "auto" else [Stretch(text, Style())]
 

@@ -44,6 +44,15 @@ def test_every_element_is_read():
     assert parts.count(Break(None)) == parts.count(Break(None, ends_paragraph=True)) == 2  # before and after
 
 
+def test_a_document_may_begin_with_a_declaration_of_xml():
+    for head in ('<?xml version="1.0"?>', "\ufeff<?xml version='1.0' encoding='UTF-8'?>\n"):
+        [part] = parts_of(f"{head}<speak>Go.</speak>", "auto")
+        assert isinstance(part, Stretch) and part.text == "Go."
+    bomb = '<?xml version="1.0"?><!DOCTYPE s [<!ENTITY a "ha">]><speak>&a;</speak>'
+    with pytest.raises(MarkupError, match="document types and entities are not read"):
+        parts_of(bomb, "auto")
+
+
 def test_numbers_and_names_of_prosody_combine():
     assert only('<prosody rate="fast"><prosody rate="+20%">x</prosody></prosody>').style.pace == pytest.approx(1.5)
     for attributes, expected in (
