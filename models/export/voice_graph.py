@@ -29,6 +29,8 @@ class VoiceGraphError(RecitalError):
 class VoiceGraph(nn.Module):
     """Speaks one utterance with predicted prosody; sums over the parts of `models.export.graphs`.
 
+    All frames are decoded at once, those of long utterances too, which the Synthesizer decodes in windows.
+
     Args:
         network: an acoustic model with pitch and energy per phone, for inference.
         vocoder: HiFi-GAN, UnivNet or Lyre, for inference.
@@ -74,7 +76,7 @@ class VoiceGraph(nn.Module):
     def mel(self, phoneme_ids: Tensor, speaker_id: Tensor, pace: Tensor) -> Tensor:
         """Return the (1, M, T_mel) log-mel; see `forward`."""
         hidden, frames, pitch, f0_hz, *conditions = self.encoder(phoneme_ids, speaker_id)
-        with_pitch, *energies = self.pitch(hidden, pitch, f0_hz, speaker_id)
+        with_pitch, _, *energies = self.pitch(hidden, pitch, f0_hz, speaker_id)
         at_least = (~self.network.variance_adaptor.is_pause[phoneme_ids]).to(frames.dtype)
         durations = torch.maximum((frames * pace).round(), at_least).long()[0]
         # A text of pauses alone has a few frames all the same.
@@ -86,11 +88,11 @@ class VoiceGraph(nn.Module):
         mel: Tensor = self.decoder(
             with_pitch,
             frame_phones,
-            None if self.network.decoder_noise is None else DecoderNoise.places(phoneme_ids),
-            speaker_id,
-            energy,
-            None if energy is None else torch.ones_like(energy),
-            conditions[0] if conditions else None,
+            noise_place=None if self.network.decoder_noise is None else DecoderNoise.places(phoneme_ids),
+            speaker_id=speaker_id,
+            energy=energy,
+            energy_factor=None if energy is None else torch.ones_like(energy),
+            condition=conditions[0] if conditions else None,
         )
         return mel
 

@@ -15,6 +15,7 @@ from config.paths import REPOSITORY
 from models.contracts import Controls, PhonemeBatch
 from models.export.torch_program import voice_program
 from models.export.voice_graph import VoiceGraph, VoiceGraphError
+from models.fastspeech2.network import FastSpeech2
 from models.registry import open_acoustic, open_vocoder_network
 from tests.support.tiny_models import TinyModel
 from tests.support.tiny_vocoder import tiny_vocoder_bundle
@@ -70,7 +71,8 @@ def test_a_program_of_a_vocoder_is_the_vocoder_at_five_lengths(tmp_path):
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_a_file_speaks_as_its_networks_and_by_the_docs_snippet_with_torch_alone(tmp_path):
+def test_a_file_speaks_as_its_networks_and_by_the_docs_snippet_with_torch_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(FastSpeech2, "decodes_in_windows", False)  # a program decodes all frames at once
     tiny_bundle().save(tmp_path / "anna")
     tiny_vocoder_bundle().save(tmp_path / "anna" / "vocoder")
     arguments = ["--bundle", tmp_path / "anna", "--format", "torch_export", "--output_dir", tmp_path / "out"]
