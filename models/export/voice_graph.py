@@ -157,6 +157,7 @@ class _WholeLyre(nn.Module):
         self.register_buffer("advance", network.source.frame_advance, persistent=False)
 
     def forward(self, mel: Tensor) -> Tensor:
+        mel = mel.contiguous()  # the last digits of F0, which add up in the phase, depend on the order in memory
         f0_hz = self.graph.network.f0_predictor.predict(mel)
         is_voiced = f0_hz[0] > 0
         # The last voiced value of each frame is that of its number among the voiced ones.
