@@ -6,15 +6,20 @@ import argparse
 import ast
 
 import pytest
+import torch
 
 import bins.synthesize
 from bins.speech_flags import add_prosody_flags
 from config.paths import REPOSITORY
+from models.registry import make_task
 from processors.alignment.textgrid import read_textgrid
 from processors.audio.audio_file import audio_info, read_audio
+from processors.audio.mel_settings import MEL_SETTINGS
+from tests.support.tiny_models import TinyModel
 from tests.support.tiny_voice import tiny_bundle
 
 HERE = "tests/bins/test_synthesize_flags.py::test_flags_change_the_sound_or_its_place"
+VOCODERS = "tests/bins/test_synthesize_flags.py::test_flags_of_vocoders_change_the_sound"
 SYNTHESIZER, MARKED = "tests/models/inference/test_synthesizer.py", "tests/models/inference/test_marked_speech.py"
 SHIPPED, LONG = "tests/models/inference/test_shipped_voice.py", "tests/models/inference/test_long_text.py"
 BUNDLES = "tests/models/bundles/test_bundle_file.py"
@@ -55,9 +60,9 @@ TESTS = {
     "--reference_audio": "tests/models/delightfultts/test_delightfultts.py::"
     "test_a_reference_of_wide_pitch_widens_that_of_the_speech",
     "--lexicon": HERE,
-    "--sigma": f"{SYNTHESIZER}::test_the_command_speaks_with_a_vocoder",
-    "--denoising_strength": f"{SYNTHESIZER}::test_the_command_speaks_from_a_bundle",
-    "--precision": f"{BUNDLES}::test_an_exported_file_holds_the_vocoder_and_is_spoken_with",
+    "--sigma": VOCODERS,
+    "--denoising_strength": VOCODERS,
+    "--precision": VOCODERS,
     "--gpu": "tests/bins/test_commands.py::test_missing_gpus_are_an_error",
     "--device": f"{BUNDLES}::test_an_exported_file_holds_the_vocoder_and_is_spoken_with",
     "--overwrite": HERE,
@@ -147,6 +152,30 @@ def test_what_cannot_be_spoken_is_refused_in_a_sentence(speak, tmp_path):
         assert code == 1 and sentence in errors and "Traceback" not in errors, errors
         assert len([line for line in errors.splitlines() if line.startswith("error: ")]) == 1, errors
     assert not list((tmp_path / "said").glob("*.wav"))
+
+
+@pytest.mark.slow
+def test_flags_of_vocoders_change_the_sound(tmp_path, command):
+    bundle = tiny_bundle()
+    bundle.save(tmp_path / "voice")
+    mels = {name: getattr(bundle.settings.preprocess, name) for name in MEL_SETTINGS}
+    task = make_task(TinyModel("WaveGlow", tmp_path, *(f"preprocess.{name}={mels[name]}" for name in mels)).settings())
+    for coupling in task.modules["generator"].WN:
+        torch.nn.init.normal_(coupling.end.weight, std=0.1)
+    task.bundle(tmp_path / "vocoder")
+
+    def sound(*flags):
+        to = ["--infer_expt_dir", tmp_path / "voice", "--vocoder_dir", tmp_path / "vocoder", "--output", tmp_path]
+        code, _, errors = command(bins.synthesize, *to, "--infer_text", "Go.", "--overwrite", *flags)
+        assert code == 0, errors
+        return read_audio(tmp_path / "go.wav", 16000)
+
+    usual = sound("--precision", "fp32")
+    for flags in (["--sigma", "0.3"], ["--denoising_strength", "3"]):
+        changed = sound("--precision", "fp32", *flags)
+        assert changed.shape == usual.shape and changed.std() < 0.95 * usual.std(), flags
+    assert 0 < abs(sound("--precision", "bf16") - usual).max() < 0.1
+    assert (sound("--precision", "fp32", "--device", "cpu") == usual).all()
 
 
 def test_an_experiment_is_found_by_its_name(tmp_path, command):
