@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from models.registry import make_task
 from processors.alignment.textgrid import read_textgrid
 from processors.audio.audio_file import audio_info, read_audio
 from processors.audio.mel_settings import MEL_SETTINGS
+from processors.text.symbols import SymbolTable
+from processors.text.tokens import PAUSES
 from tests.support.tiny_models import TinyModel
 from tests.support.tiny_voice import tiny_bundle
 
@@ -44,7 +47,7 @@ TESTS = {
     "--infer_dataset": f"{SYNTHESIZER}::test_the_test_split_of_stage_1_is_synthesized",
     "--infer_testing_set": f"{SYNTHESIZER}::test_the_test_split_of_stage_1_is_synthesized",
     "--infer_speaker_name": HERE,
-    "--infer_language": HERE,
+    "--infer_language": "tests/bins/test_synthesize_flags.py::test_numbers_are_read_in_the_language_asked_for",
     "--markup": f"{MARKED}::test_the_flag_and_files_of_texts_read_markup",
     "--wav_per": f"{LONG}::test_the_command_reads_a_file_and_answers_a_full_disk",
     "--stream": "tests/models/inference/test_stream_output.py::"
@@ -152,6 +155,23 @@ def test_what_cannot_be_spoken_is_refused_in_a_sentence(speak, tmp_path):
         assert code == 1 and sentence in errors and "Traceback" not in errors, errors
         assert len([line for line in errors.splitlines() if line.startswith("error: ")]) == 1, errors
     assert not list((tmp_path / "said").glob("*.wav"))
+
+
+@pytest.mark.slow
+def test_numbers_are_read_in_the_language_asked_for(tmp_path, command):
+    bundle = tiny_bundle("preprocess.phone_extractor=char", speakers=("anna", "otto"))
+    letters = [*PAUSES, *"abcdefghijklmnopqrstuvwxyz"]
+    symbols = SymbolTable([*letters, *map(str, range(len(bundle.symbols) - 1 - len(letters)))])
+    replace(bundle, symbols=symbols, languages={"anna": "en", "otto": "de"}).save(tmp_path / "voice")
+    to = ["--infer_expt_dir", tmp_path / "voice", "--hifigan", "griffin_lim", "--infer_speaker_name", "anna"]
+    for flags in ([], ["--infer_language", "de"]):
+        code, _, errors = command(
+            bins.synthesize, *to, "--output", tmp_path, "--infer_text", "Go 3.", "--overwrite", *flags
+        )
+        assert code == 0, errors
+        [grid] = tmp_path.glob("*.TextGrid")
+        is_english = "three" in "".join(phone.label for phone in read_textgrid(grid).phones)
+        assert is_english is not bool(flags)
 
 
 @pytest.mark.slow
