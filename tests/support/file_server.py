@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.local_server import LocalServer
 
 
-class FileServer:
+class FileServer(LocalServer):
     """Serves files by name.
 
     Attributes:
@@ -35,8 +35,7 @@ class FileServer:
             def log_message(self, *arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Handler)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         self.asked.append(request.headers.get("Range", ""))
@@ -62,13 +61,3 @@ class FileServer:
         request.wfile.write(sent[: self.drops_after] if self.drops_after else sent)
         request.wfile.flush()
         request.close_connection = True
-
-    def __enter__(self) -> FileServer:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -6,12 +6,12 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.local_server import LocalServer
 
 TOKEN = "hf_of_this_test"
 _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree|preupload|commit)/([^/]+))?(/.*)?")
@@ -33,7 +33,7 @@ class Repository:
         return hashlib.sha1(state.encode()).hexdigest()
 
 
-class HubServer:
+class HubServer(LocalServer):
     """Serves repositories, and takes uploads from those who have `TOKEN`.
 
     Attributes:
@@ -60,25 +60,13 @@ class HubServer:
             def log_message(self, *arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Handler)
 
     def add(self, name: str, folder: Path) -> Repository:
         """Add a repository with the files of a folder."""
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         self.repositories[name] = Repository(files)
         return self.repositories[name]
-
-    def __enter__(self) -> HubServer:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def _answer(self, to: BaseHTTPRequestHandler) -> None:
         address = urlsplit(to.path)
