@@ -27,7 +27,6 @@ from models.inference.symbol_prosody import SynthesisError
 from models.inference.text_planner import TextPlanner
 from processors.text.marked_text import Markup
 from processors.text.own_lexicon import LexiconLike
-from utils.console import warn
 
 VOICE_FILE = "voice.json"
 """In a folder of graphs: all that a program needs beside them."""
@@ -96,9 +95,7 @@ class OnnxVoice(TextPlanner):
         if plan.prosody.changes_pitch:
             pitch = SymbolPitch(plan.prosody, chunk.prosody, self._pitch_scale(plan.speaker_of(chunk)))
             wanted_hz = pitch.wanted(predicted_hz, np.arange(len(predicted_hz)), durations)
-            if pitch.n_limited:
-                low, high = self.settings.preprocess.f0_min, self.settings.preprocess.f0_max
-                warn(f"pitch: limited in {pitch.n_limited} phones to this voice's {low:g} to {high:g} Hz")
+            self._warn_of_limits(pitch.n_limited)
         places = np.repeat(np.arange(len(durations)), durations)
 
         def decoded(f0_hz: Floats) -> tuple[Floats, Floats]:

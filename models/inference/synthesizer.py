@@ -33,7 +33,6 @@ from processors.text.marked_text import Markup
 from processors.text.own_lexicon import LexiconLike
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.visemes import Spelling
-from utils.console import warn
 from utils.precision import Precision, fastest, why_not
 
 _TEXTS_AT_ONCE = 64
@@ -421,9 +420,7 @@ class Synthesizer(TextPlanner):
         batch, prosody = self._batch(chunks)
         controls = prosody.controls()
         generated = unchanged = self._model.infer(batch, controls, self._precision)
-        if prosody.n_limited:
-            low, high = self.settings.preprocess.f0_min, self.settings.preprocess.f0_max
-            warn(f"pitch: limited in {prosody.n_limited} phones to this voice's {low:g} to {high:g} Hz")
+        self._warn_of_limits(prosody.n_limited)
         if prosody.changes_pitch and any(self._gives_f0(plan.prosody) for plan, _ in chunks):
             # The F0 that the vocoder finds where nothing is changed: what it finds in the changed mel is less exact.
             unchanged = self._model.infer(batch, replace(controls, pitch=AS_PREDICTED.pitch), self._precision)

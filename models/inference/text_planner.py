@@ -31,6 +31,7 @@ from processors.text.marked_text import Markup
 from processors.text.own_lexicon import LexiconLike
 from processors.text.phone_sequence import PhoneSequence
 from processors.text.tokens import Pause, Token, Word
+from utils.console import warn
 
 _PHONES_TOGETHER = 100
 """Sentences share a chunk up to so many phones: about as many as a pair of utterances has in training."""
@@ -265,6 +266,12 @@ class TextPlanner:
             return self._speakers[speaker]
         what = "name a speaker (--infer_speaker_name)" if speaker is None else f"speaker {speaker}: unknown"
         raise SynthesisError(f"{what}; known: {', '.join(self._speakers) or 'one, without a name'}")
+
+    def _warn_of_limits(self, n_limited: int) -> None:
+        """Warn that the F0 asked for was limited in so many phones, if any."""
+        if n_limited:
+            low, high = self.settings.preprocess.f0_min, self.settings.preprocess.f0_max
+            warn(f"pitch: limited in {n_limited} phones to this voice's {low:g} to {high:g} Hz")
 
     def _pitch_scale(self, speaker_id: int) -> PitchScale:
         preprocess = self.settings.preprocess

@@ -17,7 +17,7 @@ from processors.text.word_tables import WordTables
 VISEMES = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
 SILENT = VISEMES[0]
 Spelling = Literal["phones", "letters"]
-"""What the symbols of words are: phones of ARPAbet or IPA, or letters."""
+"""Kind of the symbols of words: phones of ARPAbet or IPA, or letters."""
 
 _TABLES = WordTables(__file__)
 _OF_PHONE, _OF_LETTERS = (
