@@ -536,6 +536,14 @@ class HasWeightsAddedLater(Protocol):
         """Return those parameters, by `<module>.<parameter>`; they keep their initial values."""
 
 
+@runtime_checkable
+class HasDiscriminators(Protocol):
+    """A task with networks that serve training alone; optional."""
+
+    def discriminators(self) -> Sequence[str]:
+        """Return their names among `Task.modules`; where initial weights do not fit them, they begin at random."""
+
+
 @dataclass(frozen=True)
 class InitialState:
     """Initial weights and optimizer state of a training: a warm start.

@@ -16,12 +16,12 @@ from models.bundles.embedding_rows import transfer_rows
 from models.bundles.layouts import Found, find_foreign
 from models.bundles.locate import find_bundle, open_bundle, place_of
 from models.bundles.vocoder import vocoder_within
-from models.contracts import HasEmbeddingRows, HasWeightsAddedLater, InitialState, RowKind
+from models.contracts import HasDiscriminators, HasEmbeddingRows, HasWeightsAddedLater, InitialState, RowKind
 from models.layers.spoken_languages import SpokenLanguages
 from models.registry import kind_of, make_task
 from processors.audio.mel_settings import MEL_SETTINGS
 from utils.bundle_file import is_file
-from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint
+from utils.checkpoint import Checkpoint, CheckpointFolder, open_checkpoint, unfitting
 from utils.optimizer_state import OptimizerStateError, named_state, parameter_names
 from utils.parameter_groups import is_part
 from utils.task import Task
@@ -33,7 +33,7 @@ def find_initial_state(path: Path | str, settings: ExperimentSettings, task: Tas
     A checkpoint, the newest one of an experiment, a bundle, or a checkpoint in a published layout. Of a checkpoint of
     ours the weights as they are learned are taken, not their moving averages. Where the new training has other
     symbols or speakers, rows of tables are carried over by name (see `transfer_rows`); what an optimizer remembers of a
-    table that changed is left behind.
+    table that changed is left behind. Discriminators of another size are left out, and begin at random.
 
     Args:
         path: names it.
@@ -44,7 +44,8 @@ def find_initial_state(path: Path | str, settings: ExperimentSettings, task: Tas
         BundleError: there is nothing of the kind, it is another model's, or its symbols or speakers are unknown.
         CheckpointError: a checkpoint is damaged.
     """
-    return _with_added_weights(_with_our_rows(_find(place_of(path), settings, task), settings, task), task)
+    initial = _with_our_rows(_find(place_of(path), settings, task), settings, task)
+    return _without_unfitting_discriminators(_with_added_weights(initial, task), task)
 
 
 def _find(path: Path, settings: ExperimentSettings, task: Task) -> InitialState:
@@ -211,6 +212,26 @@ def _with_added_weights(initial: InitialState, task: Task) -> InitialState:
             weights[module][name] = task.modules[module].state_dict()[name]
             remarks.append(f"without initial state: {parameter}")
     return replace(initial, modules=weights, remarks=remarks)
+
+
+def _without_unfitting_discriminators(initial: InitialState, task: Task) -> InitialState:
+    """Leave out discriminators of other sizes than the task's, and what an optimizer remembers of them."""
+    names = task.discriminators() if isinstance(task, HasDiscriminators) else ()
+    unfitting_names = [
+        name for name in names if name in initial.modules and unfitting(task.modules[name], initial.modules[name])
+    ]
+    if not unfitting_names:
+        return initial
+    modules = {name: weights for name, weights in initial.modules.items() if name not in unfitting_names}
+    optimizers = {
+        name: replace(
+            state,
+            moments={key: kept for key, kept in state.moments.items() if key.partition(".")[0] not in unfitting_names},
+        )
+        for name, state in initial.optimizers.items()
+    }
+    remarks = [*initial.remarks, *(f"{name} has another size there, and begins at random" for name in unfitting_names)]
+    return replace(initial, modules=modules, optimizers=optimizers, remarks=remarks)
 
 
 def _require_same_model(bundle: Bundle, path: Path, settings: ExperimentSettings) -> None:

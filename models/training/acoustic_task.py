@@ -114,6 +114,10 @@ class AcousticTask:
         """Return parameters that initial weights may lack (`models.contracts.HasWeightsAddedLater`)."""
         return [f"network.{name}" for name in self._network.state_dict() if name.startswith("decoder_noise.")]
 
+    def discriminators(self) -> Sequence[str]:
+        """Return the discriminator of mels, where there is one (`models.contracts.HasDiscriminators`)."""
+        return [ADVERSARY] if self._adversary is not None else []
+
     def train_batches(self, rank: int = 0, world_size: int = 1) -> PlannedBatches:
         """Return one process's share of the training data."""
         return training_batches(self._open("train"), _collate, self._settings, rank=rank, world_size=world_size)

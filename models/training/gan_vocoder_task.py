@@ -219,6 +219,10 @@ class GanVocoderTask(VocoderTask):
         self._settings, self._discriminators = settings, tuple(discriminators)
         self._n_discriminators = sum(len(each.discriminators) for each in discriminators.values())
 
+    def discriminators(self) -> Sequence[str]:
+        """Return the names of the discriminators (`models.contracts.HasDiscriminators`)."""
+        return self._discriminators
+
     def optimizers(self) -> Mapping[str, Optimization]:
         """Return AdamW for the discriminators and for the generator, decaying alike, in the order in which they act."""
         train = self._settings.train

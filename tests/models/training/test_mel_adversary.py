@@ -237,6 +237,16 @@ def test_a_killed_training_resumes_exactly_and_two_processes_train_like_one(tiny
     assert are_equal(*(losses_of(tiny.folder / name) for name in ("one", "two")))
 
 
+@pytest.mark.slow
+def test_a_discriminator_of_another_size_begins_at_random(tiny):
+    finish(started(tiny, "first", "train.max_steps=1"))
+    first, channels = tiny.folder / "first", "train.mel_adversary_channels=[4, 4]"
+    initial = find_initial_state(first, tiny.settings(channels), tiny.task(channels))
+    assert list(initial.modules) == ["network"]
+    assert initial.remarks[-1] == "mel_adversary has another size there, and begins at random"
+    assert "mel_adversary" in find_initial_state(first, tiny.settings(), tiny.task()).modules
+
+
 # Noise
 
 
