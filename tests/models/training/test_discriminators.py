@@ -62,6 +62,20 @@ def test_silence_has_finite_gradients():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_short_segments_have_the_same_gradients_in_half_precision(name):
+    """Down to planes of one frame, where oneDNN's gradient is wrong with a stride."""
+    discriminator, waveform = small(name), 0.1 * torch.randn(2, max(REFLECTED_SAMPLES.values()) + 1)
+    gradients = []
+    for is_half in (False, True):
+        discriminator.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
+            loss = sum((output.score.float() - 1).square().mean() for output in discriminator(waveform))
+        loss.backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in discriminator.parameters()]))
+    assert torch.dist(*gradients) < 0.1 * gradients[0].norm()
+
+
 def test_the_small_pair_costs_a_hundredth_of_hifigans():
     def operations(names):
         waveform = torch.zeros(1, 8192)
