@@ -37,11 +37,15 @@ class Evaluation:
         self._task, self._train_step, self._processes, self._seed = task, train_step, processes, seed
         self._sample_batch: Any = None
 
-    def validate(self) -> dict[str, float]:
-        """Compute the means of the validation measures over all processes; empty without data."""
+    def validate(self, batches: ValidationBatches | None = None) -> dict[str, float]:
+        """Compute the means of the validation measures over all processes; empty without data.
+
+        Args:
+            batches: in place of those of the validation split.
+        """
         sums: dict[str, tuple[Tensor | float, float]] = {}
         with self._evaluating():
-            for batch in self.batches:
+            for batch in self.batches if batches is None else batches:
                 with self._train_step.autocast():
                     measures = self._task.validate(batch.to(self._processes.device))
                 for name, measure in measures.items():

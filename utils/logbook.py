@@ -1,20 +1,35 @@
-"""Logbook of a training run: scalars as JSON lines and in TensorBoard, images and audio in TensorBoard."""
+"""Logbook of a training run: scalars as JSON lines, in TensorBoard and elsewhere; images and audio in TensorBoard."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import torch
-
+from utils.board import Board
 from utils.files import atomic_file
-from utils.task import Samples
+
+if TYPE_CHECKING:
+    from utils.task import Samples
+
+
+class LogWriter(Protocol):
+    """A further place for the scalars of a logbook."""
+
+    def scalars(self, step: int, values: Mapping[str, float], place: Sequence[int]) -> None:
+        """Write numbers by name at a step.
+
+        Args:
+            step: that they belong to; for an evaluation that ends late, an earlier one.
+            values: finite or not.
+            place: epoch, step within it, both from 1, and steps per epoch; of the training as it is now.
+        """
+
+    def close(self) -> None:
+        """Write what is left."""
 
 
 class Logbook:
@@ -23,28 +38,30 @@ class Logbook:
     Args:
         folder: of the experiment.
         after_step: the step that the run resumes from; lines of later steps, left by a killed run, are dropped.
+        writers: further places, closed with it.
     """
 
-    def __init__(self, folder: Path | str, after_step: int = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(self, folder: Path | str, after_step: int = 0, writers: Sequence[LogWriter] = ()) -> None:
         self.path = Path(folder) / "logbook.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _drop_after(self.path, after_step)
         self._file = self.path.open("a", encoding="utf-8")
-        purge_step = after_step + 1 if (Path(folder) / "tensorboard").exists() else None
-        # TensorBoard's writer thread hands its errors to the next call here; its own traceback would repeat them.
-        threading.excepthook = _ignore_tensorboard_errors
-        self._board = SummaryWriter(str(Path(folder) / "tensorboard"), purge_step=purge_step)
+        self._board, self._writers = Board(Path(folder) / "tensorboard", after_step), writers
 
-    def scalars(self, step: int, values: Mapping[str, float], **notes: Any) -> None:
-        """Log numbers by name at a step; `notes` are written to the JSON line only, e.g. the epoch."""
+    def scalars(self, step: int, values: Mapping[str, float], place: Sequence[int] = (), **notes: Any) -> None:
+        """Log numbers by name at a step; `notes` are written to the JSON line only, `place` to the writers only."""
         line = {"step": step, **notes, **{name: _as_json(value) for name, value in values.items()}}
         # One write and a flush: a kill can cut only the last line.
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        self._board.scalars(step, values)
+        for writer in self._writers:
+            writer.scalars(step, values, place)
+
+    def settings(self, step: int, settings: Mapping[str, Any]) -> None:
+        """Show all settings of the experiment in TensorBoard."""
+        lines = json.dumps(settings, indent=2, ensure_ascii=False).splitlines()
+        self._board.text(step, "settings", "\n".join(f"    {line}" for line in lines))  # Markdown's code
 
     def changes(self, step: int, changed: Mapping[str, tuple[Any, Any]]) -> None:
         """Log settings, old and new values, that changed for the steps from `step` on."""
@@ -52,23 +69,18 @@ class Logbook:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         text = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in changed.items())
-        self._board.add_text("settings", text, step)
+        self._board.text(step, "settings", text)
 
     def samples(self, step: int, samples: Samples) -> None:
         """Log images, audio and texts at a step."""
-        for name, image in samples.images.items():
-            self._board.add_image(name, image, step, dataformats="HWC")
-        for name, waveform in samples.audio.items():
-            waveform = np.clip(np.asarray(waveform, dtype=np.float32), -1.0, 1.0)  # int16 would wrap beyond
-            self._board.add_audio(name, torch.from_numpy(waveform)[None], step, sample_rate=samples.sample_rate)
-        for name, text in samples.texts.items():
-            self._board.add_text(name, text, step)
-        self._board.flush()
+        self._board.samples(step, samples)
 
     def close(self) -> None:
-        """Flush and close the JSON lines and TensorBoard's file."""
+        """Flush and close the JSON lines, TensorBoard's files and the writers."""
         self._file.close()
         self._board.close()
+        for writer in self._writers:
+            writer.close()
 
     def __enter__(self) -> Logbook:
         return self
@@ -102,11 +114,6 @@ def _drop_after(path: Path, step: int) -> None:
         for entry in _whole_lines(path):
             if entry["step"] <= step:
                 lines.write(json.dumps(entry) + "\n")
-
-
-def _ignore_tensorboard_errors(arguments: threading.ExceptHookArgs) -> None:
-    if not (issubclass(arguments.exc_type, OSError) and type(arguments.thread).__module__.startswith("tensorboard.")):
-        threading.__excepthook__(arguments)
 
 
 def _as_json(value: float) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, device, nn
@@ -190,3 +190,11 @@ class Task(Protocol):
 
     def bundle(self, folder: Path) -> None:
         """Write the bundle to an existing, empty folder; in the first process only."""
+
+
+@runtime_checkable
+class HasTestBatches(Protocol):
+    """A task that can be measured on the test split once training ends."""
+
+    def test_batches(self, rank: int = 0, world_size: int = 1) -> ValidationBatches:
+        """Return one process's share of the test data, for `Task.validate`."""

@@ -6,17 +6,18 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.checkpoint import Checkpoint, CheckpointFolder, awaits_figures, write_figures
 from utils.console import Progress, info, warn
+from utils.errors import RecitalError
 from utils.evaluation import Diagnosis, Evaluation
 from utils.evaluation_process import EvaluationProcess
 from utils.files import atomic_folder, remove_partial_files, write_atomically
-from utils.logbook import Logbook
+from utils.logbook import Logbook, LogWriter
 from utils.meters import SpeedMeter
 from utils.precision import Precision
 from utils.processes import Processes, TrainingError
@@ -114,6 +115,9 @@ class Trainer:
         evaluation_process: of the first process; evaluates checkpoints every `options.evaluate_every_steps`. Their
             figures are logged at their steps when they are there; until then the checkpoint is kept.
         bundle_files: texts by file name that every bundle gets besides what the task writes.
+        test_batches: called at the end of training: this process's share of the test data; None for no test.
+        settings: all of the experiment, as plain JSON values, to be shown in TensorBoard.
+        log_writers: of the first process: further places for what the logbook gets, closed in the end.
 
     Attributes:
         train_step: networks and optimizers.
@@ -136,14 +140,19 @@ class Trainer:
         adjustable: Mapping[str, Any] | None = None,
         evaluation_process: EvaluationProcess | None = None,
         bundle_files: Mapping[str, str] | None = None,
+        *,
+        test_batches: Callable[[], ValidationBatches] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        log_writers: Sequence[LogWriter] = (),
     ) -> None:
+        self._test_batches, self._settings, self._log_writers = test_batches, settings, log_writers
         self._evaluation_process = evaluation_process if processes.is_main else None
         self._adjustable, self._changed = dict(adjustable or {}), dict[str, tuple[Any, Any]]()
         self._bundle_files = dict(bundle_files or {})
         self.task, self.batches, self.folder = task, batches, Path(folder)
         self.options, self.processes = options, processes
         self.checkpoints = CheckpointFolder(self.folder / "checkpoint")
-        self._position = _Position()
+        self._position, self._n_groups, self._began_at = _Position(), 0, time.monotonic()
         self._valid_loss: float | None = None  # at the present step
         self._best_valid_loss = math.inf
         self._last_losses: dict[str, float] = {}
@@ -179,11 +188,16 @@ class Trainer:
         logbook = self.processes.run_on_main(self._open_folder)
         with StopRequest() as request, logbook or contextlib.nullcontext():
             self._submit_waiting()
+            began = self._position.step
+            if self._settings is not None and logbook is not None and not began:
+                logbook.settings(began, self._settings)
             if self._changed and logbook is not None:
                 # At the next step: resuming from here again drops this line and writes it once more.
                 logbook.changes(self._position.step + 1, self._changed)
             stopped = self._train(logbook, request)
             if not stopped:
+                if self._position.step > began:
+                    self._test(logbook)
                 self._wait_for_figures(logbook, request)
         # Another process may have received the signal that stopped all.
         signal_number = request.signal_number or (int(signal.SIGTERM) if stopped else 0)
@@ -198,7 +212,7 @@ class Trainer:
             warn(f"{folder}: renamed, because training resumes from step {self._position.step}, before it")
         if self._position.step and not (self.folder / "bundle").is_dir():
             self._write_bundle()  # killed between checkpoint and bundle
-        return Logbook(self.folder, self._position.step)
+        return Logbook(self.folder, self._position.step, self._log_writers)
 
     # The loop
 
@@ -207,9 +221,10 @@ class Trainer:
         position = self._position
         stop = False
         self.train_step.set_training(True)
+        self._began_at = time.monotonic()
         with self._progress() if self.processes.is_main else contextlib.nullcontext() as progress:
             while not stop and not self._is_finished():
-                n_groups = self.batches.groups_per_epoch(position.epoch)
+                self._n_groups = n_groups = self.batches.groups_per_epoch(position.epoch)
                 if n_groups < 1:
                     raise TrainingError("the training set yields no batches; see the report of stage 1")
                 for group in self._groups():
@@ -282,9 +297,10 @@ class Trainer:
             return
         speed = self._speed.read(self.processes.all_reduce_sum)
         self._last_losses = losses
+        speed["elapsed_s"] = time.monotonic() - self._began_at
         values = losses | self.train_step.figures() | {f"speed/{name}": value for name, value in speed.items()}
         if logbook is not None:
-            logbook.scalars(self._position.step, values, epoch=self._position.epoch)
+            self._log_values(logbook, values)
             self._diagnosis.training(self._position.step, losses)
         self._note = ", ".join(
             [f"epoch {self._position.epoch}"]
@@ -304,10 +320,8 @@ class Trainer:
             return False
         self._last_valid_losses = means
         if logbook is not None:
-            values = {f"valid/{name}": value for name, value in means.items()}
-            logbook.scalars(self._position.step, values, epoch=self._position.epoch)
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-            info(f"step {self._position.step}: validation: {shown}")
+            self._log_values(logbook, {f"valid/{name}": value for name, value in means.items()})
+            info(f"step {self._position.step}: validation: {_listed(means)}")
             self._diagnosis.validation(self._position.step, means["loss"])
         if not math.isfinite(means["loss"]):
             return False
@@ -315,6 +329,31 @@ class Trainer:
         is_best = self._valid_loss < self._best_valid_loss
         self._best_valid_loss = min(self._valid_loss, self._best_valid_loss)
         return is_best
+
+    def _test(self, logbook: Logbook | None) -> None:
+        """Measure the trained model on the test split."""
+        if self._test_batches is None:
+            return
+        try:
+            means = self.evaluation.validate(self._test_batches())
+        except RecitalError as error:  # of data that is not there or damaged, for all processes alike
+            if logbook is not None:
+                warn(f"the test split is not measured: {error}")
+            return
+        if means and logbook is not None:
+            self._log_values(logbook, {f"test/{name}": value for name, value in means.items()})
+            info(f"step {self._position.step}: test: {_listed(means)}")
+
+    def _log_values(self, logbook: Logbook, values: Mapping[str, float]) -> None:
+        logbook.scalars(self._position.step, values, self._place, epoch=self._position.epoch)
+
+    @property
+    def _place(self) -> tuple[int, int, int]:
+        """Epoch and step within it, both from 1, of the last step, and the steps of an epoch."""
+        position, n_groups = self._position, self._n_groups
+        if position.epoch and not position.group:
+            return position.epoch, n_groups, n_groups
+        return position.epoch + 1, position.group, n_groups
 
     def _log_samples(self, logbook: Logbook | None) -> None:
         samples = self.evaluation.samples()
@@ -390,9 +429,8 @@ class Trainer:
             return
         for step, figures in self._evaluation_process.finished(timeout_s):
             if figures:
-                logbook.scalars(step, {f"evaluation/{name}": value for name, value in figures.items()})
-                shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-                info(f"step {step}: evaluation: {shown}")
+                logbook.scalars(step, {f"evaluation/{name}": value for name, value in figures.items()}, self._place)
+                info(f"step {step}: evaluation: {_listed(figures)}")
             if (folder := self.checkpoints.folder(step)).is_dir():
                 write_figures(folder, figures)
             self._prune()
@@ -455,6 +493,10 @@ class Trainer:
             ends.append(self._position.step + epochs_left * n_groups - self._position.group)
         total = max(min(ends) - self._position.step, 0) if ends else None
         return Progress(total, "training", "steps", plain_every_s=30.0)
+
+
+def _listed(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
 def _rates(speed: Mapping[str, float]) -> list[tuple[str, float]]:

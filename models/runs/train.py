@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from utils.failures import failures_in_training
 from utils.lock import sole_user
 from utils.processes import Processes
 from utils.random_state import seed_everything
+from utils.task import HasTestBatches, Task, ValidationBatches
 from utils.trainer import Trainer
 
 _SIGNALLED = 128  # shells give a program ended by signal N the exit code 128 + N
@@ -105,7 +107,11 @@ def _train(
         inherited = inherited_sources(folder)
     sources = tuple(dict.fromkeys((*inherited, *sources_of_data(settings))))
     files = {SOURCES_FILE: sources_text(sources)} if sources else {}
-    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation, files)
+    trainer = Trainer(
+        *(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation, files),
+        test_batches=_test_batches(task, processes),
+        settings=settings.model_dump(mode="json"),
+    )
     if resume is not None and "adjustable" not in resume.metadata:  # written before checkpoints kept them
         began = read_settings(folder / "settings.json", settings_class)
         resume = replace(resume, metadata={**resume.metadata, "adjustable": adjustable(began)})
@@ -135,6 +141,12 @@ def _train(
         else:
             info(f"stopped at step {outcome.step}, which is saved; the same command resumes from there")
     return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
+
+
+def _test_batches(task: Task, processes: Processes) -> Callable[[], ValidationBatches] | None:
+    if isinstance(task, HasTestBatches):
+        return partial(task.test_batches, processes.rank, processes.world_size)
+    return None
 
 
 def _evaluation(

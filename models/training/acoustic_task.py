@@ -126,6 +126,10 @@ class AcousticTask:
         """Return one process's share of the validation data."""
         return validation_batches(self._open("valid"), _collate, self._settings, rank=rank, world_size=world_size)
 
+    def test_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
+        """Return one process's share of the test data."""
+        return validation_batches(self._open("test"), _collate, self._settings, rank=rank, world_size=world_size)
+
     def _open(self, split: str) -> AcousticData:
         preprocess, datasets = self._settings.preprocess, self._settings.dataset
         given = datasets if preprocess.textgrid_dir else ()

@@ -115,8 +115,15 @@ class VocoderTask:
 
     def valid_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
         """Return one process's share of the whole validation recordings, one by one."""
-        items, stores = self._open("valid")
-        self._rated = frozenset(id_ for id_, _ in items[:_MAX_RATED])
+        return self._whole_recordings("valid", rank, world_size)
+
+    def test_batches(self, rank: int = 0, world_size: int = 1) -> OrderedBatches:
+        """Return one process's share of the whole test recordings, one by one."""
+        return self._whole_recordings("test", rank, world_size)
+
+    def _whole_recordings(self, split: str, rank: int, world_size: int) -> OrderedBatches:
+        items, stores = self._open(split)
+        self._rated |= {id_ for id_, _ in items[:_MAX_RATED]}
         data = WholeRecordings(items, stores, self._mel_feature, with_f0="f0" in self.features)
         workers = min(self._vocoder_settings.train.num_workers, 1)
         return OrderedBatches(

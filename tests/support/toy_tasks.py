@@ -203,16 +203,18 @@ def train_toy(
     resume=True,
     adjustable=None,
     evaluation_process=None,
+    log_to=None,
     **changes,
 ) -> tuple[TrainingResult, Trainer]:
-    """Train a toy task in a folder, resuming from its newest checkpoint."""
+    """Train a toy task in a folder, resuming from its newest checkpoint; `log_to` are keywords of the trainer."""
     options = dataclasses.replace(options or TrainerOptions(max_steps=12, save_every_steps=4), **changes)
     processes = Processes(cpu=True)
     torch.manual_seed(options.seed)
     task = task or ToyRegression()
     batches = batches or ToyBatches()
     valid_batches = [make_batch(np.arange(100, 103))]
-    trainer = Trainer(task, batches, valid_batches, folder, options, processes, adjustable, evaluation_process)
+    data = (task, batches, valid_batches, folder, options, processes, adjustable, evaluation_process)
+    trainer = Trainer(*data, **log_to or {})
     with evaluation_process or contextlib.nullcontext():
         return trainer.fit(trainer.checkpoints.newest() if resume else None), trainer
 

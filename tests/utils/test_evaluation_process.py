@@ -79,10 +79,10 @@ def test_figures_stand_at_their_steps_in_logbook_and_tensorboard(tmp_path):
     assert all(line["evaluation/is_there"] == 1.0 for line in lines if "evaluation/is_there" in line)
     assert [line["step"] for line in lines] != sorted(line["step"] for line in lines), "none came late"
     assert checkpoints(tmp_path) == [12]
-    board = EventAccumulator(str(tmp_path / "tensorboard"))
-    board.Reload()
+    board, training = (EventAccumulator(str(tmp_path / "tensorboard" / run)) for run in ("", "train"))
+    board.Reload(), training.Reload()
     assert [(event.step, event.value) for event in board.Scalars("evaluation/distillmos")] == [(4, 5), (8, 9), (12, 13)]
-    assert len(board.Scalars("train/network/loss")) == 6
+    assert len(training.Scalars("network/loss")) == 6
 
 
 @pytest.mark.slow

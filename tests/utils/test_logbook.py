@@ -13,8 +13,8 @@ from utils.logbook import Logbook, read_logbook
 from utils.task import Samples
 
 
-def board(folder):
-    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "audio": 0})
+def board(folder, run=""):
+    events = EventAccumulator(str(folder / "tensorboard" / run), size_guidance={"images": 0, "audio": 0})
     events.Reload()
     return events
 
@@ -28,7 +28,7 @@ def test_scalars_are_lines_and_curves(tmp_path):
         {"step": 10, "epoch": 0, "train/loss": 1.5},
         {"step": 20, "epoch": 1, "train/loss": 1.25, "speed": 3.0},
     ]
-    curve = board(tmp_path).Scalars("train/loss")
+    curve = board(tmp_path, "train").Scalars("loss")
     assert [(point.step, point.value) for point in curve] == [(10, 1.5), (20, 1.25)]
 
 
@@ -53,6 +53,23 @@ def test_resumed_logbook_drops_what_came_after_the_step(tmp_path):
         (20, 20.0),
         (30, -30.0),
     ]
+
+
+def test_a_term_has_one_tag_in_the_runs_of_training_validation_and_test(tmp_path):
+    """TensorBoard's Time Series tab draws runs of a tag into one chart; a GAN's validation is of its generator."""
+    logbook = Logbook(tmp_path)
+    logbook.settings(0, {"train": {"batch_size": 3}})
+    logbook.scalars(1, {"train/generator/mel": 1.0, "train/generator/loss": 2.0, "learning_rate/generator": 0.1})
+    logbook.scalars(1, {"train/discriminator/loss": 3.0})
+    for split in ("valid", "test"):
+        logbook.scalars(1, {f"{split}/mel": 4.0, f"{split}/loss": 5.0, f"{split}/pesq": 6.0})
+    logbook.close()
+    tags = {run: set(board(tmp_path, run).Tags()["scalars"]) for run in ("", "train", "valid", "test")}
+    shared = {"generator/mel", "generator/loss"}
+    assert tags[""] == {"learning_rate/generator"} and tags["train"] == {*shared, "discriminator/loss"}
+    assert tags["valid"] == tags["test"] == {*shared, "generator/pesq"}
+    text = board(tmp_path).Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert '\n        "batch_size": 3\n' in text
 
 
 def test_line_cut_in_half_by_a_kill_is_dropped(tmp_path):

@@ -20,6 +20,7 @@ from tests.support.commands import start, start_two
 from tests.support.toy_tasks import BadAt, ToyBatches, ToyGan, ToyRegression, make_batch, train_toy
 from tests.support.two_processes import TASKS
 from utils.checkpoint import CheckpointError, open_checkpoint
+from utils.errors import RecitalError
 from utils.logbook import read_logbook
 from utils.meters import LossWatch
 from utils.processes import TrainingError
@@ -411,6 +412,19 @@ def test_bundle_is_that_of_the_newest_checkpoint(tmp_path):
     assert task.bundles == 3
     weight = weights_of(tmp_path, 12)["network.0.weight"].sum().item()
     assert float((tmp_path / "bundle" / "weights.txt").read_text()) == weight
+
+
+def test_the_test_split_is_measured_once_at_the_end(tmp_path, capsys):
+    def no_data():
+        raise RecitalError("the store is damaged")
+
+    options = TrainerOptions(max_steps=4, log_every_steps=2)
+    for _ in range(2):  # the second run has nothing left to train
+        train_toy(tmp_path, options=options, log_to={"test_batches": lambda: [make_batch(np.arange(5))]})
+    lines = read_logbook(tmp_path / "logbook.jsonl")
+    assert [line["step"] for line in lines if line.get("test/loss", 0) > 0] == [4]
+    outcome, _ = train_toy(tmp_path / "damaged", options=options, log_to={"test_batches": no_data})
+    assert outcome.finished and "test split is not measured: the store is damaged" in capsys.readouterr().err
 
 
 def test_padding_share_and_speed_are_in_the_logbook(tmp_path):
