@@ -27,6 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.vocoder_dir,
         repository=arguments.push,
         is_private=arguments.private,
+        licence=arguments.licence,
         int8=is_int8,
     )
     export(request, writers()[arguments.format])
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{OWN_FORMAT}: our own, of any model, without the folders of this machine; {FILE_FORMAT}: the same in a "
         f"file that holds its vocoder, too; {ONNX}: a folder of graphs for onnxruntime, its vocoder among them; "
         f"{TORCH_EXPORT}: one file that torch alone loads; {SHERPA}: a folder for "
-        f"sherpa-onnx, of a voice with a lexicon; or whose layout: {formats}",
+        f"sherpa-onnx, of a voice with a lexicon or espeak-ng's phones; or whose layout: {formats}",
     )
     add(
         "--precision",
@@ -84,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         "a README.md that is in --output_dir already is taken as the card",
     )
     add("--private", action="store_true", help="create the repository of --push as a private one")
+    add(
+        "--licence",
+        metavar="NAME",
+        help="the licence of the weights, for the model card, such as mit; that of the sources of synthesized speech "
+        "unless given",
+    )
     return parser
 
 
@@ -95,8 +102,9 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
             parser.error(f"--{name} needs --format {_OWN}, or {ONNX}")
     if arguments.precision not in (None, "fp32") and (arguments.precision == INT8) != (arguments.format == ONNX):
         parser.error(f"--precision {arguments.precision} is for --format {_OWN if arguments.format == ONNX else ONNX}")
-    if arguments.private and not arguments.push:
-        parser.error("--private needs --push")
+    for name in ("private", "licence"):
+        if getattr(arguments, name) and not arguments.push:
+            parser.error(f"--{name} needs --push")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def main(arguments: argparse.Namespace) -> None:
         voices |= {name: place for name, place in voices_in(Path(arguments.voices_dir)).items() if name not in voices}
     if not voices:
         voices = {SHIPPED_VOICE.name: SHIPPED_VOICE}
-    app = AppOptions(arguments.max_chars, os.environ.get(TOKEN) or None, tuple(arguments.allow_origin))
+    app = AppOptions(
+        arguments.max_chars, arguments.arrival_s, os.environ.get(TOKEN) or None, tuple(arguments.allow_origin)
+    )
     serve(
         ServerOptions(
             voices,
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max_voices", type=int, default=4, metavar="N", help="voices kept in memory")
     add("--max_chars", type=int, default=4096, metavar="N", help="longest text of a request")
     add("--time_limit_s", type=float, default=60.0, metavar="S", help="longest time of a request, waiting included")
+    add("--arrival_s", type=float, default=20.0, metavar="S", help="longest time that a request may take to arrive")
     add("--shutdown_s", type=float, default=30.0, metavar="S", help="time for what still runs at the end")
     add("--allow_origin", action="append", default=[], metavar="URL", help="a web page elsewhere that may call it")
     add("--precision", choices=PRECISIONS, help="arithmetic; the fastest that the device has unless given")

@@ -75,7 +75,7 @@ HOMES = {
     "torch.utils.tensorboard": ["utils/board.py"],
     "tgt": ["processors/alignment/textgrid.py"],
     "starlette": ["models/serving"],
-    "uvicorn": ["models/serving/run.py"],
+    "uvicorn": ["models/serving/run.py", "models/serving/connection.py"],
     "wetext": ["processors/text"],
     "yaml": ["models/univnet/original.py"],
 }

@@ -37,6 +37,7 @@ class Export:
             holds a copy; None for the vocoder that the model would be used with.
         repository: on the Hugging Face Hub that gets the files, too; None for none.
         is_private: whether a repository that has to be created is.
+        licence: of the weights, for the model card; None for that of the sources of synthesized speech.
         int8: whether the weights of graphs are stored as 8-bit integers.
     """
 
@@ -47,6 +48,7 @@ class Export:
     vocoder: str | None = None
     repository: str | None = None
     is_private: bool = False
+    licence: str | None = None
     int8: bool = False
 
 
@@ -84,7 +86,7 @@ def export(request: Export, write: Writer) -> None:
 def _upload(bundle: Bundle, names: Sequence[str], request: Export, repository: str) -> str:
     from models.bundles.model_card import add_card
 
-    names = [*names, add_card(bundle, repository, _place(request))]
+    names = [*names, add_card(bundle, repository, _place(request), request.licence)]
     message = f"Upload {bundle.settings.model_type}"
     return upload(_place(request), names, repository, is_private=request.is_private, message=message)
 

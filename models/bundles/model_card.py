@@ -17,19 +17,20 @@ _LICENCES = frozenset(
 _PIPELINES = {"acoustic": "text-to-speech", "vocoder": "audio-to-audio"}
 
 
-def model_card(bundle: Bundle, repository: str) -> str:
+def model_card(bundle: Bundle, repository: str, licence: str | None = None) -> str:
     """Return the card of a model: YAML for the Hub's search, then its use, its training speech and its licence.
 
-    The licence is that of all sources of synthesized speech, if they have one in common; otherwise it is left to the
-    owner, as `other` or `unknown`. `base_model` is the repository that the initial weights came from.
+    Without a licence it is that of all sources of synthesized speech, if they have one in common; otherwise it is left
+    to the owner, as `other` or `unknown`. `base_model` is the repository that the initial weights came from.
 
     Args:
         bundle: the model.
         repository: owner and name.
+        licence: of the weights.
     """
     kind, preprocess = kind_of(bundle.settings.model_type), bundle.settings.preprocess
     is_voice = kind == "acoustic"
-    licences = sorted({source.licence for source in bundle.sources})
+    licences = [licence] if licence else sorted({source.licence for source in bundle.sources})
     known = licences[0].lower() if len(licences) == 1 and licences[0].lower() in _LICENCES else ""
     head: dict[str, object] = {"license": known or ("other" if licences else "unknown")}
     if licences and not known:
@@ -58,9 +59,9 @@ def model_card(bundle: Bundle, repository: str) -> str:
     return "\n".join(lines)
 
 
-def add_card(bundle: Bundle, repository: str, folder: Path) -> str:
+def add_card(bundle: Bundle, repository: str, folder: Path, licence: str | None = None) -> str:
     """Write the card into a folder, unless it has one, and return the file's name."""
     path = folder / CARD_FILE
     if not path.exists():
-        path.write_text(model_card(bundle, repository), encoding="utf-8")
+        path.write_text(model_card(bundle, repository, licence), encoding="utf-8")
     return CARD_FILE

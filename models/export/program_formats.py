@@ -31,14 +31,14 @@ def _write_torch_export(bundle: Bundle, request: Export) -> Sequence[str]:
 
 
 def _write_sherpa(bundle: Bundle, request: Export) -> Sequence[str]:
-    from models.export.sherpa_export import FILES, require_lexicon, write_sherpa
+    from models.export.sherpa_export import sherpa_files, write_sherpa
 
-    require_lexicon(bundle)
+    files = sherpa_files(bundle)
     vocoder = _vocoder(bundle, request)
     assert vocoder is not None, "an acoustic model"
-    _require_new(request, *(request.folder / name for name in FILES))
+    _require_new(request, *(request.folder / name for name in files))
     write_sherpa(request.folder, bundle, vocoder)
-    return FILES
+    return files
 
 
 def _vocoder(bundle: Bundle, request: Export) -> Bundle | None:

@@ -134,13 +134,13 @@ class _WholeUnivNet(nn.Module):
 
     def __init__(self, network: UnivNet) -> None:
         super().__init__()
-        self.graph = UnivNetGraph(network)
+        self.parts = UnivNetGraph(network)
         noise = frame_noise(torch.arange(_NOISE_FRAMES)[None], network.noise_size, seed=network.noise_seed)
         self.register_buffer("noise", noise, persistent=False)
 
     def forward(self, mel: Tensor) -> Tensor:
         frames = torch.arange(mel.shape[2], device=mel.device) % _NOISE_FRAMES
-        waveform: Tensor = self.graph(mel, self.noise.index_select(2, frames))
+        waveform: Tensor = self.parts(mel, self.noise.index_select(2, frames))
         return waveform.clamp(-1.0, 1.0)
 
 
@@ -152,13 +152,13 @@ class _WholeLyre(nn.Module):
 
     def __init__(self, network: Lyre) -> None:
         super().__init__()
-        self.graph = LyreGraph(network)
+        self.parts = LyreGraph(network)
         self.register_buffer("noise", network.noise, persistent=False)
         self.register_buffer("advance", network.source.frame_advance, persistent=False)
 
     def forward(self, mel: Tensor) -> Tensor:
         mel = mel.contiguous()  # the last digits of F0, which add up in the phase, depend on the order in memory
-        f0_hz = self.graph.network.f0_predictor.predict(mel)
+        f0_hz = self.parts.network.f0_predictor.predict(mel)
         is_voiced = f0_hz[0] > 0
         # The last voiced value of each frame is that of its number among the voiced ones.
         values = torch.cat([f0_hz.new_full((1,), UNVOICED_HZ), selected(f0_hz[0], is_voiced)])
@@ -170,5 +170,5 @@ class _WholeLyre(nn.Module):
         cycles = torch.cat([torch.zeros_like(cycles[:, :1]), cycles[:, 1:]], dim=1)
         phase = cycles.cumsum(dim=1) % 1.0
         frames = torch.arange(mel.shape[2], device=mel.device) % NOISE_FRAMES
-        waveform: Tensor = self.graph(mel, f0_hz, held.float(), phase.float(), self.noise[frames][None])
+        waveform: Tensor = self.parts(mel, f0_hz, held.float(), phase.float(), self.noise[frames][None])
         return waveform

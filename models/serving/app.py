@@ -19,7 +19,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.serving.page_files import add_page, is_of_page
-from models.serving.requests import MODEL, OPENAI_MODELS, RequestError, SpeechBody, read_speech_body
+from models.serving.requests import (
+    MODEL,
+    OPENAI_MODELS,
+    ArrivalTimeoutError,
+    RequestError,
+    SpeechBody,
+    read_speech_body,
+)
 from models.serving.service import SpeechService
 from models.serving.speech_queue import QueueFullError, ShuttingDownError, TimeLimitError
 from models.serving.voices import UnknownVoiceError, VoiceUnavailableError
@@ -30,17 +37,8 @@ from utils.version import VERSION
 
 _JSON_LINES = "application/x-ndjson"
 _INVALID = "invalid_request_error"
-_BODY_TIMEOUT_S = 20.0
 _MOST_THROWN_AWAY = 2**26
 _BYTES_PER_CHARACTER = 12  # of JSON's longest escape
-_STATUS: Mapping[type[RecitalError], tuple[int, str]] = {
-    RequestError: (400, _INVALID),
-    UnknownVoiceError: (404, _INVALID),
-    QueueFullError: (429, "rate_limit_error"),
-    VoiceUnavailableError: (503, "server_error"),
-    ShuttingDownError: (503, "server_error"),
-    TimeLimitError: (504, "server_error"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,17 +47,31 @@ class AppOptions:
 
     Attributes:
         max_chars: of a request's text.
+        arrival_s: for a request's head to arrive, and again for its body.
         token: that clients must send; None for none.
         allowed_origins: of web pages elsewhere that may call it.
     """
 
     max_chars: int = 4096
+    arrival_s: float = 20.0
     token: str | None = None
     allowed_origins: tuple[str, ...] = ()
 
 
 class _TooLargeError(RecitalError):
     """A body beyond what a text of the longest length can take."""
+
+
+_STATUS: Mapping[type[RecitalError], tuple[int, str]] = {
+    RequestError: (400, _INVALID),
+    ArrivalTimeoutError: (408, _INVALID),
+    _TooLargeError: (413, _INVALID),
+    UnknownVoiceError: (404, _INVALID),
+    QueueFullError: (429, "rate_limit_error"),
+    VoiceUnavailableError: (503, "server_error"),
+    ShuttingDownError: (503, "server_error"),
+    TimeLimitError: (504, "server_error"),
+}
 
 
 def make_app(service: SpeechService, options: AppOptions) -> FastAPI:
@@ -123,7 +135,7 @@ def _add_speech(app: FastAPI, service: SpeechService, options: AppOptions) -> No
     async def answer(request: Request, speak: Callable[[SpeechBody], tuple[AsyncIterator[bytes], str]]) -> Response:
         """Return the answer to a request whose body `speak` turns into pieces, with their media type."""
         try:
-            body = read_speech_body(await _read(request, options.max_chars), options.max_chars)
+            body = read_speech_body(await _read(request, options), options.max_chars)
             return await _answer(request, *speak(body), body)
         except RecitalError as error:
             return _refusal(error)
@@ -175,18 +187,19 @@ def _add_listings(app: FastAPI, service: SpeechService) -> None:
         return PlainTextResponse(service.metrics.describe(gauges), media_type="text/plain; version=0.0.4")
 
 
-async def _read(request: Request, max_chars: int) -> bytes:
+async def _read(request: Request, options: AppOptions) -> bytes:
     """Return a request's body.
 
     Raises:
         _TooLargeError: it is longer than any text that would be spoken.
-        RequestError: it does not arrive.
+        ArrivalTimeoutError: it does not arrive in time.
+        RequestError: the client is gone.
     """
-    most = max_chars * _BYTES_PER_CHARACTER + 65_536
+    most = options.max_chars * _BYTES_PER_CHARACTER + 65_536
     try:
-        return await asyncio.wait_for(_read_at_most(request, most), _BODY_TIMEOUT_S)
+        return await asyncio.wait_for(_read_at_most(request, most), options.arrival_s)
     except asyncio.TimeoutError:
-        raise RequestError(f"the body did not arrive within {_BODY_TIMEOUT_S:g} seconds") from None
+        raise ArrivalTimeoutError(f"the body did not arrive within {options.arrival_s:g} seconds") from None
     except ClientDisconnect:
         raise RequestError("the client is gone") from None
 
@@ -289,11 +302,11 @@ async def _lines(service: SpeechService, body: SpeechBody) -> AsyncIterator[byte
 
 
 def _refusal(error: RecitalError) -> Response:
-    if isinstance(error, _TooLargeError):
-        # What is still on its way is not read, so that the connection cannot be used again.
-        return _problem(413, str(error), _INVALID, headers={"Connection": "close"})
     status, kind = next((found for of, found in _STATUS.items() if isinstance(error, of)), (500, "server_error"))
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, QueueFullError) else {}
+    if isinstance(error, _TooLargeError | ArrivalTimeoutError):
+        # What is still on its way is not read, so that the connection cannot be used again.
+        headers["Connection"] = "close"
     return _problem(status, str(error), kind, getattr(error, "field", None), headers)
 
 

@@ -32,6 +32,10 @@ class RequestError(RecitalError):
         self.field = field
 
 
+class ArrivalTimeoutError(RecitalError):
+    """A request that does not arrive in time."""
+
+
 class SpeechBody(BaseModel):
     """The body of a request for speech: OpenAI's fields, then Recital's.
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any, cast
 
 import torch
 import uvicorn
 from fastapi import FastAPI
 
 from models.serving.app import AppOptions, make_app
+from models.serving.connection import Connection
 from models.serving.metrics import Metrics
 from models.serving.service import SpeechService
 from models.serving.shared_synthesizer import SharedSynthesizer
@@ -80,7 +82,7 @@ def serve(options: ServerOptions) -> None:
         queue = SpeechQueue(options.n_threads, options.max_waiting, options.time_limit_s)
         app = make_app(SpeechService(voices, queue, Metrics()), options.app)
         info(f"serving {', '.join(voices.names)} on http://{options.host}:{listener.getsockname()[1]}")
-        ServerProcess(app, queue, options.shutdown_s).run(sockets=[listener])
+        ServerProcess(app, queue, options.shutdown_s, options.app.arrival_s).run(sockets=[listener])
         info("stopped")
     finally:
         listener.close()
@@ -93,11 +95,13 @@ class ServerProcess(uvicorn.Server):
         app: answers the requests.
         queue: closed by the signal.
         shutdown_s: for those still running then.
+        arrival_s: for the head of a request to arrive.
     """
 
-    def __init__(self, app: FastAPI, queue: SpeechQueue, shutdown_s: float) -> None:
+    def __init__(self, app: FastAPI, queue: SpeechQueue, shutdown_s: float, arrival_s: float) -> None:
         config = uvicorn.Config(
             app,
+            http=cast(Any, partial(Connection, head_timeout_s=arrival_s)),
             log_level="warning",
             access_log=False,
             lifespan="off",

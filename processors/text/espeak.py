@@ -67,6 +67,7 @@ class Espeak:
 
     Attributes:
         sample_rate: of its speech, in Hz.
+        data_folder: its dictionaries and voices.
     """
 
     def __init__(self) -> None:
@@ -80,6 +81,7 @@ class Espeak:
         try:
             self._library = ctypes.CDLL(espeakng_loader.get_library_path())
             data = espeakng_loader.get_data_path()
+            self.data_folder = Path(data)
         except (OSError, RuntimeError) as error:
             raise EspeakError(f"espeak-ng cannot be loaded ({error}); install espeakng-loader again") from error
         self._declare()
@@ -120,6 +122,11 @@ class Espeak:
                 return self._voices[known].identifier
         raise UnknownLanguageError(f"espeak-ng does not support the language {language!r}; {self._near(code)}")
 
+    @staticmethod
+    def is_tonal(voice: str) -> bool:
+        """Return whether `words` writes the tones of a voice otherwise than espeak-ng."""
+        return voice.startswith(_TONAL)
+
     def _near(self, code: str) -> str:
         by_name = {voice.name.lower(): known for known, voice in sorted(self._voices.items(), reverse=True)}
         named = [known for name, known in by_name.items() if len(code) > 3 and code in name]
@@ -152,7 +159,7 @@ class Espeak:
     def words(self, text: str, voice: str) -> list[list[str]]:
         """Return the IPA of a text: words as espeak-ng splits them, each as the pieces that it counts as phones."""
         words = self._pieces(text, voice, _IPA)
-        if voice.startswith(_TONAL):
+        if self.is_tonal(voice):
             mnemonics = [piece for word in self._pieces(text, voice, _MNEMONICS) for piece in word]
             pieces = iter(with_contours([piece for word in words for piece in word], mnemonics))
             words = [list(islice(pieces, len(word))) for word in words]

@@ -26,6 +26,9 @@ _CONSONANTS = {
     for voiced, letter in enumerate(pair)
     if letter != "."
 }
+LETTERS = (*_VOWELS, *_CONSONANTS)
+"""Of the IPA's charts, without marks."""
+
 _DIFFERENT_MANNER = 4
 _OF_ARPABET = _TABLES.mapping("arpabet")
 _UNSTRESSED = {"AH0": "ə", "ER0": "ɚ"}

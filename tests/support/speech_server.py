@@ -34,7 +34,7 @@ def serving(folder, options=DEFAULTS, n_threads=2, max_waiting=8, time_limit_s=3
     )
     queue = SpeechQueue(n_threads, max_waiting, time_limit_s)
     listener = listen("127.0.0.1", 0)
-    server = ServerProcess(make_app(SpeechService(voices, queue, Metrics()), options), queue, shutdown_s=20)
+    server = ServerProcess(make_app(SpeechService(voices, queue, Metrics()), options), queue, 20, options.arrival_s)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -178,6 +178,9 @@ def test_an_upload_has_a_card_and_speaks_when_downloaded_again(hub, folder, tmp_
     assert "hf://ann/new" in text and "a teacher (Apache-2.0)" in text
     assert str(tmp_path) not in text + json.dumps(list(new.files))
     assert find_bundle("hf://ann/new").speakers == {"anna": 0}
+    (tmp_path / "out" / "README.md").unlink()
+    export(*asked, "--overwrite", "--licence", "MIT")
+    assert yaml.safe_load(new.files["README.md"].decode().split("---\n")[1])["license"] == "mit"
     (tmp_path / "out" / "README.md").write_text("mine")
     export(*asked, "--overwrite")
     assert new.files["README.md"] == b"mine"
