@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.paths import REPOSITORY, VOCODERS
-from utils.version import VERSION
+from utils.version import VERSION, is_old_python, python_needed
 
 if TYPE_CHECKING:
     from config.load import Resolved
@@ -31,6 +31,9 @@ _ENVIRONMENT = (
     "use the Python that sh env.sh makes (. .venv/bin/activate; unset PYTHON), or install requirements/base.txt into "
     "this one"
 )
+
+if is_old_python():  # whatever fails because of it, while other modules are imported
+    sys.excepthook = lambda *_: print(f"error: {python_needed()}", file=sys.stderr)
 
 
 def make_parser(
@@ -258,6 +261,8 @@ def run(
     command: Callable[[argparse.Namespace], int | None],
     parser: argparse.ArgumentParser,
     check: Callable[[argparse.ArgumentParser, argparse.Namespace], None] | None = None,
+    *,
+    any_python: bool = False,
 ) -> None:
     """Parse the arguments, run the command and exit: 0 done, 1 an error, 2 wrong usage, 130 interrupted.
 
@@ -265,7 +270,11 @@ def run(
         command: takes the arguments and returns the exit code; None is 0.
         parser: from `make_parser`.
         check: may call `parser.error` on conflicting arguments.
+        any_python: whether the command runs on an older Python than Recital needs.
     """
+    if is_old_python() and not any_python:
+        sys.exit(f"error: {python_needed()}")
+
     from utils.errors import RecitalError
     from utils.failures import disk_sentence, is_disk_full
     from utils.process_exit import leave
@@ -285,7 +294,7 @@ def run(
         code = 0
     except Exception as error:
         # Printed here, because what an error on its way out still holds, such as a loader of batches, ends with it.
-        if isinstance(error, RecitalError | OSError) and not arguments.debug:
+        if isinstance(error, (RecitalError, OSError)) and not arguments.debug:
             print(f"error: {disk_sentence(error) if is_disk_full(error) else error}", file=sys.stderr)
         elif (package := _lacking_package(error)) and not arguments.debug:
             print(f"error: {sys.executable} has no {package}; {_ENVIRONMENT}", file=sys.stderr)

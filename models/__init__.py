@@ -1,5 +1,7 @@
 """Networks, losses, tasks, bundles and the Synthesizer."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 from importlib.abc import Loader, MetaPathFinder

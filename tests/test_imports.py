@@ -16,6 +16,7 @@ from tests.support.sources import FLOORS, sources
 # Likewise, from the bottom up. What is named together, and the models' own folders, may not import each other.
 MODELS_FROM_BELOW = ("bundle", "contracts", "layers", "training", "a model", "registry", "bundles", "inference")
 TOP_OF_MODELS = ("runs", "benchmarks", "serving", "export")
+ABOVE_ALL_MODELS = "doctor"
 PROCESSORS_FROM_BELOW = (
     "utterance",
     "feature_store",
@@ -136,6 +137,8 @@ def climbs_in_models(found: Import) -> bool:
 
 
 def _rank(room: str) -> int:
+    if room == ABOVE_ALL_MODELS:
+        return len(MODELS_FROM_BELOW) + 1
     if room in TOP_OF_MODELS:
         return len(MODELS_FROM_BELOW)
     return MODELS_FROM_BELOW.index(room if room in MODELS_FROM_BELOW else "a model")
@@ -243,6 +246,7 @@ def test_utils_know_nothing_of_speech():
         ("models/bundle.py", "from models.contracts import InitialState", climbs_in_models),
         ("models/bundles/x.py", "from models.inference import vocoder", climbs_in_models),
         ("models/runs/x.py", "import models.benchmarks.timing", climbs_in_models),
+        ("models/runs/x.py", "from models.doctor import checks", climbs_in_models),
         ("processors/text/x.py", "def f():\n    from processors.alignment import durations", climbs_in_processors),
         ("processors/utterance.py", "from processors import features", climbs_in_processors),
         ("processors/features.py", "from .alignment import textgrid", climbs_in_processors),
@@ -262,6 +266,7 @@ def test_the_walk_names_a_wrong_line(path, source, fault):
         ("models/fastspeech2/task.py", "from models.fastspeech2 import loss\nfrom models.layers import masks"),
         ("models/fastspeech2/network.py", "from models.bundle import Bundle\nfrom models import contracts"),
         ("models/runs/x.py", "from models.registry import MODELS\nfrom models.inference import align\nimport models"),
+        ("models/doctor/x.py", "from models.runs import train\nfrom models.benchmarks.made_up import made_up_task"),
         ("processors/features.py", "from processors.text import symbols\nfrom . import utterance"),
         ("config/load.py", "import json5"),
         ("utils/x.py", "import torch.utils.data\nfrom . import files"),

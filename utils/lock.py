@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -12,10 +14,19 @@ from utils.console import info
 from utils.errors import RecitalError
 
 _LOCK = ".lock"
+_FLOCK = "hhqqi"  # struct flock of 64-bit Linux: type, whence, start, length, process
 
 
 class InUseError(RecitalError):
-    """Another process holds a lock on the folder."""
+    """Another process holds a lock on the folder.
+
+    Attributes:
+        process: its number; 0 where the system does not state it, as for one of another container.
+    """
+
+    def __init__(self, message: str, process: int = 0) -> None:
+        super().__init__(message)
+        self.process = process
 
 
 @contextmanager
@@ -50,6 +61,12 @@ def joint_user(folder: Path | str, *, waits: bool = False, message: str = "") ->
     """
     with _locked(folder, exclusive=False, waits=waits, message=message):
         yield
+
+
+def require_free(folder: Path | str) -> None:
+    """Raise the `InUseError` that `sole_user` would raise, and create nothing."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), (Path(folder) / _LOCK).open("r+") as file:
+        _lock(file, Path(folder), exclusive=True, waits=False)
 
 
 @contextmanager
@@ -93,8 +110,23 @@ def _lock(file: IO[str], folder: Path, *, exclusive: bool, waits: bool) -> None:
     except ImportError:
         pass
     except (BlockingIOError, PermissionError):
+        process = _holder(file)
+        by = f" (process {process})" if process else ""
         raise InUseError(
-            f"{folder}: another run is using this folder; wait until it has ended, or choose another"
+            f"{folder}: another run is using this folder{by}; wait until it has ended, or choose another", process
         ) from None
     except OSError:
         pass
+
+
+def _holder(file: IO[str]) -> int:
+    """Return the number of the process that holds a lock on a file; 0 where the system does not state it."""
+    if sys.platform != "linux" or struct.calcsize("P") != 8:
+        return 0
+    import fcntl
+
+    try:
+        answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
+    except OSError:
+        return 0
+    return max(int(struct.unpack(_FLOCK, answer)[-1]), 0)

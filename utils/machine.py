@@ -8,6 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+_CGROUP = ("max", "current")
+
 
 def describe_machine() -> dict[str, str | int]:
     """Return processor, cores, system, versions and load, without which figures cannot be compared."""
@@ -22,6 +24,23 @@ def describe_machine() -> dict[str, str | int]:
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown",
     }
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the instruction sets that the processor states, as Linux names them; empty elsewhere."""
+    return frozenset(_cpu_facts().get("flags", "").split())
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that processes can still take, also of a container; 0 where that is not known."""
+    amounts = []
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        amounts += [int(line.split()[1]) * 2**10 for line in lines if line.startswith("MemAvailable:")]
+    with suppress(OSError, ValueError):  # of "max" where there is no limit
+        most, now = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="utf-8")) for name in _CGROUP)
+        amounts.append(max(most - now, 0))
+    return min(amounts, default=0)
 
 
 def peak_memory_mib() -> int:
@@ -48,11 +67,16 @@ def forget_peak_memory() -> None:
 
 def _processor() -> str:
     """Return the processor's name; on Linux from /proc/cpuinfo, where Python returns none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
+    if not (facts := _cpu_facts()):
         return platform.processor() or platform.machine()
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     name = facts.get("model name", platform.machine())
     family, model = facts.get("cpu family"), facts.get("model")
     return f"{name} (family {family}, model {model})" if family and model else name
+
+
+def _cpu_facts() -> dict[str, str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+
 VERSION = "0.2.0"
 """The current or next release; `pyproject.toml` and `CITATION.cff` repeat it."""
+OLDEST_PYTHON = (3, 10)
+"""Likewise of Python, as in `pyproject.toml` and `env.sh`."""
+
+
+def is_old_python() -> bool:
+    """Return whether this Python is older than `OLDEST_PYTHON`."""
+    return tuple(sys.version_info[:2]) < OLDEST_PYTHON
+
+
+def python_needed() -> str:
+    """Return the message for a Python that is too old."""
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    return (
+        f"{sys.executable} is Python {platform.python_version()}, and Recital needs {oldest} or newer: sh env.sh finds "
+        "one, or names what to install; PYTHON must not name an older one"
+    )
 
 
 def release(version: str) -> tuple[int, int, int]:

@@ -116,15 +116,41 @@ def make_plan(
         remove_partial_files(folder)
         if damaged := tidy_store(folder):
             warn(f"{folder}: deleted {len(damaged)} damaged shards; their utterances are prepared again")
+    store = FeatureStore.open(folder, skip_damaged=share is not None)
+    return _compared(dataset, corpus, store, settings, features, inventory, share)
+
+
+def read_plan(
+    dataset: str, corpus: Corpus, settings: PreprocessSettings, features: Sequence[str], *, inventory: Sequence[str]
+) -> CorpusPlan:
+    """Return what `make_plan` would return for a store that is there, and change nothing; arguments are the same.
+
+    Raises:
+        StoreError: there is no store, or it was made with other settings.
+    """
+    folder = settings.processed_path / dataset
+    refuse_other_settings([dataset], settings, features)
+    store = FeatureStore.open(folder, skip_damaged=True)
+    return _compared(dataset, corpus, store, settings, features, inventory, share=None)
+
+
+def _compared(
+    dataset: str,
+    corpus: Corpus,
+    store: FeatureStore,
+    settings: PreprocessSettings,
+    features: Sequence[str],
+    inventory: Sequence[str],
+    share: Share | None,
+) -> CorpusPlan:
     # Exclude after splitting, so that the remaining utterances keep their splits.
     excluded = left_out(dataset, settings)
     utterances = [each for each in with_splits(corpus.utterances, settings) if each.id not in excluded]
-    store = FeatureStore.open(folder, skip_damaged=share is not None)
     mine = [utterance for utterance in utterances if share is None or share.has(utterance.id)]
     languages = {utterance.language for utterance in utterances}
     former = FormerPhones(store, settings, inventory, languages) if "phonemes" in features else None
-    jobs = tuple(_missing(mine, store, folder, settings, features, former))
-    return CorpusPlan(dataset, folder, tuple(utterances), jobs, n_done=len(mine) - len(jobs))
+    jobs = tuple(_missing(mine, store, store.folder, settings, features, former))
+    return CorpusPlan(dataset, store.folder, tuple(utterances), jobs, n_done=len(mine) - len(jobs))
 
 
 def refuse_other_settings(datasets: Sequence[str], settings: PreprocessSettings, features: Sequence[str]) -> None:
