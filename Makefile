@@ -1,6 +1,6 @@
 # One-word commands for frequent tasks, by tests/run.sh and the Python of env.sh, which is created on first use.
 .POSIX:
-.PHONY: help lint types test test-fast format
+.PHONY: help lint types test test-fast format docs
 
 run = @python=$$(sh env.sh dev) && exec "$$python" -m
 
@@ -21,3 +21,6 @@ test-fast: ## the same without the tests marked slow
 
 format: ## format the sources
 	$(run) ruff format .
+
+docs: ## the documentation at http://127.0.0.1:8000; ARGS="-a 127.0.0.1:8001" goes to mkdocs
+	$(run) mkdocs serve $(ARGS)

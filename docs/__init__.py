@@ -1,0 +1,1 @@
+"""Documentation, and the site that is built from it."""

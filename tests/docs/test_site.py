@@ -1,0 +1,45 @@
+"""The site of the documentation: it builds without a broken link, and its table of contents is whole."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+
+from config.paths import REPOSITORY
+from docs.site.contents import contents, pages
+from docs.site.hooks import lists_of_four
+
+
+def test_every_page_of_docs_is_in_the_table_of_contents():
+    entries = [entry for group in contents() for entry in next(iter(group.values()))]
+    listed = [entry if isinstance(entry, str) else next(iter(entry.values())) for entry in entries]
+    ours = {page for page in pages() if page.startswith(("docs/", "egs/"))} - {"docs/README.md"}
+    assert len(listed) == len(set(listed)) and sorted(ours - set(listed)) == []
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_broken_link_and_loads_nothing_from_elsewhere(tmp_path, monkeypatch, caplog):
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    monkeypatch.chdir(REPOSITORY)
+    with caplog.at_level(logging.WARNING):
+        build(load_config("mkdocs.yml", site_dir=str(tmp_path), strict=False))
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("mkdocs")] == []
+    home = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "docs/site/mermaid/mermaid.tiny.js" in home
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert re.findall(r"<(?:script|link|img|audio)[^>]*(?:src|href)=\"(https?:[^\"]*)", text) == [], page
+    assert (tmp_path / "ckpts/tts/kathleen/samples/1_weather_after.flac").is_file()
+    assert "train.batch_size" in (tmp_path / "reference/settings/index.html").read_text(encoding="utf-8")
+
+
+def test_lists_and_code_in_them_are_indented_as_python_markdown_reads_them():
+    github = "Words:\n- one\n  more\n\n      code\n  1. inner\n     ```sh\n     x\n     ```\n- two\n\nEnd - of it\n"
+    assert lists_of_four(github).split("\n") == [
+        "Words:", "", "-   one", "    more", "", "        code", "    1.  inner", "        ```sh", "        x",
+        "        ```", "-   two", "", "End - of it", "",
+    ]  # fmt: skip
