@@ -28,7 +28,7 @@ def parser_of(name: str) -> tuple[argparse.ArgumentParser, Check | None]:
     """
     taken: dict[str, Any] = {}
 
-    def take(_main: Any, parser: argparse.ArgumentParser, check: Check | None = None) -> None:
+    def take(_main: Any, parser: argparse.ArgumentParser, check: Check | None = None, **_: Any) -> None:
         taken.update(parser=parser, check=check)
 
     with mock.patch.object(command_module, "run", take):
