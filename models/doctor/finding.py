@@ -63,8 +63,10 @@ class Subject:
         return self.settings
 
     def call(self, module: str, *flags: str) -> str:
-        """Return the line that calls a command with the settings examined and further flags."""
-        layers = (part for override in self.overrides for part in ("--set", override))
+        """Return the line that calls a command with the settings examined and further flags, which replace theirs."""
+        replaced = {flag.partition("=")[0] for flag in flags}
+        kept = (override for override in self.overrides if override.partition("=")[0] not in replaced)
+        layers = (part for override in kept for part in ("--set", override))
         config = ("--config", self.config) if self.config else ()
         return shlex.join(["python", "-m", module, *config, *layers, *flags])
 

@@ -42,12 +42,14 @@ def needs(subject: Subject) -> Iterator[Finding]:
     features, checkpoints = _feature_bytes(subject), _checkpoint_bytes(subject, parameters)
     processed, experiments = settings.preprocess.processed_path, settings.log_path
     if existing(processed).stat().st_dev == existing(experiments).stat().st_dev:
-        both = f"features ({size(features)}) and checkpoints ({size(checkpoints)})"
+        both = f"features ({size(features)}), checkpoints ({size(checkpoints)}), logbooks and reports"
         for folder in (processed, experiments):
             yield from free_space(folder, features + checkpoints + LITTLE_DISK, both)
     else:
-        yield from free_space(processed, features + LITTLE_DISK, "features that stage 1 has left to make")
-        yield from free_space(experiments, checkpoints + LITTLE_DISK, "checkpoints that stage 2 keeps")
+        yield from free_space(processed, features + LITTLE_DISK, "the features that stage 1 has left to make")
+        yield from free_space(
+            experiments, checkpoints + LITTLE_DISK, "the checkpoints that stage 2 keeps, and logbooks"
+        )
 
 
 def _parameter_bytes(settings: ExperimentSettings) -> int:

@@ -1,53 +1,30 @@
-"""Checks of an experiment: settings, corpora, features, runs in progress, checkpoints and bundles."""
+"""Checks of corpora and features."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from config.load import load_settings
 from config.schema import ExperimentSettings
-from models.bundle import Bundle
-from models.bundles.locate import find_bundle, open_bundle
 from models.doctor.finding import Finding, Subject
-from models.registry import features_for, kind_of, open_network, settings_class
-from models.runs.experiment_settings import settled
+from models.registry import features_for
 from processors.audio.audio_file import read_recording
 from processors.corpora.corpus import some
 from processors.corpora.layouts import LAYOUT_OF_DATASET
-from processors.corpora.load import languages_of, read_dataset
+from processors.corpora.load import read_dataset
 from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore, is_store
 from processors.features import for_voice, needs_text
 from processors.preparation.plan import read_plan, refuse_other_settings
 from processors.speakers.statistics import STATISTICS_FILE, open_statistics
 from processors.speakers.voice_folder import SPEAKERS_FILE, voice_folder
-from processors.text.front_end import FrontEnds
 from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import Utterance
-from utils.checkpoint import CheckpointFolder, open_checkpoint
 from utils.errors import RecitalError
 from utils.lock import InUseError, require_free
-from utils.version import VERSION
 
 _N_OPENED = 5
 _MANIFESTS = ("train", "valid")
-
-
-def settings(subject: Subject) -> Iterator[Finding]:
-    """Read the settings with all checks of loading."""
-    try:
-        subject.settings = load_settings(subject.config, subject.overrides, settings_class).settings
-    except RecitalError as error:
-        yield Finding(str(error), subject.call("bins.settings"))
-        return
-    yield Finding(f"{subject.config}: {subject.settings.model_type} on {', '.join(subject.settings.dataset)}")
-    if subject.settings.preprocess.phone_extractor and needs_text(features_for(subject.settings)):
-        try:
-            FrontEnds(subject.settings.preprocess).require(languages_of(subject.settings))
-        except RecitalError as error:
-            yield Finding(str(error), subject.call("bins.pronounce", "--text", "TEXT"))
 
 
 def corpora(subject: Subject) -> Iterator[Finding]:
@@ -92,6 +69,11 @@ def features(subject: Subject) -> Iterator[Finding]:
     """Compare the feature stores with settings and corpora, and open what training reads."""
     experiment = subject.known_settings
     processed_dir = experiment.preprocess.processed_path
+    try:
+        require_free(processed_dir)
+    except InUseError:
+        yield Finding(f"{processed_dir}: not checked, since stage 1 is writing there")
+        return
     again = subject.call("bins.preprocess")
     stores = [dataset for dataset in experiment.dataset if is_store(processed_dir / dataset)]
     for dataset in experiment.dataset:
@@ -151,72 +133,3 @@ def _open_voice_files(experiment: ExperimentSettings) -> None:
     SymbolTable.open(folder / SYMBOLS_FILE)
     open_statistics(folder / STATISTICS_FILE)
     (folder / SPEAKERS_FILE).read_bytes()
-
-
-def runs(subject: Subject) -> Iterator[Finding]:
-    """Look whether another run holds the features, or the experiment."""
-    folders = [subject.known_settings.preprocess.processed_path, *subject.experiments()]
-    n_free = 0
-    for folder in folders:
-        try:
-            require_free(folder)
-            n_free += 1
-        except InUseError as error:
-            yield Finding(str(error), f"ps -fp {error.process}" if error.process else "ps -ef")
-    if n_free == len(folders):
-        yield Finding("no other run uses these folders")
-
-
-def checkpoints(subject: Subject) -> Iterator[Finding]:
-    """Open the checkpoints of the named experiment, of others the newest, and compare settings."""
-    experiment = subject.known_settings
-    for folder in subject.experiments():
-        call = subject.call("bins.train", "--name", folder.name)
-        found = CheckpointFolder(folder / "checkpoint").folders()
-        damaged = {}
-        for path in found if subject.name else found[-1:]:
-            try:
-                open_checkpoint(path)
-            except RecitalError as error:
-                damaged[path] = str(error)
-        for path, text in damaged.items():
-            is_all = len(damaged) == len(found)
-            instead = "none is left" if is_all else "training goes on from an older one"
-            yield Finding(f"{text}; {instead}", f"rm -r {shlex.quote(str(path))}" if is_all else call)
-        if found and not damaged:
-            yield Finding(f"{folder.name}: {len(found)} checkpoints, the newest of step {int(found[-1].name[5:])}")
-        if subject.name:
-            try:
-                settled(experiment, folder, resuming=False, quiet=True)
-            except RecitalError as error:
-                yield Finding(str(error), f"{call} --resume_type resume")
-
-
-def bundles(subject: Subject) -> Iterator[Finding]:
-    """Open the bundles of the experiments."""
-    for folder in subject.experiments():
-        if (folder / "bundle").is_dir():
-            yield from _opened(folder / "bundle", subject.call("bins.train", "--name", folder.name))
-
-
-def model(subject: Subject) -> Iterator[Finding]:
-    """Open the model that shall be used."""
-    yield from _opened(Path(subject.model), f"ls -l {shlex.quote(subject.model)}")
-
-
-def _opened(path: Path, command: str) -> Iterator[Finding]:
-    try:
-        bundle = find_bundle(path) if path.name != "bundle" else open_bundle(path)
-        _require_usable(bundle)
-    except RecitalError as error:
-        is_later = "update Recital" in str(error)
-        yield Finding(str(error), "git pull" if is_later else command)
-        return
-    by = f", written by Recital {bundle.version}" if bundle.version not in ("", VERSION) else ""
-    yield Finding(f"{path}: {bundle.settings.model_type}{by}")
-
-
-def _require_usable(bundle: Bundle) -> None:
-    if kind_of(bundle.settings.model_type) == "acoustic":
-        bundle.require_front_end()
-    open_network(bundle)
