@@ -138,6 +138,16 @@ def test_settings_in_blocks_of_json5_exist():
         assert set(names(tree)) - known == set(), page
 
 
+def test_every_trouble_has_a_command_that_shows_it():
+    """The flags of ours are checked with those of all pages."""
+    page = text_of("docs/troubleshooting.md")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    troubles = [cells for cells in rows if cells[0] != "symptom"]
+    assert page.index("`python -m bins.doctor`") < page.index("\n## ") and len(troubles) > 40
+    programs = (OURS.pattern, "tensorboard --logdir ", "ls ")
+    assert [cells for cells in troubles if not re.fullmatch(rf"`(?:{'|'.join(programs)})[^`]*`", cells[1])] == []
+
+
 @pytest.mark.slow
 def test_commands_in_fenced_blocks_run_as_they_stand(tmp_path):
     lines = {line: page for page in pages() for block in fenced(page, "sh") for line in commands_in(block)}
