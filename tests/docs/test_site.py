@@ -10,6 +10,7 @@ import pytest
 from config.paths import REPOSITORY
 from docs.site.contents import contents, pages
 from docs.site.hooks import lists_of_four
+from docs.site.matrix import matrix
 
 
 def test_every_page_of_docs_is_in_the_table_of_contents():
@@ -43,3 +44,8 @@ def test_lists_and_code_in_them_are_indented_as_python_markdown_reads_them():
         "Words:", "", "-   one", "    more", "", "        code", "    1.  inner", "        ```sh", "        x",
         "        ```", "-   two", "", "End - of it", "",
     ]  # fmt: skip
+
+
+def test_the_feature_matrix_is_that_of_the_registry():
+    page = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+    assert matrix() in page, "python -m docs.site.matrix prints the table"
