@@ -36,7 +36,8 @@ def contents() -> list[dict[str, list[str | dict[str, str]]]]:
         for title, link in re.findall(r"\[([^\]]*)\]\(([^)]*)\)", row):
             path = ((ROOT / "docs") / link).resolve().relative_to(ROOT).as_posix()
             (listed,) = groups[-1].values()
-            listed.append(path if title.endswith(".md") else {f"{title[0].upper()}{title[1:]}": path})
+            page = path if path.endswith(".md") else f"{path}.md"  # of a notebook
+            listed.append(page if title.endswith(".md") else {f"{title[0].upper()}{title[1:]}": page})
     return groups
 
 

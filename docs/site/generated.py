@@ -171,7 +171,11 @@ def _plain(docstring: str) -> str:
 
 
 def shown_source(root: Path, path: str) -> str:
-    """Return a page with a source file."""
+    """Return a page with a source file, or with the cells of a notebook."""
+    if path.endswith(".ipynb"):
+        cells = json.loads((root / path).read_text(encoding="utf-8"))["cells"]
+        texts = (("".join(cell["source"]), cell["cell_type"] == "code") for cell in cells)
+        return "\n\n".join(f"```python\n{text}\n```" if is_code else text for text, is_code in texts) + "\n"
     language = {".py": "python", ".sh": "sh", ".json": "json5"}.get(Path(path).suffix, "text")
     return f"# {path}\n\n````{language}\n{(root / path).read_text(encoding='utf-8')}\n````\n"
 
