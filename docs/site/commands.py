@@ -13,6 +13,7 @@ from config.paths import REPOSITORY
 
 Check = Callable[[argparse.ArgumentParser, argparse.Namespace], None]
 _OF_ALL = ("help", "version", "debug")
+_LONG = 60  # characters of a default that the meaning describes better
 
 
 def commands() -> list[str]:
@@ -61,7 +62,8 @@ def _row(action: argparse.Action) -> str:
 
 
 def _default(value: Any) -> str:
-    return "" if value in (None, False, [], "", argparse.SUPPRESS) else f"`{value}`"
+    is_shown = value not in (None, False, [], "", argparse.SUPPRESS) and len(str(value)) < _LONG
+    return f"`{value}`" if is_shown else ""
 
 
 def escaped(text: str) -> str:

@@ -6,6 +6,7 @@ link names besides pages, such as a source file or a folder, becomes a page of i
 
 from __future__ import annotations
 
+import html
 import re
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ sys.path.insert(0, str(ROOT))  # for `mkdocs` without `python -m`
 from docs.site.contents import LINK, contents, pages, without_code  # noqa: E402
 from docs.site.generated import generated_pages, shown_folder, shown_source  # noqa: E402
 
+_TABLE_ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
+_PIPED_CODE = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 _SOUND = (".flac", ".wav")
 _ASSETS = ("docs/site/style.css", "docs/site/mermaid/mermaid.tiny.js")
 
@@ -54,7 +57,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0].replace(link[1], f"{link[1]}/README.md")
         return link[0]
 
-    return lists_of_four(LINK.sub(moved, markdown))
+    return lists_of_four(_TABLE_ROW.sub(lambda row: _PIPED_CODE.sub(_as_html, row[0]), LINK.sub(moved, markdown)))
+
+
+def _as_html(code: re.Match[str]) -> str:
+    """Return a span of code as HTML, where Python-Markdown would show the backslash before a bar of a table."""
+    return f"<code>{html.escape(code[1]).replace(f'{chr(92)}|', '&#124;')}</code>"
 
 
 @cache

@@ -11,8 +11,8 @@ from config.schema import Settings, TrainSettings
 from models.registry import MODELS, Kind, Model, settings_class
 
 _COLUMNS = (
-    *("model", "configs", "precision in training", "several GPUs", "EMA", "gradient checkpointing", "speakers"),
-    *("controls", "streaming", "published checkpoints, read and written"),
+    *("model", "precision", "GPUs", "EMA", "gradient checkpointing", "speakers", "controls", "streaming", "published"),
+    "configs",
 )
 
 
@@ -28,18 +28,20 @@ def _cells(name: str, model: Model) -> list[str]:
     network, train = sections["model"], sections["train"]
     assert isinstance(train, type) and issubclass(train, TrainSettings)
     conditioning = _choices(network, "speaker_conditioning")
-    sound = {"acoustic": "sentence by sentence", "vocoder": "yes", "aligner": "no sound"}[model.kind]
+    sound = {"acoustic": "sentence by sentence", "vocoder": "any frames", "aligner": "no sound"}[model.kind]
+    if "def decodes_in_windows" in _source(f"{model.package}.network"):
+        sound = "within sentences"
     return [
         f"{name} ({model.kind})",
-        ", ".join(f"`{config.split('/')[-1].removesuffix('.json')}`" for config in (model.config, *model.sizes)),
         ", ".join(get_args(train.model_fields["precision"].annotation)) if model.task else "not trained",
-        "yes" if model.task else "not trained",
+        "several" if model.task else "not trained",
         "yes" if "ema_decay" in train.model_fields else "no",
         "yes" if _has_checkpointed_blocks(f"{model.package}.network") else "no",
         ", ".join(conditioning) if conditioning else "any",
         ", ".join(sorted(model.controls)) or "none",
         sound,
         f"`{model.published_files}`" if model.published else "none",
+        ", ".join(f"`{config.split('/')[-1].removesuffix('.json')}`" for config in (model.config, *model.sizes)),
     ]
 
 
@@ -48,11 +50,14 @@ def _choices(section: Any, name: str) -> tuple[str, ...]:
     return get_args(section.model_fields[name].annotation) if name in section.model_fields else ()
 
 
+def _source(module: str) -> str:
+    return (REPOSITORY / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+
+
 @cache
 def _has_checkpointed_blocks(module: str) -> bool:
     """Return whether a module of `models`, or one that it imports, has a block that can be computed again."""
-    path = REPOSITORY / f"{module.replace('.', '/')}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(_source(module))
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "CheckpointedBlock" for base in node.bases):
             return True

@@ -31,7 +31,10 @@ def read(dataset: str, folder: Path, *, language: str) -> Corpus:
     if outside:
         builder.note(f"{folder}: {len(outside)} recordings are not in a speaker's folder: {some(outside)}")
     if outside and not any(recordings_in(inner) for inner in folders_in(folder)):
-        raise CorpusError(f"{folder}: the recordings are not in a speaker's folder; move them to {folder}/<speaker>/")
+        raise CorpusError(
+            f"{folder}: the recordings are not in a speaker's folder; move them to {folder}/<speaker>/, or set "
+            f'dataset_path to {folder.parent} and dataset_subset to ["{folder.name}"]'
+        )
     return builder.corpus(folder)
 
 

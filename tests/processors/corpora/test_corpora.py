@@ -273,8 +273,9 @@ def test_recordings_and_transcripts_without_their_other_half_are_left_out(tmp_pa
 
 def test_recordings_outside_speakers_folders_are_warned_about(tmp_path):
     record(tmp_path / "stray.wav")
-    with pytest.raises(CorpusError, match="are not in a speaker's folder; move them"):
+    with pytest.raises(CorpusError, match="are not in a speaker's folder; move them") as refused:
         read_corpus("toy", "speaker_folders", tmp_path, language="en")
+    assert f'dataset_path to {tmp_path.parent} and dataset_subset to ["{tmp_path.name}"]' in str(refused.value)
     record(tmp_path / "anna" / "a.wav").with_suffix(".lab").write_text("Fine.")
     record(tmp_path / "anna" / "chapter" / "b.wav")
     corpus = read_corpus("toy", "speaker_folders", tmp_path, language="en")
