@@ -324,6 +324,7 @@ const player = {
     begun: 0,
     until: Infinity,
     isPlaying: false,
+    plays: 0,
     nScheduled: 0,
 
     wake() {
@@ -337,6 +338,7 @@ const player = {
     play(from, until = Infinity) {
         this.wake();
         this.stop();
+        this.plays += 1;
         Object.assign(this, { from, until, begun: this.context.currentTime + 0.04, isPlaying: true, nScheduled: 0 });
         this.more();
         frame();
@@ -1103,6 +1105,6 @@ loadVoices().catch((error) => say(error.message, true));
 window.recital = {
     get edits() { return edits; },
     get speech() { return speech; },
-    get isPlaying() { return player.isPlaying; },
+    get plays() { return player.plays; },
     request: () => request(), wav, textGrid, ssml, curl,
 };

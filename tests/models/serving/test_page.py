@@ -98,7 +98,7 @@ def test_the_melody_is_changed_by_hand_and_by_keyboard_undone_and_taken_away(win
     with serving(folder) as (port, *_):
         window.open(f"http://127.0.0.1:{port}/")
         phones = spoken(window, "Hello 42 worlds. How are you?")
-        assert window.run("return window.recital.isPlaying")
+        assert window.run("return window.recital.plays") == 1  # by itself; under load it may be over already
         of_three = "[...document.querySelectorAll('#words > .word > span:first-child')].map(each => each.textContent)"
         assert window.run(f"return {of_three}")[:3] == ["hello", "forty", "two"]
         voiced = next(each for each in phones if each["voiced"])
