@@ -14,7 +14,8 @@ from utils.console import info
 from utils.errors import RecitalError
 
 _LOCK = ".lock"
-_FLOCK = "hhqqi"  # struct flock of 64-bit Linux: type, whence, start, length, process
+# struct flock of 64-bit systems, with the places of the type and of the process among its fields.
+_FLOCK = {"linux": ("hhqqi", 0, 4), "darwin": ("qqihh", 3, 2)}
 
 
 class InUseError(RecitalError):
@@ -69,6 +70,15 @@ def require_free(folder: Path | str) -> None:
         _lock(file, Path(folder), exclusive=True, waits=False)
 
 
+def is_in_use(folder: Path | str) -> bool:
+    """Return whether another process holds a lock on a folder, without taking one; false where that is not stated."""
+    try:
+        with (Path(folder) / _LOCK).open("rb") as file:
+            return _holder(file) != 0
+    except OSError:
+        return False
+
+
 @contextmanager
 def _locked(folder: Path | str, *, exclusive: bool, waits: bool, message: str) -> Iterator[None]:
     folder = Path(folder)
@@ -119,14 +129,17 @@ def _lock(file: IO[str], folder: Path, *, exclusive: bool, waits: bool) -> None:
         pass
 
 
-def _holder(file: IO[str]) -> int:
-    """Return the number of the process that holds a lock on a file; 0 where the system does not state it."""
-    if sys.platform != "linux" or struct.calcsize("P") != 8:
+def _holder(file: IO[str] | IO[bytes]) -> int:
+    """Return the number of the process that holds a lock on a file; 0 if none does, or the system does not state it."""
+    if sys.platform not in _FLOCK or struct.calcsize("P") != 8:
         return 0
     import fcntl
 
+    layout, type_at, process_at = _FLOCK[sys.platform]
+    fields = [0] * 5
+    fields[type_at] = fcntl.F_WRLCK
     try:
-        answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
+        answer = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(layout, *fields)))
     except OSError:
         return 0
-    return max(int(struct.unpack(_FLOCK, answer)[-1]), 0)
+    return 0 if answer[type_at] == fcntl.F_UNLCK else max(int(answer[process_at]), 0)
