@@ -330,6 +330,16 @@ class TrainSettings(Settings):
         "for the metrics wer and cer, a Whisper model: a folder in CTranslate2's format, or a name such as base.en",
         default="",
     )
+    sample_texts: tuple[str, ...] | None = setting(
+        "texts that no one recorded, which acoustic models speak as samples; null for a sentence or two in the voice's "
+        "language, where there are some; [] for none",
+        default=None,
+    )
+    keep_samples: int = setting(
+        "of how many evaluated checkpoints, evenly spread, the speech is kept in the experiment's samples/; 0 for none",
+        default=8,
+        ge=0,
+    )
 
     @property
     def last_decay_step(self) -> int:

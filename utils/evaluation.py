@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,12 +28,19 @@ class Evaluation:
         batches: this process's share of the validation data; may be empty.
         processes: train together.
         seed: random seed.
+        further_samples: called for samples beside those of the task; None for none.
     """
 
     def __init__(
-        self, task: Task, train_step: TrainStep, batches: ValidationBatches, processes: Processes, seed: int
+        self,
+        task: Task,
+        train_step: TrainStep,
+        batches: ValidationBatches,
+        processes: Processes,
+        seed: int,
+        further_samples: Callable[[], Samples] | None = None,
     ) -> None:
-        self.batches = batches
+        self.batches, self._further_samples = batches, further_samples
         self._task, self._train_step, self._processes, self._seed = task, train_step, processes, seed
         self._sample_batch: Any = None
 
@@ -62,14 +69,16 @@ class Evaluation:
         return means
 
     def samples(self) -> Samples | None:
-        """Compute images and audio of the first validation batch; None without data."""
+        """Compute images and audio of the first validation batch, and the further samples; None without data."""
         with self._evaluating():
             if self._sample_batch is None:
                 self._sample_batch = next(iter(self.batches), None)
+            further = self._further_samples() if self._further_samples is not None else None
             if self._sample_batch is None:
-                return None
+                return further
             with self._train_step.autocast():
-                return self._task.samples(self._sample_batch.to(self._processes.device))
+                samples = self._task.samples(self._sample_batch.to(self._processes.device))
+        return samples if further is None else samples.beside(further)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:

@@ -142,6 +142,15 @@ class Samples:
     sample_rate: int = 0
     texts: Mapping[str, str] = field(default_factory=dict)
 
+    def beside(self, other: Samples) -> Samples:
+        """Return these samples and others of the same sample rate."""
+        return Samples(
+            {**self.images, **other.images},
+            {**self.audio, **other.audio},
+            self.sample_rate or other.sample_rate,
+            {**self.texts, **other.texts},
+        )
+
 
 class Task(Protocol):
     """A model in training: its networks, their optimizers, and the updates of one training step.

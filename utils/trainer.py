@@ -22,8 +22,9 @@ from utils.meters import SpeedMeter
 from utils.precision import Precision
 from utils.processes import Processes, TrainingError
 from utils.random_state import kept_random_state, random_state, seed_everything, set_random_state
+from utils.sample_folder import SampleFolder
 from utils.stop_request import StopRequest
-from utils.task import Batches, Task, ValidationBatches
+from utils.task import Batches, Samples, Task, ValidationBatches
 from utils.train_step import TrainStep
 
 # At the end of training, for figures that are not there yet; below the time after which NCCL gives up.
@@ -117,6 +118,7 @@ class Trainer:
         bundle_files: texts by file name that every bundle gets besides what the task writes.
         test_batches: called at the end of training: this process's share of the test data; None for no test.
         settings: all of the experiment, as plain JSON values, to be shown in TensorBoard.
+        further_samples: called for samples beside those of the task, in the first process; None for none.
         log_writers: of the first process: further places for what the logbook gets, closed in the end.
 
     Attributes:
@@ -143,6 +145,7 @@ class Trainer:
         *,
         test_batches: Callable[[], ValidationBatches] | None = None,
         settings: Mapping[str, Any] | None = None,
+        further_samples: Callable[[], Samples] | None = None,
         log_writers: Sequence[LogWriter] = (),
     ) -> None:
         self._test_batches, self._settings, self._log_writers = test_batches, settings, log_writers
@@ -166,7 +169,7 @@ class Trainer:
             gradient_clip=options.gradient_clip,
             frozen=options.freeze,
         )
-        self.evaluation = Evaluation(task, self.train_step, valid_batches, processes, options.seed)
+        self.evaluation = Evaluation(task, self.train_step, valid_batches, processes, options.seed, further_samples)
         self._diagnosis = Diagnosis(
             task, is_adversarial=len(self.train_step.optimizations) > 1, warmup_steps=options.warmup_steps
         )
@@ -208,6 +211,7 @@ class Trainer:
     def _open_folder(self) -> Logbook:
         remove_partial_files(self.folder)
         remove_partial_files(self.checkpoints.path)
+        SampleFolder(self.folder).drop_after(self._position.step)
         for folder in self.checkpoints.set_aside_after(self._position.step):
             warn(f"{folder}: renamed, because training resumes from step {self._position.step}, before it")
         if self._position.step and not (self.folder / "bundle").is_dir():

@@ -34,11 +34,13 @@ CHANGEABLE = (
     "train.keep_best",
     "train.keep_best_by",
     "train.keep_last",
+    "train.keep_samples",
     "train.log_every_steps",
     "train.max_epochs",
     "train.max_steps",
     "train.num_workers",
     "train.sample_every_steps",
+    "train.sample_texts",
     "train.save_every_steps",
     "train.valid_every_steps",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,10 @@ from config.schema import ExperimentSettings
 from models.bundle import Bundle, BundleError
 from models.bundles.locate import find_bundle
 from models.inference.synthesizer import Synthesizer
-from models.inference.vocoder import (
-    GRIFFIN_LIM,
-    NeuralVocoder,
-    Vocoder,
-    open_vocoder,
-    open_vocoder_for,
-    shipped_vocoder_for,
-)
+from models.inference.vocoder import GRIFFIN_LIM, NeuralVocoder, Vocoder, open_vocoder_for
 from models.registry import kind_of
+from models.runs.spoken_texts import open_evaluation_vocoder, speak_texts
+from processors.audio.audio_file import write_flac
 from processors.datasets.open_split import open_split
 from processors.datasets.vocoder_data import MEL_FEATURES
 from processors.evaluation.evaluate_folders import EvaluationError
@@ -36,7 +31,9 @@ from processors.feature_store import FeatureStore
 from processors.utterance import Utterance
 from utils.console import warn
 from utils.evaluation_process import EvaluationProcess
+from utils.files import atomic_folder
 from utils.process_pool import Note, Work
+from utils.sample_folder import ENDING, SampleFolder, file_stem
 
 _NICENESS = 15
 # While the trainer replaces the bundle that a checkpoint's settings are read from.
@@ -46,7 +43,7 @@ _ATTEMPTS, _PAUSE_S = 5, 1.0
 def evaluation_process(settings: ExperimentSettings) -> EvaluationProcess | None:
     """Return a process that evaluates the checkpoints of an experiment; None where its settings ask for none.
 
-    Warns of metrics whose packages are missing; without any metric left there is no process.
+    Warns of metrics whose packages are missing; without any metric left, and no speech to keep, there is no process.
 
     Raises:
         RecitalError: the vocoder, the validation split or the Whisper model cannot be opened.
@@ -61,7 +58,7 @@ def evaluation_process(settings: ExperimentSettings) -> EvaluationProcess | None
             f"train.evaluate_metrics: no {', '.join(missing)} without their packages, which sh env.sh evaluate "
             f"installs{instead}"
         )
-    if not any(metric.is_installed for metric in metrics):
+    if not any(metric.is_installed for metric in metrics) and not train.keep_samples:
         return None
     SpeechEvaluation(settings)  # its errors come before the training, not in another process
     return EvaluationProcess(_make_work, settings)
@@ -102,6 +99,8 @@ class _Item:
 class SpeechEvaluation:
     """Free speech of an acoustic model, or a vocoder's copies, of some validation utterances, and its metrics.
 
+    The speech is kept in the experiment's `samples/`, with that of `train.sample_texts`.
+
     Args:
         settings: of the experiment; those named `train.evaluate_...`.
 
@@ -116,9 +115,7 @@ class SpeechEvaluation:
         self._items = self._validation_items(train.evaluate_sentences)
         self._vocoder: Vocoder | None = None
         if self._is_acoustic:
-            folder = train.evaluate_vocoder or shipped_vocoder_for(settings.preprocess)
-            if folder != GRIFFIN_LIM:
-                self._vocoder = open_vocoder(resolve_path(folder), expect=settings.preprocess)
+            self._vocoder = open_evaluation_vocoder(settings)
         needs_transcriber = any("text" in metric.takes for metric in self._metrics)
         whisper = resolve_path(train.evaluate_whisper_model)
         model = str(whisper) if whisper.is_dir() else train.evaluate_whisper_model
@@ -127,12 +124,14 @@ class SpeechEvaluation:
     def evaluate(self, checkpoint: Path) -> dict[str, float]:
         """Return the means of the metrics over the utterances, by name."""
         bundle = _find_bundle(checkpoint)
-        make = self._speak(bundle) if self._is_acoustic else self._vocode(bundle)
+        make, texts = self._speak(bundle) if self._is_acoustic else (self._vocode(bundle), {})
         figures: dict[str, list[Measurement]] = {}
+        made: list[tuple[_Item, np.ndarray]] = []
         for item in self._items:
+            made.append((item, make(item)))
             pair = Pair(
                 item.recording,
-                make(item),
+                made[-1][1],
                 self._settings.preprocess.sample_rate,
                 has_equal_timing=not self._is_acoustic,
                 text=item.utterance.text,
@@ -141,7 +140,29 @@ class SpeechEvaluation:
             )
             for name, figure in measure_pair(pair, self._metrics).items():
                 figures.setdefault(name, []).append(figure)
+        if self._settings.train.keep_samples:
+            self._keep(checkpoint, made, texts)
         return {name: weighted_mean(found) for name, found in figures.items()}
+
+    def _keep(
+        self, checkpoint: Path, made: Sequence[tuple[_Item, np.ndarray]], texts: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write the speech of a checkpoint to the experiment's samples, and remove the steps beyond those to keep."""
+        kept = SampleFolder(checkpoint.parent.parent)
+        rate = self._settings.preprocess.sample_rate
+        spoken = {file_stem(item.utterance.id): waveform for item, waveform in made}
+        described = {file_stem(item.utterance.id): (item.utterance.id, item.utterance.text) for item, _ in made}
+        spoken |= {file_stem(text): waveform for text, waveform in texts.items()}
+        described |= {file_stem(text): ("", text) for text in texts}
+        with atomic_folder(kept.of_step(int(checkpoint.name.removeprefix("step-")))) as folder:
+            for stem, waveform in spoken.items():
+                write_flac(folder / f"{stem}{ENDING}", waveform, rate)
+        for item, _ in made:
+            path = kept.recorded / f"{file_stem(item.utterance.id)}{ENDING}"
+            if not path.exists() and (recording := item.recording) is not None:
+                write_flac(path, recording, rate)
+        kept.write_sentences(described)
+        kept.prune(self._settings.train.keep_samples)
 
     def _validation_items(self, count: int) -> list[_Item]:
         """Return utterances of the validation split, spread evenly over it."""
@@ -156,14 +177,15 @@ class SpeechEvaluation:
         indices = np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int)
         return [_Item(usable[index], stores[usable[index].dataset]) for index in indices]
 
-    def _speak(self, bundle: Bundle) -> Callable[[_Item], np.ndarray]:
+    def _speak(self, bundle: Bundle) -> tuple[Callable[[_Item], np.ndarray], Mapping[str, np.ndarray]]:
+        """Return a function that speaks utterances, and the speech of texts that no one recorded."""
         synthesizer = Synthesizer(bundle, self._vocoder or open_vocoder_for(bundle, GRIFFIN_LIM))
 
         def speak(item: _Item) -> np.ndarray:
             speaker = item.utterance.speaker if item.utterance.speaker in synthesizer.speakers else None
             return synthesizer(item.utterance.text, speaker=speaker, language=item.utterance.language).waveform
 
-        return speak
+        return speak, speak_texts(synthesizer, self._settings) if self._settings.train.keep_samples else {}
 
     def _vocode(self, bundle: Bundle) -> Callable[[_Item], np.ndarray]:
         vocoder = NeuralVocoder(bundle)

@@ -24,10 +24,11 @@ from models.bundles.origin import (
 )
 from models.bundles.warm_start import find_checkpoint, find_initial_state
 from models.contracts import InitialState
-from models.registry import make_task, settings_class
+from models.registry import kind_of, make_task, settings_class
 from models.runs.base_voice import fitting_base
 from models.runs.experiment_settings import adjustable, memory_settings, settled, trainer_options, with_threads
 from models.runs.speech_evaluation import evaluation_process, ranked_by
+from models.runs.spoken_texts import SpokenTexts
 from processors.speakers.sources import PREDICTED_SOURCES_FILE, SOURCES_FILE, Source, sources_of, sources_text
 from utils.checkpoint import Checkpoint, CheckpointError, CheckpointFolder, open_checkpoint
 from utils.console import info, warn
@@ -109,8 +110,9 @@ def _train(
     files = {SOURCES_FILE: sources_text(sources)} if sources else {}
     trainer = Trainer(
         *(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation, files),
-        test_batches=_test_batches(task, processes),
+        test_batches=_test_batches(settings, task, processes),
         settings=settings.model_dump(mode="json"),
+        further_samples=_spoken_texts(settings, task),
     )
     if resume is not None and "adjustable" not in resume.metadata:  # written before checkpoints kept them
         began = read_settings(folder / "settings.json", settings_class)
@@ -143,10 +145,18 @@ def _train(
     return 0 if outcome.finished else _SIGNALLED + outcome.signal_number
 
 
-def _test_batches(task: Task, processes: Processes) -> Callable[[], ValidationBatches] | None:
-    if isinstance(task, HasTestBatches):
+def _test_batches(
+    settings: ExperimentSettings, task: Task, processes: Processes
+) -> Callable[[], ValidationBatches] | None:
+    folders = [settings.preprocess.processed_path / dataset for dataset in settings.dataset]
+    if isinstance(task, HasTestBatches) and all((folder / "test.jsonl").is_file() for folder in folders):
         return partial(task.test_batches, processes.rank, processes.world_size)
     return None
+
+
+def _spoken_texts(settings: ExperimentSettings, task: Task) -> SpokenTexts | None:
+    has_texts = kind_of(settings.model_type) == "acoustic" and settings.train.sample_texts != ()
+    return SpokenTexts(settings, task) if has_texts else None
 
 
 def _evaluation(

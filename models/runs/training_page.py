@@ -230,7 +230,7 @@ def _listen(record: TrainingRecord, samples: Samples) -> Iterator[str]:
     yield '<div class="wide listen"><table><thead><tr><th></th>'
     if has_recordings := any(sentence.recording for sentence in samples.sentences):
         yield "<th>recording</th>"
-    yield "".join(f"<th>step {step:,}<small>{_text(scores.get(step, ''))}</small></th>" for step in steps)
+    yield "".join(f"<th>step {step:,}{''.join(scores.get(step, ()))}</th>" for step in steps)
     yield "</tr></thead><tbody>"
     for sentence in samples.sentences:
         yield f'<tr><td class="sentence">{_titled(sentence)}<button class="all">play all</button></td>'
@@ -240,14 +240,14 @@ def _listen(record: TrainingRecord, samples: Samples) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _scores(record: TrainingRecord, steps: Sequence[int]) -> dict[int, str]:
-    """Return the figures of evaluated checkpoints in a few words, by step."""
+def _scores(record: TrainingRecord, steps: Sequence[int]) -> dict[int, list[str]]:
+    """Return the first figures of evaluated checkpoints, by step."""
     shown: dict[int, list[str]] = {}
     for name, series in islice(record.terms("evaluation").items(), 2):
         for step, value in zip(series.steps, series.values, strict=True):
             if step in steps:
-                shown.setdefault(step, []).append(f"{name} {short(value)}")
-    return {step: ", ".join(each) for step, each in shown.items()}
+                shown.setdefault(step, []).append(f"<small>{_text(name)} {short(value)}</small>")
+    return shown
 
 
 def _titled(sentence: Sentence) -> str:

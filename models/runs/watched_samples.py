@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from utils.board import BoardReader, LoggedSample
 from utils.sample_folder import ENDING, SampleFolder
 
 _MOST_STEPS = 8
-_MOST_SENTENCES = 8
+_MOST_SENTENCES = 12
 _RECORDED = "recorded"
 
 
@@ -81,18 +80,18 @@ class SampleReader:
 
     def _spoken(self) -> list[Sentence]:
         steps = self._folder.steps()[-_MOST_STEPS:]
-        texts = _texts(self._folder.texts)
+        described = self._folder.sentences()
         named: dict[str, dict[int, Sound]] = {}
         for step in steps:
             for path in sorted(self._folder.of_step(step).glob(f"*{ENDING}")):
                 if (sound := _sound(path)) is not None:
                     named.setdefault(path.stem, {})[step] = sound
-        order = sorted(named, key=lambda stem: list(texts).index(stem) if stem in texts else len(texts))
+        order = [*(stem for stem in described if stem in named), *(stem for stem in named if stem not in described)]
         sentences = []
-        for stem in order[: 2 * _MOST_SENTENCES]:
-            recording = _sound(self._folder.recorded / f"{stem}{ENDING}")
-            name = stem if recording is not None or stem not in texts else ""
-            sentences.append(Sentence(name, texts.get(stem, ""), named[stem], recording))
+        for stem in order[:_MOST_SENTENCES]:
+            utterance, text = described.get(stem, (stem, ""))
+            recording = _sound(self._folder.recorded / f"{stem}{ENDING}") if utterance else None
+            sentences.append(Sentence(utterance, text, named[stem], recording))
         return sentences
 
 
@@ -110,14 +109,6 @@ def _logged(sounds: Mapping[str, list[LoggedSample]]) -> list[Sentence]:
         recording = Sound("audio/wav", recorded.content) if recorded is not None else None
         sentences.append(Sentence(f"{name}, {last}", "", by_step, recording))
     return sentences
-
-
-def _texts(path: Path) -> dict[str, str]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(stem): str(text) for stem, text in found.items()} if isinstance(found, dict) else {}
 
 
 def _sound(path: Path) -> Sound | None:

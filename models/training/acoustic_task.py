@@ -37,7 +37,7 @@ from processors.datasets.further_utterances import FurtherSettings
 from processors.datasets.utterance_data import front_end_version_of
 from processors.evaluation.measures.sharpness import SHARPNESS_NAMES, sharpness
 from processors.features import ACOUSTIC_FEATURES, DataError, Level, store_settings
-from processors.reports.speech_pictures import curves_picture, mels_picture
+from processors.reports.speech_pictures import alignment_picture, curves_picture, mels_picture
 from utils.pictures import pixels
 from utils.task import Optimization, Samples, Sum, Term, Update
 
@@ -247,12 +247,31 @@ class AcousticTask:
             }
             by_name = {key: _array(mel).T for key, mel in mels.items()}
             seconds_per_frame = preprocess.hop_size / preprocess.sample_rate
-            picture = mels_picture(by_name, seconds_per_frame=seconds_per_frame, title=batch.ids[row])
+            n_phonemes = int(batch.phoneme_lengths[row])
+            phones = self._voice.symbols.phones(batch.phoneme_ids[row, :n_phonemes].tolist())
+            true, predicted_durations = (_array(each.durations[row, :n_phonemes]) for each in (batch, free))
+            picture = mels_picture(
+                by_name,
+                seconds_per_frame=seconds_per_frame,
+                title=batch.ids[row],
+                phones=phones,
+                durations={"recorded": true, "free": predicted_durations},
+            )
             images[f"{name}/mel"] = pixels(picture)
+            if predicted.alignment is not None:
+                likelihood = predicted.alignment.soft[row, :n_frames, :n_phonemes].exp()
+                picture = alignment_picture(
+                    by_name["recorded"],
+                    _array(likelihood),
+                    phones=phones,
+                    durations=true,
+                    seconds_per_frame=seconds_per_frame,
+                    title=batch.ids[row],
+                )
+                images[f"{name}/alignment"] = pixels(picture)
             images |= self._variance_images(name, batch, predicted, free, row)
             audio |= {f"{name}/{key}": self._sound(mel) for key, mel in mels.items()}
-            phoneme_ids = batch.phoneme_ids[row, : int(batch.phoneme_lengths[row])]
-            texts[name] = " ".join(self._voice.symbols.phones(phoneme_ids.tolist()))
+            texts[name] = " ".join(phones)
         return Samples(images, audio, preprocess.sample_rate, texts)
 
     def diagnose(self, losses: Mapping[str, float], step: int) -> Sequence[str]:

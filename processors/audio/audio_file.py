@@ -195,14 +195,23 @@ def write_wav(path: Path | str, waveform: np.ndarray, sample_rate: int) -> None:
     Raises:
         AudioError: the waveform holds NaN or infinite samples.
     """
+    _write(path, waveform, sample_rate, "WAV")
+
+
+def write_flac(path: Path | str, waveform: np.ndarray, sample_rate: int) -> None:
+    """Write a FLAC file, which holds the same as a WAV file in half the space; see `write_wav`."""
+    _write(path, waveform, sample_rate, "FLAC")
+
+
+def _write(path: Path | str, waveform: np.ndarray, sample_rate: int, file_format: str) -> None:
     waveform = np.asarray(waveform)
-    assert waveform.ndim == 1, f"write_wav takes (T_wav,), not {waveform.shape}"
+    assert waveform.ndim == 1, f"a waveform is (T_wav,), not {waveform.shape}"
     if waveform.dtype != np.int16:
         if not np.isfinite(waveform).all():
             raise AudioError(f"{path}: not written: the waveform holds NaN or infinite samples", "not a number")
         waveform = to_int16(waveform)
     with atomic_file(path) as partial:
-        soundfile.write(partial, waveform, sample_rate, format="WAV", subtype="PCM_16")
+        soundfile.write(partial, waveform, sample_rate, format=file_format, subtype="PCM_16")
 
 
 def _opened(path: Path) -> tuple[soundfile.SoundFile, int, FlacHeader | None]:

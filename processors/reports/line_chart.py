@@ -175,7 +175,7 @@ def _drawn(line: Line, points: Sequence[tuple[float, float, float, float]]) -> I
 
 
 STYLE = """
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr)); gap: 14px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)); gap: 14px; }
 .chart { position: relative; margin: 0; padding: 12px 12px 4px; background: var(--card); border: 1px solid var(--edge);
   border-radius: 10px; }
 .chart figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 12px;

@@ -60,15 +60,34 @@ def mel_panel(
     )
 
 
-def mels_picture(mels: Mapping[str, np.ndarray], *, seconds_per_frame: float, title: str = "") -> Figure:
+def mels_picture(
+    mels: Mapping[str, np.ndarray],
+    *,
+    seconds_per_frame: float,
+    title: str = "",
+    phones: Sequence[str] = (),
+    durations: Mapping[str, np.ndarray] | None = None,
+) -> Figure:
     """Draw mels one above the other on one time axis and one scale, e.g. ground truth and predicted.
 
     Args:
         mels: name to (T_mel, M); the numbers of frames may differ.
         seconds_per_frame: hop_size / sample_rate.
         title: above them all.
+        phones: T_text labels, for the mels with durations.
+        durations: name to T_text frames per phone.
     """
-    panels = [mel_panel(mel, seconds_per_frame=seconds_per_frame, title=name) for name, mel in mels.items()]
+    timed = durations or {}
+    panels = [
+        mel_panel(
+            mel,
+            seconds_per_frame=seconds_per_frame,
+            title=name,
+            phones=phones if name in timed else (),
+            durations=timed.get(name, ()),
+        )
+        for name, mel in mels.items()
+    ]
     return draw(panels, title=title)
 
 

@@ -145,7 +145,8 @@ class TinyModel:
 
     def layers(self, *overrides: str) -> list[str]:
         """Return all overrides, these last."""
-        own = (*PREPROCESS, *SMALL.get(self.model_type, ()), "train.num_workers=0", *self.overrides)
+        quick = ("train.num_workers=0", "train.sample_texts=[]", "train.keep_samples=0")
+        own = (*PREPROCESS, *SMALL.get(self.model_type, ()), *quick, *self.overrides)
         return [f"preprocess.processed_dir={self.processed_dir}", *own, *overrides]
 
     def flags(self, *overrides: str) -> list[str]:

@@ -146,11 +146,16 @@ def test_the_same_sentences_of_every_checkpoint_stand_in_a_row(tmp_path):
             path.write_bytes(b"sound")
     folder.recorded.mkdir()
     (folder.recorded / "a.flac").write_bytes(b"person")
-    folder.texts.write_text(json.dumps({"a": "A sentence.", "b": "A <text>."}))
+    folder.write_sentences({"a": ("a", "A sentence."), "b": ("", "A <text>.")})
     folder.prune(3)
     assert folder.steps() == [1, 3, 10]
     folder.drop_after(3)
     assert folder.steps() == [1, 3]
+    alone = SampleFolder(tmp_path / "alone")
+    for step in (1, 2, 4):
+        alone.of_step(step).mkdir(parents=True)
+    alone.prune(1)
+    assert alone.steps() == [4] and alone.sentences() == {}
     first, second = SampleReader(folder.path.parent).read().sentences
     assert (first.name, first.text, first.recording.content, set(first.by_step)) == (
         "a",
