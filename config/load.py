@@ -203,6 +203,17 @@ def differing_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefi
     return lines
 
 
+def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of a tree of settings by dotted name, lists as JSON."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flat_settings(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = json.dumps(_plain(value)) if isinstance(value, list | tuple) else value
+    return flat
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 

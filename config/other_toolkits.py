@@ -11,7 +11,7 @@ _TRIMMING = "is preprocess.trim_silence and preprocess.edge_silence_ms here"
 _NORMALISED = "is not needed: pitch and energy are normalised by the statistics of stage 1, mels are not"
 _BATCHING = "is not needed: batches hold utterances of similar length"
 _DISCRIMINATORS = "is not needed: those of HiFi-GAN are used"
-_TRACKER = "is not needed: TensorBoard's files are always written"
+_TRACKER = "is train.trackers here; TensorBoard's files are always written, and need no entry"
 _SILENCE = ("num_silent_frames", "trim_fft_size", "trim_hop_size", "trim_top_db")
 _PLACES = (
     "raw_data", "audio_dir", "wav_dir", "lab_dir", "mel_dir", "linear_dir", "mcep_dir", "pitch_dir", "energy_dir",

@@ -252,6 +252,9 @@ MetricName = Literal[
 ]  # fmt: skip
 
 
+TrackerName = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "trackio", "wandb"]
+
+
 class TrainSettings(Settings):
     """How any model is trained; a model adds its optimizer and schedule."""
 
@@ -330,6 +333,12 @@ class TrainSettings(Settings):
         "for the metrics wer and cer, a Whisper model: a folder in CTranslate2's format, or a name such as base.en",
         default="",
     )
+    trackers: tuple[TrackerName, ...] = setting(
+        "where losses and figures are logged besides logbook and TensorBoard, by accelerate: such as wandb or mlflow, "
+        "which must be installed",
+        default=(),
+    )
+    nvlog: bool = setting("whether nvlog.json is written besides, in the lines of NVIDIA's DLLogger", default=False)
     sample_texts: tuple[str, ...] | None = setting(
         "texts that no one recorded, which acoustic models speak as samples; null for a sentence or two in the voice's "
         "language, where there are some; [] for none",

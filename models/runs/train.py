@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from config.load import read_settings, write_settings
+from config.load import flat_settings, read_settings, write_settings
 from config.schema import ExperimentSettings
 from models.bundles.locate import find_sources, place_of
 from models.bundles.origin import (
@@ -36,9 +36,12 @@ from utils.errors import RecitalError
 from utils.evaluation_process import EvaluationProcess
 from utils.failures import failures_in_training
 from utils.lock import sole_user
+from utils.logbook import LogWriter
+from utils.nvlog import NvLog
 from utils.processes import Processes
 from utils.random_state import seed_everything
 from utils.task import HasTestBatches, Task, ValidationBatches
+from utils.trackers import Trackers, require_trackers
 from utils.trainer import Trainer
 
 _SIGNALLED = 128  # shells give a program ended by signal N the exit code 128 + N
@@ -90,6 +93,7 @@ def _train(
     if resume is not None and resume_type == "finetune":
         assert checkpoint is not None, "_checkpoints refuses to fine-tune from nothing"
         processes.run_on_main(lambda: require_same_initial_weights(folder, checkpoint))
+    require_trackers(settings.train.trackers)
     evaluation, changes = _evaluation(settings, processes)
     seed_everything(settings.train.seed)
     task = make_task(settings)
@@ -113,6 +117,7 @@ def _train(
         test_batches=_test_batches(settings, task, processes),
         settings=settings.model_dump(mode="json"),
         further_samples=_spoken_texts(settings, task),
+        log_writers=processes.run_on_main(lambda: _log_writers(settings, folder)) or (),
     )
     if resume is not None and "adjustable" not in resume.metadata:  # written before checkpoints kept them
         began = read_settings(folder / "settings.json", settings_class)
@@ -152,6 +157,17 @@ def _test_batches(
     if isinstance(task, HasTestBatches) and all((folder / "test.jsonl").is_file() for folder in folders):
         return partial(task.test_batches, processes.rank, processes.world_size)
     return None
+
+
+def _log_writers(settings: ExperimentSettings, folder: Path) -> list[LogWriter]:
+    """Open what the logbook is written to besides its own files."""
+    train, writers = settings.train, list[LogWriter]()
+    flat = flat_settings(settings.model_dump(mode="json"))
+    if train.trackers:
+        writers.append(Trackers(train.trackers, folder, flat))
+    if train.nvlog:
+        writers.append(NvLog(folder / "nvlog.json", flat))
+    return writers
 
 
 def _spoken_texts(settings: ExperimentSettings, task: Task) -> SpokenTexts | None:
