@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bins.command import load, make_parser, run
+from bins.command import add_cluster_flag, check_cluster, load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -14,17 +14,20 @@ def main(arguments: argparse.Namespace) -> None:
     from processors.evaluation.measures import dnsmos
     from processors.evaluation.packages import are_installed
     from processors.features import needs_text
+    from utils.cluster import open_cluster
 
     settings = load(arguments).settings
     output_dir = Path(arguments.output_dir) if arguments.output_dir else None
     with_mos = are_installed(dnsmos.PACKAGES) and not arguments.no_mos
-    checked = check_data(
-        settings,
-        output_dir=output_dir,
-        num_workers=arguments.num_workers,
-        with_texts=needs_text(features_of(settings.model_type)),
-        with_mos=with_mos,
-    )
+    with open_cluster(arguments.cluster) as cluster:
+        checked = check_data(
+            settings,
+            output_dir=output_dir,
+            num_workers=arguments.num_workers,
+            with_texts=needs_text(features_of(settings.model_type)),
+            with_mos=with_mos,
+            cluster=cluster,
+        )
     announce(checked)
 
 
@@ -49,12 +52,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes; 0 for what preprocess.num_workers says, which is one per core unless set",
     )
+    add_cluster_flag(parser)
     return parser
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.num_workers < 0:
         parser.error(f"argument --num_workers: {arguments.num_workers} is no number of processes")
+    check_cluster(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,23 @@ def make_parser(
     return parser
 
 
+def add_cluster_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--cluster`, for commands that map over recordings."""
+    parser.add_argument(
+        "--cluster",
+        default="",
+        metavar="ADDRESS",
+        help="work on a Dask cluster whose machines share the file system: the address of its scheduler, as "
+        "tcp://host:8786, or its scheduler file",
+    )
+
+
+def check_cluster(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse `--num_workers`, which counts processes of this machine, beside `--cluster`."""
+    if arguments.cluster and arguments.num_workers:
+        parser.error("argument --num_workers: is for one machine; --cluster uses every worker of the cluster")
+
+
 def load(arguments: argparse.Namespace) -> Resolved:
     """Load and check the settings that `--config` and `--set` name."""
     from config.load import load_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bins.command import begin_stage_3, choose_device, make_parser, run
+from bins.command import add_cluster_flag, begin_stage_3, choose_device, make_parser, run
 from bins.speech_flags import add_metric_flags, check_dump_folder, metrics_of, yardsticks_of
 
 
@@ -13,6 +13,7 @@ def main(arguments: argparse.Namespace) -> int:
     from processors.evaluation.evaluate_folders import Yardsticks
     from processors.evaluation.metrics import listed
     from processors.evaluation.results import CSV_FILE, PAGE_FILE, RESULT_FILE, evaluate_folders
+    from utils.cluster import open_cluster
     from utils.console import info
 
     if arguments.list_metrics:
@@ -37,14 +38,16 @@ def main(arguments: argparse.Namespace) -> int:
         )
         reference, generated, texts = reference or made.recordings, made.generated, dict(made.texts)
         compare = compare or reference
-    table = evaluate_folders(
-        reference,
-        generated,
-        Path(arguments.output) if arguments.output else None,
-        dump_folder=dump,
-        compare_dir=compare,
-        yardsticks=yardsticks_of(arguments, texts),
-    )
+    with open_cluster(arguments.cluster) as cluster:
+        table = evaluate_folders(
+            reference,
+            generated,
+            Path(arguments.output) if arguments.output else None,
+            dump_folder=dump,
+            compare_dir=compare,
+            yardsticks=yardsticks_of(arguments, texts),
+            workers=cluster,
+        )
     for line in table:
         info(line)
     if arguments.output:
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dump_folder", metavar="DIR", help="folder for result.json, result.csv and the page index.html")
     add("--output", metavar="FILE", help="JSON file for the means and every recording's figures")
     add_metric_flags(parser)
+    add_cluster_flag(parser)
     model = parser.add_argument_group("a model", "that makes the speech, in place of --generated_folder")
     add = model.add_argument
     add("--infer_expt_dir", metavar="DIR", help="an experiment, a checkpoint inside one, or a bundle")
@@ -92,6 +96,8 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     if arguments.list_metrics:
         return
     check_dump_folder(parser, arguments)
+    if arguments.cluster and arguments.transcriber:
+        parser.error("argument --transcriber: a function stays on this machine; leave out --cluster")
     has_model = bool(arguments.config or arguments.infer_expt_dir)
     if bool(arguments.generated_folder) == has_model:
         parser.error("name the speech, --generated_folder, or a model, --infer_expt_dir or a recipe's --config")

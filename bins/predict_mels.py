@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bins.command import choose_device, choose_gpus, chosen_experiment, load, make_parser, run
+from bins.command import add_cluster_flag, choose_device, choose_gpus, chosen_experiment, load, make_parser, run
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -14,15 +14,18 @@ def main(arguments: argparse.Namespace) -> int:
 
     from models.bundles.locate import find_bundle
     from models.inference.predict_mels import predict_mels
+    from utils.cluster import open_cluster
     from utils.console import info
 
-    predict_mels(
-        find_bundle(experiment),
-        settings.preprocess.processed_path,
-        settings.dataset,
-        device=choose_device(),
-        overwrite=arguments.overwrite,
-    )
+    with open_cluster(arguments.cluster) as cluster:
+        predict_mels(
+            find_bundle(experiment),
+            settings.preprocess.processed_path,
+            settings.dataset,
+            device=choose_device(),
+            overwrite=arguments.overwrite,
+            cluster=cluster,
+        )
     info("next: train a vocoder on them with --set train.mel_source=predicted")
     return 0
 
@@ -39,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", help="the experiment in log_dir, instead of --infer_expt_dir")
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
     add("--overwrite", action="store_true", help="predict all mels again, including those of another model")
+    add_cluster_flag(parser)
     return parser
 
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import TYPE_CHECKING
 
-from bins.command import choose_device, load, make_parser, run, say_next
+from bins.command import add_cluster_flag, check_cluster, choose_device, load, make_parser, run, say_next
+
+if TYPE_CHECKING:
+    from utils.process_pool import Workers
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from utils.cluster import open_cluster
+
+    with open_cluster(arguments.cluster) as cluster:
+        return _prepare(arguments, cluster)
+
+
+def _prepare(arguments: argparse.Namespace, cluster: Workers | None) -> int:
     from models.registry import features_for, kind_of
     from models.runs.corpus_aligner import align_whole_corpora
     from processors.features import needs_alignment
@@ -28,6 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             is_shared=bool(arguments.shard),
             device=choose_device(),
+            cluster=cluster,
         )
         if code:
             return code
@@ -38,7 +50,13 @@ def main(arguments: argparse.Namespace) -> int:
             return 0
         summary = finished
     else:
-        summary = prepare(settings, num_workers=arguments.num_workers, overwrite=arguments.overwrite, features=features)
+        summary = prepare(
+            settings,
+            num_workers=arguments.num_workers,
+            overwrite=arguments.overwrite,
+            features=features,
+            cluster=cluster,
+        )
     splits = ", ".join(f"{count} {split}" for split, count in summary.utterances.items())
     info(f"utterances: {summary.usable} usable ({splits}); {summary.rejected} left out")
     info(f"speech: {summary.hours:.2f} hours, {summary.frames} frames, {summary.speakers} speaker(s)")
@@ -61,6 +79,9 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
             parser.error(f"argument --shard: {arguments.shard} is no share, as 3/8 is the third of eight")
         if arguments.overwrite:
             parser.error("argument --shard: --overwrite would delete what the other machines make")
+        if arguments.cluster:
+            parser.error("argument --shard: --cluster divides the work by itself")
+    check_cluster(parser, arguments)
 
 
 def _numbers_of(shard: str) -> tuple[int, int]:
@@ -93,6 +114,7 @@ if __name__ == "__main__":
         help="prepare only the N-th of M shares, as one of several machines with the same processed_dir; the last one "
         "completes the whole",
     )
+    add_cluster_flag(parser)
     parser.add_argument(
         "--overwrite",
         action="store_true",

@@ -63,6 +63,7 @@ name|NAME|none|name of the experiment, a folder in log_dir: stage 2 trains it, s
 set|KEY=VALUE|none|override one setting, as in train.batch_size=8; may be repeated
 num_workers|N|every core|stage 1: number of processes
 shard|N/M|the whole corpus|stage 1: run part N of M, on one of several machines that share processed_dir
+cluster|ADDRESS|this machine alone|stages 1 and 4: work on a Dask cluster whose machines share the file system; its scheduler's address or file
 gpu|LIST|the first, or the CPU if there is none|stages 2 and 3: GPUs to use, as in "0,1"; "" for the CPU
 resume_type|TYPE|none|stage 2: resume keeps the settings the experiment began with; finetune starts from the weights of --checkpoint, or of ckpts/tts/english_base if it fits
 checkpoint|DIR|the newest of the experiment|stage 2: checkpoint to resume or fine-tune from
@@ -262,7 +263,7 @@ stage_0() {
 
 stage_1() {
     command='-m bins.preprocess'
-    with config num_workers shard overwrite set debug
+    with config num_workers shard cluster overwrite set debug
     run
 }
 
@@ -291,7 +292,7 @@ stage_4() {
     vocoder=''
     if [ "$infer_command" = bins.synthesize ]; then vocoder=vocoder_dir; fi
     # shellcheck disable=SC2086 # no word where it is empty
-    with config name infer_expt_dir $vocoder dump_folder metrics whisper_model gpu set debug
+    with config name infer_expt_dir $vocoder dump_folder metrics whisper_model cluster gpu set debug
     run
 }
 

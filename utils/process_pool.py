@@ -10,17 +10,17 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from utils.errors import RecitalError
 
 # The folder of the package `utils`; not config.paths.REPOSITORY, since utils imports no other floor.
-_IMPORT_ROOT = Path(__file__).resolve().parent.parent
+IMPORT_ROOT = Path(__file__).resolve().parent.parent
 # One process per core leaves no core for helper threads: with two threads each they wait for one another.
 _LIBRARIES = ("OMP_NUM", "MKL_NUM", "OPENBLAS_NUM", "VECLIB_MAXIMUM", "NUMEXPR_NUM", "NUMBA_NUM")
 ONE_THREAD = {f"{library}_THREADS": "1" for library in _LIBRARIES}
@@ -69,6 +69,112 @@ class Died:
 
 
 Event = Noted | Finished | Failed | Died
+_Self = TypeVar("_Self")
+
+
+class Pool(Protocol):
+    """Tasks and what happens to them; to be used in a `with`. `ProcessPool` explains the methods."""
+
+    def submit(self, task: Any) -> None: ...
+    def events(self, timeout_s: float | None = None) -> Iterator[Event]: ...
+    def __enter__(self: _Self) -> _Self: ...
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
+
+
+class Workers(Protocol):
+    """Where tasks are processed: `ThisProcess`, `LocalProcesses`, or a cluster (`utils.cluster`)."""
+
+    @property
+    def count(self) -> int:
+        """How many tasks are processed at a time."""
+
+    def pool(
+        self,
+        make_work: Callable[..., Work],
+        *arguments: Any,
+        preload: Sequence[str] = (),
+        shared: Sequence[Path] = (),
+        at_most: int = sys.maxsize,
+    ) -> Pool:
+        """Return a pool of them.
+
+        Args:
+            make_work: a function at the top level of a module; see `ProcessPool`.
+            arguments: of `make_work`; pickled, but for `ThisProcess`.
+            preload: modules that the work needs, by name.
+            shared: folders that the work writes to, and files that it reads, which every machine must see under the
+                same path.
+            at_most: a useful number of processes, such as the number of tasks.
+        """
+
+
+def results_of(pool: Pool, tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Process tasks and yield each with its result, as they are done.
+
+    Raises:
+        WorkerError: the process of a task died.
+        Exception: what a task raised.
+    """
+    for task in tasks:
+        pool.submit(task)
+    for event in pool.events():
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Died):
+            raise WorkerError(f"a worker process was {event.how}; the same command again goes on")
+        if isinstance(event, Finished):
+            yield event.task, event.result
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """Processes of this machine."""
+
+    count: int
+
+    def pool(
+        self,
+        make_work: Callable[..., Work],
+        *arguments: Any,
+        preload: Sequence[str] = (),
+        shared: Sequence[Path] = (),
+        at_most: int = sys.maxsize,
+    ) -> Pool:
+        """Return a pool of at most so many; see `Workers`."""
+        return ProcessPool(min(self.count, max(at_most, 1)), make_work, *arguments, preload=preload)
+
+
+class ThisProcess:
+    """The calling process, with all its threads and its GPU, for work that one process does best."""
+
+    count = 1
+
+    def pool(self, make_work: Callable[..., Work], *arguments: Any, **_: Any) -> Pool:
+        """Return a pool without processes; see `Workers`."""
+        return _PoolWithoutProcesses(make_work(*arguments))
+
+
+class _PoolWithoutProcesses:
+    """Tasks that are processed one after another while their events are read; errors are raised."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._waiting = work, deque[Any]()
+
+    def submit(self, task: Any) -> None:
+        self._waiting.append(task)
+
+    def events(self, timeout_s: float | None = None) -> Iterator[Event]:
+        while self._waiting:
+            task, notes = self._waiting.popleft(), list[Any]()
+            result = self._work(task, notes.append)
+            yield from (Noted(task, note) for note in notes)
+            yield Finished(task, result)
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        pass
 
 
 def available_cores() -> int:
@@ -326,7 +432,7 @@ def _portable(error: Exception) -> Exception:
 
 def _python_path() -> str:
     # The server process must find the modules also when the command was started in another folder.
-    return os.pathsep.join(filter(None, [str(_IMPORT_ROOT), os.environ.get("PYTHONPATH", "")]))
+    return os.pathsep.join(filter(None, [str(IMPORT_ROOT), os.environ.get("PYTHONPATH", "")]))
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from models.bundle import Bundle
+from models.bundles.locate import find_bundle
 from models.contracts import AcousticModel, prosody_levels
 from models.registry import kind_of, open_acoustic
 from processors.datasets.acoustic_data import AcousticData, Voice, collate_acoustic, require_durations
-from processors.datasets.batches import OrderedBatches
+from processors.datasets.batches import OrderedBatches, ordered_batches
 from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore, ShardWriter, tidy_store
 from processors.features import ACOUSTIC_FEATURES, PREDICTED_BY, PREDICTED_MEL, DataError, store_settings
@@ -28,10 +29,12 @@ from utils.console import Progress, info
 from utils.errors import RecitalError
 from utils.files import write_atomically
 from utils.lock import sole_user
+from utils.process_pool import Note, ThisProcess, Work, Workers, results_of
+from utils.threads import flush_denormals
 
 _BATCH_SIZE, _MAX_FRAMES_PER_BATCH = 16, 12_000
-# At most this much is lost when the process is killed.
-_MAX_BYTES_HELD = 16 * 2**20
+# At most this much is lost when a process is killed.
+_BATCHES_PER_GROUP, _MAX_BYTES_HELD = 4, 16 * 2**20
 _MODEL_FILE = "predicted_mels.json"
 _STAMP_BYTES = 8
 
@@ -47,6 +50,7 @@ def predict_mels(
     *,
     device: torch.device | str = "cpu",
     overwrite: bool = False,
+    cluster: Workers | None = None,
 ) -> int:
     """Predict the mel of every recording with teacher forcing, and add it to the feature store.
 
@@ -59,6 +63,7 @@ def predict_mels(
         datasets: names of the corpora; of all their splits the recordings that have phones.
         device: of the network.
         overwrite: whether to predict all mels again, including those of another model.
+        cluster: predicts, each of its processes on its own device, in place of this process.
 
     Returns:
         The number of mels predicted.
@@ -73,17 +78,21 @@ def predict_mels(
             f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not an acoustic model; choose one that is"
         )
     bundle.require_front_end()
-    model = open_acoustic(bundle, device)
-    made = 0
+    workers = cluster or ThisProcess()
     with sole_user(processed_dir):
         missing = {dataset: _missing(bundle, processed_dir, datasets, dataset, overwrite) for dataset in datasets}
-        total = sum(len(utterances) for utterances in missing.values())
-        with Progress(total, "predicting mels", "recordings") as progress:
-            for dataset, utterances in missing.items():
-                if utterances:
-                    _write_model_file(bundle, processed_dir / dataset)
-                    _predict(model, bundle, processed_dir / dataset, utterances, device, progress)
-                    made += len(utterances)
+        made = sum(len(utterances) for utterances in missing.values())
+        for dataset, utterances in missing.items():
+            if utterances:
+                _write_model_file(bundle, processed_dir / dataset)
+        source = (bundle, _stamp(bundle), device) if cluster is None else (bundle.folder, _stamp(bundle), None)
+        with (
+            Progress(made, "predicting mels", "recordings") as progress,
+            workers.pool(_make_predictor, *source, preload=(__name__,), shared=[processed_dir]) as pool,
+        ):
+            groups = (each for dataset in datasets for each in _groups(processed_dir / dataset, missing[dataset]))
+            for group, _ in results_of(pool, groups):
+                progress.advance(len(group.utterances))
     info(f"{made} mels predicted" if made else "nothing to predict: all mels exist")
     return made
 
@@ -144,15 +153,58 @@ def _require_same_settings(bundle: Bundle, store: FeatureStore, symbols_path: Pa
         )
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Utterances of a few successive batches, whose mels are written together."""
+
+    folder: Path
+    utterances: tuple[Utterance, ...]
+
+
+def _groups(folder: Path, utterances: Sequence[Utterance]) -> Iterator[_Group]:
+    store = FeatureStore.open(folder)
+    lengths = [store.length(utterance.id, "mel") for utterance in utterances]
+    batches = ordered_batches(lengths, batch_size=_BATCH_SIZE, max_frames_per_batch=_MAX_FRAMES_PER_BATCH)
+    for first in range(0, len(batches), _BATCHES_PER_GROUP):
+        members = [utterances[index] for batch in batches[first : first + _BATCHES_PER_GROUP] for index in batch]
+        yield _Group(folder, tuple(members))
+
+
+def _make_predictor(bundle: Bundle | Path, stamp: bytes, device: torch.device | str | None) -> Work:
+    """Return the work of one process: predict the mels of a `_Group`, and write them.
+
+    Args:
+        bundle: of the model; its folder, where the process has to open it.
+        stamp: of the model.
+        device: of the network; None for the first GPU that this process finds, else the CPU.
+    """
+    if isinstance(bundle, Path):
+        bundle = find_bundle(bundle)
+        if _stamp(bundle) != stamp:
+            raise PredictionError(f"{bundle.folder}: was replaced meanwhile; run this again when it stays the same")
+    if device is None:
+        flush_denormals()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = open_acoustic(bundle, device)
+    stores: dict[Path, FeatureStore] = {}
+
+    def predict(group: _Group, note: Note) -> None:
+        if group.folder not in stores:
+            stores[group.folder] = FeatureStore.open(group.folder)
+        _predict(model, bundle, stamp, stores[group.folder], group.utterances, device)
+
+    return predict
+
+
 def _predict(
     model: AcousticModel,
     bundle: Bundle,
-    folder: Path,
+    stamp: bytes,
+    store: FeatureStore,
     utterances: Sequence[Utterance],
     device: torch.device | str,
-    progress: Progress,
 ) -> None:
-    store = FeatureStore.open(folder)
+    folder = store.folder
     assert bundle.symbols is not None
     levels = prosody_levels(bundle.settings.model)
     data = AcousticData(
@@ -169,7 +221,6 @@ def _predict(
         batch_size=_BATCH_SIZE,
         max_frames_per_batch=_MAX_FRAMES_PER_BATCH,
     )
-    stamp = np.frombuffer(_stamp(bundle), dtype=np.uint8)
     with ShardWriter(folder, max_bytes=_MAX_BYTES_HELD) as writer, torch.inference_mode():
         for batch in batches:
             mels = model.teacher_forced(batch.to(device)).float().cpu()
@@ -184,8 +235,7 @@ def _predict(
                     raise PredictionError(
                         f"{bundle.folder}: predicts NaN or infinity for {utterance_id}; choose another checkpoint"
                     )
-                writer.add(utterance_id, {PREDICTED_MEL: predicted, PREDICTED_BY: stamp})
-            progress.advance(len(batch.ids))
+                writer.add(utterance_id, {PREDICTED_MEL: predicted, PREDICTED_BY: np.frombuffer(stamp, dtype=np.uint8)})
 
 
 def _stamp(bundle: Bundle) -> bytes:

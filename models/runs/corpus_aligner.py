@@ -25,6 +25,7 @@ from utils.checkpoint import CheckpointFolder
 from utils.console import info, warn
 from utils.errors import RecitalError
 from utils.lock import sole_user
+from utils.process_pool import Workers
 
 _FOLDER = "aligner"
 _NAME = "model"
@@ -37,6 +38,7 @@ def align_whole_corpora(
     overwrite: bool = False,
     is_shared: bool = False,
     device: str = "cpu",
+    cluster: Workers | None = None,
 ) -> int:
     """Write the TextGrids of a recipe whose alignment is `learned` or `mfa`; nothing for other alignments.
 
@@ -46,6 +48,7 @@ def align_whole_corpora(
         overwrite: train another aligner, and align all recordings again.
         is_shared: whether other machines share this preparation; one aligns while the others wait.
         device: of the aligner.
+        cluster: computes the features that an aligner is trained on, in place of processes of this machine.
 
     Returns:
         The exit code of a stopped training, else 0.
@@ -58,15 +61,17 @@ def align_whole_corpora(
         if aligner == "mfa":
             align_by_mfa(settings, num_workers=num_workers)
             return 0
-        return _align_by_training(settings, num_workers, overwrite, device)
+        return _align_by_training(settings, num_workers, overwrite, device, cluster)
 
 
-def _align_by_training(settings: ExperimentSettings, num_workers: int, overwrite: bool, device: str) -> int:
+def _align_by_training(
+    settings: ExperimentSettings, num_workers: int, overwrite: bool, device: str, cluster: Workers | None
+) -> int:
     """Prepare phones and mels, train an aligner on them, and write its TextGrids, resuming each."""
     own = aligner_settings(settings)
     experiment = own.log_path / _NAME
     info("alignment: preparing the aligner's training data")
-    prepare(own, num_workers=num_workers, overwrite=overwrite, features=ALIGNER_FEATURES)
+    prepare(own, num_workers=num_workers, overwrite=overwrite, features=ALIGNER_FEATURES, cluster=cluster)
     goes_on = bool(CheckpointFolder(experiment / "checkpoint").folders()) and not overwrite
     if goes_on and (reason := why_to_train_again(experiment, own)):
         info(f"alignment: the aligner {reason}; it is trained again; existing TextGrids are kept")

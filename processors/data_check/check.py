@@ -34,7 +34,7 @@ from processors.text.front_end import FrontEnds
 from processors.utterance import Utterance
 from utils.console import Progress, info, warn
 from utils.errors import RecitalError
-from utils.process_pool import Died, Failed, Finished, ProcessPool, available_cores
+from utils.process_pool import Died, Failed, Finished, LocalProcesses, Pool, Workers, available_cores
 
 _N_ALTERNATIVES = 5
 
@@ -50,6 +50,7 @@ def check_data(
     num_workers: int = 0,
     with_texts: bool = True,
     with_mos: bool = True,
+    cluster: Workers | None = None,
 ) -> list[Checked]:
     """Check the corpora of an experiment.
 
@@ -59,6 +60,7 @@ def check_data(
         num_workers: processes; 0 for one per core.
         with_texts: whether to check texts, which vocoders do not need.
         with_mos: whether to predict mean opinion scores, which takes longest.
+        cluster: analyzes the recordings, in place of processes of this machine.
 
     Raises:
         RecitalError: a corpus cannot be read, the front end lacks its language, or the folder is not writable.
@@ -66,7 +68,7 @@ def check_data(
     corpora = {dataset: read_dataset(settings, dataset, with_texts) for dataset in settings.dataset}
     if with_texts:
         FrontEnds(settings.preprocess).require(languages_of(settings))  # fail early
-    workers = num_workers or settings.preprocess.num_workers or available_cores()
+    workers = cluster or LocalProcesses(num_workers or settings.preprocess.num_workers or available_cores())
     folder = output_dir or settings.preprocess.processed_path
     for dataset in corpora:
         _make_writable(folder / dataset)
@@ -92,11 +94,11 @@ def _check(
     corpus: Corpus,
     settings: PreprocessSettings,
     folder: Path,
-    num_workers: int,
+    workers: Workers,
     with_texts: bool,
     with_mos: bool,
 ) -> Checked:
-    analyses, comparisons = _analyze(corpus.utterances, settings, num_workers, with_texts, with_mos)
+    analyses, comparisons = _analyze(corpus.utterances, settings, workers, with_texts, with_mos)
     findings = sorted(
         _findings(corpus, analyses, comparisons, settings), key=lambda finding: (finding.kind, -finding.severity)
     )
@@ -119,12 +121,23 @@ def _check(
 
 
 def _analyze(
-    utterances: Sequence[Utterance], settings: PreprocessSettings, num_workers: int, with_texts: bool, with_mos: bool
+    utterances: Sequence[Utterance],
+    settings: PreprocessSettings,
+    workers: Workers,
+    with_texts: bool,
+    with_mos: bool,
 ) -> tuple[dict[str, ClipAnalysis], dict[str, TextComparison]]:
     analyses: dict[str, ClipAnalysis] = {}
     comparisons: dict[str, TextComparison] = {}
-    num_workers = min(num_workers, max(len(utterances), 1))
-    with ProcessPool(num_workers, make_analyzer, settings, with_texts, with_mos, preload=PRELOAD) as pool:
+    with workers.pool(
+        make_analyzer,
+        settings,
+        with_texts,
+        with_mos,
+        preload=PRELOAD,
+        shared=[each.audio_path for each in utterances[:1]],
+        at_most=len(utterances),
+    ) as pool:
         for utterance in utterances:
             pool.submit(AnalyzeClip(utterance))
         _gather(pool, len(utterances), "analyzing", analyses, comparisons)
@@ -132,11 +145,12 @@ def _analyze(
         for task in tasks:
             pool.submit(task)
         _gather(pool, len(tasks), "comparing texts", analyses, comparisons)
-    return analyses, comparisons
+    # In the corpus's order, whichever was finished first.
+    return {each.id: analyses[each.id] for each in utterances}, comparisons
 
 
 def _gather(
-    pool: ProcessPool,
+    pool: Pool,
     total: int,
     what: str,
     analyses: dict[str, ClipAnalysis],

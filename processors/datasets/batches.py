@@ -254,14 +254,7 @@ class OrderedBatches:
         world_size: int = 1,
         num_workers: int = 0,
     ) -> None:
-        order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-        batches: list[list[int]] = []
-        while order:
-            room = batch_size
-            if max_frames_per_batch:
-                room = max(1, min(room, int(max_frames_per_batch // lengths[order[0]])))
-            batches.append(order[:room])
-            order = order[room:]
+        batches = ordered_batches(lengths, batch_size=batch_size, max_frames_per_batch=max_frames_per_batch)
         self._next = _NextBatches(batches[rank::world_size])
         self._loader = _loader(data, collate, self._next, num_workers)
 
@@ -270,6 +263,25 @@ class OrderedBatches:
 
     def __len__(self) -> int:
         return len(self._next.batches)
+
+
+def ordered_batches(
+    lengths: Sequence[int] | np.ndarray, *, batch_size: int, max_frames_per_batch: int = 0
+) -> list[list[int]]:
+    """Cut the indices of utterances, from long to short, into the batches of `OrderedBatches`.
+
+    Utterances of successive batches, cut by themselves, are the same batches.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batches: list[list[int]] = []
+    start = 0
+    while start < len(order):
+        room = batch_size
+        if max_frames_per_batch:
+            room = max(1, min(room, int(max_frames_per_batch // lengths[order[start]])))
+        batches.append(order[start : start + room])
+        start += room
+    return batches
 
 
 def micro_batches(train: TrainSettings, world_size: int) -> int:

@@ -18,6 +18,7 @@ from processors.evaluation.transcriber import Transcribes
 from processors.speakers.speaker_encoders import SpeakerEncoder
 from utils.console import Progress, warn
 from utils.errors import RecitalError
+from utils.process_pool import Note, ThisProcess, Work, Workers, results_of
 from utils.suggestions import did_you_mean
 
 # Padding of an encoder, or samples beyond the last whole frame.
@@ -135,7 +136,12 @@ class Evaluation:
     notes: Sequence[str]
 
 
-def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks: Yardsticks) -> Evaluation:
+def evaluate(
+    reference_dir: Path | None,
+    systems: Mapping[str, Path],
+    yardsticks: Yardsticks,
+    workers: Workers | None = None,
+) -> Evaluation:
     """Compute the metrics of every file that all folders have.
 
     Names are paths within the folder, without suffix. All files of a name are compared at the lowest of their sample
@@ -147,6 +153,7 @@ def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks
             free speech, and metrics that need equal timing are left out. Of the recordings as second or later system,
             what compares with recordings is left out, and the whole system where nothing else was asked for.
         yardsticks: metrics, texts and speech recognition.
+        workers: that measure; this process if None.
 
     Raises:
         EvaluationError: a folder is missing, no name is in all of them, or a metric was asked for that cannot be
@@ -178,8 +185,11 @@ def evaluate(reference_dir: Path | None, systems: Mapping[str, Path], yardsticks
             computed = [metric for metric in metrics if not {"recording", "equal timing"}.intersection(metric.takes)]
             if not computed:
                 continue
-        timing = not lengths[folder]
-        evaluated[name] = _evaluate(folder, paths[folder], references, rates, computed, yardsticks, timing)
+        takes = [
+            _Recording(each, path, references.get(each), rates[each], not lengths[folder], yardsticks.text_of(each))
+            for each, path in paths[folder].items()
+        ]
+        evaluated[name] = _evaluate(folder, takes, computed, yardsticks, workers or ThisProcess())
     texts = {name: yardsticks.text_of(name).text for name in names}
     return Evaluation(reference_dir, references, evaluated, metrics, texts, notes)
 
@@ -203,44 +213,87 @@ def _some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+@dataclass(frozen=True)
+class _Recording:
+    """A file to evaluate, with its recording and what is known of both."""
+
+    name: str
+    path: Path
+    reference: Path | None
+    sample_rate: int
+    has_equal_timing: bool
+    text: Text
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The figures of a file, and its words where they were recognised; or why it has none."""
+
+    figures: Mapping[str, Measurement] = field(default_factory=dict)
+    transcript: str | None = None
+    excluded: str = ""
+
+
 def _evaluate(
     folder: Path,
-    files: Mapping[str, Path],
-    references: Mapping[str, Path],
-    rates: Mapping[str, int],
+    recordings: Sequence[_Recording],
     metrics: Sequence[Metric],
     yardsticks: Yardsticks,
-    has_equal_timing: bool,
+    workers: Workers,
 ) -> Evaluated:
-    figures: dict[str, Mapping[str, Measurement]] = {}
-    transcripts = {}
-    with Progress(len(files), f"evaluating {folder.name}", "recordings") as progress:
-        for name, path in files.items():
-            text = yardsticks.text_of(name)
-            reference = read_audio(references[name], rates[name]) if references else None
-            figures[name] = {}
-            try:
-                degraded = read_audio(path, rates[name])
-            except AudioError as error:
-                if error.fault != "silent":
-                    raise
-                warn(f"{error}; excluded from the means")
-            else:
-                pair = Pair(
-                    reference,
-                    degraded,
-                    rates[name],
-                    has_equal_timing=has_equal_timing,
-                    text=text.text,
-                    language=text.language,
-                    transcriber=yardsticks.transcriber,
-                    speaker_encoder=yardsticks.speaker_encoder,
-                )
-                figures[name] = measure_pair(pair, metrics)
-                if {"wer", "cer"} & figures[name].keys():
-                    transcripts[name] = pair.transcript
+    shared = [path for path in (recordings[0].path, recordings[0].reference) if path is not None]
+    names = tuple(metric.name for metric in metrics)
+    measured: dict[str, _Measured] = {}
+    with (
+        Progress(len(recordings), f"evaluating {folder.name}", "recordings") as progress,
+        workers.pool(
+            _make_measurer,
+            names,
+            yardsticks.transcriber,
+            yardsticks.speaker_encoder,
+            preload=(__name__,),
+            shared=shared,
+            at_most=len(recordings),
+        ) as pool,
+    ):
+        for recording, found in results_of(pool, recordings):
+            measured[recording.name] = found
+            if found.excluded:
+                warn(f"{found.excluded}; excluded from the means")
             progress.advance()
-    return Evaluated(folder, files, figures, transcripts)
+    files = {each.name: each.path for each in recordings}
+    transcripts = {name: words for name in files if (words := measured[name].transcript) is not None}
+    return Evaluated(folder, files, {name: measured[name].figures for name in files}, transcripts)
+
+
+def _make_measurer(
+    metrics: Sequence[str], transcriber: Transcribes | None, speaker_encoder: SpeakerEncoder | None
+) -> Work:
+    chosen = [metric for metric in METRICS if metric.name in metrics]
+
+    def measure(recording: _Recording, note: Note) -> _Measured:
+        rate = recording.sample_rate
+        reference = read_audio(recording.reference, rate) if recording.reference is not None else None
+        try:
+            degraded = read_audio(recording.path, rate)
+        except AudioError as error:
+            if error.fault != "silent":
+                raise
+            return _Measured(excluded=str(error))
+        pair = Pair(
+            reference,
+            degraded,
+            rate,
+            has_equal_timing=recording.has_equal_timing,
+            text=recording.text.text,
+            language=recording.text.language,
+            transcriber=transcriber,
+            speaker_encoder=speaker_encoder,
+        )
+        figures = measure_pair(pair, chosen)
+        return _Measured(figures, pair.transcript if {"wer", "cer"} & figures.keys() else None)
+
+    return measure
 
 
 def _other_lengths(files: Mapping[str, Path], references: Mapping[str, Path]) -> list[str]:

@@ -12,6 +12,7 @@ from processors.evaluation.evaluation_page import page
 from processors.evaluation.evaluation_tables import LEGEND, compared_rows, comparison, csv_of, lines_of, result
 from processors.reports.report_page import Section, markdown
 from utils.files import write_atomically
+from utils.process_pool import Workers
 
 RESULT_FILE, CSV_FILE, PAGE_FILE, TABLE_FILE = "result.json", "result.csv", "index.html", "table.md"
 
@@ -24,6 +25,7 @@ def evaluate_folders(
     dump_folder: Path | None = None,
     compare_dir: Path | None = None,
     yardsticks: Yardsticks | None = None,
+    workers: Workers | None = None,
 ) -> list[str]:
     """Compute the metrics of every file that all folders have, and write them to files; see `evaluate`.
 
@@ -37,6 +39,7 @@ def evaluate_folders(
         compare_dir: another folder of synthesised speech, or the recordings themselves; the differences of the means
             get paired intervals.
         yardsticks: metrics, texts and speech recognition; all that is installed by default.
+        workers: that measure; this process if None.
 
     Returns:
         The lines of a table of the means.
@@ -47,7 +50,7 @@ def evaluate_folders(
     systems = {"generated": degraded_dir}
     if compare_dir is not None:
         systems["recordings" if compare_dir == reference_dir else "compared"] = compare_dir
-    evaluation = evaluate(reference_dir, systems, yardsticks or Yardsticks())
+    evaluation = evaluate(reference_dir, systems, yardsticks or Yardsticks(), workers)
     if output is not None:
         _write_json(output, result(evaluation))
     if dump_folder is not None:

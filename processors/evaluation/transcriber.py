@@ -73,7 +73,11 @@ class Transcriber:
                 f"Whisper model {model}: cannot be opened ({str(error).splitlines()[0]}); name a folder with model.bin "
                 "in CTranslate2's format, or a size such as base.en"
             ) from error
-        self._name = model
+        self._name, self._num_threads = model, num_threads
+
+    def __reduce__(self) -> tuple[type[Transcriber], tuple[str, int]]:
+        # Other machines open the model by its name.
+        return Transcriber, (self._name, self._num_threads)
 
     def transcribe(self, waveform: np.ndarray, sample_rate: int, language: str = "en") -> str:
         """Return the words of a recording.

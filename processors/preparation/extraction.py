@@ -12,7 +12,7 @@ from processors.preparation.plan import CorpusPlan
 from processors.preparation.rejected import Rejected
 from processors.preparation.worker import PRELOAD, make_work
 from utils.console import Progress, info, warn
-from utils.process_pool import Died, Failed, Noted, ProcessPool
+from utils.process_pool import Died, Failed, Noted, Workers
 
 _DEATHS_UNTIL_REJECTED = 2
 
@@ -21,7 +21,7 @@ Failures = dict[tuple[Path, str], Rejected]
 
 
 def make_features(
-    plans: Sequence[CorpusPlan], settings: PreprocessSettings, features: Sequence[str], num_workers: int
+    plans: Sequence[CorpusPlan], settings: PreprocessSettings, features: Sequence[str], workers: Workers
 ) -> Failures:
     """Run all jobs of the plans in worker processes.
 
@@ -31,7 +31,7 @@ def make_features(
         plans: of all corpora.
         settings: of the features.
         features: to compute.
-        num_workers: processes.
+        workers: that run them.
 
     Returns:
         Failures of the program, which are tried again in the next run.
@@ -39,13 +39,13 @@ def make_features(
     Raises:
         RecitalError: the machine or the installation fails, which would make every further job fail.
     """
-    groups = [group for plan in plans for group in groups_of(plan.jobs, plan.folder, num_workers)]
+    groups = [group for plan in plans for group in groups_of(plan.jobs, plan.folder, workers.count)]
     total = sum(len(plan.jobs) for plan in plans)
     done_before = sum(plan.n_done for plan in plans)
     if not total:
         info(f"nothing to do: all {done_before} utterances are up to date" if done_before else "nothing to do")
         return {}
-    num_workers = min(num_workers, len(groups))
+    num_workers = min(workers.count, len(groups))
     info(
         f"extracting features of {total} {'utterance' if total == 1 else 'utterances'}"
         + (f" ({done_before} are up to date)" if done_before else "")
@@ -57,7 +57,14 @@ def make_features(
     n_rejected = 0
     with (
         Progress(total, "features", "clips") as progress,
-        ProcessPool(num_workers, make_work, settings, features, preload=PRELOAD) as pool,
+        workers.pool(
+            make_work,
+            settings,
+            features,
+            preload=PRELOAD,
+            shared=[path for plan in plans if plan.jobs for path in (plan.folder, plan.jobs[0].utterance.audio_path)],
+            at_most=len(groups),
+        ) as pool,
     ):
         for group in groups:
             pool.submit(group)

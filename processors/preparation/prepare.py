@@ -27,7 +27,7 @@ from processors.text.symbols import SYMBOLS_FILE, SymbolTable
 from processors.utterance import read_manifest
 from utils.console import info, warn
 from utils.lock import InUseError, joint_user, sole_user
-from utils.process_pool import available_cores
+from utils.process_pool import LocalProcesses, Workers, available_cores
 
 
 def prepare(
@@ -36,6 +36,7 @@ def prepare(
     num_workers: int = 0,
     overwrite: bool = False,
     features: Sequence[str] = ACOUSTIC_FEATURES,
+    cluster: Workers | None = None,
 ) -> PreparationSummary:
     """Compute missing features of all corpora, and write everything else that training reads.
 
@@ -47,6 +48,7 @@ def prepare(
         num_workers: processes; 0 for the setting's number, or one per core where that is 0.
         overwrite: whether to delete existing features, such as those made with other settings; TextGrids stay.
         features: those that training will read.
+        cluster: computes the features, in place of processes of this machine.
 
     Raises:
         RecitalError: a corpus cannot be read, was prepared with other settings, or has too many bad recordings.
@@ -60,7 +62,7 @@ def prepare(
     with sole_user(processed_dir):
         remove_partial_files(processed_dir, deeper=False)
         symbols, plans = inputs.begin(overwrite=overwrite)
-        workers = num_workers or preprocess.num_workers or available_cores()
+        workers = cluster or _processes(preprocess, num_workers)
         try:
             failures = make_features(plans, preprocess, features, workers)
         except BaseException:
@@ -84,6 +86,10 @@ def prepare(
         if with_speakers:
             results = [without_untrained_speakers(result) for result in results]
         return write_voice_files(results, settings, symbols, encoder, for_voice=with_speakers)
+
+
+def _processes(settings: PreprocessSettings, num_workers: int) -> LocalProcesses:
+    return LocalProcesses(num_workers or settings.num_workers or available_cores())
 
 
 def prepare_share(
@@ -118,7 +124,7 @@ def prepare_share(
     own_folder = shares / f"{share.number}-of-{share.count}"
     with joint_user(processed_dir, waits=True, message=finishing), sole_user(own_folder):
         symbols, plans = inputs.begin(share=share)
-        make_features(plans, preprocess, features, num_workers or preprocess.num_workers or available_cores())
+        make_features(plans, preprocess, features, _processes(preprocess, num_workers))
     try:
         # One at a time: of machines that finish together, the last to look sees the work of all.
         with sole_user(shares, waits=True), joint_user(processed_dir):

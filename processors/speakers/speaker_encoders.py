@@ -144,6 +144,9 @@ class OnnxEncoder:
                 f"{path}: takes {found}; a speaker encoder must take one waveform of 16 kHz, (1, T) in float32"
             )
 
+    def __reduce__(self) -> tuple[type[OnnxEncoder], tuple[Path]]:
+        return OnnxEncoder, (self._path,)  # other machines open the file
+
     def embed(self, recording: StoredRecording) -> np.ndarray:
         """Compute the network's first output."""
         waveform = recording.at_16_khz()[np.newaxis]

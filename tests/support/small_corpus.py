@@ -14,6 +14,7 @@ from config.schema import ExperimentSettings
 from models.registry import settings_class
 from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
+from processors.feature_store import FeatureStore
 
 RATE = 16000
 PHONE_S = 0.1
@@ -118,3 +119,16 @@ def write_config(folder: Path, corpus: Path, **preprocess: object) -> Path:
 
 def load(config: Path, *overrides: str) -> ExperimentSettings:
     return load_settings(config, overrides, settings_class).settings
+
+
+def everything(processed: Path) -> dict[str, bytes]:
+    """Return all features of the corpus `toy`, and the files that stage 1 writes, without their folder's name."""
+    store = FeatureStore.open(processed / "toy")
+    made = {
+        f"{id_} {feature}": store.read(id_, feature).tobytes()
+        for feature in store.features
+        for id_ in store.ids(feature)
+    }
+    for path in [*processed.glob("*.json"), *processed.glob("toy/*.jsonl"), processed / "toy" / "report.md"]:
+        made[path.name] = path.read_bytes().replace(str(processed).encode(), b"")
+    return made

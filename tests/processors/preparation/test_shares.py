@@ -26,7 +26,16 @@ from processors.features import VOCODER_FEATURES
 from processors.preparation.plan import Share
 from processors.preparation.prepare import prepare, prepare_share
 from tests.support.commands import call, start
-from tests.support.small_corpus import RATE, load, make_corpus, texts, waveform_of, write_config, write_metadata
+from tests.support.small_corpus import (
+    RATE,
+    everything,
+    load,
+    make_corpus,
+    texts,
+    waveform_of,
+    write_config,
+    write_metadata,
+)
 from utils.lock import InUseError, joint_user, sole_user
 
 
@@ -36,18 +45,6 @@ def corpus(tmp_path_factory) -> Path:
     make_corpus(folder, 48)
     (folder / "wavs" / "clip_005.wav").write_bytes(b"damaged")
     return folder
-
-
-def everything(processed: Path) -> dict[str, bytes]:
-    store = FeatureStore.open(processed / "toy")
-    made = {
-        f"{id_} {feature}": store.read(id_, feature).tobytes()
-        for feature in store.features
-        for id_ in store.ids(feature)
-    }
-    for path in [*processed.glob("*.json"), *processed.glob("toy/*.jsonl"), processed / "toy" / "report.md"]:
-        made[path.name] = path.read_bytes().replace(str(processed).encode(), b"")
-    return made
 
 
 def test_every_utterance_belongs_to_one_share():
