@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bins.command import make_parser, run
+from bins.command import SERVER_TOKEN, make_parser, run
 from models.registry import all_configs
 
+_TEXTS = 50
 _PRECISIONS = ("fp32", "bf16")  # of a CPU
 
 
@@ -17,6 +18,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     import torch
 
+    if arguments.server:
+        return _measure_server(arguments)
     from models.benchmarks.run import benchmark
     from models.benchmarks.timing import Plan, as_table
     from utils.console import info
@@ -46,6 +49,23 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.output:
         write_atomically(Path(arguments.output), json.dumps(asdict(report), indent=2) + "\n")
         info(f"the same in figures: {arguments.output}")
+    return 0
+
+
+def _measure_server(arguments: argparse.Namespace) -> int:
+    import os
+
+    from models.benchmarks.server_load import LoadPlan, made_up_texts, measure_server
+    from models.benchmarks.timing import as_table
+    from processors.utterance import read_text_file
+    from utils.console import info
+
+    texts = made_up_texts(_TEXTS)
+    if arguments.texts is not None:
+        texts = [line.strip() for line in read_text_file(arguments.texts).splitlines() if line.strip()]
+    token = os.environ.get(SERVER_TOKEN, "")
+    plan = LoadPlan(arguments.server, texts, arguments.clients, arguments.seconds, arguments.voice, token)
+    info(as_table([measure_server(plan)]))
     return 0
 
 
@@ -80,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         help="with this vocoder, or griffin_lim; by default the voice's own or the shipped one",
     )
     add("--threads", type=_positive, default=None, help="threads of torch; as many as it takes unless given")
+    add("--server", metavar="URL", help="measure a running server of speech instead, with many clients at once")
+    add("--texts", type=Path, metavar="FILE", help="with --server: a text on each line; made up unless given")
+    add("--voice", default="", metavar="NAME", help="with --server: the voice to ask for; the default unless given")
+    add("--clients", type=_positive, default=50, metavar="N", help="with --server: at once")
+    add("--seconds", type=float, default=60.0, metavar="S", help="with --server: for so long")
     add("--output", metavar="FILE", help="where to write the figures as JSON")
     return parser
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from config.schema import ExperimentSettings
 
 INTERRUPTED = 130
+SERVER_TOKEN = "RECITAL_TOKEN"
+"""Environment variable with the token that a server asks for."""
+
 # Flags of any command, and one argument, whose value must exist already; words that stand in place of a folder.
 INPUTS = (
     "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_folder",

@@ -6,12 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from bins.command import choose_device, choose_gpus, make_parser, require_there, run
+from bins.command import SERVER_TOKEN, choose_device, choose_gpus, make_parser, require_there, run
 from config.paths import SHIPPED_VOICE
 from utils.memory import limit_kernel_caches
 from utils.precision import PRECISIONS
-
-TOKEN = "RECITAL_TOKEN"
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -31,7 +29,7 @@ def main(arguments: argparse.Namespace) -> None:
     if not voices:
         voices = {SHIPPED_VOICE.name: SHIPPED_VOICE}
     app = AppOptions(
-        arguments.max_chars, arguments.arrival_s, os.environ.get(TOKEN) or None, tuple(arguments.allow_origin)
+        arguments.max_chars, arguments.arrival_s, os.environ.get(SERVER_TOKEN) or None, tuple(arguments.allow_origin)
     )
     serve(
         ServerOptions(
@@ -95,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--allow_origin", action="append", default=[], metavar="URL", help="a web page elsewhere that may call it")
     add("--precision", choices=PRECISIONS, help="arithmetic; the fastest that the device has unless given")
     add("--gpu", metavar="LIST", help='the GPU to use, as in "1"; "" for the CPU; the first unless given')
-    parser.epilog = f"Clients must send the token in the environment variable {TOKEN}, where it is set."
+    parser.epilog = f"Clients must send the token in the environment variable {SERVER_TOKEN}, where it is set."
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -280,3 +281,32 @@ def test_the_lock_holds_every_package_that_is_asked_for():
         if not line.startswith("-r")
     }
     assert asked - locked == set()
+
+
+def test_the_steps_of_the_dockerfile_work_in_an_empty_folder(house, tmp_path):
+    text = re.sub(r"^\s*#.*\n", "", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    steps = [line.split(maxsplit=1) for line in text.replace("\\\n", "").splitlines() if line.strip()]
+    assert [name for name, _ in steps] == ["ARG", "FROM", "WORKDIR", "COPY", "COPY", "ARG", "ARG", "RUN", "COPY", "CMD"]
+    for extras in ("demo", "serve", "dev demo"):
+        image = tmp_path / f"with {extras}"
+        image.mkdir()
+        variables = dict(value.partition("=")[::2] for name, value in steps if name == "ARG") | {"EXTRAS": extras}
+        for name, value in steps:
+            if name == "COPY" and value != ". .":
+                source, target = value.split()
+                subprocess.run(["cp", "-r", REPOSITORY / source, image / target], check=True)
+            if name == "RUN":
+                environment = house.environment(**variables)
+                done = subprocess.run(["sh", "-c", value], cwd=image, env=environment, capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
+                assert done.stdout == f"{image.resolve()}/.venv/bin/python\n"
+        assert all((image / ".venv" / f"installed-{extra}").is_file() for extra in extras.split())
+    [command] = [json.loads(value) for name, value in steps if name == "CMD"]
+    assert (REPOSITORY / command[1]).is_file()
+
+
+def test_what_the_image_takes_along_is_there():
+    patterns = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert patterns[0] == ".git" and ".venv*" in patterns
+    for pattern in patterns:
+        assert not pattern.startswith("!") or list(REPOSITORY.glob(pattern[1:])), pattern

@@ -59,6 +59,13 @@ def peak_memory_mib() -> int:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
+def resident_bytes() -> int | None:
+    """Return the memory of this process now; None where the system does not state it."""
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
 def forget_peak_memory() -> None:
     """Reset the peak of `peak_memory_mib` to the memory held now, on Linux."""
     with suppress(OSError):

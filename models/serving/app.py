@@ -33,6 +33,7 @@ from models.serving.voices import UnknownVoiceError, VoiceUnavailableError
 from processors.audio.audio_stream import ENCODINGS
 from utils.console import info
 from utils.errors import RecitalError
+from utils.machine import resident_bytes
 from utils.version import VERSION
 
 _JSON_LINES = "application/x-ndjson"
@@ -183,6 +184,7 @@ def _add_listings(app: FastAPI, service: SpeechService) -> None:
             ("recital_requests_waiting", "Requests that wait for a thread.", state.waiting),
             ("recital_requests_running", "Requests that are being spoken.", state.running),
             ("recital_voices_open", "Voices in memory.", len(service.voices.open_names)),
+            ("process_resident_memory_bytes", "Memory of the process; 0 where unknown.", resident_bytes() or 0),
         )
         return PlainTextResponse(service.metrics.describe(gauges), media_type="text/plain; version=0.0.4")
 

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from contextlib import aclosing
+from dataclasses import replace
 
 import numpy as np
 import openai
@@ -20,6 +21,7 @@ import pytest
 import soundfile
 import torch
 
+from models.benchmarks.server_load import LoadPlan, ServerError, measure_server
 from models.inference.symbol_prosody import SynthesisError
 from models.inference.synthesizer import Synthesizer
 from models.serving.app import AppOptions
@@ -308,6 +310,25 @@ def test_metrics_count_answers_and_speech(folder):
     assert float(values["recital_speech_seconds_total"]) == pytest.approx(len(samples(content)[0]) / 16_000, abs=1e-3)
     assert values["recital_first_sound_seconds_count"] == "1"
     assert values["recital_voices_open"] == "1"
+
+
+@pytest.mark.slow
+def test_the_load_of_many_clients_is_measured_beside_one(folder, monkeypatch):
+    monkeypatch.setattr("models.benchmarks.server_load._ALONE_S", 0.3)
+    texts = ("Hello.", "How are you?")
+    with serving(folder, AppOptions(token="secret"), max_waiting=1) as (port, *_):
+        plan = LoadPlan(f"http://127.0.0.1:{port}", texts, clients=6, seconds=1.0, voice="anna", token="secret")
+        [row] = measure_server(plan).rows
+        with pytest.raises(ServerError, match="answers 401"):
+            measure_server(replace(plan, token=""))
+    assert row["WAV difference"] == "0" and row["share"] > 0
+    answers = {answer: int(count) for count, answer in (each.split(" ", 1) for each in row["answers"].split(", "))}
+    assert answers["200"] > 0 and answers["429"] > 0 and set(answers) <= {"200", "400", "404", "429", "hung up"}
+    assert row["at the end"] > 50
+    with pytest.raises(ServerError, match="cannot be reached"):
+        measure_server(plan)
+    with pytest.raises(ServerError, match="expected an address"):
+        measure_server(replace(plan, address="127.0.0.1:1"))
 
 
 @pytest.fixture
