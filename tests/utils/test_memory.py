@@ -22,7 +22,7 @@ def test_commands_that_speak_limit_the_caches_of_kernels_before_torch_is_importe
         f"limit_kernel_caches(); print('torch' in sys.modules, *(os.environ[name] for name in {_CAPACITIES}))"
     )
     plain = {name: value for name, value in os.environ.items() if name not in _CAPACITIES}
-    for given, expected in (({}, "False 128 256"), ({_CAPACITIES[1]: "9"}, "False 128 9")):
+    for given, expected in (({}, "False 32 64"), ({_CAPACITIES[1]: "9"}, "False 32 9")):
         done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=plain | given, capture_output=True)
         assert done.stdout.decode().strip() == expected
 
