@@ -30,6 +30,7 @@ def main(arguments: argparse.Namespace) -> int:
         texts=Path(arguments.texts) if arguments.texts else None,
         vocoder_dir=arguments.vocoder_dir,
         device=choose_device(),
+        asked=yardsticks,
     )
     info(compare_folders(reference, spoken, dump, yardsticks))
     info(f"wrote {dump / PAGE_FILE}, {RESULT_FILE} and {CSV_FILE}: open the page in a browser")

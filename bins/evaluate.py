@@ -19,7 +19,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.list_metrics:
         info("\n".join(listed()))
         return 0
-    Yardsticks(metrics_of(arguments)).require_known()  # before a model speaks
+    asked = Yardsticks(metrics_of(arguments))
+    asked.require_known()  # before a model speaks
     folders = {name: getattr(arguments, f"{name}_folder") for name in ("reference", "generated", "compare", "dump")}
     reference, generated, compare, dump = (Path(each) if each else None for each in folders.values())
     texts = {}
@@ -35,6 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
             testing_set=arguments.infer_testing_set,
             vocoder_dir=arguments.vocoder_dir,
             device=choose_device(),
+            asked=asked,
         )
         reference, generated, texts = reference or made.recordings, made.generated, dict(made.texts)
         compare = compare or reference

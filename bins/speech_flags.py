@@ -48,8 +48,8 @@ def add_text_flags(parser: argparse.ArgumentParser) -> None:
         "--markup",
         choices=["auto", "ssml", "none"],
         default="auto",
-        help="whether the texts are SSML; auto: those that begin with <speak, and others may have marks such as "
-        "[pause:0.5s]; none: all is read as it stands",
+        help="whether the texts are SSML; auto: those that begin with <speak or <?xml, and others may have marks "
+        "such as [pause:0.5s]; none: all is read as it stands",
     )
 
 

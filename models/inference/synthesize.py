@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from models.contracts import Prosody
 from models.inference.output_files import refuse_existing, report_failures
 from models.inference.speech_plan import SpeechPlan
 from models.inference.symbol_prosody import SynthesisError
-from models.inference.synthesizer import Speech, Synthesizer
+from models.inference.synthesizer import TEXTS_AT_ONCE, Speech, Synthesizer
 from models.inference.text_tables import read_texts
 from models.inference.times_files import NO_FURTHER_TIMES, TimesFiles
 from processors.alignment.textgrid import write_textgrid
@@ -207,10 +207,11 @@ def speak_all(
     plans = _plans(synthesizer, requests, prosody, failures)
     with Progress(len(requests), "synthesizing", "texts") as progress:
         progress.advance(len(failures))
-        for request, speech in zip(plans, synthesizer.speak(list(plans.values())), strict=True):
+        for request, speech in _spoken(synthesizer, list(plans.items()), failures):
             written.append(_write(folder / f"{request.name}.wav", speech))
             times.write(written[-1], speech)
             progress.advance()
+        progress.advance(len(plans) - len(written))
     if failures:
         counted = f"{len(failures)} of {len(requests)} texts could not be synthesized"
         raise SynthesisError(report_failures(counted, failures, folder / "not_spoken.txt", n_made=len(written)))
@@ -234,6 +235,25 @@ def _plans(
         except ValueError as error:
             failures.append(f"{request.name}: {error}")
     return plans
+
+
+def _spoken(
+    synthesizer: Synthesizer, plans: Sequence[tuple[Request, SpeechPlan]], failures: list[str]
+) -> Iterator[tuple[Request, Speech]]:
+    """Yield the speech of plans; append the reasons of those that fail, as a user's pitch function may."""
+    for start in range(0, len(plans), TEXTS_AT_ONCE):
+        together = plans[start : start + TEXTS_AT_ONCE]
+        n_spoken = 0
+        try:
+            for speech in synthesizer.speak([plan for _, plan in together]):
+                n_spoken += 1
+                yield together[n_spoken - 1][0], speech
+        except SynthesisError as error:
+            if len(together) == 1:
+                failures.append(f"{together[0][0].name}: {error}")
+                continue
+            for each in together[n_spoken:]:
+                yield from _spoken(synthesizer, [each], failures)
 
 
 def _write(path: Path, speech: Speech) -> Path:

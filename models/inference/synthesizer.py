@@ -35,7 +35,8 @@ from processors.text.phone_sequence import PhoneSequence
 from processors.text.visemes import Spelling
 from utils.precision import Precision, fastest, why_not
 
-_TEXTS_AT_ONCE = 64
+TEXTS_AT_ONCE = 64
+"""Texts of a list whose chunks are sorted by length into batches, before any of them is spoken."""
 _CHUNKS_PER_BATCH = 16
 _FIRST_CHUNKS = (48, 256)
 """Frames of the first pieces that a vocoder computes, so that the first sound comes early and none too late."""
@@ -514,7 +515,7 @@ def _first_chunks(plan: SpeechPlan) -> tuple[int, ...]:
 
 def _windows(items: Iterable[_Item]) -> Iterator[Sequence[_Item]]:
     """Yield the items of a sequence in groups, those of another iterable one by one."""
-    size = _TEXTS_AT_ONCE if isinstance(items, Sequence) else 1
+    size = TEXTS_AT_ONCE if isinstance(items, Sequence) else 1
     remaining = iter(items)
     while items_now := list(islice(remaining, size)):
         yield items_now

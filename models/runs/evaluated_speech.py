@@ -24,7 +24,7 @@ from models.inference.vocoder import open_vocoder
 from models.registry import kind_of
 from processors.audio.audio_file import AUDIO_SUFFIXES, read_recording, write_wav
 from processors.datasets.open_split import read_split
-from processors.evaluation.evaluate_folders import EvaluationError
+from processors.evaluation.evaluate_folders import EvaluationError, Yardsticks
 from processors.evaluation.texts import Text
 
 CHECKPOINTS = "checkpoint"
@@ -55,6 +55,7 @@ def speak_split(
     vocoder_dir: str | None = None,
     device: str = "cpu",
     options: Mapping[str, Any] | None = None,
+    asked: Yardsticks | None = None,
 ) -> TestSpeech:
     """Make a split with a model: an acoustic model speaks the texts, a vocoder copies the mels of the recordings.
 
@@ -68,13 +69,17 @@ def speak_split(
         vocoder_dir: of an acoustic model.
         device: to compute on.
         options: for opening the model, such as `precision`.
+        asked: metrics that the speech is made for, which are checked first.
 
     Raises:
+        EvaluationError: there are no splits, or a metric cannot be computed.
         ManifestError: the split was not prepared.
         AudioError: a recording cannot be read.
         SynthesisError, VocoderError: some could not be made.
     """
-    if _is_vocoder(experiment):
+    own = find_bundle(experiment).settings
+    _require_splits(experiment, settings or own, "its own settings name" if settings is None else "the settings name")
+    if kind_of(own.model_type) == "vocoder":
         vocoder = open_vocoder(experiment, device=device, **(options or {}))
         settings, mel = settings or vocoder.settings, vocoder.settings.preprocess
         processed_dir = settings.preprocess.processed_path
@@ -82,6 +87,8 @@ def speak_split(
         vocode_all(vocoder, sources, folder, mel.sample_rate, overwrite=True)
         texts = _texts(processed_dir, settings.dataset, testing_set)
     else:
+        if asked is not None:
+            asked.require_for_free_speech(experiment)
         synthesizer = Synthesizer.open(experiment, vocoder_dir, device, **(options or {}))
         settings = settings or synthesizer.settings
         processed_dir = settings.preprocess.processed_path
@@ -95,6 +102,16 @@ def speak_split(
                 write_wav(path, recording.waveform, recording.sample_rate)
         texts = _texts(processed_dir, settings.dataset, testing_set)
     return TestSpeech(folder / GROUND_TRUTH, folder / PREDICTED, texts)
+
+
+def _require_splits(experiment: Path, settings: ExperimentSettings, named_by: str) -> None:
+    """Raise an `EvaluationError` where stage 1 was not run, most often because the model comes from elsewhere."""
+    processed_dir = settings.preprocess.processed_path
+    if next(processed_dir.glob("*/*.jsonl"), None) is None:
+        raise EvaluationError(
+            f"{experiment}: {named_by} {', '.join(settings.dataset)} in {processed_dir}, where no splits are; name by "
+            "--config a recipe whose stage 1 was run, or measure a folder of speech by bins.evaluate --generated_folder"
+        )
 
 
 def _texts(processed_dir: Path, datasets: Sequence[str], testing_set: str) -> dict[str, Text]:
@@ -136,6 +153,7 @@ def speak_systems(
     texts: Path | None,
     vocoder_dir: str | None = None,
     device: str = "cpu",
+    asked: Yardsticks | None = None,
 ) -> dict[str, Path]:
     """Return a folder of speech for each system, after the models among them have made theirs.
 
@@ -146,6 +164,7 @@ def speak_systems(
         texts: file of texts, which acoustic models speak, all with their only or first speaker.
         vocoder_dir: of the acoustic models.
         device: to compute on.
+        asked: metrics that the speech is made for, which are checked first.
 
     Raises:
         EvaluationError: a path is neither a model nor has it sounds, or what a model is to speak is missing.
@@ -168,6 +187,8 @@ def speak_systems(
             vocode_all(vocoder, sources_from_audio(reference_dir, mel), made, mel.sample_rate, overwrite=True)
             spoken[name] = made / PREDICTED
         else:
+            if asked is not None and reference_dir is not None:
+                asked.require_for_free_speech(path)
             if texts is None:
                 raise EvaluationError(f"{path}: an acoustic model speaks texts: --texts names them")
             synthesizer = Synthesizer.open(path, vocoder_dir, device)

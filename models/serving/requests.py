@@ -49,7 +49,7 @@ class SpeechBody(BaseModel):
         stream_format: "audio" sends the audio as it is made, "sse" the same as events; None sends files with their
             length, and formats without one as they are made.
         language: of the text, as in "de"; None for the speaker's.
-        markup: whether the text is SSML; "auto" where it begins with `<speak`.
+        markup: whether the text is SSML; "auto" where it begins with `<speak` or `<?xml`.
         lexicon: pronunciations by word, over the voice's.
         prosody: as in a file for `bins.synthesize --prosody`; `speed` multiplies its pace.
         times: for captioned speech, what is timed beside the words of `timestamps`.

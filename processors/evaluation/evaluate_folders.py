@@ -56,6 +56,19 @@ class Yardsticks:
             if not known[name].is_installed:
                 raise EvaluationError(f"{name}: its package is missing; sh env.sh evaluate installs it")
 
+    def require_for_free_speech(self, model: Path) -> None:
+        """Raise an `EvaluationError` where metrics were asked for by name that free speech cannot have.
+
+        Args:
+            model: whose speech is to be measured; named in the message.
+        """
+        needing = [metric.name for metric in METRICS if metric.name in self.metrics and metric.needs_equal_timing]
+        if needing:
+            raise EvaluationError(
+                f"{model}: an acoustic model times its speech itself, and {_needs_alignment(needing)}; leave "
+                f"{'it' if len(needing) == 1 else 'them'} out of --metrics"
+            )
+
     def chosen(self) -> list[Metric]:
         """Return the metrics to compute, with a warning about those whose packages are missing.
 
@@ -314,7 +327,7 @@ def _notes_on_lengths(
     Raises:
         EvaluationError: there is one, and metrics were asked for by name that need equal timing.
     """
-    what = f"{', '.join(needing)} can compare only speech aligned with its recording"
+    what = _needs_alignment(needing)
     for differing in lengths.values():
         if differing and needing and asked:
             raise EvaluationError(f"{differing[0]}; {what}")
@@ -323,6 +336,10 @@ def _notes_on_lengths(
                 f"{len(differing)} of {n_files} files last longer or shorter than their recordings, as free speech does"
                 f"{f'; {what}, and are left out' if needing else ''} ({differing[0]})"
             )
+
+
+def _needs_alignment(metrics: Sequence[str]) -> str:
+    return f"{', '.join(metrics)} can compare only speech aligned with its recording"
 
 
 def _files(folder: Path) -> dict[str, Path]:

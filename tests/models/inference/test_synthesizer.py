@@ -366,6 +366,19 @@ def test_a_text_that_cannot_be_pronounced_does_not_stop_the_others(voice, tmp_pa
         speak_all(voice, requests_from_file(alone), tmp_path / "none", Prosody())
 
 
+def test_a_pitch_function_that_fails_for_one_text_does_not_stop_the_others(voice, tmp_path):
+    def higher(f0_hz):
+        return f0_hz * 1.1 if len(f0_hz) < 12 else f0_hz[1:]
+
+    requests = [Request("a", "Go."), Request("b", "Hello there, my old friend."), Request("c", "Bye.")]
+    with pytest.raises(SynthesisError, match=r"^1 of 3 texts could not .*, the others are in .*: b: the pitch "):
+        speak_all(voice, requests, tmp_path, Prosody(pitch_function=higher))
+    assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["a.wav", "c.wav"]
+    assert (tmp_path / "not_spoken.txt").read_text().startswith("b: the pitch function returned the shape")
+    with pytest.raises(SynthesisError, match="3 of 3 texts could not be synthesized: a: "):
+        speak_all(voice, requests, tmp_path / "none", Prosody(pitch_function=lambda f0_hz: "high"))
+
+
 @pytest.mark.slow
 def test_files_of_several_speakers_are_listed_in_the_order_of_their_texts(tmp_path):
     voice = Synthesizer(tiny_bundle(speakers=("anna", "bob")))
