@@ -14,7 +14,7 @@ from processors.corpora.layouts import LAYOUT_OF_DATASET
 from processors.corpora.load import read_dataset
 from processors.datasets.open_split import open_split
 from processors.feature_store import FeatureStore, is_store
-from processors.features import for_voice, needs_text
+from processors.features import PROBLEM, for_voice, needs_text
 from processors.preparation.plan import read_plan, refuse_other_settings
 from processors.speakers.statistics import STATISTICS_FILE, open_statistics
 from processors.speakers.voice_folder import SPEAKERS_FILE, voice_folder
@@ -107,7 +107,8 @@ def _incompleteness(subject: Subject, dataset: str) -> list[str]:
     experiment = subject.known_settings
     preprocess, wanted = experiment.preprocess, features_for(experiment)
     folder = preprocess.processed_path / dataset
-    lacking = [f"{path}: is damaged" for path in FeatureStore.open(folder, skip_damaged=True).damaged]
+    store = FeatureStore.open(folder, skip_damaged=True)
+    lacking = [f"{path}: is damaged" for path in store.damaged]
     if partial := [path.name for path in folder.rglob(".*.partial")]:
         lacking.append(f"{folder}: half-written files of a run that was stopped: {some(partial)}")
     if (corpus := subject.corpora.get(dataset)) is not None:
@@ -115,10 +116,16 @@ def _incompleteness(subject: Subject, dataset: str) -> list[str]:
         inventory = SymbolTable.open(path).symbols if path.is_file() else ()
         plan = read_plan(dataset, corpus, preprocess, wanted, inventory=inventory)
         subject.unprepared[dataset] = tuple(job.utterance for job in plan.jobs)
-        if plan.jobs:
+        ids = [job.utterance.id for job in plan.jobs]
+        is_former = {id_: store.has(id_, wanted) or store.has(id_, (PROBLEM,)) for id_ in ids}
+        former = [id_ for id_ in ids if is_former[id_]]
+        total = f"of {len(plan.utterances)} recordings"
+        if missing := [id_ for id_ in ids if not is_former[id_]]:
+            lacking.append(f"{folder}: features of {len(missing)} {total} are missing ({some(missing)})")
+        if former:
             lacking.append(
-                f"{folder}: features of {len(plan.jobs)} of {len(plan.utterances)} recordings are missing or out of "
-                f"date ({some(job.utterance.id for job in plan.jobs)})"
+                f"{folder}: {len(former)} {total} have features of former files: recording, text or TextGrid has "
+                f"changed since ({some(former)}); training would use them"
             )
     if not lacking:
         open_split(preprocess.processed_path, [dataset], *_MANIFESTS)

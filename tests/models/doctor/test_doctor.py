@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -183,7 +184,7 @@ TEN = {
         "another run is using this folder",
         "ps -",
     ),
-    "store half written": (half_written_store, {}, "recordings are missing or out of date", "bins.preprocess"),
+    "store half written": (half_written_store, {}, "of 9 recordings are missing (clip_", "bins.preprocess"),
 }
 
 
@@ -214,6 +215,11 @@ def test_a_healthy_experiment_has_no_fault_and_a_next_step_and_nothing_is_change
     assert {path: path.stat().st_mtime_ns for path in experiment.folder.rglob("*")} == before
     with moved(experiment.log / "checkpoint"):
         assert "bins.train" in next_step(subject)
+    recording = next(experiment.corpus.rglob("*.wav"))
+    os.utime(recording, (1, 1))
+    [changed_since] = faults(subject)
+    assert "1 of 9 recordings have features of former files" in changed_since.text
+    os.utime(recording, ns=(before[recording], before[recording]))
     subject.settings = load(experiment.config, "train.max_steps=2")
     assert next_step(subject).endswith(f"bins.synthesize --config {subject.config} --name anna --infer_text Hello.")
 
