@@ -32,7 +32,7 @@ _MODELS = ("infer_expt_dir", "vocoder_dir", "checkpoint", "bundle")  # of them, 
 _WORDS = ("griffin_lim", "none", "-", "statistics", "resemblyzer")
 _ENVIRONMENT = (
     "use the Python that sh env.sh makes (. .venv/bin/activate; unset PYTHON), or install requirements/base.txt into "
-    "this one"
+    "this one; python -m bins.doctor names all that it lacks"
 )
 
 if is_old_python():  # whatever fails because of it, while other modules are imported

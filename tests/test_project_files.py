@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from config.paths import REPOSITORY
-from utils.version import VERSION, release
+from utils.version import OLDEST_PYTHON, VERSION, release
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,6 +48,12 @@ def test_the_version_is_the_same_everywhere():
     headings = re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)
     assert headings[0] == "Unreleased"
     assert VERSION in headings or f"Leads to {VERSION}." in changelog
+
+
+def test_the_oldest_python_is_the_same_everywhere():
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    assert pyproject()["project"]["requires-python"] == f">={oldest}"
+    assert f"Python {oldest} or newer is needed" in (REPOSITORY / "env.sh").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("text", "numbers"), [("1.20.3", (1, 20, 3)), ("2.0.0.dev1", (2, 0, 0))])

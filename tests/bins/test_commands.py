@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bins.command import INPUTS, choose_gpus, make_visible, results_folder, say_next
+from bins.command import INPUTS, choose_gpus, make_parser, make_visible, results_folder, run, say_next
 from bins.speech_flags import device_name
 from config.paths import REPOSITORY
 from tests.support import commands
@@ -170,6 +170,13 @@ def test_a_python_without_the_packages_is_named_without_a_traceback(tmp_path, mo
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith(f"error: {sys.executable} has no pydantic; ") and "env.sh" in refused.stderr
     assert "Traceback" in call("settings", "--config", CONFIG, "--debug")[0].stderr
+
+
+def test_a_python_that_is_too_old_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(SystemExit, match=r"^error: .* is Python .*, and Recital needs 3\.10 or newer: sh env\.sh "):
+        run(lambda arguments: 0, make_parser("bins.x", "Do nothing.", with_config=False))
 
 
 @pytest.mark.parametrize("command", ["train", "synthesize", "vocode"])

@@ -36,7 +36,7 @@ from tests.support.small_corpus import (
     write_config,
     write_metadata,
 )
-from utils.lock import InUseError, joint_user, sole_user
+from utils.lock import InUseError, joint_user, require_free, sole_user
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +217,14 @@ def test_exclusive_and_shared_locks_exclude_each_other(tmp_path):
         command = [sys.executable, "-c", code.format(kind), str(tmp_path)]
         return subprocess.run(command, cwd=REPOSITORY, capture_output=True).returncode == 0
 
+    require_free(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
     with joint_user(tmp_path):
         assert enters("joint_user") and not enters("sole_user")
+        asked = [sys.executable, "-c", "import sys; from utils.lock import *; require_free(sys.argv[1])", str(tmp_path)]
+        refused = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True)
+        assert "InUseError" in refused.stderr and "another run is using this folder" in refused.stderr
+        assert sys.platform != "linux" or f"(process {os.getpid()})" in refused.stderr
     with sole_user(tmp_path):
         assert not enters("joint_user") and not enters("sole_user")
     assert enters("sole_user")
