@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.layers import winograd
 
 _convolution_backward = torch.ops.aten.convolution_backward
 
@@ -108,6 +111,7 @@ class _TrainedOnCpu(torch.autograd.Function):
     Weights are cast and reordered in one pass, mask and ReLU work in place, and the weights' gradient in float32 is
     computed with time last: with channels last oneDNN 3.12 computes that one product at less than half speed (kernel
     9, 256 to 1024 channels: 212 against 456 GFLOP/s on two Zen 5 cores; all others are faster with channels last).
+    Large float32 kernels take fewer multiplications (`models.layers.winograd`).
     """
 
     @staticmethod
@@ -122,12 +126,17 @@ class _TrainedOnCpu(torch.autograd.Function):
     ) -> Tensor:
         if is_padding is not None:
             x = x.to(dtype, copy=True).masked_fill_(is_padding, 0.0)
-        images = _as_images(x.to(dtype))
-        weight = weight.unsqueeze(2).to(dtype, memory_format=torch.channels_last)
-        y = _as_rows(_convolve(images, weight, None if bias is None else bias.to(dtype)))
+        x = x.to(dtype)
+        images = _as_images(x)
+        context.relu, context.is_winograd = relu, winograd.saves_time(x, weight)
+        if context.is_winograd:
+            y = winograd.convolve(x, weight, bias)
+            weight = weight.unsqueeze(2)
+        else:
+            weight = weight.unsqueeze(2).to(dtype, memory_format=torch.channels_last)
+            y = _as_rows(_convolve(images, weight, None if bias is None else bias.to(dtype)))
         if relu:
             y.relu_()
-        context.relu = relu
         context.save_for_backward(images, weight, y if relu else None, is_padding)
         return y
 
@@ -137,17 +146,33 @@ class _TrainedOnCpu(torch.autograd.Function):
         if context.relu:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0.0)
         of_bias = gradient.sum(dim=(0, 1)) if context.needs_input_grad[2] else None
-        of_y = _as_images(gradient)
-        geometry = ([1, 1], [0, weight.shape[3] // 2], [1, 1], False, [0, 0], 1)
-        of_x = None
-        if context.needs_input_grad[0]:
-            of_x = _as_rows(_convolution_backward(of_y, images, weight, None, *geometry, [True, False, False])[0])
-            if is_padding is not None:
-                of_x.masked_fill_(is_padding, 0.0)
-        if weight.dtype == torch.float32 and weight.shape[3] > 1:
-            # Only the layout of the weight argument matters here; the weight's own would select channels last again.
-            of_y, images, weight = of_y.contiguous(), images.contiguous(), torch.empty(weight.shape)
-        of_weight = None
-        if context.needs_input_grad[1]:
-            of_weight = _convolution_backward(of_y, images, weight, None, *geometry, [False, True, False])[1].squeeze(2)
+        requested = context.needs_input_grad[:2]
+        gradients = _winograd_gradients if context.is_winograd else _plain_gradients
+        of_x, of_weight = gradients(gradient, images, weight, requested)
+        if of_x is not None and is_padding is not None:
+            of_x.masked_fill_(is_padding, 0.0)
         return of_x, of_weight, of_bias, None, None, None
+
+
+def _winograd_gradients(
+    of_y: Tensor, images: Tensor, weight: Tensor, requested: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    of_x = winograd.gradient_of_x(of_y, weight.squeeze(2)) if requested[0] else None
+    of_weight = winograd.gradient_of_weight(of_y, _as_rows(images), weight.shape[3]) if requested[1] else None
+    return of_x, of_weight
+
+
+def _plain_gradients(
+    gradient: Tensor, images: Tensor, weight: Tensor, requested: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    of_y = _as_images(gradient)
+    geometry = ([1, 1], [0, weight.shape[3] // 2], [1, 1], False, [0, 0], 1)
+    of_x = of_weight = None
+    if requested[0]:
+        of_x = _as_rows(_convolution_backward(of_y, images, weight, None, *geometry, [True, False, False])[0])
+    if weight.dtype == torch.float32 and weight.shape[3] > 1:
+        # Only the layout of the weight argument matters here; the weight's own would select channels last again.
+        of_y, images, weight = of_y.contiguous(), images.contiguous(), torch.empty(weight.shape)
+    if requested[1]:
+        of_weight = _convolution_backward(of_y, images, weight, None, *geometry, [False, True, False])[1].squeeze(2)
+    return of_x, of_weight
