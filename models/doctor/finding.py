@@ -71,11 +71,11 @@ class Subject:
         return shlex.join(["python", "-m", module, *config, *layers, *flags])
 
     def experiments(self) -> list[Path]:
-        """Return the folder of the named experiment, or of all that have settings in `log_dir`, if they are there."""
+        """Return the folder of the named experiment, or of all with checkpoints in `log_dir`, if they are there."""
         folder = self.known_settings.log_path
         if self.name:
             return [folder / self.name] if (folder / self.name).is_dir() else []
-        return sorted(path.parent for path in folder.glob("*/settings.json"))
+        return sorted(path.parent for path in folder.glob("*/checkpoint"))
 
 
 def size(n_bytes: float) -> str:

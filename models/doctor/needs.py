@@ -42,7 +42,9 @@ def needs(subject: Subject) -> Iterator[Finding]:
     features, checkpoints = _feature_bytes(subject), _checkpoint_bytes(subject, parameters)
     processed, experiments = settings.preprocess.processed_path, settings.log_path
     if existing(processed).stat().st_dev == existing(experiments).stat().st_dev:
-        both = f"features ({size(features)}), checkpoints ({size(checkpoints)}), logbooks and reports"
+        is_known = subject.corpora.keys() == set(settings.dataset)
+        of_features = size(features) if is_known else "not known without the corpus"
+        both = f"features ({of_features}), checkpoints ({size(checkpoints)}), logbooks and reports"
         for folder in (processed, experiments):
             yield from free_space(folder, features + checkpoints + LITTLE_DISK, both)
     else:

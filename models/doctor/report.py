@@ -50,12 +50,17 @@ def as_json(found: Sequence[Examined], subject: Subject) -> str:
 
 def next_step(subject: Subject) -> str:
     """Return the command that comes next where nothing is wrong."""
-    if subject.settings is None:
+    if subject.settings is None and not subject.model:
         return "sh egs/tts/FastSpeech2/run.sh --demo"
+    from models.bundles.locate import find_bundle
     from models.registry import kind_of
     from utils.checkpoint import CheckpointFolder
 
-    settings = subject.settings
+    commands = {"acoustic": ("bins.synthesize", "--infer_text", "Hello."), "vocoder": ("bins.vocode",)}
+    if subject.model:
+        module, *flags = commands.get(kind_of(find_bundle(subject.model).settings.model_type), ("bins.align",))
+        return subject.call(module, "--infer_expt_dir", subject.model, *flags)
+    settings = subject.known_settings
     processed_dir = settings.preprocess.processed_path
     if not all((processed_dir / dataset / "train.jsonl").is_file() for dataset in settings.dataset):
         return subject.call("bins.preprocess")
@@ -64,8 +69,7 @@ def next_step(subject: Subject) -> str:
     folders = [folder for each in experiments for folder in CheckpointFolder(each / "checkpoint").folders()]
     if not folders or int(folders[-1].name.removeprefix("step-")) < settings.train.max_steps:
         return subject.call("bins.train", "--name", name)
-    command = {"acoustic": ("bins.synthesize", "--infer_text", "Hello."), "vocoder": ("bins.vocode",)}
-    module, *flags = command.get(kind_of(settings.model_type), ("bins.align",))
+    module, *flags = commands.get(kind_of(settings.model_type), ("bins.align",))
     return subject.call(module, "--name", name, *flags)
 
 

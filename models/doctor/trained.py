@@ -34,6 +34,8 @@ def runs(subject: Subject) -> Iterator[Finding]:
 def checkpoints(subject: Subject) -> Iterator[Finding]:
     """Open the checkpoints of the named experiment, of others the newest, and compare settings."""
     experiment = subject.known_settings
+    if subject.name and not subject.experiments():
+        yield Finding(f"{experiment.log_path / subject.name}: no such experiment yet")
     for folder in subject.experiments():
         call = subject.call("bins.train", "--name", folder.name)
         found = CheckpointFolder(folder / "checkpoint").folders()
