@@ -44,6 +44,7 @@ CHECKS = (
     Check("disk", "machine", "disk"),
     Check("settings", "settings", "settings", "config"),
     Check("settings", "settings", "front_ends", "settings"),
+    Check("settings", "settings", "trackers", "settings"),
     Check("settings", "machine", "precision", "settings"),
     Check("data", "data", "corpora", "settings"),
     Check("features", "data", "features", "settings"),

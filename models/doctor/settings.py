@@ -50,5 +50,24 @@ def front_ends(subject: Subject) -> Iterator[Finding]:
             f"texts: {', '.join(dict.fromkeys(languages.values()))} by {experiment.preprocess.phone_extractor}"
         )
     except RecitalError as error:
-        install = re.search(r"sh env\.sh \w+", str(error))
-        yield Finding(str(error), install.group() if install else subject.call("bins.pronounce", "TEXT"))
+        yield Finding(str(error), _installation(error) or subject.call("bins.pronounce", "TEXT"))
+
+
+def trackers(subject: Subject) -> Iterator[Finding]:
+    """Look for the packages of `train.trackers`."""
+    from utils.trackers import require_trackers
+
+    names = subject.known_settings.train.trackers
+    try:
+        require_trackers(names)
+    except RecitalError as error:
+        yield Finding(str(error), _installation(error) or subject.call("bins.settings", "train.trackers"))
+        return
+    if names:
+        yield Finding(f"trackers: {', '.join(names)}")
+
+
+def _installation(error: RecitalError) -> str:
+    """Return the command that a message names for what is not installed; empty for another message."""
+    found = re.search(r"(?:sh env\.sh|pip install) [\w.-]+(?: [\w.-]+)*", str(error))
+    return found.group() if found else ""

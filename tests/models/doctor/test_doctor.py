@@ -270,3 +270,19 @@ def test_a_check_that_fails_itself_is_a_fault_and_the_others_go_on(monkeypatch):
     assert broken.finding.command == "python -m bins.doctor --debug" and not sound.finding.is_fault
     with pytest.raises(KeyError):
         examine(Subject(), raises=True)
+
+
+def test_settings_are_checked_and_what_they_need_is_named(monkeypatch):
+    monkeypatch.setattr(checks, "CHECKS", [each for each in CHECKS if each.topic == "settings"])
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [])
+    config = str(REPOSITORY / "egs/tts/FastSpeech2/exp_config.json")
+
+    def commands(*overrides: str, config: str = config) -> list[str]:
+        return [each.command for each in faults(Subject(config=config, overrides=overrides))]
+
+    assert commands() == []
+    assert commands('train.trackers=["wandb"]') == ["pip install wandb"]
+    [command] = commands("preprocess.phone_extractor=espeak", 'dataset_language={LJSpeech: "xx"}')
+    assert command.startswith("python -m bins.pronounce ")
+    assert commands("train.bacth_size=3") == [f"python -m bins.settings --config {config}"]
+    assert commands(config=f"{config}.json") == [f"ls {REPOSITORY / 'egs/tts/FastSpeech2'}"]
