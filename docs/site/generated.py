@@ -185,7 +185,7 @@ def shown_folder(root: Path, path: str) -> str:
     parts = [f"# {path}"]
     for file in sorted((root / path).iterdir()):
         if file.suffix in (".flac", ".wav"):
-            parts.append(f'`{file.name}`\n\n<audio controls preload="none" src="../{file.name}"></audio>')
+            parts.append(f'`{file.name}`\n\n<audio controls preload="none" src="{file.name}"></audio>')
         elif file.suffix == ".py":
             parts.append(f"## {file.name}\n\n```python\n{file.read_text(encoding='utf-8')}```")
     return "\n\n".join(parts) + "\n"
