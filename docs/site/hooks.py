@@ -57,12 +57,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0].replace(link[1], f"{link[1]}/README.md")
         return link[0]
 
-    return lists_of_four(_TABLE_ROW.sub(lambda row: _PIPED_CODE.sub(_as_html, row[0]), LINK.sub(moved, markdown)))
+    return as_python_markdown(LINK.sub(moved, markdown))
 
 
 def _as_html(code: re.Match[str]) -> str:
     """Return a span of code as HTML, where Python-Markdown would show the backslash before a bar of a table."""
-    return f"<code>{html.escape(code[1]).replace(f'{chr(92)}|', '&#124;')}</code>"
+    shown = html.escape(code[1]).replace("\\|", "&#124;")
+    return f"<code>{shown}</code>"
 
 
 @cache
@@ -85,9 +86,13 @@ def _target(folder: Path, link: str) -> str | None:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) and path.exists() else None
 
 
-def lists_of_four(markdown: str) -> str:
-    """Return Markdown whose lists continue at columns 4, 8, ..., and begin after a blank line."""
-    return "\n".join(_reindented(markdown.split("\n")))
+def as_python_markdown(markdown: str) -> str:
+    """Return GitHub's Markdown for Python-Markdown.
+
+    Its lists continue at columns 4, 8, ..., and begin after a blank line; bars in code of tables need no backslash.
+    """
+    rows = _TABLE_ROW.sub(lambda row: _PIPED_CODE.sub(_as_html, row[0]), markdown)
+    return "\n".join(_reindented(rows.split("\n")))
 
 
 def _reindented(lines: list[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from config.paths import REPOSITORY
 from docs.site.contents import contents, pages
-from docs.site.hooks import lists_of_four
+from docs.site.hooks import as_python_markdown
 from docs.site.matrix import matrix
 
 
@@ -40,9 +40,14 @@ def test_the_site_builds_without_a_broken_link_and_loads_nothing_from_elsewhere(
     assert "train.batch_size" in (tmp_path / "reference/settings/index.html").read_text(encoding="utf-8")
 
 
+def test_bars_in_code_of_tables_lose_their_backslash():
+    row = "| `id\\|a < b` | `x` |\n\n`a\\|b`\n"
+    assert as_python_markdown(row) == "| <code>id&#124;a &lt; b</code> | `x` |\n\n`a\\|b`\n"
+
+
 def test_lists_and_code_in_them_are_indented_as_python_markdown_reads_them():
     github = "Words:\n- one\n  more\n\n      code\n  1. inner\n     ```sh\n     x\n     ```\n- two\n\nEnd - of it\n"
-    assert lists_of_four(github).split("\n") == [
+    assert as_python_markdown(github).split("\n") == [
         "Words:", "", "-   one", "    more", "", "        code", "    1.  inner", "        ```sh", "        x",
         "        ```", "-   two", "", "End - of it", "",
     ]  # fmt: skip
