@@ -305,7 +305,9 @@ class TrainSettings(Settings):
     )
     log_every_steps: int = setting("steps between lines in the logbook", ge=1)
     valid_every_steps: int = setting("steps between validations", ge=1)
-    sample_every_steps: int = setting("steps between pictures and sounds in TensorBoard", ge=1)
+    sample_every_steps: int = setting(
+        "steps between pictures and sounds in TensorBoard and on the page of bins.watch", ge=1
+    )
     save_every_steps: int = setting("steps between checkpoints", ge=1)
     keep_last: int = setting("how many of the newest checkpoints are kept", ge=1)
     keep_best: int = setting("how many of the best checkpoints are kept besides", ge=0)

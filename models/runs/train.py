@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -244,6 +245,7 @@ def _announce(
         f"{folder}: {settings.model_type} ({sizes} parameters), {how_many} on {processes.device.type}, "
         f"{settings.train.precision}"
     )
+    info(f"to watch it: {shlex.join(['python', '-m', 'bins.watch', '--infer_expt_dir', str(folder)])}")
     if resume is not None:
         info(f"resuming from {resume.folder}; another --name begins a new experiment")
     if initial is not None:
