@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from models.runs.next_step import Call, next_steps
-from models.runs.training_record import LOGBOOK_FILE, Series, TrainingRecord
+from models.runs.training_record import LOGBOOK_FILE, STALLED_S, Series, TrainingRecord
 from models.runs.watched_samples import Samples, Sentence, Sound
 from processors.evaluation.metrics import METRICS
 from processors.reports.line_chart import SCRIPT, STYLE, Line, line_chart, short
 from utils.console import format_duration
 
-_STALLED_LOG_S = 1800.0
 _STATES = {"new": "not begun", "running": "running", "stopped": "stopped", "finished": "finished"}
 
 
@@ -114,8 +113,9 @@ def _warnings(record: TrainingRecord, patience: int) -> Iterator[str]:
         silent_s = time.time() - (record.folder / LOGBOOK_FILE).stat().st_mtime
     except OSError:
         silent_s = 0.0
-    if record.state == "running" and silent_s > _STALLED_LOG_S:
-        yield f"The logbook has no new line for {format_duration(silent_s)}, although the training runs."
+    if record.state == "running" and silent_s > STALLED_S:
+        silence = format_duration(silent_s)
+        yield f"No new line in the logbook for {silence}, although the training runs: is it suspended?"
 
 
 def _next(record: TrainingRecord, call: Call) -> Iterator[str]:

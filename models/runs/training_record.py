@@ -18,6 +18,9 @@ from utils.logbook import read_logbook
 
 State = Literal["new", "running", "stopped", "finished"]
 _RECENT_LINES = 40  # of the logbook, over which the rate is measured
+STALLED_S = 1800.0
+"""Time without a new line in the logbook from which a training that runs is taken for stalled."""
+WEIGHTS_FILE = "model.safetensors"  # of a bundle
 LOGBOOK_FILE, SETTINGS_FILE = "logbook.jsonl", "settings.json"
 
 
@@ -113,9 +116,22 @@ def experiment_folder(path: Path) -> Path:
         NoExperimentError: it is none.
     """
     for folder in (path, path.parent, path.parent.parent):
-        if (folder / LOGBOOK_FILE).is_file() or ((folder / SETTINGS_FILE).is_file() and folder.name != "bundle"):
+        is_bundle = (folder / WEIGHTS_FILE).exists()
+        if (folder / LOGBOOK_FILE).is_file() or ((folder / SETTINGS_FILE).is_file() and not is_bundle):
             return folder
     raise NoExperimentError(f"{path}: is no experiment: it has neither {LOGBOOK_FILE} nor {SETTINGS_FILE}")
+
+
+def newest_experiment(log_dir: Path) -> Path:
+    """Return the experiment whose logbook was written last.
+
+    Raises:
+        NoExperimentError: there is none.
+    """
+    found = [path for path in log_dir.glob(f"*/{LOGBOOK_FILE}") if path.is_file()]
+    if not found:
+        raise NoExperimentError(f"{log_dir}: has no experiment yet: run stage 2")
+    return max(found, key=lambda path: path.stat().st_mtime).parent
 
 
 def read_record(folder: Path) -> TrainingRecord:
@@ -134,7 +150,8 @@ def read_record(folder: Path) -> TrainingRecord:
     rate = _rate(logged)
     left = None
     if state == "running" and rate and last_step and path.is_file():
-        left = max((last_step - step) / rate - (time.time() - path.stat().st_mtime), 0.0)
+        silent_s = time.time() - path.stat().st_mtime
+        left = max((last_step - step) / rate - silent_s, 0.0) if silent_s < STALLED_S else None
     changes = [(line["step"], line["changed"]) for line in lines if isinstance(line.get("changed"), dict)]
     return TrainingRecord(
         *(folder, settings, series, state, step, epoch, last_step, left, rate, resumes_from, changes)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,11 +15,11 @@ import numpy as np
 import pytest
 
 import bins.watch
-from config.paths import REPOSITORY
+from config.paths import REPOSITORY, SHIPPED_VOICE
 from models.runs import training_record
 from models.runs.next_step import Call, next_steps
 from models.runs.training_page import PageOptions, training_page
-from models.runs.training_record import NoExperimentError, experiment_folder, read_record
+from models.runs.training_record import NoExperimentError, experiment_folder, newest_experiment, read_record
 from models.runs.watch import Watch, WatchError, handler, serve_page
 from models.runs.watched_samples import SampleReader, Samples
 from processors.reports.line_chart import Line, line_chart, short
@@ -75,6 +76,9 @@ def test_the_page_shows_losses_in_one_chart_per_term_speech_time_left_and_the_ne
     assert "my &amp; voice" in page and "on &lt;tiny&gt;" in page and "<tiny>" not in page and "text &lt;1&gt;" in page
     assert "28 s left" in page or "27 s left" in page
     assert "bins.synthesize --infer_expt_dir" in page and "No term of the validation loss" not in page
+    long_ago = time.time() - 3600
+    os.utime(folder / "logbook.jsonl", (long_ago, long_ago))
+    assert read_record(folder).left_s is None and "No new line in the logbook for 1 h 00 min" in page_of(folder)
     assert "http" not in page.replace("location.protocol", "").replace('startsWith("http")', "")
 
 
@@ -211,11 +215,15 @@ def test_the_command_writes_a_page_and_names_what_is_missing(tmp_path, command):
     output = tmp_path / "pages" / "page.html"
     code, printed, _ = command(bins.watch, "--infer_expt_dir", str(finished), "--output", str(output))
     assert code == 0 and "the training has finished" in printed and output.is_file()
+    os.utime(finished / "logbook.jsonl", (0, 0))
+    assert newest_experiment(tmp_path) == folder
     config = ("--config", str(REPOSITORY / "egs/tts/FastSpeech2/exp_config.json"))
     for arguments, refusal in (
         (("--infer_expt_dir", str(tmp_path / "nothing")), "there is no such folder or file"),
         (("--infer_expt_dir", str(tmp_path / "pages")), "is no experiment"),
         ((*config, "--name", "no such name"), "--name"),
+        ((*config, "--set", f"log_dir={tmp_path / 'pages'}"), "has no experiment yet"),
+        (("--infer_expt_dir", str(SHIPPED_VOICE)), "is no experiment"),
     ):
         code, _, errors = command(bins.watch, *arguments, "--once")
         assert code == 1 and refusal in errors and errors.count("\n") == 1
