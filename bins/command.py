@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,7 +27,7 @@ INPUTS = (
     "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_folder",
     "generated_folder", "compare_folder", "texts", "file", "folder", "lexicon", "prosody", "prosody_from",
     "pitch_function", "transcriber", "pitch_transform_custom", "voices_dir", "reference_audio",
-    "text_file", "onnx_dir", "speaker_encoder",
+    "text_file", "onnx_dir", "speaker_encoder", "recordings",
 )  # fmt: skip
 _MODELS = ("infer_expt_dir", "vocoder_dir", "checkpoint", "bundle")  # of them, what may be on the Hub
 _WORDS = ("griffin_lim", "none", "-", "statistics", "resemblyzer")
@@ -89,6 +90,33 @@ def load(arguments: argparse.Namespace) -> Resolved:
     from models.registry import settings_class
 
     return load_settings(arguments.config, arguments.set, settings_class, getattr(arguments, "data_config", None))
+
+
+def add_shard_flag(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add `--shard`, for several machines with one folder of results, named as the user knows it."""
+    parser.add_argument(
+        "--shard",
+        metavar="N/M",
+        help=f"prepare only the N-th of M shares, as one of several machines with the same {folder}; the last one "
+        "completes the whole",
+    )
+
+
+def share_numbers(shard: str) -> tuple[int, int]:
+    """Return the numbers of `3/8`; (0, 0) where it is nothing of the kind."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", shard)
+    return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
+
+
+def refuse_no_share(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse, as wrong usage, a `--shard` that is none, or that is given with `--overwrite`."""
+    if not arguments.shard:
+        return
+    number, count = share_numbers(arguments.shard)
+    if not 1 <= number <= count:
+        parser.error(f"argument --shard: {arguments.shard} is no share, as 3/8 is the third of eight")
+    if arguments.overwrite:
+        parser.error("argument --shard: --overwrite would delete what the other machines make")
 
 
 def results_folder(arguments: argparse.Namespace, model: Path) -> Path:

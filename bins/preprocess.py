@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import TYPE_CHECKING
 
-from bins.command import add_cluster_flag, check_cluster, choose_device, load, make_parser, run, say_next
+from bins.command import (
+    add_cluster_flag,
+    add_shard_flag,
+    check_cluster,
+    choose_device,
+    load,
+    make_parser,
+    refuse_no_share,
+    run,
+    say_next,
+    share_numbers,
+)
 
 if TYPE_CHECKING:
     from utils.process_pool import Workers
@@ -44,7 +54,7 @@ def _prepare(arguments: argparse.Namespace, cluster: Workers | None) -> int:
         if code:
             return code
     if arguments.shard:
-        share = Share(*_numbers_of(arguments.shard))
+        share = Share(*share_numbers(arguments.shard))
         finished = prepare_share(settings, share, num_workers=arguments.num_workers, features=features)
         if finished is None:
             return 0
@@ -73,21 +83,10 @@ def _prepare(arguments: argparse.Namespace, cluster: Workers | None) -> int:
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.num_workers < 0:
         parser.error(f"argument --num_workers: {arguments.num_workers} is no number of processes")
-    if arguments.shard:
-        number, count = _numbers_of(arguments.shard)
-        if not 1 <= number <= count:
-            parser.error(f"argument --shard: {arguments.shard} is no share, as 3/8 is the third of eight")
-        if arguments.overwrite:
-            parser.error("argument --shard: --overwrite would delete what the other machines make")
-        if arguments.cluster:
-            parser.error("argument --shard: --cluster divides the work by itself")
+    refuse_no_share(parser, arguments)
+    if arguments.shard and arguments.cluster:
+        parser.error("argument --shard: --cluster divides the work by itself")
     check_cluster(parser, arguments)
-
-
-def _numbers_of(shard: str) -> tuple[int, int]:
-    """Return the numbers of `3/8`; (0, 0) where it is nothing of the kind."""
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", shard)
-    return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
 
 if __name__ == "__main__":
@@ -108,12 +107,7 @@ if __name__ == "__main__":
         metavar="N",
         help="processes; 0 for preprocess.num_workers, which is one per core by default",
     )
-    parser.add_argument(
-        "--shard",
-        metavar="N/M",
-        help="prepare only the N-th of M shares, as one of several machines with the same processed_dir; the last one "
-        "completes the whole",
-    )
+    add_shard_flag(parser, "processed_dir")
     add_cluster_flag(parser)
     parser.add_argument(
         "--overwrite",

@@ -30,6 +30,7 @@ PROCESSORS_FROM_BELOW = (
     "reports",
     "evaluation",
     "preparation",
+    "segmenting",
     "data_check",
 )
 
@@ -62,7 +63,7 @@ HOMES = {
         *("processors/speakers/speaker_encoders.py", "models/inference/onnx_graph.py", "models/export/int8.py")
     ],  # speechmos runs its networks with it, too
     "pesq": ["processors/evaluation/measures/pesq.py"],
-    "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py"],
+    "pocketsphinx": ["processors/alignment/pocketsphinx_aligner.py", "processors/alignment/pocketsphinx_reader.py"],
     "pydantic": ["config", "models/serving/requests.py"],
     "pystoi": ["processors/evaluation/measures/stoi.py"],
     "pyworld": ["processors/audio/mel_cepstrum.py", "processors/audio/pitch.py"],

@@ -9,6 +9,7 @@ from processors.text.language_codes import is_english
 
 if TYPE_CHECKING:
     from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
+    from processors.alignment.pocketsphinx_reader import PocketsphinxReader
 
 
 def own_aligner(alignment: str, *, language: str, phone_extractor: str, has_textgrids: bool) -> str:
@@ -47,3 +48,10 @@ def make_pocketsphinx_aligner(language: str) -> PocketsphinxAligner:
     from processors.alignment.pocketsphinx_aligner import PocketsphinxAligner
 
     return PocketsphinxAligner()
+
+
+def make_pocketsphinx_reader(language: str, text: str) -> PocketsphinxReader:
+    """Construct a recogniser of the words of a text, in `en`, `en-us` or the like."""
+    from processors.alignment.pocketsphinx_reader import PocketsphinxReader
+
+    return PocketsphinxReader(language, text)

@@ -158,6 +158,87 @@ def read_recording(path: Path | str, *, min_duration_s: float = 0.0, max_duratio
     return Recording(waveform, info.sample_rate)
 
 
+class LongRecording:
+    """A recording read in ranges from its start to its end, in one channel; holds no more than the range in memory.
+
+    Two channels become one range by range, as in `read_recording`.
+
+    Args:
+        path: the sound file.
+
+    Attributes:
+        sample_rate: in Hz.
+        samples: T_wav by the header; None if it states none.
+        peak: largest sample so far.
+
+    Raises:
+        AudioError: as for `read_recording`, as far as the header shows.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._file, stated, _ = _opened(self._path)
+        info = AudioInfo(self._file.samplerate, self._file.channels, stated)
+        try:
+            if stated != _UNKNOWN:
+                _check_header(self._path, info, 0.0, float("inf"))
+        except AudioError:
+            self._file.close()
+            raise
+        self.sample_rate: int = info.sample_rate
+        self.samples = None if stated == _UNKNOWN else stated
+        self.peak = 0.0
+        self._blocks = _blocks(self._path, self._file, stated)
+        self._held = np.empty((0, info.channels), dtype=np.float32)
+        self._held_from = 0
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return the samples of a range, (T_wav,); fewer at the end of the recording.
+
+        Args:
+            start: the first sample; not before that of the previous call.
+            stop: the one after the last.
+
+        Raises:
+            AudioError: the file is damaged or cut short, or holds NaN or infinite samples.
+        """
+        assert start >= self._held_from, "ranges are read from start to end"
+        pieces, end = [self._held], self._held_from + len(self._held)
+        while end < stop and (block := next(self._blocks, None)) is not None:
+            # np.max propagates NaN.
+            self.peak = float(np.maximum(self.peak, np.max(np.abs(block))))
+            if not np.isfinite(self.peak):
+                raise AudioError(f"{self._path}: holds NaN or infinite samples; export it again", "not a number")
+            pieces.append(block[max(start - end, 0) :])
+            end += len(block)
+        if end < stop and self.samples is not None and end < self.samples - _SLOPPY_HEADER_S * self.sample_rate:
+            raise _truncated(self._path, end / self.sample_rate, self.samples / self.sample_rate)
+        held = np.concatenate(pieces)
+        held_from = end - len(held)
+        self._held, self._held_from = held[max(start - held_from, 0) :], max(start, held_from)
+        found = self._held[: max(stop - self._held_from, 0)]
+        return _one_channel(found) if len(found) else np.empty(0, dtype=np.float32)
+
+    def require_audible(self) -> None:
+        """Raise an `AudioError` where what was read is silent, or not scaled to [-1, 1]."""
+        _check_peak(self._path, self.peak)
+
+    @property
+    def scale(self) -> float:
+        """Factor by which the samples are to be scaled, as `Recording.scaled_by`, once all were read."""
+        return _MAX_SAMPLE / self.peak if self.peak > 1.0 and self._file.subtype in ("FLOAT", "DOUBLE") else 1.0
+
+    def __enter__(self) -> LongRecording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resample a waveform by soxr at high quality.
 
@@ -222,7 +303,7 @@ def _opened(path: Path) -> tuple[soundfile.SoundFile, int, FlacHeader | None]:
         if path.suffix.lower() == ".raw":
             raise AudioError(f"{path}: raw samples without a header; convert it to WAV or FLAC")
         opened = soundfile.SoundFile(header.completed(path) if header and header.needs_completion else path)
-        if opened.format == "MP3" and (counted := with_stated_count(path.read_bytes(), opened.frames)) is not None:
+        if opened.format == "MP3" and (counted := with_stated_count(path, opened.frames)) is not None:
             opened.close()
             opened = soundfile.SoundFile(counted)
         # Files are read from start to end: libsndfile cannot seek in GSM 6.10, nor in FLAC of unknown length.
@@ -294,11 +375,15 @@ def _checked_peak(path: Path, waveform: np.ndarray) -> float:
     peak = float(np.max(np.abs(waveform)))
     if not np.isfinite(peak):
         raise AudioError(f"{path}: holds NaN or infinite samples; export it again", "not a number")
+    _check_peak(path, peak)
+    return peak
+
+
+def _check_peak(path: Path, peak: float) -> None:
     if peak > _LOUDEST_PEAK:
         raise AudioError(f"{path}: reaches {peak:.0f} where 1 is full scale; export it as 16-bit WAV", "scale")
     if peak < _SILENT_PEAK:
         raise AudioError(f"{path}: is silent (largest sample {peak:.2g} of full scale)", "silent")
-    return peak
 
 
 def _truncated(path: Path, found_s: float, stated_s: float) -> AudioError:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import mmap
 import struct
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 # By version (2.5, reserved, 2, 1), as in the bits of a frame's header.
 _SAMPLE_RATES = ((11025, 12000, 8000), (), (22050, 24000, 16000), (44100, 48000, 32000))
@@ -43,31 +45,76 @@ class _Frame(NamedTuple):
     count_at: int
 
 
-def with_stated_count(content: bytes, estimated_samples: int) -> io.BytesIO | None:
-    """Return an MP3 file under a header that states how many frames it has.
+def with_stated_count(path: Path, estimated_samples: int) -> io.RawIOBase | None:
+    """Return an MP3 file under a header that states how many frames it has; the file is not held in memory.
 
     Args:
-        content: of the file.
+        path: the file; not empty.
         estimated_samples: of each channel, by libsndfile.
 
     Returns:
         The file; None if a header states the number already, the estimate is right, or no frames are found.
     """
-    first, frame = _next_frame(content, _after_tag(content))
-    if frame is None or any(name in content[first : first + frame.size] for name in _COUNTS):
-        return None
-    n_frames, place, found = 1, *_next_frame(content, first + frame.size, frame.kind)
-    while found is not None:
-        n_frames, place, found = n_frames + 1, *_next_frame(content, place + found.size, frame.kind)
-    if n_frames * frame.samples == estimated_samples:
-        return None
-    header = bytearray(content[first : first + _HEADER_BYTES])
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        first, frame = _next_frame(content, _after_tag(content))
+        if frame is None or any(name in content[first : first + frame.size] for name in _COUNTS):
+            return None
+        n_frames, place, found = 1, *_next_frame(content, first + frame.size, frame.kind)
+        while found is not None:
+            n_frames, place, found = n_frames + 1, *_next_frame(content, place + found.size, frame.kind)
+        if n_frames * frame.samples == estimated_samples:
+            return None
+        header = bytearray(content[first : first + _HEADER_BYTES])
     header[1] |= 1  # no checksum follows
     stated = bytes(header).ljust(frame.count_at, b"\0") + _COUNTS[0] + struct.pack(">II", _HAS_COUNT, n_frames)
-    return io.BytesIO(stated.ljust(frame.size, b"\0") + content[first:])
+    return _Headed(stated.ljust(frame.size, b"\0"), path, first)
 
 
-def _after_tag(content: bytes) -> int:
+class _Headed(io.RawIOBase):
+    """A file whose beginning is replaced.
+
+    Args:
+        head: what it begins with.
+        path: the file that goes on.
+        first: its first byte after the head.
+    """
+
+    def __init__(self, head: bytes, path: Path, first: int) -> None:
+        self._head, self._first, self._at = head, first, 0
+        self._file = path.open("rb")
+        self._size = len(head) + self._file.seek(0, io.SEEK_END) - first
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position, and return it."""
+        self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence] + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read bytes of the head, or of the file behind it, into a buffer; return their number."""
+        if self._at < len(self._head):
+            found = self._head[self._at : self._at + len(buffer)]
+        else:
+            self._file.seek(self._at - len(self._head) + self._first)
+            found = self._file.read(len(buffer))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def _after_tag(content: mmap.mmap) -> int:
     """Return where the content begins after an ID3 tag, which states its size in seven bits per byte."""
     if content[:3] != b"ID3" or len(content) < 10:
         return 0
@@ -77,7 +124,7 @@ def _after_tag(content: bytes) -> int:
     return 10 + size
 
 
-def _next_frame(content: bytes, place: int, kind: bytes | None = None) -> tuple[int, _Frame | None]:
+def _next_frame(content: mmap.mmap, place: int, kind: bytes | None = None) -> tuple[int, _Frame | None]:
     """Return the next whole frame, of a kind if one is given; one that is not at the place needs another behind it."""
     start = place
     while (place := content.find(b"\xff", place)) >= 0:
@@ -90,7 +137,7 @@ def _next_frame(content: bytes, place: int, kind: bytes | None = None) -> tuple[
     return len(content), None
 
 
-def _frame(content: bytes, place: int) -> _Frame | None:
+def _frame(content: mmap.mmap, place: int) -> _Frame | None:
     """Return the frame whose header is at a place; None if there is none, or it does not state its size."""
     header = content[place : place + _HEADER_BYTES]
     if len(header) < _HEADER_BYTES or header[0] != 0xFF or header[1] >> 5 != 0b111:

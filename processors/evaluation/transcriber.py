@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -90,6 +90,19 @@ class Transcriber:
         Raises:
             TranscriptionError: the model does not have the language.
         """
+        return " ".join(segment.text.strip() for segment in self._segments(waveform, sample_rate, language))
+
+    def timed_words(
+        self, waveform: np.ndarray, sample_rate: int, language: str = "en"
+    ) -> list[tuple[str, float, float]]:
+        """Return the words of a recording, each with the space before it, and when it starts and ends in seconds.
+
+        By the attention of the decoder (`word_timestamps` of faster-whisper); the arguments are those of `transcribe`.
+        """
+        segments = self._segments(waveform, sample_rate, language, word_timestamps=True)
+        return [(word.word, word.start, word.end) for segment in segments for word in segment.words or ()]
+
+    def _segments(self, waveform: np.ndarray, sample_rate: int, language: str, **options: bool) -> list[Any]:
         if not self._model.model.is_multilingual and not is_english(language):
             raise TranscriptionError(f"Whisper model {self._name}: is for English alone, not for language {language}")
         try:
@@ -98,10 +111,11 @@ class Transcriber:
                 language=primary_language(language),
                 temperature=0.0,  # without it, what it is unsure of is sampled
                 condition_on_previous_text=False,
+                **options,
             )
+            return list(segments)  # recognised on the way
         except ValueError as error:
             raise TranscriptionError(f"Whisper model {self._name}: {error}") from error
-        return " ".join(segment.text.strip() for segment in segments)
 
 
 def default_model(languages: Iterable[str]) -> str:

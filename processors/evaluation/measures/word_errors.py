@@ -101,9 +101,14 @@ def normalised_words(text: str, language: str) -> tuple[str, ...]:
         text = normalize(text, language)
     text = unicodedata.normalize("NFKC", text).casefold().replace("'", "").replace("’", "")
     words = _WORD.findall(text)
-    if primary_language(language) in _WITHOUT_SPACES:
+    if is_written_without_spaces(language):
         return tuple("".join(words))
     return tuple(map(_american, words)) if is_english(language) else tuple(words)
+
+
+def is_written_without_spaces(language: str) -> bool:
+    """Return whether a language, as a code, has no spaces between words; then characters are counted as words."""
+    return primary_language(language) in _WITHOUT_SPACES
 
 
 def _american(word: str) -> str:
