@@ -73,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.segment",
         "Cut long recordings, such as a book or a podcast, at their pauses to a corpus that stage 1 reads (layout "
-        "jsonl), with their text or transcribed. An utterance is kept if two readings of its words agree. A run that is "
-        "interrupted goes on where it stopped.",
+        "jsonl), with their text or transcribed. An utterance is kept if two readings of its words agree. A run that "
+        "was interrupted goes on where it stopped.",
         with_config=False,
     )
     add = parser.add_argument
