@@ -20,6 +20,8 @@ def main() -> int:
 
     arguments = launch_command_parser().parse_args()
     logging.disable(logging.ERROR)
+    # With --max_restarts: in the store that restarts share, processes find the addresses of those that have ended.
+    os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     try:
         if gpus := os.environ.get("CUDA_VISIBLE_DEVICES"):
             require_gpus(gpus)

@@ -187,7 +187,7 @@ def test_the_command_needs_no_texts_for_vocoders(tmp_path, monkeypatch):
     )
     for config in (vocoder_config(tmp_path, tmp_path), write_config(tmp_path, tmp_path)):
         with pytest.raises(ZeroDivisionError):
-            preprocess.main(Namespace(num_workers=1, overwrite=False, shard=None, config=config))
+            preprocess.main(Namespace(num_workers=1, overwrite=False, shard=None, cluster="", config=config))
     assert asked == [VOCODER_FEATURES, ACOUSTIC_FEATURES]
 
 
