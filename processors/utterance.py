@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from utils.errors import RecitalError
@@ -22,13 +23,14 @@ GOLDEN_TEST = "golden_test"
 _UNSAFE_CHARACTERS = re.compile(r'[/\\<>:"|?*\x00-\x1f\x7f]')
 # Leaves room for a suffix such as `.TextGrid` within the 255 bytes of common file systems.
 _MAX_ID_BYTES = 200
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class ManifestError(RecitalError):
     """A manifest, or a corpus's list of recordings, that cannot be read."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Utterance:
     """One recording with its transcript.
 
@@ -148,13 +150,13 @@ def read_text_file(path: Path) -> str:
     return decoded_text(path, content)
 
 
-def decoded_text(path: Path, content: bytes) -> str:
-    """Decode the content of a text file; see `read_text_file`."""
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+def decoded_text(path: Path, content: bytes, first_line: int = 1) -> str:
+    """Decode the content of a text file, from a line on; see `read_text_file`."""
+    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig" if first_line == 1 else "utf-8"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + first_line
         raise ManifestError(
             f"{path}:{line}: byte 0x{content[error.start]:02x} is not {encoding.removesuffix('-sig').upper()}; if the "
             f"file is in Latin-1, convert it: iconv -f WINDOWS-1252 -t UTF-8 '{path.name}' > converted"
@@ -164,10 +166,27 @@ def decoded_text(path: Path, content: bytes) -> str:
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield number and content of each non-blank line of a text file; see `read_text_file`."""
-    # Not splitlines(): it would also split at U+2028 and the like, which a text may contain.
-    for number, line in enumerate(read_text_file(path).split("\n"), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if line.strip():
             yield number, line
+
+
+def _lines(path: Path) -> Iterator[str]:
+    # Not splitlines(): it would also split at U+2028 and the like, which a text may contain.
+    if _needs_to_be_read_whole(path):
+        yield from read_text_file(path).split("\n")
+        return
+    with path.open("rb") as file:  # line by line: there may be millions
+        for number, line in enumerate(file, start=1):
+            yield from decoded_text(path, line, number).removesuffix("\n").split("\n")
+
+
+def _needs_to_be_read_whole(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) in _UTF_16
+    except OSError:
+        return True  # `read_text_file` names the reason
 
 
 def json_object(line: str, where: str) -> dict[str, Any]:
@@ -190,14 +209,14 @@ def json_object(line: str, where: str) -> dict[str, Any]:
 def _utterance_from(fields: Mapping[str, Any], where: str) -> Utterance:
     utterance = Utterance(
         id=_field(fields, "id", str, where),
-        dataset=_field(fields, "dataset", str, where),
-        speaker=_field(fields, "speaker", str, where),
-        language=_field(fields, "language", str, where),
+        dataset=intern(_field(fields, "dataset", str, where)),
+        speaker=intern(_field(fields, "speaker", str, where)),
+        language=intern(_field(fields, "language", str, where)),
         text=_field(fields, "text", str, where),
         audio_path=Path(_field(fields, "audio_filepath", str, where)),
         duration_s=float(_field(fields, "duration", (int, float), where)),
         split=_field(fields, "split", str, where, default=""),
-        phones=_items(fields, "phones", str, where),
+        phones=tuple(map(intern, _items(fields, "phones", str, where))),
         frames=_field(fields, "frames", int, where, default=0),
         durations=_items(fields, "durations", int, where),
     )

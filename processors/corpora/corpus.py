@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from sys import intern
 
 from processors.audio.audio_file import AUDIO_SUFFIXES
 from processors.utterance import Utterance, is_unicode, unsafe_name_reason
@@ -103,7 +104,7 @@ class CorpusBuilder:
         `split` is the corpus's own, if it has one; `no_text` the reason for a missing text, if known.
         """
         utterance_id = unicodedata.normalize("NFC", utterance_id)
-        speaker = speaker or self._dataset
+        speaker = intern(speaker or self._dataset)
         if reason := unsafe_name_reason(speaker):
             self.leave_out(where, "", f"the speaker {speaker!r} {reason}; rename it")
         elif reason := unsafe_name_reason(utterance_id):
