@@ -1,1 +1,1 @@
-"""Trained voices in forms that other runtimes read: ONNX."""
+"""Trained voices for other runtimes: ONNX, programs of torch.export, sherpa-onnx."""

@@ -14,7 +14,7 @@ import bins.export
 from config.paths import REPOSITORY
 from models.contracts import Controls, PhonemeBatch
 from models.export.torch_program import voice_program
-from models.export.voice_graph import VoiceGraph, VoiceGraphError
+from models.export.voice_graph import VoiceGraph, VoiceGraphError, vocoder_graph
 from models.fastspeech2.network import FastSpeech2
 from models.registry import open_acoustic, open_vocoder_network
 from tests.support.tiny_models import TinyModel
@@ -67,6 +67,12 @@ def test_a_program_of_a_vocoder_is_the_vocoder_at_five_lengths(tmp_path):
     for n_frames in (8, 9, 33, 100, 400):
         mel = torch.randn(1, 20, n_frames) - 5
         torch.testing.assert_close(program(mel)[0], network.for_inference()(mel)[0], rtol=0, atol=1e-4)
+
+
+def test_no_part_of_a_vocoder_hides_an_attribute_of_exported_programs(tmp_path):
+    for model_type in ("Lyre", "UnivNet", "HiFiGAN"):
+        parts = dict(vocoder_graph(network_of(model_type, tmp_path / model_type)).named_children())
+        assert parts and not set(parts) & set(dir(torch.fx.GraphModule))
 
 
 @pytest.mark.slow
