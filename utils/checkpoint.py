@@ -246,7 +246,7 @@ class CheckpointFolder:
         folders = self.folders()
         ranked = sorted((score, folder) for folder in folders if (score := _score(folder, by)) is not None)
         kept = {*folders[-keep_last:], *(folder for _, folder in ranked[:keep_best])}
-        kept.update(folder for folder in folders if _step(folder) in waiting)
+        kept.update(folder for folder in folders if step_of(folder) in waiting)
         for folder in folders:
             if folder not in kept:
                 # Renamed first: a kill in between leaves no partial checkpoint under a checkpoint's name.
@@ -258,7 +258,7 @@ class CheckpointFolder:
         """Rename checkpoints of later steps, so that a run resumed from `step` is not mixed with them."""
         aside = []
         for folder in self.folders():
-            if _step(folder) > step:
+            if step_of(folder) > step:
                 target = folder.with_name(f"{folder.name}.superseded")
                 if target.exists():
                     shutil.rmtree(target)
@@ -267,7 +267,8 @@ class CheckpointFolder:
         return aside
 
 
-def _step(folder: Path) -> int:
+def step_of(folder: Path) -> int:
+    """Return the step of a checkpoint by the name of its folder."""
     return int(folder.name.removeprefix("step-"))
 
 

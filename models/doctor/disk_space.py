@@ -28,8 +28,9 @@ def free_space(folder: Path, need: int, what: str = "") -> Iterator[Finding]:
         yield Finding(f"{text}: the disk is too full", f"df -h {there}")
     else:
         yield Finding(text)
-    if not os.access(there, os.W_OK):
-        yield Finding(f"{there}: cannot be written to", f"ls -ld {there}")
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        what = "cannot be written to" if there.is_dir() else "is a file, where a folder is to be"
+        yield Finding(f"{there}: {what}", f"ls -ld {there}")
 
 
 def existing(folder: Path) -> Path:

@@ -54,7 +54,7 @@ def next_step(subject: Subject) -> str:
         return "sh egs/tts/FastSpeech2/run.sh --demo"
     from models.bundles.locate import find_bundle
     from models.registry import kind_of
-    from utils.checkpoint import CheckpointFolder
+    from utils.checkpoint import CheckpointFolder, step_of
 
     commands = {"acoustic": ("bins.synthesize", "--infer_text", "Hello."), "vocoder": ("bins.vocode",)}
     if subject.model:
@@ -67,7 +67,7 @@ def next_step(subject: Subject) -> str:
     experiments = subject.experiments()
     name = subject.name or (experiments[-1].name if experiments else "my_first")
     folders = [folder for each in experiments for folder in CheckpointFolder(each / "checkpoint").folders()]
-    if not folders or int(folders[-1].name.removeprefix("step-")) < settings.train.max_steps:
+    if not folders or step_of(folders[-1]) < settings.train.max_steps:
         return subject.call("bins.train", "--name", name)
     module, *flags = commands.get(kind_of(settings.model_type), ("bins.align",))
     return subject.call(module, "--name", name, *flags)

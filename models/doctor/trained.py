@@ -11,7 +11,7 @@ from models.bundles.locate import find_bundle, open_bundle
 from models.doctor.finding import Finding, Subject
 from models.registry import kind_of, open_network
 from models.runs.experiment_settings import settled
-from utils.checkpoint import CheckpointFolder, open_checkpoint
+from utils.checkpoint import CheckpointFolder, open_checkpoint, step_of
 from utils.errors import RecitalError
 from utils.lock import InUseError, require_free
 from utils.version import VERSION
@@ -50,7 +50,7 @@ def checkpoints(subject: Subject) -> Iterator[Finding]:
             instead = "none is left" if is_all else "training goes on from an older one"
             yield Finding(f"{text}; {instead}", f"rm -r {shlex.quote(str(path))}" if is_all else call)
         if found and not damaged:
-            yield Finding(f"{folder.name}: {len(found)} checkpoints, the newest of step {int(found[-1].name[5:])}")
+            yield Finding(f"{folder.name}: {len(found)} checkpoints, the newest of step {step_of(found[-1])}")
         if subject.name:
             try:
                 settled(experiment, folder, resuming=False, quiet=True)
@@ -60,9 +60,13 @@ def checkpoints(subject: Subject) -> Iterator[Finding]:
 
 def bundles(subject: Subject) -> Iterator[Finding]:
     """Open the bundles of the experiments."""
+    max_steps = subject.known_settings.train.max_steps
     for folder in subject.experiments():
         if (folder / "bundle").is_dir():
-            yield from _opened(folder / "bundle", subject.call("bins.train", "--name", folder.name))
+            step = max(map(step_of, CheckpointFolder(folder / "checkpoint").folders()), default=0)
+            # A training that has ended writes the bundle again after one more step.
+            more = ("--set", f"train.max_steps={step + 1}") if 0 < max_steps <= step else ()
+            yield from _opened(folder / "bundle", subject.call("bins.train", "--name", folder.name, *more))
 
 
 def model(subject: Subject) -> Iterator[Finding]:

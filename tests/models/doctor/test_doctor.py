@@ -220,6 +220,9 @@ def test_a_healthy_experiment_has_no_fault_and_a_next_step_and_nothing_is_change
     [changed_since] = faults(subject)
     assert "1 of 9 recordings have features of former files" in changed_since.text
     os.utime(recording, ns=(before[recording], before[recording]))
+    with changed(experiment.log / "bundle" / "model.safetensors", b"x"):
+        [damaged] = faults(experiment.subject("train.max_steps=2"))
+    assert damaged.command.endswith("--name anna --set train.max_steps=3")  # one more step writes it again
     alone = Subject(model=str(experiment.log))
     assert next_step(alone) == f"python -m bins.synthesize --infer_expt_dir {experiment.log} --infer_text Hello."
     subject.settings = load(experiment.config, "train.max_steps=2")
