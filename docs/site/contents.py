@@ -37,7 +37,8 @@ def contents() -> list[dict[str, list[str | dict[str, str]]]]:
             path = ((ROOT / "docs") / link).resolve().relative_to(ROOT).as_posix()
             (listed,) = groups[-1].values()
             page = path if path.endswith(".md") else f"{path}.md"  # of a notebook
-            listed.append(page if title.endswith(".md") else {f"{title[0].upper()}{title[1:]}": page})
+            is_file_name = title.endswith(".md") or title.isupper()
+            listed.append(page if is_file_name else {f"{title[0].upper()}{title[1:]}": page})
     return groups
 
 

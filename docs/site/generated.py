@@ -48,7 +48,7 @@ def generated_pages() -> dict[str, str]:
 
 def _overview() -> str:
     lines = [
-        "# Reference\n\nThese pages are made from the sources when the site is built.\n",
+        "# Reference pages\n\nThese pages are made from the sources when the site is built.\n",
         "| page | content |",
         "|---|---|",
         "| [Settings](settings.md) | every setting of every model, with its type and default |",

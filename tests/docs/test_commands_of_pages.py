@@ -125,7 +125,7 @@ def test_flags_and_settings_of_every_command_exist():
     assert wrong == {}
 
 
-def test_settings_in_blocks_of_json5_exist():
+def test_settings_in_blocks_of_json5_exist_and_whole_files_load(tmp_path):
     known = {name for model in MODELS for name, _ in describe(settings_class(model))} | {"base_config", "$schema"}
     objects = {name for name in known if name.startswith(("dataset_", "train.lr_groups"))}
 
@@ -141,6 +141,9 @@ def test_settings_in_blocks_of_json5_exist():
     for page, block in blocks:
         tree = json5.loads(block if block.lstrip().startswith(("{", "//")) else f"{{{block}}}")
         assert set(names(tree)) - known == set(), page
+        if block.startswith("{"):  # a whole file
+            (tmp_path / "whole.json").write_text(block, encoding="utf-8")
+            assert load_settings(tmp_path / "whole.json", [], settings_class).settings.dataset
 
 
 def test_every_trouble_has_a_command_that_shows_it():
