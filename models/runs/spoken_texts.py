@@ -88,7 +88,7 @@ class SpokenTexts:
                 bundle = find_bundle(folder)
                 synthesizer = Synthesizer(bundle, self._vocoder or open_vocoder_for(bundle, GRIFFIN_LIM))
                 return as_samples(speak_texts(synthesizer, self._settings), synthesizer.sample_rate)
-        except RecitalError as error:
+        except (RecitalError, OSError) as error:  # such as a full disk for temporary files
             self._has_failed = True
             warn(f"train.sample_texts are not spoken: {error}")
             return Samples()

@@ -78,6 +78,8 @@ def _head(record: TrainingRecord) -> Iterator[str]:
         share = min(record.step / total, 1.0) if total else 0.0
         of = f" of {total:,}" if total else ""
         facts = [f"<b>step {record.step:,}</b>{of}", f"epoch {record.epoch}"]
+        if record.trained_s:
+            facts.append(f"{format_duration(record.trained_s)} so far")
         if record.steps_per_s and record.state == "running":
             facts.append(f"{short(record.steps_per_s)} steps/s")
         if record.left_s is not None:

@@ -66,6 +66,7 @@ class TrainingRecord:
         last_step: at which it ends, estimated where epochs are counted; None if unknown.
         left_s: seconds until then at the present rate; None if unknown or not running.
         steps_per_s: the present rate, with all that happens between steps; None if unknown.
+        trained_s: seconds of all processes that trained it, as far as the logbook has them.
         resumes_from: step of the newest checkpoint, or 0.
         changes: steps and settings that changed there, old and new values.
     """
@@ -79,6 +80,7 @@ class TrainingRecord:
     last_step: int | None = None
     left_s: float | None = None
     steps_per_s: float | None = None
+    trained_s: float = 0.0
     resumes_from: int = 0
     changes: Sequence[tuple[int, Mapping[str, Sequence[Any]]]] = field(default_factory=tuple)
 
@@ -154,7 +156,20 @@ def read_record(folder: Path) -> TrainingRecord:
         left = max((last_step - step) / rate - silent_s, 0.0) if silent_s < STALLED_S else None
     changes = [(line["step"], line["changed"]) for line in lines if isinstance(line.get("changed"), dict)]
     return TrainingRecord(
-        *(folder, settings, series, state, step, epoch, last_step, left, rate, resumes_from, changes)  # type: ignore[arg-type]
+        *(
+            folder,
+            settings,
+            series,
+            state,
+            step,
+            epoch,
+            last_step,
+            left,
+            rate,
+            _trained_s(logged),
+            resumes_from,
+            changes,
+        )  # type: ignore[arg-type]
     )
 
 
@@ -217,6 +232,17 @@ def _rate(logged: Sequence[Mapping[str, Any]]) -> float | None:
         return max(timed[-1]["step"] - timed[0]["step"], 0) / passed or None
     rates = [line["speed/steps_per_second"] for line in logged if line.get("speed/steps_per_second")]
     return statistics.median(rates[-_RECENT_LINES:]) if rates else None
+
+
+def _trained_s(logged: Sequence[Mapping[str, Any]]) -> float:
+    """Return the sum of what each process has taken until its last line."""
+    total = latest = 0.0
+    for line in logged:
+        elapsed = line.get("speed/elapsed_s") or latest
+        if elapsed < latest:
+            total += latest
+        latest = elapsed
+    return total + latest
 
 
 def _improvement(term: str, series: Series) -> Improvement | None:

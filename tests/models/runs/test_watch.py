@@ -23,6 +23,7 @@ from models.runs.training_record import NoExperimentError, experiment_folder, ne
 from models.runs.watch import Watch, WatchError, handler, serve_page
 from models.runs.watched_samples import SampleReader, Samples
 from processors.reports.line_chart import Line, line_chart, short
+from tests.support.browser import WHY_NOT, browser
 from tests.support.local_server import LocalServer
 from utils.lock import is_in_use
 from utils.logbook import Logbook
@@ -65,7 +66,7 @@ def test_the_page_shows_losses_in_one_chart_per_term_speech_time_left_and_the_ne
     monkeypatch.setattr(training_record, "is_in_use", lambda folder: True)
     record = read_record(folder)
     assert (record.state, record.step, record.last_step, record.steps_per_s) == ("running", 6, 20, 0.5)
-    assert record.left_s == pytest.approx(28, abs=5)
+    assert record.left_s == pytest.approx(28, abs=5) and record.trained_s == 12
     page = page_of(folder, samples=SampleReader(folder).read())
     charts = {chart.split("<small>")[0].rpartition("<h3>")[2].strip(): chart for chart in page.split("<figure")[1:]}
     assert list(charts)[:4] == ["total loss", "mel", "pitch", "distillmos"]
@@ -203,6 +204,24 @@ def test_the_page_is_served_and_has_another_version_when_the_logbook_grows(tmp_p
             get("settings.json")
         with pytest.raises(WatchError, match="cannot be used"):
             serve_page(watch, int(server.url.rpartition(":")[2]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+def test_a_browser_reads_out_points_and_loads_the_page_anew_when_the_logbook_grows(tmp_path):
+    folder = experiment(tmp_path / "x")
+    watch = Watch(folder, PageOptions(Call(), 10, 0.5))
+    with LocalServer(handler(watch)) as server, browser(tmp_path / "profile") as window:
+        window.open(server.url)
+        hover = """const svg = document.querySelectorAll(".chart svg")[1], box = svg.getBoundingClientRect();
+            svg.dispatchEvent(new PointerEvent("pointermove", {clientX: box.right - 9, clientY: box.top + 20}));
+            return svg.parentElement.querySelector(".tip").innerText;"""
+        assert window.run(hover).split("\n") == ["step 6", "train 0.833", "valid 0.333"]
+        with (folder / "logbook.jsonl").open("a") as lines:
+            lines.write(json.dumps({"step": 7, "epoch": 2, "train/network/mel": 0.5}) + "\n")
+        window.wait_for('document.querySelector(".facts").innerText.startsWith("step 7")')
+        assert window.run(hover).split("\n") == ["step 7", "train 0.5"]
+        assert window.messages() == []
 
 
 @pytest.mark.slow
