@@ -195,7 +195,7 @@ def _evaluations(record: TrainingRecord) -> Iterator[str]:
         if metric is not None:
             better = {"less": "lower is better", "more": "higher is better", "near": "near the recordings'"}
             note = " · ".join(each for each in (metric.unit, better[metric.better]) if each)
-        yield line_chart(name, [_line("checkpoint", series, "c0")], note=note)
+        yield line_chart(name, [_line("latest", series, "c0")], note=note)
 
 
 def _measures(record: TrainingRecord) -> Iterator[str]:
@@ -270,7 +270,7 @@ def _pictures(samples: Samples) -> Iterator[str]:
     if not samples.pictures:
         return
     yield "<h2>Pictures <small>alignment of phones and mels, pitch, durations</small></h2>"
-    order = sorted(samples.pictures, key=lambda name: not name.endswith(("alignment", "mel")))
+    order = sorted(samples.pictures, key=lambda name: (not name.endswith("alignment"), not name.endswith("mel")))
     for number, name in enumerate(order):
         picture = samples.pictures[name]
         opened = " open" if number == 0 else ""
