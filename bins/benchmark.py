@@ -1,4 +1,4 @@
-"""Speed of models on this machine in training and inference, interleaved with a plain implementation."""
+"""Speed and memory of models on this machine in training and inference, beside plain code and earlier records."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ _PRECISIONS = ("fp32", "bf16")  # of a CPU
 
 
 def main(arguments: argparse.Namespace) -> int:
-    import json
-    from dataclasses import asdict
-
     import torch
 
     if arguments.server:
         return _measure_server(arguments)
+    from models.benchmarks.records import is_slower, read_record, save
     from models.benchmarks.run import benchmark
     from models.benchmarks.timing import Plan, as_table
     from utils.console import info
-    from utils.files import write_atomically
+    from utils.errors import RecitalError
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise RecitalError("--device cuda: torch finds no GPU on this machine; python -m bins.doctor shows why")
+    before = read_record(Path(arguments.against)) if arguments.against else None
     plan = Plan(
         precisions=arguments.precision,
         batch_size=arguments.batch_size,
@@ -34,6 +35,7 @@ def main(arguments: argparse.Namespace) -> int:
         runs=arguments.runs,
         speaking_batch_sizes=arguments.speaking_batch_size,
         long_s=arguments.long_s,
+        device=arguments.device,
     )
     report = benchmark(
         arguments.configs,
@@ -42,13 +44,14 @@ def main(arguments: argparse.Namespace) -> int:
         extraction=arguments.extraction,
         voice=arguments.infer_expt_dir,
         vocoder=arguments.vocoder_dir,
+        discriminators=arguments.discriminators,
     )
     info(f"\n{report.headline()}")
     info(as_table(report.sections))
     info(f"\npeak memory of this process: {report.peak_memory_mib} MiB")
-    if arguments.output:
-        write_atomically(Path(arguments.output), json.dumps(asdict(report), indent=2) + "\n")
-        info(f"the same in figures: {arguments.output}")
+    save(report, arguments.json, arguments.page)
+    if before is not None and is_slower(report, before, arguments.against, arguments.tolerance):
+        return 1
     return 0
 
 
@@ -76,17 +79,25 @@ def _positive(text: str) -> int:
     return number
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0.0 <= share < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return share
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "bins.benchmark",
-        "Measure how fast models are in training and inference on this machine's CPU, interleaved with the plain "
-        "implementation of those that have one.",
+        "Measure how fast models are in training and inference on this machine and how much memory they take, "
+        "interleaved with the plain implementation of those that have one; exit code 1 if slower than --against.",
         with_config=False,
     )
     add = parser.add_argument
     add("--configs", nargs="+", default=all_configs(), metavar="FILE", help="settings of the models to measure")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated")
     add("--precision", nargs="+", choices=_PRECISIONS, default=list(_PRECISIONS), help="arithmetic of the networks")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute")
     add("--batch_size", type=_positive, default=16, help="utterances per training step")
     add("--steps", type=_positive, default=8, help="training steps of each implementation")
     add("--runs", type=_positive, default=30, help="runs of inference of each implementation")
@@ -105,7 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--voice", default="", metavar="NAME", help="with --server: the voice to ask for; the default unless given")
     add("--clients", type=_positive, default=50, metavar="N", help="with --server: at once")
     add("--seconds", type=float, default=60.0, metavar="S", help="with --server: for so long")
-    add("--output", metavar="FILE", help="where to write the figures as JSON")
+    sets = "also train GAN vocoders with these discriminators, e.g. mpd+msd mpd+mrd; their settings' own in any case"
+    add("--discriminators", nargs="+", type=lambda names: names.split("+"), default=[], metavar="SET", help=sets)
+    add("--json", "--output", metavar="FILE", help="where to write the figures as JSON, a record for --against")
+    add("--page", metavar="FILE.md", help="where to write the tables in Markdown")
+    add("--against", metavar="FILE", help="a record of --json: compare the speeds, and exit with 1 if any is slower")
+    add("--tolerance", type=_share, default=0.1, metavar="SHARE", help="of the speed that may be lost (default 0.1)")
     return parser
 
 

@@ -27,7 +27,7 @@ INPUTS = (
     "infer_expt_dir", "vocoder_dir", "checkpoint", "bundle", "infer_feature_dir", "infer_audio_dir", "reference_folder",
     "generated_folder", "compare_folder", "texts", "file", "folder", "lexicon", "prosody", "prosody_from",
     "pitch_function", "transcriber", "pitch_transform_custom", "voices_dir", "reference_audio",
-    "text_file", "onnx_dir", "speaker_encoder", "recordings",
+    "text_file", "onnx_dir", "speaker_encoder", "recordings", "against",
 )  # fmt: skip
 _MODELS = ("infer_expt_dir", "vocoder_dir", "checkpoint", "bundle")  # of them, what may be on the Hub
 _WORDS = ("griffin_lim", "none", "-", "statistics", "resemblyzer")

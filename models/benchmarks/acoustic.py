@@ -17,7 +17,15 @@ from models.benchmarks.made_up import (
     random_lengths,
     untrained_bundle,
 )
-from models.benchmarks.timing import Plan, Section, Stepper, percentiles_ms, time_in_turn
+from models.benchmarks.timing import (
+    Plan,
+    Section,
+    Stepper,
+    forget_peak_mib,
+    peak_mib,
+    percentiles_ms,
+    time_in_turn,
+)
 from models.contracts import AcousticModel, Controls, PhonemeBatch, prosody_levels
 from models.registry import open_acoustic, reference_of
 from processors.datasets.acoustic_data import AcousticBatch, collate_acoustic
@@ -31,22 +39,31 @@ _MAX_TRIES = 30
 
 
 def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Section]:
-    """Measure training and inference of one configuration on the CPU."""
+    """Measure training, with and without a discriminator of mels, and inference of one configuration."""
     trained, spoken = [], []
+    adversary = {"mel_adversary_start_step": 1}
+    adversarial = settings.model_copy(update={"train": settings.train.model_copy(update=adversary)})
     for precision in plan.precisions:
-        training = measure_training(settings, precision=precision, steps=plan.steps)
-        size = {"parameters": f"{n_parameters(settings) / 1e6:.1f} M", "batch": settings.train.batch_size}
-        trained.append({"config": config, **size, "precision": precision, **training})
-        inference = measure_inference(settings, precision=precision, runs=plan.runs)
+        for step, trained_as in {"training": settings, "adversarial": adversarial}.items():
+            size = {"parameters": f"{n_parameters(trained_as) / 1e6:.1f} M", "batch": settings.train.batch_size}
+            training = measure_training(
+                trained_as,
+                precision=precision,
+                steps=plan.steps,
+                device=plan.device,
+                with_reference=trained_as is settings,
+            )
+            trained.append({"config": config, "step": step, **size, "precision": precision, **training})
+        inference = measure_inference(settings, precision=precision, runs=plan.runs, device=plan.device)
         spoken.append({"config": config, "precision": precision, **inference})
     return [
         Section(
             "Acoustic training",
             "real mel frames per second, whole steps, LJSpeech's lengths, random features. Plain is the common "
-            "implementation, with batches drawn at random",
+            "implementation, with batches drawn at random; adversarial: with the discriminator of mels",
             trained,
         ),
-        Section("Phones to mel", "one sentence, free-running", spoken),
+        Section("Phones to mel", "one sentence, free-running; s per speech s is the real-time factor", spoken),
     ]
 
 
@@ -56,25 +73,35 @@ def n_parameters(settings: ExperimentSettings) -> int:
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
-def measure_training(settings: ExperimentSettings, *, precision: Precision, steps: int) -> dict[str, Any]:
+def measure_training(
+    settings: ExperimentSettings,
+    *,
+    precision: Precision,
+    steps: int,
+    device: str = "cpu",
+    with_reference: bool = True,
+) -> dict[str, Any]:
     """Measure training steps at the settings' batch size, on LJSpeech's lengths and random features.
 
     Args:
         settings: of the experiment.
         precision: of the networks' arithmetic.
         steps: of each implementation; spread evenly over the lengths that batches have.
+        device: to train on.
+        with_reference: whether the plain implementation takes turns, where there is one.
 
     Returns:
         Real mel frames per second and the share of padding, ours and those of the plain implementation in batches
         drawn at random, with the ratio of the speeds; "-" where there is no plain implementation.
     """
-    reference = _reference(settings)
+    reference = _reference(settings) if with_reference else None
+    forget_peak_mib(device)
     ours = [made_up_batch(lengths, settings) for lengths in bucketed_lengths(settings, steps)]
     random = [made_up_batch(lengths, settings) for lengths in random_lengths(settings, steps)]
     clip = settings.train.gradient_clip
-    steppers = [(Stepper(made_up_task(settings), precision, clip), ours)]
+    steppers = [(Stepper(made_up_task(settings), precision, clip, device), ours)]
     if reference is not None:
-        steppers.append((Stepper(_ReferenceTask(reference), precision, clip), random))
+        steppers.append((Stepper(_ReferenceTask(reference), precision, clip, device), random))
     for stepper, batches in steppers:
         stepper.warm_up(batches[0])
     for number in range(steps):
@@ -88,35 +115,44 @@ def measure_training(settings: ExperimentSettings, *, precision: Precision, step
         "times plain": speed / plain[0] if plain else "-",
         "padding": f"{_padding_share(ours):.1%}",
         "padding, plain": f"{_padding_share(random):.1%}",
+        "peak memory MiB": peak_mib(device),
     }
 
 
-def measure_inference(settings: ExperimentSettings, *, precision: Precision, runs: int) -> dict[str, Any]:
+def measure_inference(
+    settings: ExperimentSettings, *, precision: Precision, runs: int, device: str = "cpu"
+) -> dict[str, Any]:
     """Measure free-running inference of one sentence of about 540 frames, batch of one.
 
     Returns:
         The sentence's frames, percentiles of the time from its phones to its mel, the plain implementation's median and
-        how many times ours that is, or "-", and seconds of speech per second.
+        how many times ours that is, or "-", frames per second, seconds of speech per second and their inverse, the
+        real-time factor, and peak memory.
     """
-    network, reference = open_acoustic(untrained_bundle(settings)), _reference(settings)
+    network, reference = open_acoustic(untrained_bundle(settings), device), _reference(settings)
+    forget_peak_mib(device)
     generator = torch.Generator().manual_seed(0)
-    phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _N_PHONES), generator=generator)
-    phones = PhonemeBatch(phoneme_ids, torch.tensor([_N_PHONES]), torch.tensor([0]))
-    with torch.inference_mode(), autocast(precision, "cpu"):
+    phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _N_PHONES), generator=generator).to(device)
+    phones = PhonemeBatch(phoneme_ids, torch.tensor([_N_PHONES]).to(device), torch.tensor([0]).to(device))
+    with torch.inference_mode(), autocast(precision, device):
         prosody, durations = _usual_durations(network, phones)
         implementations: dict[str, Callable[[], Tensor]] = {"ours": lambda: network.infer(phones, prosody).mel}
         if reference is not None:
-            plain = reference.eval()
+            plain = reference.to(device).eval()
             implementations["plain"] = lambda: plain.infer(phoneme_ids, phones.phoneme_lengths, durations)
             assert implementations["plain"]().shape[1] == durations.sum()
-        times = time_in_turn(implementations, runs)
+        times = time_in_turn(implementations, runs, device)
     frames, medians_s = int(durations.sum()), {name: float(np.median(seconds)) for name, seconds in times.items()}
+    speech_s = frames * settings.preprocess.hop_size / settings.preprocess.sample_rate
     return {
         "frames": frames,
         **percentiles_ms(times["ours"]),
         "plain p50 ms": medians_s["plain"] * 1e3 if "plain" in times else "-",
         "times plain": medians_s["plain"] / medians_s["ours"] if "plain" in times else "-",
-        "speech s per s": frames * settings.preprocess.hop_size / settings.preprocess.sample_rate / medians_s["ours"],
+        "frames per s": frames / medians_s["ours"],
+        "speech s per s": speech_s / medians_s["ours"],
+        "s per speech s": medians_s["ours"] / speech_s,
+        "peak memory MiB": peak_mib(device),
     }
 
 

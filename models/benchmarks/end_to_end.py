@@ -40,11 +40,11 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
         BundleError: a folder holds no such model.
         VocoderError: the vocoder was trained on mels of another kind.
     """
-    bundle = find_bundle(acoustic)
+    bundle, device = find_bundle(acoustic), torch.device(plan.device)
     voices: dict[str, Synthesizer] = {}
     for name in plan.precisions:
-        chosen = open_vocoder_for(bundle, vocoder, precision=name)
-        voices["fp32" if isinstance(chosen, GriffinLimVocoder) else name] = Synthesizer(bundle, chosen)
+        chosen = open_vocoder_for(bundle, vocoder, device=device, precision=name)
+        voices["fp32" if isinstance(chosen, GriffinLimVocoder) else name] = Synthesizer(bundle, chosen, device=device)
     rows = []
     for text in _TEXTS:
         times = time_in_turn({precision: partial(voice, text) for precision, voice in voices.items()}, plan.runs)
@@ -62,6 +62,7 @@ def measure_system(acoustic: str, vocoder: str | None, plan: Plan) -> list[Secti
                     "speech s": speech_s,
                     "speech s per s": speech_s / median_s,
                     "s per speech s": median_s / speech_s,
+                    "samples per s": speech_s * voices[precision].sample_rate / median_s,
                     **percentiles_ms(seconds),
                     **{
                         f"first sound {name}": value

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from utils.machine import forget_peak_memory, peak_memory_mib
 from utils.precision import Precision, autocast
 from utils.task import Optimization, Update
 
@@ -26,6 +27,7 @@ class Plan:
         runs: inference runs of each implementation.
         speaking_batch_sizes: mels or sentences per inference, where a model can batch them.
         long_s: seconds of speech to make in chunks while memory is watched; 0 for none.
+        device: "cpu" or "cuda".
     """
 
     precisions: Sequence[Precision] = ("fp32", "bf16")
@@ -34,6 +36,7 @@ class Plan:
     runs: int = 30
     speaking_batch_sizes: Sequence[int] = (1,)
     long_s: float = 0.0
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,28 @@ class Section:
     rows: Sequence[Mapping[str, Any]]
 
 
-def time_in_turn(implementations: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, np.ndarray]:
+def synchronize(device: str) -> None:
+    """Wait for a GPU to finish, so that the clock may be read."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def forget_peak_mib(device: str) -> None:
+    """Count the peak of `peak_mib` from now on."""
+    if device == "cpu":
+        forget_peak_memory()
+    else:
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_mib(device: str) -> int:
+    """Return the peak memory since `forget_peak_mib`: of the whole process, or of a GPU's tensors."""
+    return peak_memory_mib() if device == "cpu" else torch.cuda.max_memory_allocated(device) // 2**20
+
+
+def time_in_turn(
+    implementations: Mapping[str, Callable[[], Any]], runs: int, device: str = "cpu"
+) -> dict[str, np.ndarray]:
     """Return the run times in seconds of several implementations of one computation, by name.
 
     They take turns, so that whatever else the machine does slows all alike. Each is run once before, untimed.
@@ -61,8 +85,10 @@ def time_in_turn(implementations: Mapping[str, Callable[[], Any]], runs: int) ->
     times: dict[str, list[float]] = {name: [] for name in implementations}
     for _ in range(runs):
         for name, run in implementations.items():
+            synchronize(device)
             started = time.perf_counter()
             run()
+            synchronize(device)
             times[name].append(time.perf_counter() - started)
     return {name: np.array(seconds) for name, seconds in times.items()}
 
@@ -84,13 +110,16 @@ class Stepper:
         task: in training.
         precision: of the networks' arithmetic.
         gradient_clip: largest norm of an optimizer's gradients; 0 for no clipping.
+        device: to train on; the networks move there.
 
     Attributes:
         frames, seconds: real mel frames learned from and time taken so far.
     """
 
-    def __init__(self, task: Learner, precision: Precision, gradient_clip: float) -> None:
-        self._task, self._precision, self._gradient_clip = task, precision, gradient_clip
+    def __init__(self, task: Learner, precision: Precision, gradient_clip: float, device: str = "cpu") -> None:
+        self._task, self._precision, self._gradient_clip, self._device = task, precision, gradient_clip, device
+        for module in task.modules.values():
+            module.to(device)
         self._optimizations = task.optimizers()
         self.frames, self.seconds = 0, 0.0
 
@@ -101,8 +130,10 @@ class Stepper:
             batch: to learn from.
             step: steps before this one, for tasks whose losses change over time.
         """
+        synchronize(self._device)
         started = time.perf_counter()
         self._learn(batch, step)
+        synchronize(self._device)
         self.seconds += time.perf_counter() - started
         self.frames += batch.counts["frames"]
 
@@ -111,9 +142,9 @@ class Stepper:
         self._learn(batch, step)
 
     def _learn(self, batch: Any, step: int) -> None:
-        updates: Iterator[Update] = self._task.updates(batch, step)
+        updates: Iterator[Update] = self._task.updates(batch.to(self._device), step)
         for optimization in self._optimizations.values():
-            with autocast(self._precision, "cpu"):
+            with autocast(self._precision, self._device):
                 terms = next(updates).terms.values()
             if terms:
                 torch.stack([term.weight * term.value for term in terms]).sum().backward()

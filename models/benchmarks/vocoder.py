@@ -14,11 +14,19 @@ from torch import Tensor, nn
 
 from config.schema import ExperimentSettings
 from models.benchmarks.made_up import made_up_task, untrained_bundle
-from models.benchmarks.timing import Plan, Section, Stepper, percentiles_ms, time_in_turn
+from models.benchmarks.timing import (
+    Plan,
+    Section,
+    Stepper,
+    forget_peak_mib,
+    peak_mib,
+    percentiles_ms,
+    synchronize,
+    time_in_turn,
+)
 from models.contracts import InferenceVocoder, VocoderNetwork
 from models.registry import open_vocoder_network, reference_of
 from processors.datasets.vocoder_data import VocoderBatch
-from utils.machine import forget_peak_memory, peak_memory_mib
 from utils.precision import dtype_of
 
 _SPOKEN_S = 5.8
@@ -26,13 +34,13 @@ _INAUDIBLE = 0.01  # standard deviation of the waveforms of random weights that 
 
 
 def measure(config: str, settings: ExperimentSettings, plan: Plan) -> list[Section]:
-    """Measure inference and training of one configuration on the CPU."""
-    network = open_vocoder_network(untrained_bundle(settings))
-    if network.for_inference().waveform(_mel(settings, 1, 0.5)[0]).std() < _INAUDIBLE:
+    """Measure inference and training of one configuration."""
+    network = open_vocoder_network(untrained_bundle(settings), plan.device)
+    if network.for_inference().waveform(_mel(settings, 1, 0.5).to(plan.device)[0]).std() < _INAUDIBLE:
         amplify(cast(nn.Module, network))
     sections = [_long_speech(config, settings, network, plan)] if plan.long_s else []
     sections.append(_inference(config, settings, network, plan))
-    sections.append(_training(config, settings, plan))
+    sections.append(measure_training(config, settings, plan))
     return sections
 
 
@@ -55,12 +63,13 @@ def _mel(settings: ExperimentSettings, batch_size: int, seconds: float) -> Tenso
 
 def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwork, plan: Plan) -> Section:
     reference = reference_of(settings.model_type)
-    plain = {} if reference is None else {"plain fp32": reference(network).eval()}
+    plain = {} if reference is None else {"plain fp32": reference(network).to(plan.device).eval()}
     vocoders = {precision: network.for_inference(dtype_of(precision)) for precision in plan.precisions}
     rows = []
     with torch.inference_mode():
         for batch_size in plan.speaking_batch_sizes:
-            mel = _mel(settings, batch_size, _SPOKEN_S)
+            forget_peak_mib(plan.device)
+            mel = _mel(settings, batch_size, _SPOKEN_S).to(plan.device)
             implementations: dict[str, Callable[[], Tensor]] = {
                 name: partial(each, mel) for name, each in plain.items()
             }
@@ -68,7 +77,7 @@ def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwor
                 implementations |= _implementations(precision, vocoder, mel, round(mel.shape[2] / _SPOKEN_S))
             if not implementations:
                 continue
-            times = time_in_turn(implementations, plan.runs)
+            times = time_in_turn(implementations, plan.runs, plan.device)
             waveforms = {name: implementation() for name, implementation in implementations.items()} if plain else {}
             for name, seconds in times.items():
                 median_s = float(np.median(seconds))
@@ -81,11 +90,13 @@ def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwor
                         "batch": batch_size,
                         "speech s per s": speed,
                         "s per speech s": 1.0 / speed,
+                        "samples per s": speed * settings.preprocess.sample_rate,
                         "times plain": float(np.median(times["plain fp32"])) / median_s if plain else "-",
                         "SNR dB": "-"
                         if not waveforms or name in plain
                         else _snr_db(waveforms["plain fp32"], waveforms[name]),
                         **percentiles_ms(seconds),
+                        "peak memory MiB": peak_mib(plan.device),  # of all implementations
                     }
                 )
     return Section(
@@ -117,46 +128,51 @@ def _snr_db(reference: Tensor, generated: Tensor) -> float:
 
 def _long_speech(config: str, settings: ExperimentSettings, network: VocoderNetwork, plan: Plan) -> Section:
     rows = []
-    frame = _mel(settings, 1, 1.0)[0, :, :1]
+    frame = _mel(settings, 1, 1.0).to(plan.device)[0, :, :1]
     for precision in plan.precisions:
         vocoder = network.for_inference(dtype_of(precision))
         deque(vocoder.stream(frame), maxlen=0)  # whatever is prepared once
         for seconds in (min(60.0, plan.long_s), plan.long_s):
             frames = int(seconds * settings.preprocess.sample_rate / settings.preprocess.hop_size)
-            forget_peak_memory()
+            forget_peak_mib(plan.device)
             started = time.perf_counter()
             samples = sum(len(chunk) for chunk in vocoder.stream(frame.expand(-1, frames)))
+            synchronize(plan.device)
             taken = time.perf_counter() - started
             made_s = samples / settings.preprocess.sample_rate
             row = {"config": config, "precision": precision, "speech s": made_s, "speech s per s": made_s / taken}
-            rows.append(row | {"peak memory MiB": peak_memory_mib()})
+            rows.append(row | {"peak memory MiB": peak_mib(plan.device)})
     return Section(
         "Long speech", "made in chunks, none of which is kept; the whole process's peak memory meanwhile", rows
     )
 
 
-def _training(config: str, settings: ExperimentSettings, plan: Plan) -> Section:
+def measure_training(config: str, settings: ExperimentSettings, plan: Plan) -> Section:
+    """Measure training steps, before and after the discriminators of a GAN vocoder begin."""
     rows = []
+    discriminators = " ".join(getattr(settings.train, "discriminators", ())) or "-"
     # Adversarial losses may begin late, as `adversarial_start_step` of GAN vocoders says.
     start: int | None = getattr(settings.train, "adversarial_start_step", None)
     steps = {"training": 0} if start is None else {"before the adversary": start - 1, "adversarial": start}
     for precision in plan.precisions:
         for name, step in steps.items():
-            stepper, batch = (
-                Stepper(made_up_task(settings), precision, settings.train.gradient_clip),
-                made_up_batch(settings),
-            )
-            seconds = time_in_turn({name: partial(stepper.take, batch, step)}, plan.steps)[name]
+            forget_peak_mib(plan.device)
+            stepper = Stepper(made_up_task(settings), precision, settings.train.gradient_clip, plan.device)
+            batch = made_up_batch(settings)
+            seconds = time_in_turn({name: partial(stepper.take, batch, step)}, plan.steps, plan.device)[name]
             taken = float(np.median(seconds))
             rows.append(
                 {
                     "config": config,
                     "step": name,
+                    "discriminators": discriminators,
                     "precision": precision,
                     "batch": len(batch.ids),
                     "segment": batch.waveform.shape[1],
                     "s per step": taken,
                     "frames per s": batch.counts["frames"] / taken,
+                    "samples per s": batch.waveform.numel() / taken,
+                    "peak memory MiB": peak_mib(plan.device),
                 }
             )
     return Section("Training", "whole steps, made-up segments; mel frames per second", rows)

@@ -116,6 +116,8 @@ OUTPUTS = {
     "times",
     "to_jsonl",
     "input",
+    "json",
+    "page",
 }
 
 

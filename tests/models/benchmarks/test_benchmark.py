@@ -76,6 +76,8 @@ def test_a_model_without_a_reference_is_measured_alone(monkeypatch):
     monkeypatch.setattr("models.benchmarks.acoustic.reference_of", lambda model_type: None)
     settings = made_up_settings(CONFIG, [*TINY, "train.batch_size=2"])
     training, latency = measure(CONFIG, settings, Plan(precisions=("fp32",), steps=1, runs=1))
+    assert [row["step"] for row in training.rows] == ["training", "adversarial"]
+    assert training.rows[1]["parameters"] != training.rows[0]["parameters"] and training.rows[1]["frames per s"] > 0
     assert training.rows[0]["plain"] == latency.rows[0]["plain p50 ms"] == latency.rows[0]["times plain"] == "-"
     assert training.rows[0]["frames per s"] > 0 < latency.rows[0]["p50 ms"]
 
@@ -121,7 +123,10 @@ def run_benchmark(tmp_path, command):
         assert code == 0, errors
         result = json.loads((tmp_path / "b.json").read_text())
         assert result["machine"]["processor"] in printed and result["peak_memory_mib"] > 100
-        return printed, {section["title"]: section["rows"] for section in result["sections"]}
+        tables: dict[str, list] = {}
+        for section in result["sections"]:
+            tables.setdefault(section["title"], []).extend(section["rows"])
+        return printed, tables
 
     return run
 
@@ -135,15 +140,45 @@ def test_the_command_measures_an_acoustic_model_and_names_the_machine(run_benchm
     assert [row["feature"] for row in tables["Extraction"]] == ["mel and energy", "parselmouth"]
 
 
-def test_the_command_measures_an_aligner(run_benchmark):
-    _, tables = run_benchmark("--configs", "config/aligner.json", "--set", "model.hidden_size=16")
-    assert tables["Aligner training"][0]["frames per s"] > 0 < tables["Alignment"][0]["speech s per s"]
+def test_the_command_measures_an_aligner_and_compares_it_with_a_record(run_benchmark, command, tmp_path):
+    arguments = ["--configs", "config/aligner.json", "--set", "model.hidden_size=16", "--page", tmp_path / "b.md"]
+    _, tables = run_benchmark(*arguments)
+    trained, aligned = tables["Aligner training"][0], tables["Alignment"][0]
+    assert trained["frames per s"] > 0 < aligned["speech s per s"] == pytest.approx(1 / aligned["s per speech s"])
+    assert trained["peak memory MiB"] > 100 < aligned["peak memory MiB"]
+    assert "| config/aligner.json | fp32 | 2 |" in (tmp_path / "b.md").read_text()
+
+    record = json.loads((tmp_path / "b.json").read_text())
+    slow = record | {"sections": [{"title": "Aligner training", "rows": [trained | {"frames per s": 1e-3}]}]}
+    fast = slow | {
+        "sections": [{"title": "Aligner training", "rows": [trained | {"frames per s": 1e12}]}],
+        "threads": 99,
+    }
+    other = slow | {"sections": [{"title": "Aligner training", "rows": [trained | {"config": "config/other.json"}]}]}
+    fewest = ["--precision", "fp32", "--steps", "1", "--runs", "1", "--batch_size", "2"]
+    for name, content, expected, message in (
+        ("slow", slow, 0, "| Aligner training: config/aligner.json, fp32, 2 | 0.001 |"),
+        ("fast", fast, 1, "1 of 1 slower than"),
+        ("other", other, 1, "none of the rows"),
+        ("none", {"sections": 3}, 1, "is not a record"),
+    ):
+        (tmp_path / name).write_text(json.dumps(content))
+        code, printed, errors = command(bins.benchmark, *arguments, *fewest, "--against", tmp_path / name)
+        assert code == expected and message in printed + errors, printed + errors
+        assert ("other conditions: threads 99, now" in printed + errors) == (name == "fast")
+
+
+def test_a_gpu_that_is_not_there_is_not_measured(command, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, errors = command(bins.benchmark, "--device", "cuda")
+    assert code == 1 and "torch finds no GPU" in errors
 
 
 @pytest.mark.slow
 def test_the_command_measures_a_vocoder(run_benchmark):
     overrides = [argument for override in VOCODER for argument in ("--set", override)]
     arguments = ["--configs", "config/hifigan_v3.json", *overrides, "--speaking_batch_size", "1", "2", "--long_s", "70"]
+    arguments += ["--discriminators", "mpd_small+mrd_small"]
     _, tables = run_benchmark(*arguments)
     assert [(row["formulation"], row["batch"]) for row in tables["Mel to waveform"]] == [
         ("plain fp32", 1),
@@ -156,7 +191,14 @@ def test_the_command_measures_a_vocoder(run_benchmark):
     fast = [row for row in tables["Mel to waveform"] if row["formulation"] != "plain fp32"]
     # Of real arithmetic: if only the biases counted, there would be no noise at all.
     assert all(60 < row["SNR dB"] < 200 for row in fast)
-    assert [row["step"] for row in tables["Training"]] == ["before the adversary", "adversarial"]
+    assert [(row["step"], row["discriminators"]) for row in tables["Training"]] == [
+        (step, names)
+        for names in (
+            " ".join(made_up_settings("config/hifigan_v3.json", []).train.discriminators),
+            "mpd_small mrd_small",
+        )
+        for step in ("before the adversary", "adversarial")
+    ]
     assert [round(row["speech s"]) for row in tables["Long speech"]] == [60, 70]
 
 
