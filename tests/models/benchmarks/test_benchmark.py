@@ -14,7 +14,9 @@ from config.load import SettingsError
 from models.benchmarks.acoustic import measure, measure_inference, measure_training
 from models.benchmarks.end_to_end import measure_system
 from models.benchmarks.made_up import made_up_settings, made_up_task
-from models.benchmarks.timing import Plan, percentiles_ms, time_in_turn
+from models.benchmarks.records import RecordError, is_slower, read_record
+from models.benchmarks.run import Report
+from models.benchmarks.timing import Plan, Section, percentiles_ms, time_in_turn
 from models.benchmarks.vocoder import amplify
 from models.fastspeech2.network import FastSpeech2
 from models.fastspeech2.reference import PlainFastSpeech2
@@ -140,6 +142,7 @@ def test_the_command_measures_an_acoustic_model_and_names_the_machine(run_benchm
     assert [row["feature"] for row in tables["Extraction"]] == ["mel and energy", "parselmouth"]
 
 
+@pytest.mark.slow
 def test_the_command_measures_an_aligner_and_compares_it_with_a_record(run_benchmark, command, tmp_path):
     arguments = ["--configs", "config/aligner.json", "--set", "model.hidden_size=16", "--page", tmp_path / "b.md"]
     _, tables = run_benchmark(*arguments)
@@ -147,25 +150,37 @@ def test_the_command_measures_an_aligner_and_compares_it_with_a_record(run_bench
     assert trained["frames per s"] > 0 < aligned["speech s per s"] == pytest.approx(1 / aligned["s per speech s"])
     assert trained["peak memory MiB"] > 100 < aligned["peak memory MiB"]
     assert "| config/aligner.json | fp32 | 2 |" in (tmp_path / "b.md").read_text()
-
     record = json.loads((tmp_path / "b.json").read_text())
-    slow = record | {"sections": [{"title": "Aligner training", "rows": [trained | {"frames per s": 1e-3}]}]}
-    fast = slow | {
-        "sections": [{"title": "Aligner training", "rows": [trained | {"frames per s": 1e12}]}],
-        "threads": 99,
-    }
-    other = slow | {"sections": [{"title": "Aligner training", "rows": [trained | {"config": "config/other.json"}]}]}
+    record["sections"] = [{"title": "Aligner training", "rows": [trained | {"frames per s": 1e12}]}]
+    (tmp_path / "b.json").write_text(json.dumps(record | {"threads": 99}))
     fewest = ["--precision", "fp32", "--steps", "1", "--runs", "1", "--batch_size", "2"]
-    for name, content, expected, message in (
-        ("slow", slow, 0, "| Aligner training: config/aligner.json, fp32, 2 | 0.001 |"),
-        ("fast", fast, 1, "1 of 1 slower than"),
-        ("other", other, 1, "none of the rows"),
-        ("none", {"sections": 3}, 1, "is not a record"),
+    code, printed, errors = command(bins.benchmark, *arguments, *fewest, "--against", tmp_path / "b.json")
+    assert code == 1 and "1 of 1 slower than" in printed
+    assert "other conditions: threads 99, now" in printed + errors
+
+
+def test_speeds_are_compared_with_those_of_the_same_measurement(tmp_path, capsys):
+    row = {"config": "a.json", "precision": "fp32", "batch": 2, "frames per s": 100.0}
+    machine = {"processor": "P", "torch": "1"}
+    report = Report(machine, 1, "cpu", "0", 1, [Section("Training", "", [row])])
+    for changes, tolerance, expected in (
+        ({"frames per s": 109.0}, 0.1, False),
+        ({"frames per s": 109.0}, 0.05, True),
+        ({"frames per s": 10.0, "parameters": "2 M"}, 0.1, False),
     ):
-        (tmp_path / name).write_text(json.dumps(content))
-        code, printed, errors = command(bins.benchmark, *arguments, *fewest, "--against", tmp_path / name)
-        assert code == expected and message in printed + errors, printed + errors
-        assert ("other conditions: threads 99, now" in printed + errors) == (name == "fast")
+        path = tmp_path / "record.json"
+        rows = [row | changes, row | {"precision": "bf16", "frames per s": 1e9}]
+        path.write_text(
+            json.dumps({"machine": machine, "threads": 1, "sections": [{"title": "Training", "rows": rows}]})
+        )
+        assert is_slower(report, read_record(path), "record.json", tolerance) is expected
+        assert "other conditions" not in capsys.readouterr().err
+    with pytest.raises(RecordError, match="none of the rows"):
+        other = {"title": "Training", "rows": [row | {"batch": 3}]}
+        is_slower(report, {"machine": machine, "threads": 1, "sections": [other]}, "record.json", 0.1)
+    path.write_text('{"sections": 3}')
+    with pytest.raises(RecordError, match=r"record\.json: is not a record"):
+        read_record(path)
 
 
 def test_a_gpu_that_is_not_there_is_not_measured(command, monkeypatch):
