@@ -18,6 +18,8 @@ from processors.segmenting.word_alignment import UNMATCHED
 # A pause is cut at if it lasts so many seconds, by what separates the words around it: none, comma, clause, sentence.
 # Within what is written as one word, only where nothing else is left.
 _CUT_FROM_S = (0.8, 0.55, 0.45, 0.12)
+# Of a transcript, whose punctuation is less sure: recognisers write commas, or nothing, where sentences end.
+_CUT_TRANSCRIPT_FROM_S = (0.45, 0.45, 0.45, 0.12)
 _CUT_WITHIN_WORD_FROM_S = 3.0
 _TOO_SHORT_COST = 1.0
 # So many words of the text, beyond those that were recognised in another form, are not in the recording.
@@ -136,12 +138,21 @@ def _unmatched_around(matches: npt.NDArray[np.int64], place: int) -> tuple[int, 
     return begin, end
 
 
-def choose_cuts(pauses: Sequence[Pause], gaps: Sequence[Gap], lengths: Lengths) -> list[Cut]:
+def choose_cuts(
+    pauses: Sequence[Pause], gaps: Sequence[Gap], lengths: Lengths, *, is_transcript: bool = False
+) -> list[Cut]:
     """Return the utterances between the pauses that separate the text best, no longer than allowed where pauses permit.
 
     By dynamic programming over the pauses: those that are long for their punctuation are gains, others losses.
+
+    Args:
+        pauses: of the recording.
+        gaps: the words around each.
+        lengths: bounds of the utterances.
+        is_transcript: whether the text, and so its punctuation, was recognised.
     """
-    costs = [_cost(pause, gap) for pause, gap in zip(pauses, gaps, strict=True)]
+    cut_from_s = _CUT_TRANSCRIPT_FROM_S if is_transcript else _CUT_FROM_S
+    costs = [_cost(pause, gap, cut_from_s) for pause, gap in zip(pauses, gaps, strict=True)]
     best = [0.0, *([float("inf")] * (len(pauses) - 1))]
     came_from = [0] * len(pauses)
     for here in range(1, len(pauses)):
@@ -162,6 +173,6 @@ def choose_cuts(pauses: Sequence[Pause], gaps: Sequence[Gap], lengths: Lengths) 
     ]
 
 
-def _cost(pause: Pause, gap: Gap) -> float:
-    from_s = _CUT_WITHIN_WORD_FROM_S if gap.strength < 0 else _CUT_FROM_S[gap.strength]
+def _cost(pause: Pause, gap: Gap, cut_from_s: Sequence[float]) -> float:
+    from_s = _CUT_WITHIN_WORD_FROM_S if gap.strength < 0 else cut_from_s[gap.strength]
     return from_s - min(pause.duration_s, 2.0)

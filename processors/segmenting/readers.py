@@ -82,6 +82,8 @@ class ReaderSettings:
             RecitalError: it cannot be opened.
         """
         if self.engine == "pocketsphinx":
+            if not text or not is_english(self.language):
+                raise TranscriptionError("pocketsphinx reads English with its text alone: name --texts, or use Whisper")
             return _Sphinx(text, self.language)
         if self.engine == "function":
             assert self.function is not None

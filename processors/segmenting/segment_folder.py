@@ -177,7 +177,7 @@ def _segment_all(jobs: Sequence[Job], output: Path, settings: SegmentingSettings
             segment_recording(job.recording, job.source, job.text, settings, output, shows_progress=True)
         return
     with (
-        ProcessPool(min(num_workers, len(jobs)), _worker, output, settings) as pool,
+        ProcessPool(min(num_workers, len(jobs)), _worker, output, settings, preload=(__name__,)) as pool,
         Progress(len(jobs), "segmenting", "recordings") as progress,
     ):
         for job in jobs:

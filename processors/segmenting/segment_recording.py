@@ -99,7 +99,7 @@ class _Segmenter:
         text = TextWords.of(self._text or joined(words), settings.language)
         times = spoken_times(words, scanned.pauses)[owners] if owners else np.zeros(0)
         gaps = gaps_at(scanned.pauses, times, align_words(keys, text.keys), text)
-        cuts = choose_cuts(scanned.pauses, gaps, settings.lengths)
+        cuts = choose_cuts(scanned.pauses, gaps, settings.lengths, is_transcript=not self._text)
         second = self._read_again(cuts)
         cuts = _moved(cuts, [second.get(self._span(cut), []) for cut in cuts], text, settings.language)
         drafts = [self._draft(number, cut, text, second) for number, cut in enumerate(cuts, start=1)]

@@ -149,6 +149,13 @@ def test_shares_of_several_machines_equal_one_machine(book, tmp_path):
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
 
 
+@pytest.mark.slow
+def test_several_processes_equal_one(book, tmp_path):
+    segment(book, tmp_path / "one", tmp_path / "book.txt")
+    assert segment(book, tmp_path / "two", tmp_path / "book.txt", num_workers=2).kept == 8
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
+
+
 def test_recordings_that_cannot_be_used_are_named_and_the_others_segmented(tmp_path):
     folder = tmp_path / "in"
     write_speech(folder / "good.wav", SENTENCES[:2])
@@ -194,6 +201,9 @@ def test_wrong_folders_texts_and_engines_are_refused_with_what_to_do(tmp_path):
 def test_without_a_recogniser_english_texts_take_pocketsphinx(monkeypatch):
     monkeypatch.setattr("processors.segmenting.readers.are_installed", lambda packages: False)
     assert default_engine("en-us", True) == "pocketsphinx"
+    for language, text in (("en", ""), ("de", "ein Wort")):
+        with pytest.raises(RecitalError, match="English with its text alone"):
+            ReaderSettings(engine="pocketsphinx", language=language).open(text)
     for language, has_texts in (("en", False), ("de", True)):
         with pytest.raises(RecitalError, match=r"sh env\.sh evaluate"):
             default_engine(language, has_texts)
