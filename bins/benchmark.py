@@ -17,6 +17,13 @@ def main(arguments: argparse.Namespace) -> int:
 
     if arguments.server:
         return _measure_server(arguments)
+    if arguments.scale:
+        from models.benchmarks.scale import measure_scale
+        from models.benchmarks.timing import as_table
+        from utils.console import info
+
+        info(as_table(measure_scale(arguments.scale)))
+        return 0
     from models.benchmarks.records import is_slower, read_record, save
     from models.benchmarks.run import benchmark
     from models.benchmarks.timing import Plan, as_table
@@ -116,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--voice", default="", metavar="NAME", help="with --server: the voice to ask for; the default unless given")
     add("--clients", type=_positive, default=50, metavar="N", help="with --server: at once")
     add("--seconds", type=float, default=60.0, metavar="S", help="with --server: for so long")
+    add("--scale", nargs="+", type=_positive, metavar="N", help="measure made-up corpora of N utterances instead")
     sets = "also train GAN vocoders with these discriminators, e.g. mpd+msd mpd+mrd; their settings' own in any case"
     add("--discriminators", nargs="+", type=lambda names: names.split("+"), default=[], metavar="SET", help=sets)
     add("--json", "--output", metavar="FILE", help="where to write the figures as JSON, a record for --against")

@@ -100,7 +100,7 @@ def test_a_cluster_yields_the_events_of_one_machine(cluster, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kills a process")
 def test_stage_1_with_a_worker_killed_equals_one_machine(tmp_path, dask_cluster, cluster):
-    make_corpus(tmp_path / "corpus", 24)
+    make_corpus(tmp_path / "corpus", 12)
     (tmp_path / "corpus" / "wavs" / "clip_005.wav").write_bytes(b"damaged")
     alone, shared = (load(write_config(tmp_path / name, tmp_path / "corpus")) for name in ("alone", "shared"))
     prepare(alone, num_workers=1)
@@ -114,7 +114,7 @@ def test_stage_1_with_a_worker_killed_equals_one_machine(tmp_path, dask_cluster,
 
     threading.Thread(target=kill_one, daemon=True).start()
     summary = prepare(shared, cluster=cluster)
-    assert killed and (summary.usable, summary.rejected) == (23, 1)
+    assert killed and (summary.usable, summary.rejected) == (11, 1)
     ours, theirs = (everything(tmp_path / name / "processed") for name in ("shared", "alone"))
     del ours["settings.json"], theirs["settings.json"]  # name their own folders
     assert ours == theirs
@@ -122,7 +122,7 @@ def test_stage_1_with_a_worker_killed_equals_one_machine(tmp_path, dask_cluster,
 
 @pytest.mark.slow
 def test_other_stages_on_a_cluster_equal_one_machine(tmp_path, cluster):
-    make_corpus(tmp_path / "corpus", 6)
+    make_corpus(tmp_path / "corpus", 3)
     settings, wavs = load(write_config(tmp_path, tmp_path / "corpus")), tmp_path / "corpus" / "wavs"
     for name, where in (("alone", None), ("cluster", cluster)):
         check_data(settings, output_dir=tmp_path / name, num_workers=1, with_mos=False, cluster=where)
