@@ -62,7 +62,10 @@ def all_commands() -> dict[str, tuple[str, bool]]:
 @cache
 def flags_of(recipe: str) -> dict[str, bool]:
     """Return the flags of a recipe, and whether each takes a value, by its help."""
-    help_ = subprocess.run(["sh", recipe, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    variables = os.environ | {"PYTHON": "false"}  # the help is the shell's own: nothing is installed for it
+    help_ = subprocess.run(
+        ["sh", recipe, "--help"], cwd=REPOSITORY, env=variables, capture_output=True, text=True, check=True
+    ).stdout
     return {flag: bool(value) for flag, value in re.findall(r"^  --(\w+)(,?.*)$", help_, re.MULTILINE)}
 
 
@@ -104,8 +107,8 @@ def check(line: str, is_whole: bool) -> None:
                    (REPOSITORY / "requirements" / f"{word}.txt").is_file() for word in words)  # fmt: skip
     elif program == "sh" and what.startswith("egs/"):
         assert (REPOSITORY / what).is_file()
-        if what.split("/")[1] in ("serve", "evaluate"):
-            check_module(what.split("/")[1], words, is_whole)
+        if alone := re.search(r'-m bins\.(\w+) "\$@"', text_of(what)):  # a recipe without stages
+            check_module(alone[1], words, is_whole)
         else:
             check_settings(f"{Path(what).parent}/exp_config.json", check_recipe(what, words))
     elif program == "python" and len(words) > 1 and words[1:] != ["--help"]:
