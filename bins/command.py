@@ -109,7 +109,7 @@ def share_numbers(shard: str) -> tuple[int, int]:
 
 
 def refuse_no_share(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Refuse, as wrong usage, a `--shard` that is none, or that is given with `--overwrite`."""
+    """Refuse, as wrong usage, a `--shard` that is none, or that is given with `--overwrite` or `--cluster`."""
     if not arguments.shard:
         return
     number, count = share_numbers(arguments.shard)
@@ -117,6 +117,8 @@ def refuse_no_share(parser: argparse.ArgumentParser, arguments: argparse.Namespa
         parser.error(f"argument --shard: {arguments.shard} is no share, as 3/8 is the third of eight")
     if arguments.overwrite:
         parser.error("argument --shard: --overwrite would delete what the other machines make")
+    if arguments.cluster:
+        parser.error("argument --shard: --cluster divides the work by itself")
 
 
 def results_folder(arguments: argparse.Namespace, model: Path) -> Path:

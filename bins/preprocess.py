@@ -84,8 +84,6 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
     if arguments.num_workers < 0:
         parser.error(f"argument --num_workers: {arguments.num_workers} is no number of processes")
     refuse_no_share(parser, arguments)
-    if arguments.shard and arguments.cluster:
-        parser.error("argument --shard: --cluster divides the work by itself")
     check_cluster(parser, arguments)
 
 

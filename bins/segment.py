@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import add_shard_flag, make_parser, refuse_no_share, run, share_numbers
+from bins.command import (
+    add_cluster_flag,
+    add_shard_flag,
+    check_cluster,
+    make_parser,
+    refuse_no_share,
+    run,
+    share_numbers,
+)
 
 if TYPE_CHECKING:
     from processors.segmenting.segments import SegmentingSettings
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
 def main(arguments: argparse.Namespace) -> int:
     from processors.preparation.plan import Share
     from processors.segmenting.segment_folder import MANIFEST, REJECTED, REPORT, find_jobs, segment_folder
+    from utils.cluster import open_cluster
     from utils.console import info, warn
     from utils.process_pool import available_cores
 
@@ -24,14 +33,17 @@ def main(arguments: argparse.Namespace) -> int:
     cores = arguments.num_workers or available_cores()
     # A function of the user may not survive in other processes.
     workers = 1 if arguments.transcriber else min(cores, len(jobs))
-    summary = segment_folder(
-        jobs,
-        output,
-        _settings(arguments, cores // workers, has_texts=all(job.text for job in jobs)),
-        share=Share(*share_numbers(arguments.shard)) if arguments.shard else None,
-        num_workers=workers,
-        overwrite=arguments.overwrite,
-    )
+    num_threads = 1 if arguments.cluster else cores // workers
+    with open_cluster(arguments.cluster) as cluster:
+        summary = segment_folder(
+            jobs,
+            output,
+            _settings(arguments, num_threads, has_texts=all(job.text for job in jobs)),
+            share=Share(*share_numbers(arguments.shard)) if arguments.shard else None,
+            num_workers=workers,
+            overwrite=arguments.overwrite,
+            cluster=cluster,
+        )
     if summary is None:
         return 0
     for problem in summary.problems:
@@ -101,12 +113,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--format", choices=("flac", "wav"), default="flac", help="of the utterances")
     add("--num_workers", type=int, default=0, metavar="N", help="recordings at once, one process each; 0: one per core")
     add_shard_flag(parser, "output_dir")
+    add_cluster_flag(parser)
     add("--overwrite", action="store_true", help="replace what the folder holds, readings included")
     return parser
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     refuse_no_share(parser, arguments)
+    check_cluster(parser, arguments)
+    if arguments.transcriber and arguments.cluster:
+        parser.error("argument --transcriber: runs in this process alone, and cannot be sent to a --cluster")
     if not 0 < arguments.shortest < arguments.longest <= 28:
         parser.error("arguments --shortest and --longest: expected 0 < shortest < longest <= 28 seconds")
     if not 0 <= arguments.edge_silence <= 1000 or not 0 <= arguments.most_errors <= 100 or arguments.num_workers < 0:

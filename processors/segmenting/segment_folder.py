@@ -26,7 +26,7 @@ from utils.console import Progress, info, warn
 from utils.errors import RecitalError
 from utils.files import remove_partial_files, write_atomically
 from utils.lock import InUseError, joint_user, sole_user
-from utils.process_pool import Died, Failed, Finished, Note, ProcessPool, Work
+from utils.process_pool import Died, Failed, Finished, LocalProcesses, Note, Work, Workers
 
 MANIFEST, REJECTED, REPORT = "manifest.jsonl", "rejected.jsonl", "index.html"
 _ORIGIN = "segmenting.json"
@@ -105,6 +105,7 @@ def segment_folder(
     share: Share | None = None,
     num_workers: int = 1,
     overwrite: bool = False,
+    cluster: Workers | None = None,
 ) -> Summary | None:
     """Segment recordings, and write the corpus, the rejected utterances and a report.
 
@@ -117,6 +118,7 @@ def segment_folder(
         share: of this machine, if several share the work in one output folder; the last one completes the whole.
         num_workers: processes, one recording each.
         overwrite: whether to delete what the folder holds of an earlier run.
+        cluster: segments the recordings, in place of processes of this machine.
 
     Returns:
         The summary of the whole; None while other machines have work left.
@@ -130,7 +132,7 @@ def segment_folder(
     with joint_user(output, waits=True, message=finishing) if share else sole_user(output):
         _require_own(output, jobs, overwrite)
         with sole_user(own) if share else nullcontext():
-            _segment_all(mine, output, settings, num_workers)
+            _segment_all(mine, output, settings, num_workers, cluster)
     try:
         with sole_user(output):
             results = [RecordingResult.load(output / "work" / f"{job.recording.id}.json") for job in jobs]
@@ -171,13 +173,17 @@ def _require_own(output: Path, jobs: Sequence[Job], overwrite: bool) -> None:
     write_atomically(path, origin)
 
 
-def _segment_all(jobs: Sequence[Job], output: Path, settings: SegmentingSettings, num_workers: int) -> None:
-    if num_workers <= 1 or len(jobs) <= 1:
+def _segment_all(
+    jobs: Sequence[Job], output: Path, settings: SegmentingSettings, num_workers: int, cluster: Workers | None
+) -> None:
+    if cluster is None and (num_workers <= 1 or len(jobs) <= 1):
         for job in jobs:
             segment_recording(job.recording, job.source, job.text, settings, output, shows_progress=True)
         return
+    workers = cluster or LocalProcesses(num_workers)
+    shared = (output, *(job.recording.audio_path for job in jobs))
     with (
-        ProcessPool(min(num_workers, len(jobs)), _worker, output, settings, preload=(__name__,)) as pool,
+        workers.pool(_worker, output, settings, preload=(__name__,), shared=shared, at_most=len(jobs)) as pool,
         Progress(len(jobs), "segmenting", "recordings") as progress,
     ):
         for job in jobs:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import bins.evaluate
+import tests.support.tone_words
 import utils.cluster
 from models.bundles.locate import find_bundle
 from models.inference.predict_mels import predict_mels
@@ -21,10 +22,15 @@ from processors.evaluation.results import evaluate_folders
 from processors.feature_store import FeatureStore
 from processors.features import PREDICTED_MEL
 from processors.preparation.prepare import prepare
+from processors.segmenting.cuts import Lengths
+from processors.segmenting.readers import ReaderSettings
+from processors.segmenting.segment_folder import find_jobs, segment_folder
+from processors.segmenting.segments import SegmentingSettings
 from tests.support.pool_work import make_nothing, make_square
 from tests.support.small_corpus import everything, load, make_corpus, write_config
 from tests.support.tiny_features import write_features
 from tests.support.tiny_models import TinyModel
+from tests.support.tone_words import recognise, write_speech
 from utils.cluster import ClusterError, _make_there, _Start, open_cluster
 from utils.errors import RecitalError
 from utils.process_pool import Died, Failed, Finished, Noted, WorkerError, results_of
@@ -124,6 +130,7 @@ def test_stage_1_with_a_worker_killed_equals_one_machine(tmp_path, dask_cluster,
 def test_other_stages_on_a_cluster_equal_one_machine(tmp_path, cluster):
     make_corpus(tmp_path / "corpus", 3)
     settings, wavs = load(write_config(tmp_path, tmp_path / "corpus")), tmp_path / "corpus" / "wavs"
+    reader = ReaderSettings(engine="function", function=recognise, file=Path(tests.support.tone_words.__file__))
     for name, where in (("alone", None), ("cluster", cluster)):
         check_data(settings, output_dir=tmp_path / name, num_workers=1, with_mos=False, cluster=where)
         metrics = Yardsticks(("mel", "mcd", "speaker_similarity"))
@@ -133,7 +140,18 @@ def test_other_stages_on_a_cluster_equal_one_machine(tmp_path, cluster):
         voice = TinyModel("FastSpeech2", tmp_path / name)
         voice.task(seed=0).bundle(tmp_path / name / "voice")
         predict_mels(find_bundle(tmp_path / name / "voice"), processed, ["tiny"], cluster=where)
-    for made in ("toy/data_check.csv", "toy/leave_out.txt", "result.json", "result.csv"):
+        write_speech(tmp_path / name / "book" / "one.wav", "Ash bay cat. Dew elm fog gem.")
+        jobs = find_jobs(tmp_path / name / "book", None, "en")
+        segment_folder(
+            jobs,
+            tmp_path / name / "segmented",
+            SegmentingSettings(reader, reader, Lengths(shortest_s=0.5)),
+            cluster=where,
+        )
+    for made in (
+        *("toy/data_check.csv", "toy/leave_out.txt", "result.json", "result.csv"),
+        *("segmented/manifest.jsonl", "segmented/index.html"),
+    ):
         ours, theirs = ((tmp_path / name / made).read_bytes() for name in ("cluster", "alone"))
         assert ours == theirs, made
     ours, theirs = (predicted(tmp_path / name / "processed" / "tiny") for name in ("cluster", "alone"))
