@@ -8,22 +8,14 @@ from pathlib import Path
 from bins.command import SERVER_TOKEN, make_parser, run
 from models.registry import all_configs
 
-_TEXTS = 50
 _PRECISIONS = ("fp32", "bf16")  # of a CPU
 
 
 def main(arguments: argparse.Namespace) -> int:
     import torch
 
-    if arguments.server:
-        return _measure_server(arguments)
-    if arguments.scale:
-        from models.benchmarks.scale import measure_scale
-        from models.benchmarks.timing import as_table
-        from utils.console import info
-
-        info(as_table(measure_scale(arguments.scale)))
-        return 0
+    if arguments.server or arguments.scale:
+        return _measure_other_things(arguments)
     from models.benchmarks.records import is_slower, read_record, save
     from models.benchmarks.run import benchmark
     from models.benchmarks.timing import Plan, as_table
@@ -62,18 +54,18 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _measure_server(arguments: argparse.Namespace) -> int:
+def _measure_other_things(arguments: argparse.Namespace) -> int:
     import os
 
-    from models.benchmarks.server_load import LoadPlan, made_up_texts, measure_server
+    from models.benchmarks.scale import measure_scale
+    from models.benchmarks.server_load import LoadPlan, measure_server, texts_of
     from models.benchmarks.timing import as_table
-    from processors.utterance import read_text_file
     from utils.console import info
 
-    texts = made_up_texts(_TEXTS)
-    if arguments.texts is not None:
-        texts = [line.strip() for line in read_text_file(arguments.texts).splitlines() if line.strip()]
-    token = os.environ.get(SERVER_TOKEN, "")
+    if arguments.scale:
+        info(as_table(measure_scale(arguments.scale)))
+        return 0
+    texts, token = texts_of(arguments.texts), os.environ.get(SERVER_TOKEN, "")
     plan = LoadPlan(arguments.server, texts, arguments.clients, arguments.seconds, arguments.voice, token)
     info(as_table([measure_server(plan)]))
     return 0

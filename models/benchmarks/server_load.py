@@ -14,11 +14,13 @@ import wave
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from models.benchmarks.timing import Section
+from processors.utterance import read_text_file
 from utils.errors import RecitalError
 
 _PATH = "/v1/audio/speech"
@@ -27,6 +29,7 @@ _RUBBISH: tuple[bytes, ...] = (b"rubbish", b"{}", b'{"input":1}', b"\xff" * 1000
 _HANG_UP, _SEND_RUBBISH = 0.2, 0.1  # shares of the requests
 _WARM_UP_S = 10.0
 _ALONE_S = 8.0
+_TEXTS = 50
 _RESIDENT = re.compile(r"^process_resident_memory_bytes (\S+)", re.MULTILINE)
 
 
@@ -60,6 +63,13 @@ class LoadPlan:
     seconds: float = 60.0
     voice: str = ""
     token: str = ""
+
+
+def texts_of(path: Path | None) -> list[str]:
+    """Return the lines of a file of texts, without blank ones; 50 made-up texts where none is named."""
+    if path is None:
+        return made_up_texts(_TEXTS)
+    return [line.strip() for line in read_text_file(path).splitlines() if line.strip()]
 
 
 def made_up_texts(count: int) -> list[str]:
