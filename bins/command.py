@@ -92,14 +92,15 @@ def load(arguments: argparse.Namespace) -> Resolved:
     return load_settings(arguments.config, arguments.set, settings_class, getattr(arguments, "data_config", None))
 
 
-def add_shard_flag(parser: argparse.ArgumentParser, folder: str) -> None:
-    """Add `--shard`, for several machines with one folder of results, named as the user knows it."""
+def add_sharing_flags(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add `--shard`, for several machines with one folder of results, named as the user knows it, and `--cluster`."""
     parser.add_argument(
         "--shard",
         metavar="N/M",
         help=f"prepare only the N-th of M shares, as one of several machines with the same {folder}; the last one "
         "completes the whole",
     )
+    add_cluster_flag(parser)
 
 
 def share_numbers(shard: str) -> tuple[int, int]:
@@ -108,8 +109,9 @@ def share_numbers(shard: str) -> tuple[int, int]:
     return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
 
-def refuse_no_share(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Refuse, as wrong usage, a `--shard` that is none, or that is given with `--overwrite` or `--cluster`."""
+def check_sharing(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse, as wrong usage, a `--shard` that is none, or with `--overwrite` or `--cluster`; see `check_cluster`."""
+    check_cluster(parser, arguments)
     if not arguments.shard:
         return
     number, count = share_numbers(arguments.shard)

@@ -6,13 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from bins.command import (
-    add_cluster_flag,
-    add_shard_flag,
-    check_cluster,
+    add_sharing_flags,
+    check_sharing,
     choose_device,
     load,
     make_parser,
-    refuse_no_share,
     run,
     say_next,
     share_numbers,
@@ -83,8 +81,7 @@ def _prepare(arguments: argparse.Namespace, cluster: Workers | None) -> int:
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if arguments.num_workers < 0:
         parser.error(f"argument --num_workers: {arguments.num_workers} is no number of processes")
-    refuse_no_share(parser, arguments)
-    check_cluster(parser, arguments)
+    check_sharing(parser, arguments)
 
 
 if __name__ == "__main__":
@@ -105,8 +102,7 @@ if __name__ == "__main__":
         metavar="N",
         help="processes; 0 for preprocess.num_workers, which is one per core by default",
     )
-    add_shard_flag(parser, "processed_dir")
-    add_cluster_flag(parser)
+    add_sharing_flags(parser, "processed_dir")
     parser.add_argument(
         "--overwrite",
         action="store_true",

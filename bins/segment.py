@@ -6,15 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bins.command import (
-    add_cluster_flag,
-    add_shard_flag,
-    check_cluster,
-    make_parser,
-    refuse_no_share,
-    run,
-    share_numbers,
-)
+from bins.command import add_sharing_flags, check_sharing, make_parser, run, share_numbers
 
 if TYPE_CHECKING:
     from processors.segmenting.segments import SegmentingSettings
@@ -33,12 +25,11 @@ def main(arguments: argparse.Namespace) -> int:
     cores = arguments.num_workers or available_cores()
     # A function of the user may not survive in other processes.
     workers = 1 if arguments.transcriber else min(cores, len(jobs))
-    num_threads = 1 if arguments.cluster else cores // workers
     with open_cluster(arguments.cluster) as cluster:
         summary = segment_folder(
             jobs,
             output,
-            _settings(arguments, num_threads, has_texts=all(job.text for job in jobs)),
+            _settings(arguments, 1 if arguments.cluster else cores // workers, has_texts=all(job.text for job in jobs)),
             share=Share(*share_numbers(arguments.shard)) if arguments.shard else None,
             num_workers=workers,
             overwrite=arguments.overwrite,
@@ -112,15 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--edge_silence", type=float, default=200.0, metavar="MS", help="most silence left at each edge")
     add("--format", choices=("flac", "wav"), default="flac", help="of the utterances")
     add("--num_workers", type=int, default=0, metavar="N", help="recordings at once, one process each; 0: one per core")
-    add_shard_flag(parser, "output_dir")
-    add_cluster_flag(parser)
+    add_sharing_flags(parser, "output_dir")
     add("--overwrite", action="store_true", help="replace what the folder holds, readings included")
     return parser
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    refuse_no_share(parser, arguments)
-    check_cluster(parser, arguments)
+    check_sharing(parser, arguments)
     if arguments.transcriber and arguments.cluster:
         parser.error("argument --transcriber: runs in this process alone, and cannot be sent to a --cluster")
     if not 0 < arguments.shortest < arguments.longest <= 28:

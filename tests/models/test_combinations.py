@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from itertools import combinations, product
 from pathlib import Path
 from typing import get_args
@@ -30,7 +29,8 @@ from models.runs import corpus_aligner
 from processors.alignment.intervals import Alignment, Interval
 from processors.alignment.textgrid import write_textgrid
 from processors.features import needs_alignment
-from processors.preparation import extraction, mfa, report, utterance_preparer
+from processors.preparation import mfa, report, utterance_preparer
+from processors.preparation import prepare as prepare_module
 from processors.preparation.prepare import prepare
 from processors.text.front_end import FrontEnds
 from processors.text.phone_sequence import PhoneSequence
@@ -38,7 +38,7 @@ from processors.text.tokens import Word
 from processors.utterance import SPLITS, read_manifest
 from tests.support.small_corpus import EDGE_S, PHONE_S, RATE, WORDS, make_corpus, texts, write_config
 from tests.support.tiny_models import SMALL
-from utils.process_pool import Noted
+from utils.process_pool import ThisProcess
 
 N_CLIPS = 6
 HOP_SIZE, N_MEL = 64, 12
@@ -188,26 +188,6 @@ def run_mfa(command, log) -> None:
         write_textgrid(Path(aligned) / lab.parent.name / f"{lab.stem}.TextGrid", evenly_aligned(tokens))
 
 
-class InlinePool:
-    """Does in this process what stage 1 gives to others, since starting those takes longer than their work."""
-
-    def __init__(self, num_workers, make_work, *arguments, **_) -> None:
-        self._work, self._tasks = make_work(*arguments), []
-        self.submit = self._tasks.append
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None:
-        pass
-
-    def events(self) -> Iterator[Noted]:
-        for task in self._tasks:
-            notes = []
-            self._work(task, notes.append)
-            yield from (Noted(task, note) for note in notes)
-
-
 def pairs(combination: Combination) -> set[frozenset[str]]:
     return {frozenset(pair) for pair in combinations(combination, 2)}
 
@@ -226,7 +206,7 @@ def covering(possible: list[Combination]) -> list[Combination]:
 def stand_ins(monkeypatch):
     """Replace what would take most of the time or is not installed: pictures, processes, pocketsphinx and MFA."""
     monkeypatch.setattr(report, "_shown", lambda *_: ())
-    monkeypatch.setattr(extraction, "ProcessPool", InlinePool)
+    monkeypatch.setattr(prepare_module, "_processes", lambda *_: ThisProcess())
     monkeypatch.setattr(utterance_preparer, "make_pocketsphinx_aligner", lambda language: EvenAligner())
     monkeypatch.setattr(mfa.shutil, "which", lambda program: program)
     monkeypatch.setattr(mfa, "_run", run_mfa)
