@@ -231,7 +231,10 @@ class _Server:
 
     def resident_mib(self) -> int | str:
         """Return the server's memory, as its metrics state it."""
-        found = _RESIDENT.search(self.request("GET", "/metrics")[2].decode())
+        try:
+            found = _RESIDENT.search(self.request("GET", "/metrics")[2].decode())
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"{self._address}: no longer answers: {error}") from None
         mib = round(float(found[1]) / 2**20) if found else 0
         return mib or "unknown"
 
