@@ -78,14 +78,14 @@ def predict_mels(
             f"{bundle.folder}: holds a {bundle.settings.model_type}, which is not an acoustic model; choose one that is"
         )
     bundle.require_front_end()
-    workers = cluster or ThisProcess()
+    workers, stamp = cluster or ThisProcess(), _stamp(bundle)
     with sole_user(processed_dir):
-        missing = {dataset: _missing(bundle, processed_dir, datasets, dataset, overwrite) for dataset in datasets}
+        missing = {each: _missing(bundle, stamp, processed_dir, datasets, each, overwrite) for each in datasets}
         made = sum(len(utterances) for utterances in missing.values())
         for dataset, utterances in missing.items():
             if utterances:
-                _write_model_file(bundle, processed_dir / dataset)
-        source = (bundle, _stamp(bundle), device) if cluster is None else (bundle.folder, _stamp(bundle), None)
+                _write_model_file(bundle, stamp, processed_dir / dataset)
+        source = (bundle, stamp, device) if cluster is None else (bundle.folder, stamp, None)
         with (
             Progress(made, "predicting mels", "recordings") as progress,
             workers.pool(_make_predictor, *source, preload=(__name__,), shared=[processed_dir]) as pool,
@@ -98,7 +98,7 @@ def predict_mels(
 
 
 def _missing(
-    bundle: Bundle, processed_dir: Path, datasets: Sequence[str], dataset: str, overwrite: bool
+    bundle: Bundle, stamp: bytes, processed_dir: Path, datasets: Sequence[str], dataset: str, overwrite: bool
 ) -> list[Utterance]:
     """Return the utterances of a corpus whose mel is missing, another model's, or of another length."""
     listed, stores = open_split(processed_dir, [dataset], *SPLITS)
@@ -118,7 +118,6 @@ def _missing(
             )
     if overwrite:
         return utterances
-    stamp = _stamp(bundle)
     stamps = {utterance.id: _stored_stamp(store, utterance.id) for utterance in utterances}
     last_model = _read_model_file(folder)
     if last_model.get("stamp") != stamp.hex() and (others := set(stamps.values()) - {b"", stamp}):
@@ -256,9 +255,9 @@ def _stored_stamp(store: FeatureStore, utterance_id: str) -> bytes:
     return store.read(utterance_id, PREDICTED_BY).tobytes()
 
 
-def _write_model_file(bundle: Bundle, folder: Path) -> None:
+def _write_model_file(bundle: Bundle, stamp: bytes, folder: Path) -> None:
     """Record the model, so that an interrupted run that replaces another model's mels can resume."""
-    model = {"bundle": str(bundle.folder), "stamp": _stamp(bundle).hex()}
+    model = {"bundle": str(bundle.folder), "stamp": stamp.hex()}
     write_atomically(folder / _MODEL_FILE, json.dumps(model, indent=2, ensure_ascii=False) + "\n")
     write_sources(folder, bundle.sources, PREDICTED_SOURCES_FILE)
 
