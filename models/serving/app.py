@@ -20,11 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.serving.page_files import add_page, is_of_page
 from models.serving.requests import (
+    INVALID,
     MODEL,
     OPENAI_MODELS,
     ArrivalTimeoutError,
     RequestError,
     SpeechBody,
+    error_content,
     read_speech_body,
 )
 from models.serving.service import SpeechService
@@ -37,7 +39,6 @@ from utils.machine import resident_bytes
 from utils.version import VERSION
 
 _JSON_LINES = "application/x-ndjson"
-_INVALID = "invalid_request_error"
 _MOST_THROWN_AWAY = 2**26
 _BYTES_PER_CHARACTER = 12  # of JSON's longest escape
 
@@ -64,10 +65,10 @@ class _TooLargeError(RecitalError):
 
 
 _STATUS: Mapping[type[RecitalError], tuple[int, str]] = {
-    RequestError: (400, _INVALID),
-    ArrivalTimeoutError: (408, _INVALID),
-    _TooLargeError: (413, _INVALID),
-    UnknownVoiceError: (404, _INVALID),
+    RequestError: (400, INVALID),
+    ArrivalTimeoutError: (408, INVALID),
+    _TooLargeError: (413, INVALID),
+    UnknownVoiceError: (404, INVALID),
     QueueFullError: (429, "rate_limit_error"),
     VoiceUnavailableError: (503, "server_error"),
     ShuttingDownError: (503, "server_error"),
@@ -107,7 +108,7 @@ class _Gate:
                 self._service.metrics.count_request(getattr(route, "path", "other"), message["status"])
             await send(message)
 
-        app = self._app if self._may_pass(Request(scope)) else _problem(401, "the token is missing or wrong", _INVALID)
+        app = self._app if self._may_pass(Request(scope)) else _problem(401, "the token is missing or wrong", INVALID)
         try:
             await app(scope, receive, send_and_count)
         except RecitalError as error:  # in the middle of an answer, whose connection uvicorn closes then
@@ -125,7 +126,7 @@ def _add_errors(app: FastAPI) -> None:
     async def not_found(request: Request, error: HTTPException) -> Response:
         what = f"{request.method} {request.url.path[:80]}"
         sentences = {404: f"{what}: there is nothing here", 405: f"{what}: this method is not possible here"}
-        return _problem(error.status_code, sentences.get(error.status_code, str(error.detail)), _INVALID)
+        return _problem(error.status_code, sentences.get(error.status_code, str(error.detail)), INVALID)
 
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> Response:
@@ -315,6 +316,4 @@ def _refusal(error: RecitalError) -> Response:
 def _problem(
     status: int, message: str, kind: str, field: str | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return an error in OpenAI's shape."""
-    error = {"message": message, "type": kind, "param": field, "code": None}
-    return JSONResponse({"error": error}, status, headers=dict(headers or {}))
+    return JSONResponse(error_content(message, kind, field), status, headers=dict(headers or {}))

@@ -9,6 +9,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from models.serving.requests import INVALID, error_content
+
 
 class Connection(H11Protocol):
     """uvicorn's connection, with a limit on the time that the head of a request may take.
@@ -52,8 +54,7 @@ class Connection(H11Protocol):
     def _give_up(self) -> None:
         if self._has_begun and not self.transport.is_closing():
             message = f"the head of the request did not arrive within {self._head_timeout_s:g} seconds"
-            error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-            content = json.dumps({"error": error}).encode()
+            content = json.dumps(error_content(message, INVALID)).encode()
             head = "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\n"
             self.transport.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         self.transport.close()

@@ -18,6 +18,7 @@ from utils.errors import RecitalError
 OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 """Names of models that clients of OpenAI's interface send; all mean the voice's own."""
 MODEL = "recital"
+INVALID = "invalid_request_error"
 
 
 class RequestError(RecitalError):
@@ -34,6 +35,11 @@ class RequestError(RecitalError):
 
 class ArrivalTimeoutError(RecitalError):
     """A request that does not arrive in time."""
+
+
+def error_content(message: str, kind: str, field: str | None = None) -> dict[str, dict[str, str | None]]:
+    """Return the content of an answer that states an error, in OpenAI's shape."""
+    return {"error": {"message": message, "type": kind, "param": field, "code": None}}
 
 
 class SpeechBody(BaseModel):
