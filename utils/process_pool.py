@@ -86,7 +86,7 @@ class Workers(Protocol):
 
     @property
     def count(self) -> int:
-        """How many tasks are processed at a time."""
+        """Return how many tasks are processed at a time."""
 
     def pool(
         self,
