@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import pickle
 import queue
@@ -91,7 +92,7 @@ class Cluster:
 
     @property
     def count(self) -> int:
-        """How many tasks the cluster's present workers process at a time, one per thread; at least 1."""
+        """Return how many tasks the cluster's present workers process at a time, one per thread; at least 1."""
         return max(self.threads(), 1)
 
     def threads(self) -> int:
@@ -119,10 +120,7 @@ class Cluster:
         at_most: int = sys.maxsize,
     ) -> _ClusterPool:
         """Return a pool of the cluster's processes; see `utils.process_pool.Workers`."""
-        work = (make_work, arguments, tuple(preload))
-        return _ClusterPool(
-            self, shared, lambda signs: _Start(uuid.uuid4().hex, os.getcwd(), signs, _versions(), *work)
-        )
+        return _ClusterPool(self, shared, make_work, arguments, tuple(preload))
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return the future of a call of one of this module's functions by a worker."""
@@ -182,11 +180,17 @@ class _ClusterPool:
     """
 
     def __init__(
-        self, cluster: Cluster, shared: Sequence[Path], start_of: Callable[[Mapping[str, int]], _Start]
+        self,
+        cluster: Cluster,
+        shared: Sequence[Path],
+        make_work: Callable[..., Work],
+        arguments: tuple[Any, ...],
+        preload: tuple[str, ...],
     ) -> None:
         self._cluster = cluster
         self._stack = ExitStack()
-        self._start = start_of({str(path): path.stat().st_size for path in map(self._sign, shared)})
+        signs = {str(path): path.stat().st_size for path in map(self._sign, shared)}
+        self._start = _Start(uuid.uuid4().hex, os.getcwd(), signs, _versions(), make_work, arguments, preload)
         self._waiting: deque[Any] = deque()
         self._in_hand: dict[str, tuple[Any, Any]] = {}  # key to future and task
         self._finished: queue.Queue[Any] = queue.Queue()
@@ -358,8 +362,6 @@ def _take(start: _Start) -> ProcessPool:
                 _idle.remove(each)
                 return each.pool
         # A nanny's worker is daemonic, and multiprocessing forbids it children; ours end with it by themselves.
-        import multiprocessing
-
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         return ProcessPool(1, _make_there, start, preload=start.preload)
 
