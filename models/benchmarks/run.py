@@ -81,18 +81,19 @@ def benchmark(
     sections: list[Section] = []
     peak_mib = 0
     for config in configs:
-        settings = made_up_settings(config, [*overrides, f"train.batch_size={plan.batch_size}"])
+        chosen = [*overrides, f"train.batch_size={plan.batch_size}"]
+        settings = made_up_settings(config, chosen)
         info(f"{config}: {plan.steps} training steps and {plan.runs} runs of inference")
         sections += _MEASURE[kind_of(settings.model_type)](config, settings, plan)
         for names in discriminators if hasattr(settings.train, "discriminators") else ():
-            chosen = [*overrides, f"train.batch_size={plan.batch_size}", f"train.discriminators={json.dumps(names)}"]
-            sections.append(vocoders.measure_training(config, made_up_settings(config, chosen), plan))
-        peak_mib = max(peak_mib, peak_memory_mib(), *_peaks(sections, plan))
+            others = made_up_settings(config, [*chosen, f"train.discriminators={json.dumps(names)}"])
+            sections.append(vocoders.measure_training(config, others, plan))
+        peak_mib = max(peak_mib, peak_memory_mib())
     if extraction:
         sections += measure_extraction(made_up_settings(configs[0], overrides).preprocess, plan)
     if voice is not None:
         sections += measure_system(voice, vocoder, plan)
-    peak_mib = max(peak_mib, peak_memory_mib())
+    peak_mib = max(peak_mib, peak_memory_mib(), *_peaks(sections, plan))
     return Report(machine, torch.get_num_threads(), plan.device, str(describe_machine()["load"]), peak_mib, sections)
 
 
