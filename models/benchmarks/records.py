@@ -45,13 +45,12 @@ def read_record(path: Path) -> dict[str, Any]:
         RecordError: the file is something else.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         _speeds(record["sections"])
         assert record["machine"]["processor"] and record["threads"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise RecordError(f"{path}: is not a record that bins.benchmark --json has written") from error
-    found: dict[str, Any] = record
-    return found
+    return record
 
 
 def is_slower(report: Report, before: Mapping[str, Any], name: str, tolerance: float) -> bool:
@@ -116,8 +115,7 @@ def _speeds(sections: list[Mapping[str, Any]]) -> dict[tuple[str, ...], float]:
     speeds = {}
     for section in sections:
         for row in section["rows"]:
-            [speed, *_] = [*(float(row[name]) for name in _SPEEDS if name in row), 0.0]
-            if speed:
+            if speed := next((float(row[name]) for name in _SPEEDS if name in row), 0.0):
                 values = [str(row.get(name, "")).removeprefix("-") for name in _SUBJECT]
                 subject = (section["title"], *values)
                 speeds[subject] = speed

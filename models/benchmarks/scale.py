@@ -6,7 +6,6 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,10 +83,7 @@ def _measure(home: Path, count: int) -> list[dict[str, Any]]:
     )
     rows: list[dict[str, Any]] = []
 
-    def measured(step: str, work: Callable[[], Any]) -> Any:
-        with _measuring(step, count, rows):
-            return work()
-
+    measured = partial(_measured, rows, count)
     measured("written", lambda: _write_corpus(home, settings, count))
     processed_dir = settings.preprocess.processed_path
     _measure_plan(settings, measured)
@@ -108,13 +104,13 @@ def _measure_plan(settings: ExperimentSettings, measured: Callable[[str, Callabl
     assert not plan.jobs, "the features that this file writes are those that stage 1 expects"
 
 
-@contextmanager
-def _measuring(step: str, count: int, rows: list[dict[str, Any]]) -> Iterator[None]:
+def _measured(rows: list[dict[str, Any]], count: int, step: str, work: Callable[[], Any]) -> Any:
+    """Add the cost of a step to the rows, and return its result."""
     gc.collect()
     return_free_memory()
     forget_peak_memory()
     held, started, worked = peak_memory_mib(), time.perf_counter(), time.process_time()
-    yield
+    result = work()
     cpu_s = time.process_time() - worked
     rows.append(
         {
@@ -126,6 +122,7 @@ def _measuring(step: str, count: int, rows: list[dict[str, Any]]) -> Iterator[No
             "MiB": peak_memory_mib() - held,
         }
     )
+    return result
 
 
 def _write_corpus(home: Path, settings: ExperimentSettings, count: int) -> None:
