@@ -16,16 +16,12 @@ def main(arguments: argparse.Namespace) -> int:
 
     if arguments.server or arguments.scale:
         return _measure_other_things(arguments)
-    from models.benchmarks.records import is_slower, read_record, save
+    from models.benchmarks.records import announce, is_slower, read_record
     from models.benchmarks.run import benchmark
-    from models.benchmarks.timing import Plan, as_table
-    from utils.console import info
-    from utils.errors import RecitalError
+    from models.benchmarks.timing import Plan
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise RecitalError("--device cuda: torch finds no GPU on this machine; python -m bins.doctor shows why")
     before = read_record(Path(arguments.against)) if arguments.against else None
     plan = Plan(
         precisions=arguments.precision,
@@ -45,10 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
         vocoder=arguments.vocoder_dir,
         discriminators=arguments.discriminators,
     )
-    info(f"\n{report.headline()}")
-    info(as_table(report.sections))
-    info(f"\npeak memory of this process: {report.peak_memory_mib} MiB")
-    save(report, arguments.json, arguments.page)
+    announce(report, arguments.json, arguments.page)
     if before is not None and is_slower(report, before, arguments.against, arguments.tolerance):
         return 1
     return 0
@@ -110,12 +103,13 @@ def _parser() -> argparse.ArgumentParser:
         help="with this vocoder, or griffin_lim; by default the voice's own or the shipped one",
     )
     add("--threads", type=_positive, default=None, help="threads of torch; as many as it takes unless given")
-    add("--server", metavar="URL", help="measure a running server of speech instead, with many clients at once")
+    instead = parser.add_mutually_exclusive_group().add_argument
+    instead("--server", metavar="URL", help="measure a running server of speech instead, with many clients at once")
     add("--texts", type=Path, metavar="FILE", help="with --server: a text on each line; made up unless given")
     add("--voice", default="", metavar="NAME", help="with --server: the voice to ask for; the default unless given")
     add("--clients", type=_positive, default=50, metavar="N", help="with --server: at once")
     add("--seconds", type=float, default=60.0, metavar="S", help="with --server: for so long")
-    add("--scale", nargs="+", type=_positive, metavar="N", help="measure made-up corpora of N utterances instead")
+    instead("--scale", nargs="+", type=_positive, metavar="N", help="measure made-up corpora of N utterances instead")
     sets = "also train GAN vocoders with these discriminators, e.g. mpd+msd mpd+mrd; their settings' own in any case"
     add("--discriminators", nargs="+", type=lambda names: names.split("+"), default=[], metavar="SET", help=sets)
     add("--json", "--output", metavar="FILE", help="where to write the figures as JSON, a record for --against")
@@ -125,5 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    for name in ("json", "page", "against"):
+        if getattr(arguments, name) and (arguments.server or arguments.scale):
+            parser.error(f"argument --{name}: is for models; --server and --scale print their table alone")
+
+
 if __name__ == "__main__":
-    run(main, _parser())
+    run(main, _parser(), _check)

@@ -27,8 +27,11 @@ class RecordError(RecitalError):
     """A file that holds no record of a benchmark."""
 
 
-def save(report: Report, record: str | None, page: str | None) -> None:
-    """Write a report as JSON and as tables in Markdown, where a path is given."""
+def announce(report: Report, record: str | None, page: str | None) -> None:
+    """Print a report, and write it as JSON and as tables in Markdown where a path is given."""
+    info(f"\n{report.headline()}")
+    info(as_table(report.sections))
+    info(f"\npeak memory of this process: {report.peak_memory_mib} MiB")
     if record:
         write_atomically(Path(record), json.dumps(asdict(report), indent=2) + "\n")
         info(f"the same in figures: {record}")

@@ -16,6 +16,7 @@ from models.benchmarks.made_up import made_up_settings
 from models.benchmarks.timing import Plan, Section
 from models.registry import kind_of
 from utils.console import info
+from utils.errors import RecitalError
 from utils.machine import describe_machine, peak_memory_mib
 
 _MEASURE = {"acoustic": acoustic.measure, "vocoder": vocoders.measure, "aligner": aligner.measure}
@@ -76,7 +77,10 @@ def benchmark(
     Raises:
         SettingsError: a config or an override is faulty.
         BundleError: a folder holds no such model.
+        RecitalError: there is no GPU to measure.
     """
+    if plan.device == "cuda" and not torch.cuda.is_available():
+        raise RecitalError("--device cuda: torch finds no GPU on this machine; python -m bins.doctor shows why")
     machine = describe_machine()
     sections: list[Section] = []
     peak_mib = 0

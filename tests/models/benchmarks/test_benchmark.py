@@ -189,6 +189,16 @@ def test_a_gpu_that_is_not_there_is_not_measured(command, monkeypatch):
     assert code == 1 and "torch finds no GPU" in errors
 
 
+def test_figures_that_would_not_be_written_or_compared_are_refused(command, tmp_path):
+    (tmp_path / "record.json").write_text("{}")
+    for what in (("--scale", "9"), ("--server", "http://127.0.0.1:9")):
+        for flag in ("--json", "--page", "--against"):
+            code, _, errors = command(bins.benchmark, *what, flag, tmp_path / "record.json")
+            assert code == 2 and f"argument {flag}: is for models" in errors
+    code, _, errors = command(bins.benchmark, "--scale", "9", "--server", "http://127.0.0.1:9")
+    assert code == 2 and "not allowed with" in errors
+
+
 @pytest.mark.slow
 def test_the_command_measures_a_vocoder(run_benchmark):
     overrides = [argument for override in VOCODER for argument in ("--set", override)]
