@@ -17,15 +17,7 @@ from models.benchmarks.made_up import (
     random_lengths,
     untrained_bundle,
 )
-from models.benchmarks.timing import (
-    Plan,
-    Section,
-    Stepper,
-    forget_peak_mib,
-    peak_mib,
-    percentiles_ms,
-    time_in_turn,
-)
+from models.benchmarks.timing import PeakMemory, Plan, Section, Stepper, percentiles_ms, time_in_turn
 from models.contracts import AcousticModel, Controls, PhonemeBatch, prosody_levels
 from models.registry import open_acoustic, reference_of
 from processors.datasets.acoustic_data import AcousticBatch, collate_acoustic
@@ -95,7 +87,7 @@ def measure_training(
         drawn at random, with the ratio of the speeds; "-" where there is no plain implementation.
     """
     reference = _reference(settings) if with_reference else None
-    forget_peak_mib(device)
+    peak = PeakMemory(device)
     ours = [made_up_batch(lengths, settings) for lengths in bucketed_lengths(settings, steps)]
     random = [made_up_batch(lengths, settings) for lengths in random_lengths(settings, steps)]
     clip = settings.train.gradient_clip
@@ -115,7 +107,7 @@ def measure_training(
         "times plain": speed / plain[0] if plain else "-",
         "padding": f"{_padding_share(ours):.1%}",
         "padding, plain": f"{_padding_share(random):.1%}",
-        "peak memory MiB": peak_mib(device),
+        "peak memory MiB": peak.mib(),
     }
 
 
@@ -130,7 +122,7 @@ def measure_inference(
         real-time factor, and peak memory.
     """
     network, reference = open_acoustic(untrained_bundle(settings), device), _reference(settings)
-    forget_peak_mib(device)
+    peak = PeakMemory(device)
     generator = torch.Generator().manual_seed(0)
     phoneme_ids = torch.randint(len(INVENTORY) - 60, len(INVENTORY), (1, _N_PHONES), generator=generator).to(device)
     phones = PhonemeBatch(phoneme_ids, torch.tensor([_N_PHONES]).to(device), torch.tensor([0]).to(device))
@@ -152,7 +144,7 @@ def measure_inference(
         "frames per s": frames / medians_s["ours"],
         "speech s per s": speech_s / medians_s["ours"],
         "s per speech s": medians_s["ours"] / speech_s,
-        "peak memory MiB": peak_mib(device),
+        "peak memory MiB": peak.mib(),
     }
 
 

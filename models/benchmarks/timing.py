@@ -60,17 +60,24 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def forget_peak_mib(device: str) -> None:
-    """Count the peak of `peak_mib` from now on."""
-    if device == "cpu":
-        forget_peak_memory()
-    else:
-        torch.cuda.reset_peak_memory_stats(device)
+class PeakMemory:
+    """Peak memory of the whole process, or of a GPU's tensors, since this was made; a later one restarts the count.
 
+    Args:
+        device: "cpu" or "cuda".
+    """
 
-def peak_mib(device: str) -> int:
-    """Return the peak memory since `forget_peak_mib`: of the whole process, or of a GPU's tensors."""
-    return peak_memory_mib() if device == "cpu" else torch.cuda.max_memory_allocated(device) // 2**20
+    def __init__(self, device: str) -> None:
+        self._device = device
+        if device == "cpu":
+            forget_peak_memory()
+        else:
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def mib(self) -> int:
+        """Return the peak so far, in MiB."""
+        on_cpu = self._device == "cpu"
+        return peak_memory_mib() if on_cpu else torch.cuda.max_memory_allocated(self._device) // 2**20
 
 
 def time_in_turn(

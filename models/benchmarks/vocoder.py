@@ -14,16 +14,7 @@ from torch import Tensor, nn
 
 from config.schema import ExperimentSettings
 from models.benchmarks.made_up import made_up_task, untrained_bundle
-from models.benchmarks.timing import (
-    Plan,
-    Section,
-    Stepper,
-    forget_peak_mib,
-    peak_mib,
-    percentiles_ms,
-    synchronize,
-    time_in_turn,
-)
+from models.benchmarks.timing import PeakMemory, Plan, Section, Stepper, percentiles_ms, synchronize, time_in_turn
 from models.contracts import InferenceVocoder, VocoderNetwork
 from models.registry import open_vocoder_network, reference_of
 from processors.datasets.vocoder_data import VocoderBatch
@@ -68,7 +59,7 @@ def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwor
     rows = []
     with torch.inference_mode():
         for batch_size in plan.speaking_batch_sizes:
-            forget_peak_mib(plan.device)
+            peak = PeakMemory(plan.device)
             mel = _mel(settings, batch_size, _SPOKEN_S).to(plan.device)
             implementations: dict[str, Callable[[], Tensor]] = {
                 name: partial(each, mel) for name, each in plain.items()
@@ -96,7 +87,7 @@ def _inference(config: str, settings: ExperimentSettings, network: VocoderNetwor
                         if not waveforms or name in plain
                         else _snr_db(waveforms["plain fp32"], waveforms[name]),
                         **percentiles_ms(seconds),
-                        "peak memory MiB": peak_mib(plan.device),  # of all implementations
+                        "peak memory MiB": peak.mib(),  # of all implementations
                     }
                 )
     return Section(
@@ -134,14 +125,14 @@ def _long_speech(config: str, settings: ExperimentSettings, network: VocoderNetw
         deque(vocoder.stream(frame), maxlen=0)  # whatever is prepared once
         for seconds in (min(60.0, plan.long_s), plan.long_s):
             frames = int(seconds * settings.preprocess.sample_rate / settings.preprocess.hop_size)
-            forget_peak_mib(plan.device)
+            peak = PeakMemory(plan.device)
             started = time.perf_counter()
             samples = sum(len(chunk) for chunk in vocoder.stream(frame.expand(-1, frames)))
             synchronize(plan.device)
             taken = time.perf_counter() - started
             made_s = samples / settings.preprocess.sample_rate
             row = {"config": config, "precision": precision, "speech s": made_s, "speech s per s": made_s / taken}
-            rows.append(row | {"peak memory MiB": peak_mib(plan.device)})
+            rows.append(row | {"peak memory MiB": peak.mib()})
     return Section(
         "Long speech", "made in chunks, none of which is kept; the whole process's peak memory meanwhile", rows
     )
@@ -156,7 +147,7 @@ def measure_training(config: str, settings: ExperimentSettings, plan: Plan) -> S
     steps = {"training": 0} if start is None else {"before the adversary": start - 1, "adversarial": start}
     for precision in plan.precisions:
         for name, step in steps.items():
-            forget_peak_mib(plan.device)
+            peak = PeakMemory(plan.device)
             stepper = Stepper(made_up_task(settings), precision, settings.train.gradient_clip, plan.device)
             batch = made_up_batch(settings)
             seconds = time_in_turn({name: partial(stepper.take, batch, step)}, plan.steps, plan.device)[name]
@@ -172,7 +163,7 @@ def measure_training(config: str, settings: ExperimentSettings, plan: Plan) -> S
                     "s per step": taken,
                     "frames per s": batch.counts["frames"] / taken,
                     "samples per s": batch.waveform.numel() / taken,
-                    "peak memory MiB": peak_mib(plan.device),
+                    "peak memory MiB": peak.mib(),
                 }
             )
     return Section("Training", "whole steps, made-up segments; mel frames per second", rows)
