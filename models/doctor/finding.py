@@ -28,7 +28,7 @@ class Finding:
 
     @property
     def is_fault(self) -> bool:
-        """Whether something is wrong."""
+        """Return whether something is wrong."""
         return bool(self.command)
 
 
@@ -58,7 +58,7 @@ class Subject:
 
     @property
     def known_settings(self) -> ExperimentSettings:
-        """`settings`, for checks that run only where they are loaded."""
+        """Return `settings`, for checks that run only where they are loaded."""
         assert self.settings is not None, "checks.examine"
         return self.settings
 
