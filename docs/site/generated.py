@@ -16,6 +16,8 @@ from docs.site.commands import commands_page, escaped
 from models.registry import MODELS, settings_class
 
 FOLDERS = ("bins", "models", "processors", "config", "utils")
+SOUNDS = (".flac", ".wav")
+"""Suffixes of the recordings that `shown_folder` plays."""
 _CORPUS = ('dataset=["corpus"]', 'dataset_path={corpus: "data/corpus"}')
 
 API = {
@@ -170,21 +172,21 @@ def _plain(docstring: str) -> str:
 # Source files and folders that pages link to
 
 
-def shown_source(root: Path, path: str) -> str:
+def shown_source(path: str) -> str:
     """Return a page with a source file, or with the cells of a notebook."""
     if path.endswith(".ipynb"):
-        cells = json.loads((root / path).read_text(encoding="utf-8"))["cells"]
+        cells = json.loads((REPOSITORY / path).read_text(encoding="utf-8"))["cells"]
         texts = (("".join(cell["source"]), cell["cell_type"] == "code") for cell in cells)
         return "\n\n".join(f"```python\n{text}\n```" if is_code else text for text, is_code in texts) + "\n"
     language = {".py": "python", ".sh": "sh", ".json": "json5"}.get(Path(path).suffix, "text")
-    return f"# {path}\n\n````{language}\n{(root / path).read_text(encoding='utf-8')}\n````\n"
+    return f"# {path}\n\n````{language}\n{(REPOSITORY / path).read_text(encoding='utf-8')}\n````\n"
 
 
-def shown_folder(root: Path, path: str) -> str:
+def shown_folder(path: str) -> str:
     """Return a page with the source files and recordings of a folder."""
     parts = [f"# {path}"]
-    for file in sorted((root / path).iterdir()):
-        if file.suffix in (".flac", ".wav"):
+    for file in sorted((REPOSITORY / path).iterdir()):
+        if file.suffix in SOUNDS:
             parts.append(f'`{file.name}`\n\n<audio controls preload="none" src="{file.name}"></audio>')
         elif file.suffix == ".py":
             parts.append(f"## {file.name}\n\n```python\n{file.read_text(encoding='utf-8')}```")

@@ -17,15 +17,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # for `mkdocs` without `python -m`
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `mkdocs` without `python -m`
 
-from docs.site.contents import LINK, contents, pages, without_code  # noqa: E402
-from docs.site.generated import generated_pages, shown_folder, shown_source  # noqa: E402
+from config.paths import REPOSITORY
+from docs.site.contents import LINK, contents, pages, without_code
+from docs.site.generated import SOUNDS, generated_pages, shown_folder, shown_source
 
 _TABLE_ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
 _PIPED_CODE = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
-_SOUND = (".flac", ".wav")
 _ASSETS = ("docs/site/style.css", "docs/site/mermaid/mermaid.tiny.js")
 
 
@@ -34,10 +33,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made = generated_pages()
     reference = list(made)
     for path in shown():
-        made[f"{path}.md"] = shown_folder(ROOT, path) if (ROOT / path).is_dir() else shown_source(ROOT, path)
-    sounds = [file for path in shown() for file in sorted((ROOT / path).glob("*")) if file.suffix in _SOUND]
-    copied = [*pages(), *_ASSETS, *(file.relative_to(ROOT).as_posix() for file in sounds)]
-    here = [File.generated(config, path, abs_src_path=str(ROOT / path)) for path in copied]
+        made[f"{path}.md"] = shown_folder(path) if (REPOSITORY / path).is_dir() else shown_source(path)
+    sounds = [file for path in shown() for file in sorted((REPOSITORY / path).glob("*")) if file.suffix in SOUNDS]
+    copied = [*pages(), *_ASSETS, *(file.relative_to(REPOSITORY).as_posix() for file in sounds)]
+    here = [File.generated(config, path, abs_src_path=str(REPOSITORY / path)) for path in copied]
     modules = [path for path in reference if "/modules/" in path]
     others = [path for path in reference if path not in modules]
     config.nav = [*contents(), {"Reference": [*others, {"Modules": modules}]}]
@@ -47,13 +46,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Return a page's text with links to what `shown` has, and with lists as Python-Markdown reads them."""
-    folder = (ROOT / page.file.src_uri).parent
+    folder = (REPOSITORY / page.file.src_uri).parent
 
     def moved(link: re.Match[str]) -> str:
         target = _target(folder, link[1])
         if target in shown():
             return link[0].replace(link[1], f"{link[1]}.md")
-        if target and (ROOT / target / "README.md").is_file():
+        if target and (REPOSITORY / target / "README.md").is_file():
             return link[0].replace(link[1], f"{link[1]}/README.md")
         return link[0]
 
@@ -71,9 +70,9 @@ def shown() -> list[str]:
     """Return the source files and folders that links of the pages name, from the root of the repository."""
     found = set()
     for path in pages():
-        for link in LINK.findall(without_code((ROOT / path).read_text(encoding="utf-8"))):
-            target = _target((ROOT / path).parent, link)
-            if target and not (ROOT / target / "README.md").is_file():
+        for link in LINK.findall(without_code((REPOSITORY / path).read_text(encoding="utf-8"))):
+            target = _target((REPOSITORY / path).parent, link)
+            if target and not (REPOSITORY / target / "README.md").is_file():
                 found.add(target)
     return sorted(found)
 
@@ -83,7 +82,7 @@ def _target(folder: Path, link: str) -> str | None:
     if "://" in link or link.endswith(".md"):
         return None
     path = (folder / link).resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) and path.exists() else None
+    return path.relative_to(REPOSITORY).as_posix() if path.is_relative_to(REPOSITORY) and path.exists() else None
 
 
 def as_python_markdown(markdown: str) -> str:
