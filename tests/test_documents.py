@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from config.paths import REPOSITORY, SHIPPED_VOICE
+from docs.site.contents import LINK, without_code
 from models import bundle as bundle_module
 from models.bundles.locate import find_bundle
 from processors import features as feature_names
@@ -37,10 +38,7 @@ def python_in(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_to_files_that_are_there(page):
-    prose = re.sub(
-        r"^( *)```.*?^\1```|^(?: {4}|\t).*?$|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S
-    )
-    links = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", prose)
+    links = LINK.findall(without_code(page.read_text(encoding="utf-8")))
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
