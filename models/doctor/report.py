@@ -53,13 +53,10 @@ def next_step(subject: Subject) -> str:
     if subject.settings is None and not subject.model:
         return "sh egs/tts/FastSpeech2/run.sh --demo"
     from models.bundles.locate import find_bundle
-    from models.registry import kind_of
     from utils.checkpoint import CheckpointFolder, step_of
 
-    commands = {"acoustic": ("bins.synthesize", "--infer_text", "Hello."), "vocoder": ("bins.vocode",)}
     if subject.model:
-        module, *flags = commands.get(kind_of(find_bundle(subject.model).settings.model_type), ("bins.align",))
-        return subject.call(module, "--infer_expt_dir", subject.model, *flags)
+        return _use(subject, find_bundle(subject.model).settings.model_type, "--infer_expt_dir", subject.model)
     settings = subject.known_settings
     processed_dir = settings.preprocess.processed_path
     if not all((processed_dir / dataset / "train.jsonl").is_file() for dataset in settings.dataset):
@@ -69,8 +66,16 @@ def next_step(subject: Subject) -> str:
     folders = [folder for each in experiments for folder in CheckpointFolder(each / "checkpoint").folders()]
     if not folders or step_of(folders[-1]) < settings.train.max_steps:
         return subject.call("bins.train", "--name", name)
-    module, *flags = commands.get(kind_of(settings.model_type), ("bins.align",))
-    return subject.call(module, "--name", name, *flags)
+    return _use(subject, settings.model_type, "--name", name)
+
+
+def _use(subject: Subject, model_type: str, *named: str) -> str:
+    """Return the call of stage 3 for a model, named by flags."""
+    from models.registry import kind_of
+    from models.runs.next_step import COMMANDS
+
+    kind = kind_of(model_type)
+    return subject.call(COMMANDS[kind], *named, *(("--infer_text", "Hello.") if kind == "acoustic" else ()))
 
 
 def _indented(text: str, width: int) -> str:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from models.registry import MODELS
 from models.runs.training_record import SETTINGS_FILE, TrainingRecord
 
-_COMMANDS = {"acoustic": "bins.synthesize", "vocoder": "bins.vocode", "aligner": "bins.align"}
+COMMANDS = {"acoustic": "bins.synthesize", "vocoder": "bins.vocode", "aligner": "bins.align"}
+"""Commands of stage 3, by the kind of the model."""
 _SENTENCE = "Hello, this is my new voice."
 
 
@@ -48,10 +49,10 @@ def next_steps(record: TrainingRecord, call: Call) -> list[NextStep]:
 def _use(record: TrainingRecord, call: Call, kind: str) -> Iterator[NextStep]:
     flags = ["--infer_text", _SENTENCE] if kind == "acoustic" else []
     done = {"acoustic": "speak", "vocoder": "copy the test split", "aligner": "write TextGrids"}[kind]
-    yield NextStep(f"{done}: stage 3", _stage(record, call, 3, _COMMANDS[kind], *flags))
+    yield NextStep(f"{done}: stage 3", _stage(record, call, 3, COMMANDS[kind], *flags))
     best = _best_checkpoint(record)
     if best is not None and kind == "acoustic" and record.state != "finished":
-        command = ["python", "-m", _COMMANDS[kind], "--infer_expt_dir", _shown(best), *flags]
+        command = ["python", "-m", COMMANDS[kind], "--infer_expt_dir", _shown(best), *flags]
         yield NextStep("the same by the checkpoint of the lowest validation loss", shlex.join(command))
     if record.state == "finished" and kind != "aligner":
         dump = [] if call.config else ["--dump_folder", _shown(record.folder / "evaluation")]
