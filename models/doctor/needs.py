@@ -62,9 +62,9 @@ def _parameter_bytes(settings: ExperimentSettings) -> int:
 
 def _checkpoint_bytes(subject: Subject, parameters: int) -> int:
     """Return what the checkpoints that are not there yet take, one more than is kept, and the bundle."""
-    train = subject.known_settings.train
-    experiments = subject.experiments() if subject.name else []
-    folders = [folder for each in experiments for folder in CheckpointFolder(each / "checkpoint").folders()]
+    settings = subject.known_settings
+    train = settings.train
+    folders = CheckpointFolder(settings.log_path / subject.name / "checkpoint").folders() if subject.name else []
     one = (_SAVED_STATES + (train.ema_decay > 0)) * parameters
     if folders:
         one = sum(path.stat().st_size for path in folders[-1].iterdir())

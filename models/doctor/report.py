@@ -63,7 +63,7 @@ def next_step(subject: Subject) -> str:
         return subject.call("bins.preprocess")
     experiments = subject.experiments()
     name = subject.name or (experiments[-1].name if experiments else "my_first")
-    folders = [folder for each in experiments for folder in CheckpointFolder(each / "checkpoint").folders()]
+    folders = CheckpointFolder(settings.log_path / name / "checkpoint").folders()
     if not folders or step_of(folders[-1]) < settings.train.max_steps:
         return subject.call("bins.train", "--name", name)
     return _use(subject, settings.model_type, "--name", name)

@@ -227,6 +227,11 @@ def test_a_healthy_experiment_has_no_fault_and_a_next_step_and_nothing_is_change
     assert next_step(alone) == f"python -m bins.synthesize --infer_expt_dir {experiment.log} --infer_text Hello."
     subject.settings = load(experiment.config, "train.max_steps=2")
     assert next_step(subject).endswith(f"bins.synthesize --config {subject.config} --name anna --infer_text Hello.")
+    begun = experiment.log.with_name("zoe") / "checkpoint"  # beside anna, which has ended
+    begun.mkdir(parents=True)
+    subject.name = ""
+    assert next_step(subject).endswith(f"bins.train --config {subject.config} --name zoe")
+    shutil.rmtree(begun.parent)
 
 
 @pytest.mark.slow
