@@ -42,8 +42,8 @@ def packages(subject: Subject) -> Iterator[Finding]:
                 f"{sys.executable} -m pip install {' '.join(options)} -r requirements/{path.name}",
             )
     versions = {name: version for each in found.values() for name, version in each.items() if version is not None}
-    for name, version in versions.items():
-        if (bound := _bounds(lists[0]).get(name)) and _numbers(version) >= _numbers(bound):
+    for name, bound in _bounds(lists[0]).items():
+        if (version := versions.get(name)) and _numbers(version) >= _numbers(bound):
             yield Finding(
                 f"{name} {version}: needs to be below {bound}",
                 f"{sys.executable} -m pip install -c requirements/lock.txt {name}",
