@@ -142,7 +142,12 @@ def require_voice(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         return
     if not arguments.infer_expt_dir:
         parser.error("name the model, --infer_expt_dir, or a recipe's --config")
-    if arguments.set or arguments.name:
+    require_config(parser, arguments)
+
+
+def require_config(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse `--set` and `--name` without `--config`, as wrong usage."""
+    if not arguments.config and (arguments.set or arguments.name):
         parser.error(f"--{'set' if arguments.set else 'name'} needs --config")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from bins.command import make_parser, run
+from bins.command import make_parser, require_config, run
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -43,10 +43,5 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    if not arguments.config and (arguments.set or arguments.name):
-        parser.error(f"--{'set' if arguments.set else 'name'} needs --config")
-
-
 if __name__ == "__main__":
-    run(main, _parser(), check=_check, any_python=True)
+    run(main, _parser(), check=require_config, any_python=True)

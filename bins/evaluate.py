@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bins.command import add_cluster_flag, begin_stage_3, choose_device, make_parser, run
+from bins.command import add_cluster_flag, begin_stage_3, choose_device, make_parser, require_config, run
 from bins.speech_flags import add_metric_flags, check_dump_folder, metrics_of, yardsticks_of
 
 
@@ -108,8 +108,7 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     for name in ("infer_testing_set", "vocoder_dir", "gpu"):
         if not has_model and getattr(arguments, name) != parser.get_default(name):
             parser.error(f"--{name} is for a model: leave it out with --generated_folder")
-    if (arguments.name or arguments.set) and not arguments.config:
-        parser.error(f"--{'name' if arguments.name else 'set'} needs --config")
+    require_config(parser, arguments)
     if not has_model and (arguments.whisper_model or arguments.transcriber) and not arguments.texts:
         parser.error("word errors need --texts besides the transcriber")
 
