@@ -100,6 +100,8 @@ def _run(check: Check, subject: Subject, is_sound: bool, raises: bool) -> Iterat
 def _failure(check: Check, error: Exception, subject: Subject, is_sound: bool) -> Finding:
     if isinstance(error, ModuleNotFoundError):
         # A fault only where no other has been found, such as that this package is missing.
-        return Finding(f"not checked ({check.function}): needs the package {error.name}", "sh env.sh" * is_sound)
+        return Finding(
+            f"not checked ({check.function}): needs the package {error.name}", "sh env.sh" if is_sound else ""
+        )
     text = str(error) if isinstance(error, (RecitalError, OSError)) else f"{type(error).__name__}: {error}"
     return Finding(f"the check {check.function} ended early: {text}", subject.call("bins.doctor", "--debug"))

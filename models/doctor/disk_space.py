@@ -29,8 +29,8 @@ def free_space(folder: Path, need: int, what: str = "") -> Iterator[Finding]:
     else:
         yield Finding(text)
     if not there.is_dir() or not os.access(there, os.W_OK):
-        what = "cannot be written to" if there.is_dir() else "is a file, where a folder is to be"
-        yield Finding(f"{there}: {what}", f"ls -ld {there}")
+        problem = "cannot be written to" if there.is_dir() else "is a file, where a folder is to be"
+        yield Finding(f"{there}: {problem}", f"ls -ld {there}")
 
 
 def existing(folder: Path) -> Path:
