@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +26,12 @@ def free_space(folder: Path, need: int, what: str = "") -> Iterator[Finding]:
     free = shutil.disk_usage(there).free
     text = f"{folder}: {size(free)} free{f', {size(need)} needed for {what}' if what else ''}"
     if free < need:
-        yield Finding(f"{text}: the disk is too full", f"df -h {there}")
+        yield Finding(f"{text}: the disk is too full", f"df -h {shlex.quote(str(there))}")
     else:
         yield Finding(text)
     if not there.is_dir() or not os.access(there, os.W_OK):
         problem = "cannot be written to" if there.is_dir() else "is a file, where a folder is to be"
-        yield Finding(f"{there}: {problem}", f"ls -ld {there}")
+        yield Finding(f"{there}: {problem}", f"ls -ld {shlex.quote(str(there))}")
 
 
 def existing(folder: Path) -> Path:

@@ -19,6 +19,7 @@ from config.paths import REPOSITORY
 from models.bundle import VERSION_FILE
 from models.doctor import checks, installation
 from models.doctor.checks import CHECKS, Check, examine
+from models.doctor.disk_space import free_space
 from models.doctor.finding import Finding, Subject
 from models.doctor.needs import bytes_per_second
 from models.doctor.report import as_json, lines, next_step
@@ -241,6 +242,12 @@ def test_disk_and_memory_that_an_experiment_needs_are_computed(experiment):
     manifests = [experiment.store / f"{split}.jsonl" for split in SPLITS]
     seconds = sum(each.frames for path in manifests for each in read_manifest(path)) * 128 / 16000
     assert 0.9 < shards / (seconds * bytes_per_second(settings)) < 1.3
+
+
+def test_a_full_disk_and_a_file_in_place_of_a_folder_are_shown_by_commands_for_any_path(tmp_path):
+    file = tmp_path / "my file"
+    file.touch()
+    assert [each.command for each in free_space(file / "log", 2**80)] == [f"df -h '{file}'", f"ls -ld '{file}'"]
 
 
 def test_a_python_without_packages_is_examined_and_the_missing_ones_named():
