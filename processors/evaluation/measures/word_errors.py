@@ -6,12 +6,14 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from processors.evaluation.pair import Pair
 from processors.text.errors import TextError
 from processors.text.language_codes import is_english, primary_language
 from processors.text.normalizer import normalize
+
+if TYPE_CHECKING:
+    from processors.evaluation.pair import Pair  # imports torch, which counting words does not need
 
 # Written without spaces between words: characters are counted.
 _WITHOUT_SPACES = {"zh", "yue", "ja", "th", "lo", "my", "km"}
