@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
-from processors.evaluation.measures.word_errors import count_character_errors
+from processors.evaluation.measures.word_errors import count_character_errors, edit_distance
 from processors.text.english import EnglishFrontEnd
 from processors.text.errors import TextError
 from processors.text.language_codes import is_english
@@ -28,7 +27,7 @@ def share_of_errors(text: str, transcript: str, language: str) -> float:
     if counted.errors and is_english(language):
         wanted, found = (_phones(each, language) for each in (text, transcript))
         if wanted and found:
-            shares.append(_distance(wanted, found) / len(wanted))
+            shares.append(edit_distance(wanted, found) / len(wanted))
     return min(shares)
 
 
@@ -44,12 +43,3 @@ def _phones(text: str, language: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _front_end(language: str) -> EnglishFrontEnd:
     return EnglishFrontEnd(language)
-
-
-def _distance(wanted: Sequence[str], found: Sequence[str]) -> int:
-    row = list(range(len(found) + 1))
-    for number, phone in enumerate(wanted, start=1):
-        before, row[0] = row[0], number
-        for place, other in enumerate(found, start=1):
-            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (phone != other))
-    return row[-1]

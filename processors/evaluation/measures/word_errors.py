@@ -71,8 +71,7 @@ def _percent(found: WordErrors) -> float | None:
 def count_character_errors(text: str, transcript: str, language: str = "en") -> WordErrors:
     """Count the characters to insert, delete or replace, after both texts are normalised and without their spaces."""
     wanted, found = ("".join(normalised_words(each, language)) for each in (text, transcript))
-    # Joined neighbours are words of two characters, which no single character equals.
-    return WordErrors(_distance(wanted, found), len(wanted))
+    return WordErrors(edit_distance(wanted, found), len(wanted))
 
 
 def count_word_errors(text: str, transcript: str, language: str = "en") -> WordErrors:
@@ -86,7 +85,7 @@ def count_word_errors(text: str, transcript: str, language: str = "en") -> WordE
         language: of both, as a code.
     """
     wanted, found = normalised_words(text, language), normalised_words(transcript, language)
-    return WordErrors(_distance(wanted, found), len(wanted))
+    return WordErrors(edit_distance(wanted, found, joins=True), len(wanted))
 
 
 @lru_cache(maxsize=4096)
@@ -119,16 +118,22 @@ def _american(word: str) -> str:
     return word
 
 
-def _distance(wanted: Sequence[str], found: Sequence[str]) -> int:
-    """Return the edit distance in words."""
+def edit_distance(wanted: Sequence[str], found: Sequence[str], *, joins: bool = False) -> int:
+    """Return the fewest symbols to insert, delete or replace.
+
+    Args:
+        wanted: the symbols that were to be found, such as words.
+        found: those that were.
+        joins: whether two neighbours equal the one symbol that they are when joined.
+    """
     rows = [list(range(len(found) + 1))]
     for i in range(1, len(wanted) + 1):
         row = [i]
         for j in range(1, len(found) + 1):
             best = min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + (wanted[i - 1] != found[j - 1]))
-            if i > 1 and wanted[i - 2] + wanted[i - 1] == found[j - 1]:
+            if joins and i > 1 and wanted[i - 2] + wanted[i - 1] == found[j - 1]:
                 best = min(best, rows[i - 2][j - 1])
-            if j > 1 and found[j - 2] + found[j - 1] == wanted[i - 1]:
+            if joins and j > 1 and found[j - 2] + found[j - 1] == wanted[i - 1]:
                 best = min(best, rows[i - 1][j - 2])
             row.append(best)
         rows.append(row)
