@@ -13,13 +13,13 @@ from pocketsphinx import Decoder, get_model_path
 
 from processors.alignment.intervals import Alignment, AlignmentError, Interval, without_gaps, words_without_gaps
 from processors.audio.audio_file import resample, to_int16
-from processors.text.arpabet import CONSONANTS, VOWELS
+from processors.text.arpabet import CONSONANTS, VOWELS, without_stress
 from processors.text.tokens import Pronunciation, Token, Word
 
 Variants = tuple[Pronunciation, ...]
 
 SAMPLE_RATE = 16000
-_FRAME_S = 0.01
+FRAME_S = 0.01
 _MIN_PHONE_FRAMES = 3
 _MODEL_PHONES = frozenset((*CONSONANTS, *VOWELS))
 
@@ -99,7 +99,7 @@ class PocketsphinxAligner:
             AlignmentError: the recording is too short or too long, or its words are not found in it.
         """
         words = [token for token in tokens if isinstance(token, Word)]
-        pronunciations = [_known_pronunciations(word, utterance_id) for word in words]
+        pronunciations = [_require_known(word, utterance_id) for word in words]
         duration_s = len(waveform) / sample_rate
         _check_duration(utterance_id, duration_s, pronunciations)
         samples = to_int16(resample(waveform, sample_rate, SAMPLE_RATE))
@@ -115,7 +115,7 @@ class PocketsphinxAligner:
 
 def _check_duration(utterance_id: str, duration_s: float, words: Sequence[Variants]) -> None:
     fewest_phones = sum(min(map(len, variants)) for variants in words)
-    if not words or fewest_phones * _MIN_PHONE_FRAMES * _FRAME_S > duration_s:
+    if not words or fewest_phones * _MIN_PHONE_FRAMES * FRAME_S > duration_s:
         raise AlignmentError(
             f"{utterance_id}: {duration_s:.2f} s of audio for {len(words)} words of {fewest_phones} phones; "
             "check that text and recording belong together"
@@ -152,12 +152,12 @@ def _segments(samples: npt.NDArray[np.int16], words: Sequence[Variants], beam: f
     audio = samples.tobytes()
     try:
         decoder.set_align_text(text)
-        _decode(decoder, audio)
+        decode(decoder, audio)
         found = [segment.word for segment in decoder.seg() or () if segment.word in pronunciations]
         if len(found) != len(words):  # the search ended before the last word
             return []
         decoder.set_alignment()  # a second pass, for the phones within the words found
-        _decode(decoder, audio)
+        decode(decoder, audio)
     except RuntimeError:  # raised by pocketsphinx if nothing is found
         return []
     segments = list(_found_segments(decoder, pronunciations))
@@ -172,17 +172,14 @@ def _add_words(decoder: Decoder, words: Sequence[Variants]) -> tuple[str, dict[s
         if variants in names:
             continue
         name = names[variants] = f"word{len(names)}"
-        by_sound: dict[str, Pronunciation] = {}
-        for phones in variants:  # of two that differ in stress only, the first is kept
-            by_sound.setdefault(" ".join(map(_without_stress, phones)), phones)
-        for number, (sound, phones) in enumerate(by_sound.items(), start=1):
-            variant = name if number == 1 else f"{name}({number})"
+        for variant, sound, phones in dictionary_entries(name, variants):
             decoder.add_word(variant, sound, update=False)
             pronunciations[variant] = phones
     return " ".join(names[variants] for variants in words), pronunciations
 
 
-def _decode(decoder: Decoder, audio: bytes) -> None:
+def decode(decoder: Decoder, audio: bytes) -> None:
+    """Decode a whole recording, 16-bit samples at `SAMPLE_RATE`."""
     decoder.start_utt()
     decoder.process_raw(audio, full_utt=True)
     decoder.end_utt()
@@ -198,12 +195,27 @@ def _found_segments(decoder: Decoder, pronunciations: Mapping[str, Pronunciation
         words_so_far += phones is not None
 
 
-def _without_stress(phone: str) -> str:
-    return phone.rstrip("012")
+def known_pronunciations(word: Word) -> Variants:
+    """Return the pronunciations of a word that the acoustic model has all phones of."""
+    return tuple(
+        phones for phones in word.pronunciations if phones and _MODEL_PHONES.issuperset(map(without_stress, phones))
+    )
 
 
-def _known_pronunciations(word: Word, utterance_id: str) -> Variants:
-    known = tuple(phones for phones in word.pronunciations if _MODEL_PHONES.issuperset(map(_without_stress, phones)))
+def dictionary_entries(name: str, variants: Variants) -> Iterator[tuple[str, str, Pronunciation]]:
+    """Yield each pronunciation of a word under its name in a dictionary, as sounds, and with stress.
+
+    Of two that differ in stress only, the first is kept.
+    """
+    by_sound: dict[str, Pronunciation] = {}
+    for phones in variants:
+        by_sound.setdefault(" ".join(map(without_stress, phones)), phones)
+    for number, (sound, phones) in enumerate(by_sound.items(), start=1):
+        yield (name if number == 1 else f"{name}({number})"), sound, phones
+
+
+def _require_known(word: Word, utterance_id: str) -> Variants:
+    known = known_pronunciations(word)
     if not known:
         raise AlignmentError(
             f"{utterance_id}: {word.text!r} is pronounced {' '.join(word.pronunciations[0])!r}, but pocketsphinx "
@@ -226,7 +238,7 @@ def _alignment(segments: Sequence[_Segment], words: Sequence[str], padding_s: fl
             shift_s = _SHIFT_INTO_SPEECH_S
         else:
             shift_s = _SHIFT_INTO_SILENCE_S if segment.word is None else _SHIFT_IN_SPEECH_S
-        starts_s.append(min(max(segment.start * _FRAME_S + shift_s - padding_s, starts_s[-1]), duration_s))
+        starts_s.append(min(max(segment.start * FRAME_S + shift_s - padding_s, starts_s[-1]), duration_s))
     phones: list[Interval] = []
     spans: dict[int, tuple[float, float]] = {}
     for segment, start_s, end_s in zip(segments, starts_s, [*starts_s[1:], duration_s], strict=True):

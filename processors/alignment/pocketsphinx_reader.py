@@ -18,16 +18,19 @@ import numpy.typing as npt
 from pocketsphinx import Decoder, get_model_path
 
 from processors.alignment.intervals import AlignmentError, Interval
+from processors.alignment.pocketsphinx_aligner import (
+    FRAME_S,
+    SAMPLE_RATE,
+    decode,
+    dictionary_entries,
+    known_pronunciations,
+)
 from processors.audio.audio_file import resample, to_int16
-from processors.text.arpabet import CONSONANTS, VOWELS
 from processors.text.english import EnglishFrontEnd
 from processors.text.errors import TextError
-from processors.text.tokens import Pronunciation, Word
+from processors.text.tokens import Word
 
-_SAMPLE_RATE = 16000
-_FRAME_S = 0.01
 _ORDER = 3
-_MODEL_PHONES = frozenset((*CONSONANTS, *VOWELS))
 _VARIANT = re.compile(r"\(\d+\)$")
 # Texts are normalised piece by piece, as a whole book in one would take its square of time.
 _PIECE = re.compile(r"\S.{0,2000}?(?:[.!?]\s|$)|\S.{0,2000}", re.DOTALL)
@@ -67,11 +70,9 @@ class PocketsphinxReader:
         decoder = Decoder(
             hmm=get_model_path("en-us/en-us"), lm=str(self._lm), dict=str(self._dictionary), loglevel="FATAL"
         )
-        decoder.start_utt()
-        decoder.process_raw(to_int16(resample(waveform, sample_rate, _SAMPLE_RATE)).tobytes(), full_utt=True)
-        decoder.end_utt()
+        decode(decoder, to_int16(resample(waveform, sample_rate, SAMPLE_RATE)).tobytes())
         return [
-            Interval(each.start_frame * _FRAME_S, (each.end_frame + 1) * _FRAME_S, _VARIANT.sub("", each.word))
+            Interval(each.start_frame * FRAME_S, (each.end_frame + 1) * FRAME_S, _VARIANT.sub("", each.word))
             for each in decoder.seg() or ()
             if not each.word.startswith(("<", "[", "+"))
         ]
@@ -84,25 +85,14 @@ def _words(text: str, front_end: EnglishFrontEnd) -> Iterator[Word]:
         except TextError:  # no words, or one that cannot be pronounced: recognised as others
             continue
         for token in tokens:
-            if isinstance(token, Word) and _usable(token):
+            if isinstance(token, Word) and known_pronunciations(token):
                 yield token
-
-
-def _usable(word: Word) -> tuple[Pronunciation, ...]:
-    return tuple(
-        phones for phones in word.pronunciations if phones and _MODEL_PHONES.issuperset(map(_without_stress, phones))
-    )
-
-
-def _without_stress(phone: str) -> str:
-    return phone.rstrip("012")
 
 
 def _dictionary(words: Sequence[Word]) -> Iterator[str]:
     for word in {word.text: word for word in words}.values():
-        sounds = dict.fromkeys(" ".join(map(_without_stress, phones)) for phones in _usable(word))
-        for number, sound in enumerate(sounds, start=1):
-            yield f"{word.text}{f'({number})' if number > 1 else ''} {sound}"
+        for name, sound, _ in dictionary_entries(word.text, known_pronunciations(word)):
+            yield f"{name} {sound}"
 
 
 def arpa(words: Sequence[str]) -> str:

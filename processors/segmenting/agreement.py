@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from processors.evaluation.measures.word_errors import count_character_errors, edit_distance
+from processors.text.arpabet import without_stress
 from processors.text.english import EnglishFrontEnd
 from processors.text.errors import TextError
 from processors.text.language_codes import is_english
@@ -37,7 +38,7 @@ def _phones(text: str, language: str) -> tuple[str, ...]:
         tokens = _front_end(language).tokens(text)
     except TextError:
         return ()
-    return tuple(phone.rstrip("012") for each in tokens if isinstance(each, Word) for phone in each.pronunciations[0])
+    return tuple(without_stress(phone) for each in tokens if isinstance(each, Word) for phone in each.pronunciations[0])
 
 
 @lru_cache(maxsize=1)
