@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -108,14 +108,12 @@ def gaps_at(
     last = np.concatenate([[-1], np.maximum.accumulate(matches)]) if len(matches) else np.array([-1])
     later = np.where(matches == UNMATCHED, len(text.keys), matches)
     first = np.concatenate([np.minimum.accumulate(later[::-1])[::-1], [len(text.keys)]])
-    n_unmatched = np.concatenate([[0], np.cumsum(matches == UNMATCHED)])
+    matched = [-1, *np.flatnonzero(matches != UNMATCHED).tolist(), len(matches)]
     gaps = []
     for place in np.searchsorted(times, [pause.middle_s for pause in pauses]).tolist():
         left, right = int(last[place]) + 1, int(first[place])
-        begin, end = _unmatched_around(matches, place)
-        n_left, n_right = (
-            int(n) for n in (n_unmatched[place] - n_unmatched[begin], n_unmatched[end] - n_unmatched[place])
-        )
+        here = bisect_left(matched, place)
+        n_left, n_right = place - matched[here - 1] - 1, matched[here] - place  # recognised words that the text lacks
         is_edge = place in (0, len(matches))  # the text may begin before the recording, and end after it
         if is_edge or right - left > n_left + n_right + _SKIPPED_WORDS:
             left_end = min(left + n_left, right)
@@ -123,19 +121,9 @@ def gaps_at(
             continue
         share = n_left / (n_left + n_right) if n_left + n_right else 0.5
         middle = left + share * (right - left)
-        best = max(range(left, right + 1), key=lambda at: (text.strength_before(at), -abs(at - middle)), default=left)
+        best = max(range(left, right + 1), key=lambda at: (text.strength_before(at), -abs(at - middle)))
         gaps.append(Gap(best, best, text.strength_before(best)))
     return gaps
-
-
-def _unmatched_around(matches: npt.NDArray[np.int64], place: int) -> tuple[int, int]:
-    """Return the range of recognised words around a place that the text lacks."""
-    begin, end = place, place
-    while begin and matches[begin - 1] == UNMATCHED:
-        begin -= 1
-    while end < len(matches) and matches[end] == UNMATCHED:
-        end += 1
-    return begin, end
 
 
 def choose_cuts(

@@ -49,7 +49,7 @@ class Scanned(NamedTuple):
         sample_rate: in Hz.
         samples: T_wav.
         scale: factor that scales it to full scale.
-        pauses: in order; the first begins with the recording, the last ends with it. None if there is no speech.
+        pauses: in order; the first begins with the recording, the last ends with it. Empty if there is no speech.
     """
 
     sample_rate: int

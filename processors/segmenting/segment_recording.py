@@ -22,7 +22,7 @@ from processors.segmenting.cuts import Cut, choose_cuts, gaps_at, spoken_times
 from processors.segmenting.journal import Journal, Span
 from processors.segmenting.pauses import Scanned, scan, windows
 from processors.segmenting.readers import WHISPER_WINDOW_S, Reader, ReaderSettings
-from processors.segmenting.segments import RecordingResult, Segment, SegmentingSettings
+from processors.segmenting.segments import Reason, RecordingResult, Segment, SegmentingSettings
 from processors.segmenting.text_words import ReadWord, TextWords, joined, keys_of
 from processors.segmenting.word_alignment import align_words, best_path
 from processors.utterance import Utterance
@@ -168,6 +168,8 @@ class _Segmenter:
 
     def _pieces(self, groups: Sequence[Sequence[Span]]) -> Iterator[list[np.ndarray]]:
         """Yield the waveforms of each group's spans; the file is read once for each turn back to its start."""
+        if not groups:
+            return
         reached, source = 0, LongRecording(self._recording.audio_path)
         for group in groups:
             pieces = []
@@ -202,7 +204,7 @@ class _Segmenter:
     def _span(self, cut: Cut) -> Span:
         return self._samples(*cut.span(self._settings.lengths.edge_s))
 
-    def _length_reason(self, cut: Cut) -> str:
+    def _length_reason(self, cut: Cut) -> Reason:
         lengths = self._settings.lengths
         start, end = cut.span(lengths.edge_s)
         if end - start > lengths.longest_s:
@@ -215,7 +217,7 @@ class _Segmenter:
         written = text.written(cut.first_word, cut.end_word)
         segment = Segment(f"{self._recording.id}_{number:05d}", round(start / rate, 6), round(stop / rate, 6), written)
         if reason := self._length_reason(cut):
-            return replace(segment, reason="too long" if reason == "too long" else "too short")
+            return replace(segment, reason=reason)
         if not written:
             return replace(segment, reason="not in the text" if self._text else "no words")
         if (words := readings.get(span)) is None:
