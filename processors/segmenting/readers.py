@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,13 +25,7 @@ UserFunction = Callable[[np.ndarray, str], Any]
 
 
 class Reader(Protocol):
-    """Speech recognition with times.
-
-    Attributes:
-        takes_several: whether several utterances with silence between them are recognised at once, for speed.
-    """
-
-    takes_several: bool
+    """Speech recognition with times."""
 
     def words(self, waveform: np.ndarray, sample_rate: int) -> list[ReadWord]:
         """Return the words of at most `WHISPER_WINDOW_S` seconds, with times from its start.
@@ -66,6 +61,11 @@ class ReaderSettings:
         """Name for reports."""
         return {"whisper": f"Whisper {self._model}", "pocketsphinx": "pocketsphinx"}.get(self.engine, str(self.file))
 
+    @property
+    def takes_several(self) -> bool:
+        """Return whether several utterances, with silence between them, are recognised at once for speed."""
+        return self.engine == "whisper"  # each call computes 30 s, however short the utterance
+
     def identity(self, text: str) -> str:
         """Return a stamp of all that its readings depend on, the text included where it reads by that."""
         of_file = stamp_of_file(self.file or Path(self._model, "model.bin")).hex()
@@ -73,7 +73,7 @@ class ReaderSettings:
         return stamp(self.engine, self._model, self.language, of_file, of_text).hex()
 
     def open(self, text: str) -> Reader:
-        """Open the recogniser.
+        """Open the recogniser; what is slow to construct stays open for further recordings.
 
         Args:
             text: of the recording, for pocketsphinx; empty if unknown.
@@ -88,7 +88,7 @@ class ReaderSettings:
         if self.engine == "function":
             assert self.function is not None
             return _Function(self.function, self.language)
-        return _Whisper(Transcriber(self._model, self.num_threads), self.language)
+        return _Whisper(_transcriber(self._model, self.num_threads), self.language)
 
     @property
     def _model(self) -> str:
@@ -109,9 +109,11 @@ def default_engine(language: str, has_texts: bool) -> str:
     raise TranscriptionError(f"{wanted} need faster-whisper: sh env.sh evaluate installs it; or name a --transcriber")
 
 
-class _Whisper:
-    takes_several = True  # each call computes 30 s, however short the utterance
+_transcriber = lru_cache(maxsize=2)(Transcriber)  # for the first and the second reading
+_sphinx_reader = lru_cache(maxsize=1)(make_pocketsphinx_reader)
 
+
+class _Whisper:
     def __init__(self, transcriber: Transcriber, language: str) -> None:
         self._transcriber, self._language = transcriber, language
 
@@ -122,8 +124,6 @@ class _Whisper:
 
 class _Function:
     """A function of the user, which returns the words as a text, or each with its start and end in seconds."""
-
-    takes_several = False
 
     def __init__(self, function: UserFunction, language: str) -> None:
         self._function, self._language = function, language
@@ -155,10 +155,8 @@ def _spread(text: str, duration_s: float) -> list[ReadWord]:
 
 
 class _Sphinx:
-    takes_several = False
-
     def __init__(self, text: str, language: str) -> None:
-        self._reader = make_pocketsphinx_reader(language, text)
+        self._reader = _sphinx_reader(language, text)
 
     def words(self, waveform: np.ndarray, sample_rate: int) -> list[ReadWord]:
         return [

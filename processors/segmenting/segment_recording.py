@@ -88,7 +88,6 @@ class _Segmenter:
     ) -> None:
         self._recording, self._scanned, self._text, self._settings = recording, scanned, text, settings
         self._journal, self._shows_progress = journal, shows_progress
-        self._open: dict[str, Reader] = {}
 
     def segments(self) -> Iterator[Segment]:
         scanned, settings = self._scanned, self._settings
@@ -115,7 +114,7 @@ class _Segmenter:
 
     def _read_again(self, cuts: Sequence[Cut]) -> dict[Span, list[ReadWord]]:
         spans = [self._span(cut) for cut in cuts if cut.first_word < cut.end_word and not self._length_reason(cut)]
-        if not spans or not self._reader(self._settings.check).takes_several:
+        if not spans or not self._settings.check.takes_several:
             return self._read("second reading", self._settings.check, [[span] for span in spans])
         # Neighbours are in different groups.
         groups = [group for parity in (0, 1) for group in self._groups(spans[parity::2])]
@@ -150,7 +149,7 @@ class _Segmenter:
         if progress:
             progress.skip(len(groups) - len(missing))
         for group, pieces in zip(missing, self._pieces(missing), strict=True):
-            words = self._words(self._reader(settings), group, pieces)
+            words = self._words(settings.open(self._text), group, pieces)
             self._journal.add(identity, group, words)
             found.update(zip(group, words, strict=True))
             if progress:
@@ -158,13 +157,6 @@ class _Segmenter:
         if progress:
             progress.close()
         return found
-
-    def _reader(self, settings: ReaderSettings) -> Reader:
-        """Return a recogniser, opened once."""
-        identity = settings.identity(self._text)
-        if identity not in self._open:
-            self._open[identity] = settings.open(self._text)
-        return self._open[identity]
 
     def _pieces(self, groups: Sequence[Sequence[Span]]) -> Iterator[list[np.ndarray]]:
         """Yield the waveforms of each group's spans; the file is read once for each turn back to its start."""
