@@ -152,9 +152,10 @@ def read_recording(path: Path | str, *, min_duration_s: float = 0.0, max_duratio
     if flac and not flac.has_samples(samples, _BITS.get(subtype, 0)):
         raise AudioError(f"{path}: its samples differ from the checksum in its header; copy it again")
     waveform = _one_channel(samples)
-    peak = _checked_peak(path, waveform)
-    if peak > 1.0 and subtype in ("FLOAT", "DOUBLE"):
-        return Recording(waveform * np.float32(_MAX_SAMPLE / peak), info.sample_rate, _MAX_SAMPLE / peak)
+    peak = _finite_peak(path, waveform)
+    _check_peak(path, peak)
+    if (scale := _scale(peak, subtype)) != 1.0:
+        return Recording(waveform * np.float32(scale), info.sample_rate, scale)
     return Recording(waveform, info.sample_rate)
 
 
@@ -168,7 +169,6 @@ class LongRecording:
 
     Attributes:
         sample_rate: in Hz.
-        samples: T_wav by the header; None if it states none.
         peak: largest sample so far.
 
     Raises:
@@ -186,7 +186,7 @@ class LongRecording:
             self._file.close()
             raise
         self.sample_rate: int = info.sample_rate
-        self.samples = None if stated == _UNKNOWN else stated
+        self._stated = None if stated == _UNKNOWN else stated
         self.peak = 0.0
         self._blocks = _blocks(self._path, self._file, stated)
         self._held = np.empty((0, info.channels), dtype=np.float32)
@@ -205,14 +205,11 @@ class LongRecording:
         assert start >= self._held_from, "ranges are read from start to end"
         pieces, end = [self._held], self._held_from + len(self._held)
         while end < stop and (block := next(self._blocks, None)) is not None:
-            # np.max propagates NaN.
-            self.peak = float(np.maximum(self.peak, np.max(np.abs(block))))
-            if not np.isfinite(self.peak):
-                raise AudioError(f"{self._path}: holds NaN or infinite samples; export it again", "not a number")
+            self.peak = max(self.peak, _finite_peak(self._path, block))
             pieces.append(block[max(start - end, 0) :])
             end += len(block)
-        if end < stop and self.samples is not None and end < self.samples - _SLOPPY_HEADER_S * self.sample_rate:
-            raise _truncated(self._path, end / self.sample_rate, self.samples / self.sample_rate)
+        if end < stop and self._stated is not None and end < self._stated - _SLOPPY_HEADER_S * self.sample_rate:
+            raise _truncated(self._path, end / self.sample_rate, self._stated / self.sample_rate)
         held = np.concatenate(pieces)
         held_from = end - len(held)
         self._held, self._held_from = held[max(start - held_from, 0) :], max(start, held_from)
@@ -226,7 +223,7 @@ class LongRecording:
     @property
     def scale(self) -> float:
         """Factor by which the samples are to be scaled, as `Recording.scaled_by`, once all were read."""
-        return _MAX_SAMPLE / self.peak if self.peak > 1.0 and self._file.subtype in ("FLOAT", "DOUBLE") else 1.0
+        return _scale(self.peak, self._file.subtype)
 
     def __enter__(self) -> LongRecording:
         return self
@@ -370,12 +367,11 @@ def _one_channel(samples: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _checked_peak(path: Path, waveform: np.ndarray) -> float:
+def _finite_peak(path: Path, waveform: np.ndarray) -> float:
     # np.max propagates NaN, so that one pass serves three checks.
     peak = float(np.max(np.abs(waveform)))
     if not np.isfinite(peak):
         raise AudioError(f"{path}: holds NaN or infinite samples; export it again", "not a number")
-    _check_peak(path, peak)
     return peak
 
 
@@ -384,6 +380,11 @@ def _check_peak(path: Path, peak: float) -> None:
         raise AudioError(f"{path}: reaches {peak:.0f} where 1 is full scale; export it as 16-bit WAV", "scale")
     if peak < _SILENT_PEAK:
         raise AudioError(f"{path}: is silent (largest sample {peak:.2g} of full scale)", "silent")
+
+
+def _scale(peak: float, subtype: str) -> float:
+    """Return the factor by which samples are scaled: floating-point ones beyond full scale, down to it."""
+    return _MAX_SAMPLE / peak if peak > 1.0 and subtype in ("FLOAT", "DOUBLE") else 1.0
 
 
 def _truncated(path: Path, found_s: float, stated_s: float) -> AudioError:
