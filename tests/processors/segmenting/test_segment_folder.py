@@ -156,6 +156,25 @@ def test_several_processes_equal_one(book, tmp_path):
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
 
 
+def test_whisper_reads_several_utterances_at_once_with_the_same_result(tmp_path, monkeypatch):
+    calls = []
+
+    class Whisper:
+        def timed_words(self, waveform: np.ndarray, sample_rate: int, language: str) -> list[tuple[str, float, float]]:
+            calls.append(len(waveform) / sample_rate)
+            return [(f" {word}", start, end) for word, start, end in recognise(waveform, language)]
+
+    monkeypatch.setattr("processors.segmenting.readers._transcriber", lambda model, num_threads: Whisper())
+    write_speech(tmp_path / "in" / "talk.wav", SENTENCES[:5], 16000)
+    (tmp_path / "in" / "talk.txt").write_text(" ".join(SENTENCES[:5]))
+    reader = ReaderSettings("tones", "whisper")
+    summary = segment(tmp_path / "in", tmp_path / "out", used=SegmentingSettings(reader, reader, Lengths(0.5)))
+    assert summary.kept == 5 and len(calls) == 3  # one first reading; odd and even utterances the second time
+    assert max(calls) <= 28
+    segment(tmp_path / "in", tmp_path / "alone")
+    assert (tmp_path / "out" / "manifest.jsonl").read_bytes() == (tmp_path / "alone" / "manifest.jsonl").read_bytes()
+
+
 def test_recordings_that_cannot_be_used_are_named_and_the_others_segmented(tmp_path):
     folder = tmp_path / "in"
     write_speech(folder / "good.wav", SENTENCES[:2])
