@@ -31,9 +31,10 @@ def _prepare(arguments: argparse.Namespace, cluster: Workers | None) -> int:
     from models.registry import features_for, kind_of
     from models.runs.corpus_aligner import align_whole_corpora
     from processors.features import needs_alignment
-    from processors.preparation.plan import Share, refuse_other_settings
+    from processors.preparation.plan import refuse_other_settings
     from processors.preparation.prepare import prepare, prepare_share
     from utils.console import info
+    from utils.share import Share
 
     settings = load(arguments).settings
     features = features_for(settings)

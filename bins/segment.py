@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    from processors.preparation.plan import Share
     from processors.segmenting.segment_folder import MANIFEST, REJECTED, REPORT, find_jobs, segment_folder
     from utils.cluster import open_cluster
     from utils.console import info, warn
     from utils.process_pool import available_cores
+    from utils.share import Share
 
     texts = Path(arguments.texts) if arguments.texts else None
     jobs = find_jobs(Path(arguments.recordings), texts, arguments.language)

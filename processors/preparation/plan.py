@@ -40,6 +40,7 @@ from processors.text.front_end_version import FRONT_END, FRONT_END_VERSION
 from processors.utterance import Utterance
 from utils.console import info, warn
 from utils.fingerprint import NOTHING, stamp, stamp_of_file
+from utils.share import Share
 
 # An explicitly chosen aligner ignores TextGrids from other sources.
 _OWN = ("pocketsphinx", "learned", "mfa")
@@ -62,21 +63,6 @@ class CorpusPlan:
     utterances: tuple[Utterance, ...]
     jobs: tuple[Job, ...]
     n_done: int
-
-
-@dataclass(frozen=True)
-class Share:
-    """The share of one of several machines, `number` of `count`, counted from 1."""
-
-    number: int
-    count: int
-
-    def has(self, utterance_id: str) -> bool:
-        """Return whether an utterance belongs to the share, which depends on its id alone."""
-        return int.from_bytes(stamp(utterance_id), "big") % self.count == self.number - 1
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
 
 
 def make_plan(

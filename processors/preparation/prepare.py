@@ -17,7 +17,7 @@ from processors.preparation.corpus_result import PreparationError, collect_resul
 from processors.preparation.extraction import make_features
 from processors.preparation.former_phones import record_front_end
 from processors.preparation.language_check import require_its_language
-from processors.preparation.plan import CorpusPlan, Share, make_plan, remove_partial_files
+from processors.preparation.plan import CorpusPlan, make_plan, remove_partial_files
 from processors.preparation.symbol_table import symbol_table
 from processors.preparation.voice_files import PreparationSummary, write_voice_files
 from processors.speakers.sources import read_sources, write_sources
@@ -28,6 +28,7 @@ from processors.utterance import read_manifest
 from utils.console import info, warn
 from utils.lock import InUseError, joint_user, sole_user
 from utils.process_pool import LocalProcesses, Workers, available_cores
+from utils.share import Share
 
 
 def prepare(

@@ -11,7 +11,6 @@ from typing import Any
 
 from processors.corpora import recordings as recordings_layout
 from processors.corpora.corpus import some
-from processors.preparation.plan import Share
 from processors.segmenting.report import write_report
 from processors.segmenting.segment_recording import segment_recording
 from processors.segmenting.segments import (
@@ -27,6 +26,7 @@ from utils.errors import RecitalError
 from utils.files import remove_partial_files, write_atomically
 from utils.lock import InUseError, joint_user, sole_user
 from utils.process_pool import Died, Failed, Finished, LocalProcesses, Note, Work, Workers
+from utils.share import Share
 
 MANIFEST, REJECTED, REPORT = "manifest.jsonl", "rejected.jsonl", "index.html"
 _ORIGIN = "segmenting.json"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from processors.features import VOCODER_FEATURES
 from processors.preparation import prepare
-from processors.preparation.plan import Share
 from tests.support.small_corpus import load
+from utils.share import Share
 
 
 def wait_before_the_last_look(signs: Path) -> None:

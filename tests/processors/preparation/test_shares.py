@@ -23,7 +23,6 @@ from processors.audio.audio_file import write_wav
 from processors.corpora.load import read_dataset
 from processors.feature_store import FeatureStore
 from processors.features import VOCODER_FEATURES
-from processors.preparation.plan import Share
 from processors.preparation.prepare import prepare, prepare_share
 from tests.support.commands import call, start
 from tests.support.small_corpus import (
@@ -37,6 +36,7 @@ from tests.support.small_corpus import (
     write_metadata,
 )
 from utils.lock import InUseError, joint_user, require_free, sole_user
+from utils.share import Share
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from models.registry import features_for, make_task
 from processors.feature_store import FeatureStore, StoreError
 from processors.features import PREDICTED_MEL, UNALIGNED_FEATURES, DataError, lacks_durations
 from processors.preparation import report
-from processors.preparation.plan import Share
 from processors.preparation.prepare import prepare, prepare_share
 from processors.preparation.trimming import speech_span_by_level
 from processors.utterance import SPLITS, read_manifest
@@ -32,6 +31,7 @@ from tests.support.small_corpus import (
 )
 from tests.support.tiny_models import SMALL
 from utils.processes import Processes
+from utils.share import Share
 from utils.trainer import Trainer, TrainerOptions
 
 HOP = 128

@@ -13,13 +13,13 @@ import soundfile
 
 from processors.audio.audio_file import LongRecording, read_recording
 from processors.corpora import jsonl
-from processors.preparation.plan import Share
 from processors.segmenting.cuts import Lengths
 from processors.segmenting.readers import ReaderSettings, default_engine
 from processors.segmenting.segment_folder import SegmentingError, Summary, find_jobs, segment_folder
 from processors.segmenting.segments import SegmentingSettings
 from tests.support.tone_words import WORDS, recognise, spoken, write_speech
 from utils.errors import RecitalError
+from utils.share import Share
 
 RNG = random.Random(1)
 SENTENCES = [
