@@ -149,6 +149,8 @@ def segment_folder(
                 return None
             return _complete([each for each in results if each is not None], output, settings)
     except InUseError:
+        if share is None:
+            raise
         info(f"share {share} is done; another machine is still working and will complete the corpus")
         return None
 
