@@ -16,6 +16,7 @@ from models.runs.training_record import LOGBOOK_FILE, STALLED_S, Series, Trainin
 from models.runs.watched_samples import Samples, Sentence, Sound
 from processors.evaluation.metrics import METRICS
 from processors.reports.line_chart import SCRIPT, STYLE, Line, line_chart, short
+from processors.reports.report_page import VIEWPORT, html_document
 from utils.console import format_duration
 
 _STATES = {"new": "not begun", "running": "running", "stopped": "stopped", "finished": "finished"}
@@ -57,13 +58,13 @@ def training_page(record: TrainingRecord, samples: Samples, options: PageOptions
         *_pictures(samples),
         *_settings(record),
     ]
-    return _PAGE.format(
-        title=_text(record.folder.name),
-        style=STYLE + _STYLE,
+    return html_document(
+        record.folder.name,
+        "\n".join(parts),
+        STYLE + _STYLE,
         script=SCRIPT + _SCRIPT,
-        refresh=options.refresh_s,
-        version=_text(version),
-        body="\n".join(parts),
+        head=[VIEWPORT, '<meta name="color-scheme" content="light dark">', '<link rel="icon" href="data:,">'],
+        attributes=f' data-refresh="{options.refresh_s}" data-version="{_text(version)}"',
     )
 
 
@@ -303,22 +304,6 @@ def _text(text: str) -> str:
     return html.escape(text)
 
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en" data-refresh="{refresh}" data-version="{version}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-<script>{script}</script>
-</body>
-</html>
-"""
 _STYLE = """
 :root { --page: #f5f6f9; --good: #1b7f4d; --bad: #b3263d; --note: #fff4d6; --note-edge: #e0a33e; --code: #f0f2f6; }
 @media (prefers-color-scheme: dark) { :root { --page: #10141b; --good: #54c795; --bad: #ff8593; --note: #33290f;

@@ -14,7 +14,7 @@ from processors.evaluation.evaluate_folders import Evaluated, Evaluation
 from processors.evaluation.evaluation_tables import LEGEND, compared_rows, short
 from processors.evaluation.metric import Metric
 from processors.evaluation.pair import HOP_SIZE, RATE, Pair
-from processors.reports.report_page import wav_bytes
+from processors.reports.report_page import VIEWPORT, html_document, wav_bytes
 from processors.reports.speech_pictures import mel_panel
 from utils.pictures import draw, png
 
@@ -40,7 +40,7 @@ def page(evaluation: Evaluation, title: str) -> str:
             parts.append(f"<h2>{heading}</h2>")
             parts += [_card(evaluation, name, order.index(name) + 1, len(order)) for name in names]
     parts += [*_all_figures(evaluation, order)]
-    return _PAGE.format(title=_text(title), style=_STYLE, script=_SCRIPT, body="\n".join(parts))
+    return html_document(title, "\n".join(parts), _STYLE, script=_SCRIPT, head=[VIEWPORT])
 
 
 def ranked(evaluated: Evaluated, metrics: Sequence[Metric]) -> list[str]:
@@ -173,20 +173,6 @@ def _text(text: str) -> str:
     return html.escape(text)
 
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-<script>{script}</script>
-</body>
-</html>
-"""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #f6f7f9; max-width: 1080px; margin: 2em auto;
   padding: 0 1em; }

@@ -68,6 +68,8 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
+VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+"""For the head of a document that telephones show, too."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 1040px; margin: 2em auto;
   padding: 0 1em; }
@@ -78,6 +80,26 @@ th { font-weight: 600; color: #555; }
 figure { margin: 2em 0; } figcaption { margin-bottom: .4em; } figure div { overflow-x: auto; }
 audio { display: block; width: 100%; }
 """
+
+
+def html_document(
+    title: str, body: str, style: str, *, script: str = "", head: Sequence[str] = (), attributes: str = ""
+) -> str:
+    """Return a self-contained HTML document.
+
+    Args:
+        title: shown by the browser.
+        body: HTML.
+        style: CSS.
+        script: JavaScript that runs after the body.
+        head: further elements of the head.
+        attributes: further ones of the root element.
+    """
+    lines = ["<!DOCTYPE html>", f'<html lang="en"{attributes}>', "<head>", '<meta charset="utf-8">', *head]
+    lines += [f"<title>{html.escape(title)}</title>", f"<style>{style}</style>", "</head>", "<body>", body]
+    if script:
+        lines.append(f"<script>{script}</script>")
+    return "\n".join([*lines, "</body>", "</html>", ""])
 
 
 def html_page(
@@ -92,10 +114,7 @@ def html_page(
         gallery: heading of the utterances.
         gallery_note: first paragraph under it.
     """
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{html.escape(title)}</h1>",
-    ]
+    parts = [f"<h1>{html.escape(title)}</h1>"]
     for section in sections:
         parts.append(f"<h2>{html.escape(section.heading)}</h2>")
         parts += [f"<p>{html.escape(line)}</p>" for line in section.lines]
@@ -111,8 +130,7 @@ def html_page(
             f'<div><img alt="waveform and mel" src="data:image/png;base64,{picture}"></div>\n'
             f'<audio controls preload="none" src="data:audio/wav;base64,{sound}"></audio>\n</figure>'
         )
-    parts.append("</body>\n</html>\n")
-    return "\n".join(parts)
+    return html_document(title, "\n".join(parts), _STYLE)
 
 
 def _html_row(cell: str, values: Sequence[str]) -> str:
