@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.registry import MODELS
-from models.runs.training_record import SETTINGS_FILE, TrainingRecord
+from models.runs.training_record import SETTINGS_FILE, TrainingRecord, checkpoints
 
 COMMANDS = {"acoustic": "bins.synthesize", "vocoder": "bins.vocode", "aligner": "bins.align"}
 """Commands of stage 3, by the kind of the model."""
@@ -97,7 +97,7 @@ def _settings(call: Call) -> list[str]:
 def _best_checkpoint(record: TrainingRecord) -> Path | None:
     """Return the kept checkpoint of the lowest validation loss, unless it is the newest."""
     losses = {}
-    folders = sorted((record.folder / "checkpoint").glob("step-*"))
+    folders = list(checkpoints(record.folder).values())
     for folder in folders:
         try:
             loss = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8")).get("valid_loss")

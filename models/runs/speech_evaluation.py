@@ -29,6 +29,7 @@ from processors.evaluation.pair import Pair
 from processors.evaluation.transcriber import Transcriber
 from processors.feature_store import FeatureStore
 from processors.utterance import Utterance
+from utils.checkpoint import step_of
 from utils.console import warn
 from utils.evaluation_process import EvaluationProcess
 from utils.files import atomic_folder
@@ -154,7 +155,7 @@ class SpeechEvaluation:
         described = {file_stem(item.utterance.id): (item.utterance.id, item.utterance.text) for item, _ in made}
         spoken |= {file_stem(text): waveform for text, waveform in texts.items()}
         described |= {file_stem(text): ("", text) for text in texts}
-        with atomic_folder(kept.of_step(int(checkpoint.name.removeprefix("step-")))) as folder:
+        with atomic_folder(kept.of_step(step_of(checkpoint))) as folder:
             for stem, waveform in spoken.items():
                 write_flac(folder / f"{stem}{ENDING}", waveform, rate)
         for item, _ in made:

@@ -144,7 +144,7 @@ def read_record(folder: Path) -> TrainingRecord:
     logged = [line for line in lines if "epoch" in line]
     step, epoch = (logged[-1]["step"], logged[-1]["epoch"]) if logged else (0, 0)
     last_step = _last_step(settings, step, epoch)
-    resumes_from = max(_checkpoints(folder), default=0)
+    resumes_from = max(checkpoints(folder), default=0)
     is_over = bool(last_step and max(step, resumes_from) >= last_step)
     running, state = is_in_use(folder), "new" if not step and not resumes_from else "stopped"
     if running or is_over:
@@ -181,10 +181,14 @@ def _settings(folder: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _checkpoints(folder: Path) -> Iterable[int]:
-    for path in (folder / "checkpoint").glob("step-*"):
-        if (number := path.name.removeprefix("step-")).isdigit():
-            yield int(number)
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints of an experiment by their steps, ascending, without those renamed by a resumed run.
+
+    As `utils.checkpoint.CheckpointFolder.folders`, which needs torch; the page of a training does not.
+    """
+    found = (folder / "checkpoint").glob("step-*")
+    steps = {number: path for path in found if (number := path.name.removeprefix("step-")).isdigit()}
+    return {int(number): steps[number] for number in sorted(steps, key=int)}
 
 
 def _series(lines: Iterable[Mapping[str, Any]]) -> dict[str, Series]:

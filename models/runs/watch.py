@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from models.runs.training_page import PageOptions, training_page
-from models.runs.training_record import LOGBOOK_FILE, experiment_folder, read_record
+from models.runs.training_record import LOGBOOK_FILE, TrainingRecord, experiment_folder, read_record
 from models.runs.watched_samples import SampleReader
 from utils.console import info
 from utils.errors import RecitalError
@@ -43,22 +43,23 @@ class Watch:
 
     def version(self) -> str:
         """Return a name for what the page would show now."""
-        state = read_record(self.folder).state
-        steps = SampleFolder(self.folder).steps()
-        boards = sorted((self.folder / "tensorboard").glob("events*"))
-        return (
-            f"{zlib.crc32(repr((state, _size(self.folder / LOGBOOK_FILE), steps, [*map(_size, boards)])).encode()):x}"
-        )
+        return self._version_of(read_record(self.folder))
 
     def page(self) -> tuple[str, bool]:
         """Return the page as it is now, and whether the training has finished."""
         with self._lock:
-            version = self.version()
+            record = read_record(self.folder)
+            version = self._version_of(record)
             if version != self._version or not self._page:
-                record = read_record(self.folder)
                 self._page = training_page(record, self._samples.read(), self._options, version)
                 self._version, self._is_over = version, record.state == "finished"
             return self._page, self._is_over
+
+    def _version_of(self, record: TrainingRecord) -> str:
+        steps = SampleFolder(self.folder).steps()
+        boards = sorted((self.folder / "tensorboard").glob("events*"))
+        shown = (record.state, _size(self.folder / LOGBOOK_FILE), steps, [*map(_size, boards)])
+        return f"{zlib.crc32(repr(shown).encode()):x}"
 
 
 def write_page(watch: Watch, output: Path, every_s: float) -> None:

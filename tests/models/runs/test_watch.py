@@ -142,6 +142,16 @@ def test_the_next_command_is_the_recipes_where_its_settings_are_named(tmp_path, 
     assert "bins.vocode --config" in vocoder and vocoder.endswith(f"--infer_expt_dir {tmp_path / 'v'}")
 
 
+def test_a_checkpoint_that_a_resumed_run_set_aside_is_not_offered(tmp_path):
+    folder = experiment(tmp_path / "x")
+    losses = {"step-00000003": 0.5, "step-00000004.superseded": 0.1, "step-00000005": 0.7}
+    for name, loss in losses.items():
+        (folder / "checkpoint" / name).mkdir(exist_ok=True)
+        (folder / "checkpoint" / name / "checkpoint.json").write_text(json.dumps({"valid_loss": loss}))
+    *_, best = next_steps(read_record(folder), Call())
+    assert "lowest validation loss" in best.purpose and "step-00000003 " in best.command
+
+
 def test_the_same_sentences_of_every_checkpoint_stand_in_a_row(tmp_path):
     folder = SampleFolder(experiment(tmp_path / "x"))
     for step in (1, 2, 3, 10):
