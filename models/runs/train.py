@@ -114,7 +114,15 @@ def _train(
     sources = tuple(dict.fromkeys((*inherited, *sources_of_data(settings))))
     files = {SOURCES_FILE: sources_text(sources)} if sources else {}
     trainer = Trainer(
-        *(task, batches, valid_batches, folder, options, processes, adjustable(settings), evaluation, files),
+        task,
+        batches,
+        valid_batches,
+        folder,
+        options,
+        processes,
+        adjustable(settings),
+        evaluation,
+        files,
         test_batches=_test_batches(settings, task, processes),
         settings=settings.model_dump(mode="json"),
         further_samples=_spoken_texts(settings, task),

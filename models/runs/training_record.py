@@ -146,9 +146,13 @@ def read_record(folder: Path) -> TrainingRecord:
     last_step = _last_step(settings, step, epoch)
     resumes_from = max(checkpoints(folder), default=0)
     is_over = bool(last_step and max(step, resumes_from) >= last_step)
-    running, state = is_in_use(folder), "new" if not step and not resumes_from else "stopped"
-    if running or is_over:
-        state = "running" if running else "finished"
+    state: State
+    if is_in_use(folder):
+        state = "running"
+    elif is_over:
+        state = "finished"
+    else:
+        state = "stopped" if step or resumes_from else "new"
     rate = _rate(logged)
     left = None
     if state == "running" and rate and last_step and path.is_file():
@@ -156,20 +160,18 @@ def read_record(folder: Path) -> TrainingRecord:
         left = max((last_step - step) / rate - silent_s, 0.0) if silent_s < STALLED_S else None
     changes = [(line["step"], line["changed"]) for line in lines if isinstance(line.get("changed"), dict)]
     return TrainingRecord(
-        *(
-            folder,
-            settings,
-            series,
-            state,
-            step,
-            epoch,
-            last_step,
-            left,
-            rate,
-            _trained_s(logged),
-            resumes_from,
-            changes,
-        )  # type: ignore[arg-type]
+        folder,
+        settings,
+        series,
+        state,
+        step,
+        epoch,
+        last_step=last_step,
+        left_s=left,
+        steps_per_s=rate,
+        trained_s=_trained_s(logged),
+        resumes_from=resumes_from,
+        changes=changes,
     )
 
 
