@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bins.command import SERVER_TOKEN, make_parser, run
+from bins.command import SERVER_TOKEN, make_parser, refuse_flags, run
 from models.registry import all_configs
 
-_PRECISIONS = ("fp32", "bf16")  # of a CPU
+_OF_SERVER = ("texts", "voice", "clients", "seconds")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--configs", nargs="+", default=all_configs(), metavar="FILE", help="settings of the models to measure")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated")
-    add("--precision", nargs="+", choices=_PRECISIONS, default=list(_PRECISIONS), help="arithmetic of the networks")
+    add("--precision", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"], help="of the networks")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute")
     add("--batch_size", type=_positive, default=16, help="utterances per training step")
     add("--steps", type=_positive, default=8, help="training steps of each implementation")
@@ -97,11 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--long_s", type=float, default=0.0, metavar="S", help="also make S seconds of speech in chunks; watch memory")
     add("--extraction", action="store_true", help="also measure mel, energy and pitch of made-up recordings")
     add("--infer_expt_dir", metavar="DIR", help="also measure an acoustic model from text to sound")
-    add(
-        "--vocoder_dir",
-        metavar="DIR",
-        help="with this vocoder, or griffin_lim; by default the voice's own or the shipped one",
-    )
+    own = "with this vocoder, or griffin_lim; by default the voice's own or the shipped one"
+    add("--vocoder_dir", metavar="DIR", help=own)
     add("--threads", type=_positive, default=None, help="threads of torch; as many as it takes unless given")
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--server", metavar="URL", help="measure a running server of speech instead, with many clients at once")
@@ -120,9 +117,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    for name in ("json", "page", "against"):
-        if getattr(arguments, name) and (arguments.server or arguments.scale):
-            parser.error(f"argument --{name}: is for models; --server and --scale print their table alone")
+    if not arguments.server:
+        refuse_flags(parser, arguments, _OF_SERVER, "is for --server")
+    if arguments.server or arguments.scale:
+        others = vars(arguments).keys() - {*_OF_SERVER, "server", "scale", "debug"}
+        refuse_flags(parser, arguments, others, "is for models; --server and --scale print their table alone")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,15 @@ def make_parser(
     parser.add_argument("--version", action="version", version=f"Recital {VERSION}")
     parser.add_argument("--debug", action="store_true", help="show the full traceback of an error")
     return parser
+
+
+def refuse_flags(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, names: Iterable[str], reason: str
+) -> None:
+    """Refuse, as wrong usage, those of these flags that are given and change something."""
+    for name in sorted(names):
+        if getattr(arguments, name) != parser.get_default(name):
+            parser.error(f"argument --{name}: {reason}")
 
 
 def add_cluster_flag(parser: argparse.ArgumentParser) -> None:

@@ -199,6 +199,19 @@ def test_figures_that_would_not_be_written_or_compared_are_refused(command, tmp_
     assert code == 2 and "not allowed with" in errors
 
 
+def test_flags_of_another_measurement_are_refused(command):
+    server = ("--server", "http://127.0.0.1:9")
+    for flags, refused in (
+        (("--clients", "5"), "--clients: is for --server"),
+        (("--scale", "9", "--voice", "x"), "--voice: is for --server"),
+        (("--scale", "9", "--threads", "2"), "--threads: is for models"),
+        ((*server, "--precision", "bf16"), "--precision: is for models"),
+        ((*server, "--extraction"), "--extraction: is for models"),
+    ):
+        code, _, errors = command(bins.benchmark, *flags)
+        assert code == 2 and f"argument {refused}" in errors
+
+
 @pytest.mark.slow
 def test_the_command_measures_a_vocoder(run_benchmark):
     overrides = [argument for override in VOCODER for argument in ("--set", override)]
